@@ -1,0 +1,216 @@
+"""What a data set on disk is: the TFRecord keys, encoder beside parser, and the manifest.
+
+A data set is a folder of shards ``instruments-SPLIT.tfrecord-00000-of-00004`` and a ``manifest.json`` that is written
+last: a folder without one is no data set. One record is one track, of variable length, unnormalised and unpadded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from mir_tf.config import FrontEndConfig
+from mir_tf.errors import ConfigError, DataError
+from mir_tf.vocabulary import NUM_PROGRAMS
+
+SPLITS = ("train", "validation", "test")
+MANIFEST = "manifest.json"
+FORMAT = 1
+"""Version of the records and the manifest; a reader refuses any other."""
+
+_ACTIVITY_BYTES = -(-NUM_PROGRAMS // 8)
+
+_FEATURES = {
+    "id": tf.io.FixedLenFeature([], tf.string),
+    "song": tf.io.FixedLenFeature([], tf.string),
+    "num_samples": tf.io.FixedLenFeature([], tf.int64),
+    "sample_rate": tf.io.FixedLenFeature([], tf.int64),
+    "num_frames": tf.io.FixedLenFeature([], tf.int64),
+    "num_mels": tf.io.FixedLenFeature([], tf.int64),
+    "num_label_frames": tf.io.FixedLenFeature([], tf.int64),
+    "log_mel": tf.io.FixedLenFeature([], tf.string),
+    "activity": tf.io.FixedLenFeature([], tf.string),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One track.
+
+    Attributes:
+        id: name of the track, unique in the data set.
+        song: the song it belongs to; tracks of one song never stand in two splits.
+        num_samples: length of the audio used, at ``sample_rate``.
+        sample_rate: Hz.
+        log_mel: float16 [frames, mels] in dB, raw.
+        activity: bool [label frames, 129], per General MIDI program, drums last.
+    """
+
+    id: str
+    song: str
+    num_samples: int
+    sample_rate: int
+    log_mel: NDArray[np.float16]
+    activity: NDArray[np.bool_]
+
+
+def encode(record: Record) -> bytes:
+    """A serialised ``tf.train.Example``; the same record gives the same bytes."""
+
+    def integers(value: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    def text(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    features = {
+        "id": text(record.id.encode()),
+        "song": text(record.song.encode()),
+        "num_samples": integers(record.num_samples),
+        "sample_rate": integers(record.sample_rate),
+        "num_frames": integers(record.log_mel.shape[0]),
+        "num_mels": integers(record.log_mel.shape[1]),
+        "num_label_frames": integers(record.activity.shape[0]),
+        "log_mel": text(np.ascontiguousarray(record.log_mel, "<f2").tobytes()),
+        "activity": text(np.packbits(record.activity, axis=1).tobytes()),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
+
+
+def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The inverse of :func:`encode`, as a graph operation.
+
+    Returns:
+        ``id`` and ``song`` (string), ``num_samples`` and ``sample_rate`` (int64), ``log_mel`` float32 [frames, mels],
+        ``activity`` float32 [label frames, 129] of 0 and 1.
+    """
+    features = tf.io.parse_single_example(serialized, _FEATURES)
+    log_mel = tf.io.decode_raw(features["log_mel"], tf.float16, little_endian=True)
+    log_mel = tf.reshape(log_mel, [features["num_frames"], features["num_mels"]])
+    packed = tf.io.decode_raw(features["activity"], tf.uint8)
+    packed = tf.reshape(packed, [features["num_label_frames"], _ACTIVITY_BYTES, 1])
+    # numpy.packbits puts the first of eight in the highest bit.
+    bits = tf.bitwise.bitwise_and(packed, tf.constant([128, 64, 32, 16, 8, 4, 2, 1], tf.uint8))
+    activity = tf.reshape(tf.cast(bits > 0, tf.float32), [features["num_label_frames"], 8 * _ACTIVITY_BYTES])
+    return {
+        "id": features["id"],
+        "song": features["song"],
+        "num_samples": features["num_samples"],
+        "sample_rate": features["sample_rate"],
+        "log_mel": tf.cast(log_mel, tf.float32),
+        "activity": activity[:, :NUM_PROGRAMS],
+    }
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+    """File name of a shard, as TensorFlow Datasets spells it."""
+    return f"instruments-{split}.tfrecord-{index:05d}-of-{count:05d}"
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitSummary:
+    """What a split holds.
+
+    Attributes:
+        tracks: records.
+        songs: different songs among them.
+        seconds: audio.
+        label_frames: label frames of all tracks.
+        shards: file names, in order.
+        activity: vocabulary name → class name → label frames in which the class sounds.
+    """
+
+    tracks: int
+    songs: int
+    seconds: float
+    label_frames: int
+    shards: list[str]
+    activity: dict[str, dict[str, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a data set holds, and how it was made.
+
+    Attributes:
+        front_end: of every record.
+        splits: split name → its summary.
+        feature_mean: mean of all log-mel values of the train split, in dB.
+        feature_deviation: their standard deviation, in dB.
+        left_out: for every track or stem left out ``{"item": ..., "reason": ...}``.
+        source: what it was built from and with which settings.
+    """
+
+    front_end: FrontEndConfig
+    splits: dict[str, SplitSummary]
+    feature_mean: float
+    feature_deviation: float
+    left_out: list[dict[str, str]]
+    source: dict[str, Any]
+
+
+def write_manifest(folder: str | Path, manifest: Manifest) -> None:
+    """Writes ``manifest.json`` in ``folder``: whole under its name, or not at all."""
+    content = {"format": FORMAT, "fingerprint": manifest.front_end.fingerprint(), **dataclasses.asdict(manifest)}
+    content["front_end"] = manifest.front_end.to_dict()
+    path = Path(folder, MANIFEST)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Reads the manifest of the data set in ``folder``.
+
+    Raises:
+        DataError: there is none, it is damaged, of another version, or names a shard that is missing.
+    """
+    path = Path(folder, MANIFEST)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder}: no {MANIFEST}: not a data set, or its build has not finished; "
+            "build one with python -m tfrecords_builder"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    try:
+        if content["format"] != FORMAT:
+            raise DataError(f"{path}: format {content['format']}; this version reads format {FORMAT}: build it again")
+        front_end = FrontEndConfig.from_dict(content["front_end"])
+        splits = {name: SplitSummary(**summary) for name, summary in content["splits"].items()}
+        manifest = Manifest(
+            front_end=front_end,
+            splits=splits,
+            **{key: content[key] for key in ("feature_mean", "feature_deviation", "left_out", "source")},
+        )
+    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise DataError(f"{path}: damaged: {error!r}; build the data set again") from error
+    if content.get("fingerprint") != front_end.fingerprint():
+        raise DataError(f"{path}: the front end does not give the stored fingerprint; build the data set again")
+    for summary in splits.values():
+        for shard in summary.shards:
+            if not Path(folder, shard).is_file():
+                raise DataError(f"{folder}: shard {shard} is missing; build the data set again")
+    return manifest
+
+
+def split_summary(folder: str | Path, manifest: Manifest, split: str) -> SplitSummary:
+    """The summary of ``split``.
+
+    Raises:
+        DataError: the data set has no such split, or no track in it.
+    """
+    if split not in manifest.splits or not manifest.splits[split].tracks:
+        filled = [name for name, summary in manifest.splits.items() if summary.tracks]
+        raise DataError(f"{folder}: no track in split {split!r}; the splits with tracks are {', '.join(filled) or 'none'}")
+    return manifest.splits[split]
