@@ -1,0 +1,43 @@
+# Needs Python 3.10 to 3.13 with its venv module, and nothing else: `make PYTHON=python3.12 test` picks another one.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo check format test test-slow clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(INSTALLED)  ## make .venv and install the package in it, editable, with the developers' tools
+
+$(INSTALLED): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "$(PYTHON) is not Python 3.10 to 3.13; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: install  ## compose, render, build, train, evaluate and predict, in demo/ (no data, no GPU)
+	$(BIN)/python tools/demo.py --out demo
+
+check: install  ## lint, formatting, types and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install  ## format the code and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: install  ## the fast tests (under 8 minutes on 2 cores)
+	$(BIN)/python -m pytest -m 'not slow and not gpu'
+
+test-slow: install  ## the slow tests (under 40 minutes on 2 cores)
+	$(BIN)/python -m pytest -m 'slow and not gpu'
+
+clean:  ## remove .venv, caches and the demo's output
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

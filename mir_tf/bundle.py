@@ -1,0 +1,143 @@
+"""The artifact of a training run: a model and all that is needed to use it rightly.
+
+A bundle is a folder with ``model.keras`` and ``bundle.json``: front end, network, training and window
+configuration, vocabulary, thresholds and versions. Prediction, evaluation and export read nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+import mir_tf
+import mir_tf.models  # registers the layers that model.keras names
+from mir_tf.config import RunConfig
+from mir_tf.errors import BundleError
+from mir_tf.vocabulary import VOCABULARIES, Vocabulary
+
+MODEL = "model.keras"
+DESCRIPTION = "bundle.json"
+FORMAT = 1
+"""Version of bundle.json; a reader refuses any other."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A trained model with its configuration.
+
+    Attributes:
+        model: float32 [batch, frames, mels] to logits [batch, label frames, classes].
+        config: of the run that trained it.
+        thresholds: float32 [classes]; a class is heard where its probability is at least its threshold.
+        untuned: names of the classes that never sounded where the thresholds were tuned.
+        info: what else is worth knowing, as JSON knows it: the epoch and its scores.
+    """
+
+    model: keras.Model
+    config: RunConfig
+    thresholds: NDArray[np.float32]
+    untuned: tuple[str, ...]
+    info: dict[str, Any]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What the model's classes mean."""
+        return VOCABULARIES[self.config.train.vocabulary]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the model's outputs, in order."""
+        return self.vocabulary.classes
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the bundle into ``folder``, which is made if need be; an older bundle there is replaced."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        model_path = folder / "unfinished.keras"  # Keras insists on the suffix.
+        # The same layers without what the model was compiled with: the optimiser would triple the file.
+        keras.Model(self.model.inputs, self.model.outputs, name=self.model.name).save(model_path)
+        content = {
+            "format": FORMAT,
+            "fingerprint": self.config.front_end.fingerprint(),
+            "model_sha256": _sha256(model_path),
+            **self.config.to_dict(),
+            "classes": list(self.classes),
+            "thresholds": [float(threshold) for threshold in self.thresholds],
+            "untuned": list(self.untuned),
+            "info": self.info,
+            "versions": {
+                "mir_tf": mir_tf.__version__,
+                "keras": keras.__version__,
+                "tensorflow": tf.__version__,
+            },
+        }
+        description_path = folder / "unfinished.json"
+        description_path.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        # Stopped between these two, the folder holds a model that is not the described one: load refuses it.
+        os.replace(model_path, folder / MODEL)
+        os.replace(description_path, folder / DESCRIPTION)
+
+
+def load(folder: str | Path) -> Bundle:
+    """Reads a bundle.
+
+    Raises:
+        BundleError: there is none, or it is damaged, half-saved, of another version, or runs code of its own.
+    """
+    description, model_path = Path(folder, DESCRIPTION), Path(folder, MODEL)
+    for path in (description, model_path):
+        if not path.is_file():
+            raise BundleError(f"{folder}: no {path.name}: not a trained model; train one with mir-tf fit")
+    try:
+        content = json.loads(description.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise BundleError(
+                f"{description}: format {content['format']!r}; this version reads format {FORMAT}; "
+                "train the model again"
+            )
+        config = RunConfig.from_dict({section: content[section] for section in RunConfig.SECTIONS})
+        thresholds = np.array(content["thresholds"], np.float32)
+        untuned, info = tuple(content["untuned"]), content["info"]
+        classes, fingerprint, sha256 = (content[key] for key in ("classes", "fingerprint", "model_sha256"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{description}: damaged: {error!r}; train the model again") from error
+    if fingerprint != config.front_end.fingerprint():
+        raise BundleError(
+            f"{description}: the front end does not give the stored fingerprint; train the model again"
+        )
+    vocabulary = VOCABULARIES.get(config.train.vocabulary)
+    if vocabulary is None or list(vocabulary.classes) != classes or thresholds.shape != (len(classes),):
+        raise BundleError(
+            f"{description}: its classes or thresholds are not those of the vocabulary "
+            f"{config.train.vocabulary!r} of this version; train the model again"
+        )
+    if _sha256(model_path) != sha256:
+        raise BundleError(
+            f"{model_path}: not the file that {DESCRIPTION} describes: changed, cut off, or its save was "
+            "interrupted; run mir-tf fit with the same command again, or copy both files again"
+        )
+    try:
+        model = keras.saving.load_model(model_path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{model_path}: Keras {keras.__version__} cannot load it: {error}") from error
+    return Bundle(model, config, thresholds, untuned, info)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,288 @@
+"""The command line. Only click and rich load here; every verb imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import mir_tf
+from mir_tf.config import LABEL_RATE, ModelConfig, RunConfig, TrainConfig, read_yaml
+from mir_tf.errors import ConfigError, MirTfError
+
+if TYPE_CHECKING:
+    from mir_tf.evaluate import Evaluation
+    from mir_tf.predict import Prediction
+
+_EXISTING = click.Path(exists=True, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_NEW = click.Path(path_type=Path)
+
+
+class _Verbs(click.Group):
+    """A group whose commands end with a message and an exit status, not a traceback, on a :class:`MirTfError`."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error  # exit status 2
+        except MirTfError as error:
+            raise click.ClickException(str(error)) from error  # exit status 1
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(mir_tf.__version__, prog_name="mir-tf")
+def main() -> None:
+    """Hear which instruments sound in a music recording, ten times a second, and which one is dominant.
+
+    \b
+    The way from audio to answers:
+      python -m tfrecords_builder --slakh SLAKH --out DATA   audio and MIDI to records
+      mir-tf inspect DATA                                    what the records hold
+      mir-tf fit --data DATA --model crnn --out RUN          train
+      mir-tf evaluate RUN --data DATA                        how good it is on unseen songs
+      mir-tf predict RUN SONG.mp3                            which instruments play, and when
+
+    Exit status: 0 fine, 1 failed, 2 wrong usage.
+    """
+    # TensorFlow's own start-up chatter tells a user nothing; warnings and errors still show.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@main.command()
+@click.argument("data", type=_FOLDER)
+@click.option("--picture", type=_NEW, help="PNG to draw into.  [default: DATA/inspection.png]")
+def inspect(data: Path, picture: Path | None) -> None:
+    """Print and draw what the data set in DATA holds.
+
+    Hours, songs and tracks of each split, how much each class sounds, what was left out and why; and a page of
+    log-mel pictures with their labels beneath.
+    """
+    from rich.console import Console
+
+    from mir_tf import inspection
+
+    picture = picture or data / "inspection.png"
+    inspection.draw(data, picture)
+    console = Console()
+    for table in inspection.inspect(data).tables():
+        console.print(_table(*table))
+    console.print(f"Pictures: {picture}", soft_wrap=True)
+
+
+def _defaults(config: type, name: str) -> str:
+    """The default of a field, for help texts: it is written in one place."""
+    return f"[default: {getattr(config(), name)}]"
+
+
+@main.command()
+@click.option("--data", type=_FOLDER, required=True, help="Folder made by python -m tfrecords_builder.")
+@click.option("--out", type=_NEW, required=True, help="Folder of the run; the same command resumes a run in it.")
+@click.option(
+    "--model",
+    "architecture",
+    type=click.Choice(ModelConfig.ARCHITECTURES),
+    help=f"Network.  {_defaults(ModelConfig, 'architecture')}",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML with sections model, train and window; a run's config.yaml is one. Options win over it.",
+)
+@click.option("--vocabulary", help=f"Classes: family (17), slakh (35), program (129).  {_defaults(TrainConfig, 'vocabulary')}")
+@click.option("--epochs", type=int, help=f"Epochs at most.  {_defaults(TrainConfig, 'epochs')}")
+@click.option("--steps-per-epoch", type=int, help="Steps in an epoch.  [default: one pass over the train split]")
+@click.option("--batch-size", type=int, help=f"Examples in a step.  {_defaults(TrainConfig, 'batch_size')}")
+@click.option(
+    "--crop-seconds",
+    type=float,
+    help=f"Length of an example.  {_defaults(TrainConfig, 'crop_seconds')[:-1]}; 100.0 for the seed presets]",
+)
+@click.option("--learning-rate", type=float, help=f"At the start.  {_defaults(TrainConfig, 'learning_rate')}")
+@click.option("--seed", type=int, help=f"Of weights, crops, masks, dropout.  {_defaults(TrainConfig, 'seed')}")
+@click.option("--mixed-precision/--no-mixed-precision", default=None, help="Compute in 16 bits.  [default: no]")
+@click.option("--jit/--no-jit", default=None, help="Compile the step with XLA: slow on CPUs.  [default: no]")
+@click.option("--deterministic/--no-deterministic", default=None, help="The same bits on every run.  [default: no]")
+def fit(data: Path, out: Path, architecture: str | None, config_file: Path | None, **options: Any) -> None:
+    """Train a network on the data set, tuning a threshold per class on its validation split.
+
+    OUT receives the best model with its thresholds (model.keras, bundle.json), history.csv, config.yaml and
+    TensorBoard's logs. Killed and run again with the same command, training resumes after the last finished epoch.
+
+    \b
+    Examples:
+      mir-tf fit --data DATA --model crnn --out runs/crnn
+      mir-tf fit --data DATA --config runs/crnn/config.yaml --seed 1 --out runs/crnn-1
+      tensorboard --logdir runs
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from mir_tf.schema import read_manifest
+    from mir_tf.train import fit as train
+
+    config = RunConfig.for_front_end(read_manifest(data).front_end)
+    if config_file is not None:
+        config = config.merge(read_yaml(config_file))
+    config = config.merge(
+        {
+            "model": {"architecture": architecture} if architecture else {},
+            "train": {name: value for name, value in options.items() if value is not None},
+        }
+    )
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps, loss {task.fields[loss]:.4f}, left in this epoch"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_stderr(), transient=True) as progress:
+        task = progress.add_task("training", total=None, loss=float("nan"))
+
+        def on_step(step: int, steps: int, loss: float) -> None:
+            progress.update(task, completed=step, total=steps, loss=loss)
+            if step == steps:
+                progress.update(task, description="validating")
+
+        def on_epoch(epoch: int, row: dict[str, float]) -> None:
+            progress.reset(task, description="training")
+            click.echo(
+                f"epoch {epoch}: loss {row['loss']:.4f}, validation loss {row['val_loss']:.4f}, "
+                f"macro F1 {row['val_macro_f1']:.4f}, micro F1 {row['val_micro_f1']:.4f}, "
+                f"learning rate {row['learning_rate']:g}, {row['seconds']:.0f} s"
+            )
+
+        result = train(data, out, config, on_epoch=on_epoch, on_step=on_step)
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    ended = "early: validation stopped rising" if result.stopped_early else "at its last epoch"
+    click.echo(
+        f"Ended {ended}. Best macro F1 on validation {result.best_macro_f1:.4f}, epoch {result.best_epoch}; "
+        f"model in {result.out}\nNext: mir-tf evaluate {result.out} --data {data}"
+    )
+
+
+@main.command()
+@click.argument("run", type=_FOLDER)
+@click.option("--data", type=_FOLDER, required=True, help="Folder made by python -m tfrecords_builder.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Thresholds were tuned on validation: figures from there flatter.",
+)
+@click.option("--out", type=_NEW, help="Folder for tables and pictures.  [default: RUN/evaluation-SPLIT]")
+def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
+    """Measure the model in RUN on unseen songs.
+
+    Precision, recall, F1, average precision and ROC AUC of frames; presence per track; the dominant instrument; 95 %
+    bootstrap intervals over tracks; all beside the best constant answers. OUT receives evaluation.json, evaluation.md and
+    pictures.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mir_tf import bundle
+    from mir_tf.evaluate import evaluate as measure
+
+    model = bundle.load(run)
+    with Progress(console=_stderr(), transient=True) as progress:
+        task = progress.add_task("tracks", total=None)
+        result = measure(model, data, split, lambda done, total: progress.update(task, completed=done, total=total))
+    out = out or run / f"evaluation-{split}"
+    result.save(out)
+    console = Console()
+    for title, table in ((result.title, result.headline_table()), ("Classes", result.class_table())):
+        console.print(_table(title, table))
+    for note in result.notes():
+        console.print(note)
+    console.print(f"Tables and pictures: {out}", soft_wrap=True)
+
+
+@main.command()
+@click.argument("run", type=_FOLDER)
+@click.argument("audio", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=_NEW, help="Folder for the JSON files.  [default: beside each recording]")
+def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
+    """Name the instruments in recordings, with the model in RUN.
+
+    AUDIO is any file that libsndfile reads (wav, flac, mp3, ogg and more), of any length. For each one the instruments,
+    their playing time and the dominant one are printed, and SONG.mp3.json is written with the timeline. A file that
+    cannot be read is named, the rest goes on, and the exit status is 1.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mir_tf import bundle
+    from mir_tf.audio import probe
+    from mir_tf.errors import AudioError
+    from mir_tf.predict import predict as hear
+
+    targets = [(out or path.parent) / f"{path.name}.json" for path in audio]
+    if twice := sorted({target.name for target in targets if targets.count(target) > 1}):
+        raise ConfigError(f"several recordings would be written to {', '.join(twice)}: leave out --out, or run them apart")
+    model = bundle.load(run)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    console, failed = Console(), 0
+    with Progress(console=_stderr(), transient=True) as progress:
+        for path, target in zip(audio, targets, strict=True):
+            task = progress.add_task(path.name, total=None)
+            try:
+                progress.update(task, total=probe(path).seconds)
+                result = hear(model, path, lambda seconds, task=task: progress.update(task, completed=seconds))
+            except AudioError as error:
+                failed += 1
+                click.echo(f"Error: {error}", err=True)
+                continue
+            finally:
+                progress.remove_task(task)
+            result.save_json(target)
+            _print_prediction(console, result)
+            console.print(f"Timeline: {target}", soft_wrap=True)
+    if failed:
+        click.echo(f"{failed} of {len(audio)} recordings could not be read.", err=True)
+        sys.exit(1)
+
+
+def _print_prediction(console: Any, prediction: Prediction) -> None:
+    rows = [["instrument", "playing time", "share"]]
+    for instrument in prediction.to_dict()["instruments"]:
+        seconds = instrument["playing_time"]
+        rows.append(
+            [
+                instrument["class"],
+                f"{int(seconds // 60)}:{seconds % 60:04.1f}",
+                f"{100 * instrument['share']:.1f} %",
+            ]
+        )
+    length = f"{int(prediction.seconds // 60)}:{prediction.seconds % 60:04.1f}"
+    title = f"{Path(prediction.path).name}, {length}: "
+    if prediction.dominant is None:
+        console.print(title + "no instrument heard", soft_wrap=True)
+    else:
+        console.print(_table(title + f"dominant {prediction.dominant}", rows))
+
+
+def _table(title: str, rows: list[list[str]]) -> Any:
+    """A terminal table of ``rows``, the first of which is the header and whose first column is text."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if index else "left")
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def _stderr() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)

@@ -1,0 +1,461 @@
+"""How good a model is on the tracks of a split, at the thresholds of its bundle."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from mir_tf import metrics, pipeline, report
+from mir_tf.bundle import Bundle
+from mir_tf.colors import color_of
+from mir_tf.config import LABEL_RATE
+from mir_tf.dominance import dominant_classes, playing_time, same_dominant
+from mir_tf.errors import DataError
+from mir_tf.metrics import Baseline, Counts, Ranking
+from mir_tf.schema import read_manifest, split_summary
+from mir_tf.vocabulary import Vocabulary
+from mir_tf.windows import WindowedModel
+
+CURVE_POINTS = 200
+"""Points, at most, that are kept of a precision-recall curve."""
+
+Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""From how often each track is drawn [samples, tracks] to a measure of each sample [samples, ...]."""
+
+_HEADLINES = {
+    "micro_precision": "micro precision",
+    "micro_recall": "micro recall",
+    "micro_f1": "micro F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "track_averaged_micro_f1": "track-averaged micro F1",
+    "macro_average_precision": "macro average precision",
+    "macro_roc_auc": "macro ROC AUC",
+    "presence_micro_precision": "presence in a track: micro precision",
+    "presence_micro_recall": "presence in a track: micro recall",
+    "presence_micro_f1": "presence in a track: micro F1",
+    "presence_macro_precision": "presence in a track: macro precision",
+    "presence_macro_recall": "presence in a track: macro recall",
+    "presence_macro_f1": "presence in a track: macro F1",
+    "dominant_accuracy": "dominant instrument: accuracy",
+    "dominant_playing_time_error": "dominant instrument: error of its playing time (s)",
+    "playing_time_error": "any instrument: error of its playing time (s)",
+}
+"""The measures of the whole, and what the tables call them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a model says of a track, beside the truth.
+
+    Attributes:
+        probabilities: float32 [label frames, classes].
+        truth: bool [label frames, classes].
+    """
+
+    probabilities: NDArray[np.float32]
+    truth: NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A measure and its 95 % bootstrap interval over tracks; NaN where there is none."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+    def interval_text(self) -> str:
+        """The interval as a table shows it."""
+        return "–" if math.isnan(self.low) else f"{self.low:.3f} to {self.high:.3f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassScores:
+    """What is known of one class. Measures of a class that never sounds in the split are NaN.
+
+    Attributes:
+        name: of the class.
+        threshold: at and above which it counts as heard.
+        prevalence: share of the frames in which it sounds.
+        tracks: in which it sounds.
+        precision: over frames; 0 where it is never heard.
+        recall: over frames.
+        f1: over frames.
+        baseline_f1: of the better of the answers "always" and "never".
+        average_precision: over frames.
+        roc_auc: over frames; NaN also where the class always sounds.
+        presence_precision: over tracks, in which it counts as heard, or sounding, if it is in any frame.
+        presence_recall: over tracks.
+        presence_f1: over tracks.
+        playing_time_error: mean absolute error in seconds over the tracks in which it sounds or is heard.
+        curve: recall and precision [2, points] as the threshold falls.
+    """
+
+    name: str
+    threshold: float
+    prevalence: float
+    tracks: int
+    precision: float
+    recall: float
+    f1: Estimate
+    baseline_f1: float
+    average_precision: float
+    roc_auc: float
+    presence_precision: float
+    presence_recall: float
+    presence_f1: float
+    playing_time_error: float
+    curve: NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """All measures of a model on a split. Macro means are over the classes that ever sound in the split.
+
+    Attributes:
+        data: folder of the data set.
+        split: name of the split.
+        vocabulary: the classes.
+        tracks: number of tracks.
+        seconds: of all tracks.
+        headlines: the measures of the whole, by name.
+        classes: the measures of each class, in the order of the vocabulary.
+        baseline: the best constant answers.
+        dominant_ties: tracks in which several classes share the longest playing time: naming any is right.
+        confusion: float64 [classes, classes + 1] in frames, see :func:`mir_tf.metrics.confusion`.
+    """
+
+    data: str
+    split: str
+    vocabulary: Vocabulary
+    tracks: int
+    seconds: float
+    headlines: dict[str, Estimate]
+    classes: tuple[ClassScores, ...]
+    baseline: Baseline
+    dominant_ties: int
+    confusion: NDArray[np.float64]
+
+    @property
+    def title(self) -> str:
+        """What was evaluated."""
+        return f"{self.split} split of {self.data}"
+
+    def headline_table(self) -> list[list[str]]:
+        """The measures of the whole as rows of text, the first one the header."""
+        constants = {"micro_f1": self.baseline.micro_f1, "macro_f1": self.baseline.macro_f1}
+        rows = [["measure", "value", "95 % interval", "baseline", "gain"]]
+        for name, label in _HEADLINES.items():
+            estimate, constant = self.headlines[name], constants.get(name, math.nan)
+            gain = estimate.value - constant
+            gain_text = "–" if math.isnan(gain) else f"{gain:+.3f}"
+            rows.append([label, _text(estimate.value), estimate.interval_text(), _text(constant), gain_text])
+        return rows
+
+    def class_table(self) -> list[list[str]]:
+        """The measures of each class as rows of text, the first one the header."""
+        columns: dict[str, Callable[[ClassScores], str]] = {
+            "class": lambda scores: scores.name,
+            "sounds": lambda scores: f"{100 * scores.prevalence:.1f} %",
+            "tracks": lambda scores: str(scores.tracks),
+            "precision": lambda scores: _text(scores.precision),
+            "recall": lambda scores: _text(scores.recall),
+            "F1": lambda scores: _text(scores.f1.value),
+            "95 % interval": lambda scores: scores.f1.interval_text(),
+            "baseline": lambda scores: _text(scores.baseline_f1),
+            "AP": lambda scores: _text(scores.average_precision),
+            "ROC AUC": lambda scores: _text(scores.roc_auc),
+            "presence F1": lambda scores: _text(scores.presence_f1),
+            "time error (s)": lambda scores: _text(scores.playing_time_error, 1),
+            "threshold": lambda scores: _text(scores.threshold),
+        }
+        return [[*columns], *([column(scores) for column in columns.values()] for scores in self.classes)]
+
+    def notes(self) -> list[str]:
+        """What a reader of the tables must know."""
+        chosen = zip(self.vocabulary.classes, self.baseline.micro_always, strict=True)
+        always = [name for name, is_always in chosen if is_always]
+        absent = [scores.name for scores in self.classes if not scores.tracks]
+        notes = [
+            f"{self.tracks} tracks, {self.seconds / 3600:.2f} h, {LABEL_RATE} frames a second. "
+            f"Intervals: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} bootstrap resamples of the tracks.",
+            'Baseline: for each class its better constant, "always" or "never", knowing the truth. For macro '
+            'F1 it is "always" for every class that sounds; for micro F1 it is "always" for '
+            f"{', '.join(always)}.",
+            "The dominant instrument is the one with the longest playing time. Naming any of several tied "
+            f"ones is right; {self.dominant_ties} of {self.tracks} tracks have a tie.",
+            "Errors of playing time are means of absolute errors: of the dominant instrument of each track, "
+            "and of all instruments that sound or are heard in a track.",
+        ]
+        if absent:
+            notes.append(f"Never sounding here, and so out of macro means: {', '.join(absent)}.")
+        return notes
+
+    def figures(self) -> dict[str, Figure]:
+        """The pictures of the classes that sound: ``f1_per_class``, ``pr_curves`` and ``confusion``."""
+        sounding = [index for index, scores in enumerate(self.classes) if scores.tracks]
+        shown = [self.classes[index] for index in sounding]
+        names = [scores.name for scores in shown]
+        colors = [color_of(self.vocabulary.name, index) for index in sounding]
+        # Columns: the classes that sound, the others together, nothing.
+        others = np.delete(self.confusion[sounding], [*sounding, len(self.classes)], axis=1)
+        taken_for = np.column_stack(
+            [self.confusion[np.ix_(sounding, sounding)], others.sum(axis=1), self.confusion[sounding, -1]]
+        )
+        frames = taken_for.sum(axis=1, keepdims=True)
+        return {
+            "f1_per_class": report.f1_figure(
+                f1=np.array([scores.f1.value for scores in shown]),
+                bounds=np.array([(scores.f1.low, scores.f1.high) for scores in shown]).T,
+                baseline=np.array([scores.baseline_f1 for scores in shown]),
+                classes=names,
+                colors=colors,
+                title=f"F1 per class, {self.title}",
+            ),
+            "pr_curves": report.pr_figure(
+                curves=[scores.curve for scores in shown],
+                average_precision=[scores.average_precision for scores in shown],
+                chosen=[(scores.recall, scores.precision) for scores in shown],
+                prevalence=[scores.prevalence for scores in shown],
+                classes=names,
+                colors=colors,
+                title=f"Precision and recall, {self.title}",
+            ),
+            "confusion": report.confusion_figure(
+                shares=taken_for / frames,
+                classes=names,
+                taken_for=[*names, "other classes", "nothing"],
+                title=f"Which class is taken for which, {self.title}",
+            ),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON knows it; what is not defined is null."""
+        content = dataclasses.asdict(self) | {"vocabulary": self.vocabulary.name}
+        plain: dict[str, Any] = _plain(content)
+        return plain
+
+    def to_markdown(self) -> str:
+        """The tables and notes, with the pictures of :meth:`save` below them."""
+        lines = [f"# Evaluation: {self.title}", ""]
+        for header, *rows in (self.headline_table(), self.class_table()):
+            ruler = ["---", *["---:"] * (len(header) - 1)]
+            lines += [f"| {' | '.join(row)} |" for row in (header, ruler, *rows)]
+            lines.append("")
+        for note in self.notes():
+            lines += [note, ""]
+        lines += [
+            "![F1 per class](f1_per_class.png)",
+            "![Precision and recall](pr_curves.png)",
+            "![Which class is taken for which](confusion.png)",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def save(self, folder: str | Path) -> None:
+        """Writes ``evaluation.json``, ``evaluation.md`` and the pictures: each whole or not at all."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in self.figures().items():
+            report.save_png(figure, folder / f"{name}.png")
+        _write(folder / "evaluation.md", self.to_markdown())
+        _write(folder / "evaluation.json", json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
+
+
+def evaluate(
+    bundle: Bundle,
+    data: str | Path,
+    split: str = "test",
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Evaluates a model on all tracks of a split, whole.
+
+    Args:
+        bundle: the model, with its thresholds.
+        data: folder of a data set.
+        split: name of the split.
+        progress: called with tracks done and tracks in all after each track.
+
+    Raises:
+        DataError: the data set is missing or damaged, has no such split, nothing sounds in that split, or its
+            front end is not the model's.
+    """
+    manifest = read_manifest(data)
+    pipeline.check_front_end(data, manifest, bundle.config.front_end)
+    summary = split_summary(data, manifest, split)
+    if not any(summary.activity[bundle.vocabulary.name].values()):
+        raise DataError(f"{data}: nothing sounds in split {split!r}, so there is nothing to measure")
+    model = WindowedModel(bundle.model, bundle.config)
+    answers = []
+    for track in pipeline.tracks(data, manifest, split, bundle.vocabulary):
+        answers.append(Answer(model.predict_track(track.log_mel), track.truth))
+        if progress is not None:
+            progress(len(answers), summary.tracks)
+    return assess(answers, bundle.thresholds, bundle.vocabulary, str(data), split)
+
+
+def assess(
+    answers: Sequence[Answer], thresholds: NDArray[np.float32], vocabulary: Vocabulary, data: str, split: str
+) -> Evaluation:
+    """Measures answers against the truth.
+
+    Args:
+        answers: of each track, at least one.
+        thresholds: float32 [classes].
+        vocabulary: the classes.
+        data: folder of the data set, for the report.
+        split: name of the split, for the report.
+    """
+    probabilities = np.concatenate([answer.probabilities for answer in answers])  # [frames, classes]
+    truth = np.concatenate([answer.truth for answer in answers])  # [frames, classes]
+    pairs = [(answer.probabilities >= thresholds, answer.truth) for answer in answers]
+    tracks = Counts.stack([Counts.of(heard, true) for heard, true in pairs])  # [tracks, classes]
+    presence = Counts.stack(
+        [
+            Counts.of(heard.any(axis=0, keepdims=True), true.any(axis=0, keepdims=True))
+            for heard, true in pairs
+        ]
+    )  # [tracks, classes]
+    concerned = (
+        presence.tp + presence.fp + presence.fn
+    )  # [tracks, classes], 1 where a class sounds or is heard
+    time_errors = np.stack([np.abs(playing_time(heard) - playing_time(true)) for heard, true in pairs])
+    rankings = [Ranking.of(*column) for column in zip(probabilities.T, truth.T, strict=True)]
+    baseline = metrics.constant_baseline(np.count_nonzero(truth, axis=0), len(truth))
+    bootstrap = _Bootstrap(len(answers))
+
+    each = np.ones(len(answers), np.int64)
+    whole, seen = tracks.resampled(each), presence.resampled(each)  # [classes]
+    measures = {
+        "precision": whole.where_positive(whole.precision),
+        "recall": whole.where_positive(whole.recall),
+        "baseline_f1": whole.where_positive(baseline.f1),
+        "average_precision": np.array([ranking.average_precision for ranking in rankings]),
+        "roc_auc": np.array([ranking.roc_auc for ranking in rankings]),
+        "presence_precision": seen.where_positive(seen.precision),
+        "presence_recall": seen.where_positive(seen.recall),
+        "presence_f1": seen.where_positive(seen.f1),
+        "playing_time_error": metrics.mean_defined(np.where(concerned > 0, time_errors, np.nan).T),
+        "prevalence": whole.positives / len(truth),
+        "threshold": thresholds,
+    }  # [classes] each
+    f1 = bootstrap(
+        lambda weights: (drawn := tracks.resampled(weights)).where_positive(drawn.f1)
+    )  # [3, classes]
+    classes = tuple(
+        ClassScores(
+            name=name,
+            tracks=int(seen.positives[index]),
+            f1=Estimate(*f1[:, index].tolist()),
+            curve=_curve(rankings[index]),
+            **{measure: float(values[index]) for measure, values in measures.items()},
+        )
+        for index, name in enumerate(vocabulary.classes)
+    )
+
+    dominants = [dominant_classes(true) for _, true in pairs]
+    dominant_errors = [
+        errors[tied[0]] if tied else 0.0 for errors, tied in zip(time_errors, dominants, strict=True)
+    ]
+    headlines = {
+        **_agreement(tracks, bootstrap),
+        "track_averaged_micro_f1": bootstrap.ratio(metrics.track_micro_f1(tracks), each),
+        "macro_average_precision": Estimate(float(metrics.mean_defined(measures["average_precision"]))),
+        "macro_roc_auc": Estimate(float(metrics.mean_defined(measures["roc_auc"]))),
+        **{f"presence_{name}": estimate for name, estimate in _agreement(presence, bootstrap).items()},
+        "dominant_accuracy": bootstrap.ratio([same_dominant(heard, true) for heard, true in pairs], each),
+        "dominant_playing_time_error": bootstrap.ratio(dominant_errors, [bool(tied) for tied in dominants]),
+        "playing_time_error": bootstrap.ratio(time_errors.sum(axis=1), concerned.sum(axis=1)),
+    }
+    return Evaluation(
+        data=data,
+        split=split,
+        vocabulary=vocabulary,
+        tracks=len(answers),
+        seconds=len(truth) / LABEL_RATE,
+        headlines=headlines,
+        classes=classes,
+        baseline=baseline,
+        dominant_ties=sum(len(tied) > 1 for tied in dominants),
+        confusion=metrics.confusion(probabilities >= thresholds, truth),
+    )
+
+
+class _Bootstrap:
+    """Measures of a split and their intervals, all from the same resamples of its tracks."""
+
+    def __init__(self, tracks: int) -> None:
+        self._each = np.ones((1, tracks), np.int64)
+        # One track has no spread to show.
+        self._weights = metrics.bootstrap_weights(tracks) if tracks > 1 else None
+
+    def __call__(self, statistic: Statistic) -> NDArray[np.float64]:
+        """Value, low and high of a statistic: [3, ...]."""
+        value = statistic(self._each)
+        if self._weights is None:
+            return np.concatenate([value, np.full((2, *value.shape[1:]), np.nan)])
+        return np.concatenate([value, metrics.interval(statistic(self._weights))])
+
+    def estimate(self, statistic: Statistic) -> Estimate:
+        """Of a single measure."""
+        return Estimate(*self(statistic).tolist())
+
+    def ratio(self, parts: ArrayLike, wholes: ArrayLike) -> Estimate:
+        """Of the quotient of two sums over the tracks [tracks]; 0 where there is nothing to divide by."""
+        parts, wholes = np.asarray(parts, float), np.asarray(wholes, float)
+        return self.estimate(lambda weights: weights @ parts / np.maximum(weights @ wholes, 1))
+
+
+def _agreement(tracks: Counts, bootstrap: _Bootstrap) -> dict[str, Estimate]:
+    """Precision, recall and F1, micro and macro, of counts [tracks, classes]."""
+    estimate, drawn = bootstrap.estimate, tracks.resampled
+    return {
+        "micro_precision": estimate(lambda weights: drawn(weights).micro.precision),
+        "micro_recall": estimate(lambda weights: drawn(weights).micro.recall),
+        "micro_f1": estimate(lambda weights: drawn(weights).micro.f1),
+        "macro_precision": estimate(lambda weights: drawn(weights).macro_precision),
+        "macro_recall": estimate(lambda weights: drawn(weights).macro_recall),
+        "macro_f1": estimate(lambda weights: drawn(weights).macro_f1),
+    }
+
+
+def _curve(ranking: Ranking) -> NDArray[np.float64]:
+    """Recall and precision [2, points] at thresholds whose recalls lie about evenly between 0 and 1."""
+    recall = ranking.recall
+    wanted = np.linspace(recall[0], recall[-1], CURVE_POINTS)
+    chosen = np.unique(np.searchsorted(recall, wanted))
+    return np.stack([recall[chosen], ranking.precision[chosen]])
+
+
+def _text(value: float, digits: int = 3) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON knows it: arrays as lists, NaN as None, six decimals."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    return value
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file: whole under its name, or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,86 @@
+"""The networks: log-mel frames in, one logit per class and label frame out.
+
+An architecture is a function in a file of its own; :data:`MODELS` lists them. What they share, from decibels to the
+network and from the network to the logits, stands in :func:`build_model`. Only ``keras.layers`` and ``keras.ops`` are
+used, so the models run on every Keras backend. Importing this package also registers the layers that a saved model
+needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+from mir_tf.augment import SpecAugment
+from mir_tf.config import FrontEndConfig, ModelConfig
+from mir_tf.errors import ConfigError
+from mir_tf.models import blocks, cnn, crnn, crnn_mha
+
+MODELS: dict[str, Callable[[keras.KerasTensor, ModelConfig], keras.KerasTensor]] = {
+    "cnn": cnn.network,
+    "crnn": crnn.network,
+    "crnn_mha": crnn_mha.network,
+}
+"""The architectures by name: each maps log-mel [batch, label frames, mels] to features [batch, steps, width]."""
+
+
+def build_model(
+    config: ModelConfig,
+    front_end: FrontEndConfig,
+    num_classes: int,
+    feature_mean: float = 0.0,
+    feature_deviation: float = 1.0,
+) -> keras.Model:
+    """Builds an untrained model.
+
+    Args:
+        config: the network.
+        front_end: what its input is made with.
+        num_classes: logits of a label frame.
+        feature_mean: mean in dB of the train split's log-mel.
+        feature_deviation: its standard deviation in dB. Both are unused where the front end normalises each clip.
+
+    Returns:
+        A model from float32 [batch, frames, mels], in dB or, with ``front_end.normalization="clip"``, as
+        :func:`mir_tf.frontend.normalize_clip` leaves it, to float32 logits [batch, label frames, classes]. ``frames`` is
+        any multiple of ``front_end.subframes``. Input, normalisation and logits are float32 under every dtype policy.
+
+    Raises:
+        ConfigError: sub-frames whose power cannot be averaged, because each clip is normalised.
+    """
+    if front_end.normalization == "clip" and front_end.subframes > 1:
+        raise ConfigError(
+            f"FrontEndConfig.normalization is 'clip' with {front_end.subframes} sub-frames in a label frame: normalised "
+            "values hold no power to average; use 'global', or a hop_length of one label frame"
+        )
+    x = inputs = keras.Input(
+        (None, front_end.n_mels), dtype="float32", name="log_mel"
+    )  # [batch, frames, mels]
+    if front_end.subframes > 1:
+        x = blocks.AveragePower(front_end.subframes, dtype="float32", name="average_power")(x)
+    if front_end.normalization == "global":
+        x = keras.layers.Normalization(
+            axis=None, mean=feature_mean, variance=feature_deviation**2, dtype="float32", name="normalization"
+        )(x)
+    x = SpecAugment(
+        config.freq_masks,
+        config.freq_mask_bands,
+        config.time_masks,
+        config.time_mask_frames,
+        dtype="float32",
+        name="spec_augment",
+    )(x)  # [batch, label frames, mels]
+    features = MODELS[config.architecture](x, config)  # [batch, steps, width]
+    features = keras.layers.Dropout(config.head_dropout, name="head_dropout")(features)
+    logits = keras.layers.Dense(
+        num_classes,
+        kernel_initializer=blocks.uniform(features.shape[-1]),
+        bias_initializer=blocks.uniform(features.shape[-1]),
+        dtype="float32",
+        name="fc",
+    )(features)  # [batch, steps, classes]
+    logits = blocks.InterpolateSteps(
+        2 ** len(config.conv_filters), config.time_padding, config.alignment, dtype="float32", name="logits"
+    )(logits, x)  # [batch, label frames, classes]
+    return keras.Model(inputs, logits, name=config.architecture)

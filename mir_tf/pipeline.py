@@ -1,0 +1,237 @@
+"""From shards to batches of training examples, and to whole tracks for evaluation.
+
+Every epoch of training is a function of (seed, epoch) alone: the order of the shards, the places of the crops
+and their order are drawn from seeds of its own. A run resumed at an epoch sees what an undisturbed one would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from mir_tf import schema
+from mir_tf.config import LABEL_RATE, FrontEndConfig, RunConfig
+from mir_tf.errors import DataError
+from mir_tf.frontend import normalize_clip
+from mir_tf.schema import Manifest
+from mir_tf.vocabulary import VOCABULARIES, Vocabulary
+
+_SHARDS_AT_ONCE = 8
+"""Shards that are read interleaved."""
+
+_SHUFFLED_CROPS = 256
+"""Crops from which the next one is drawn: about 30 tracks, 100 MB at 30 s and 50 frames a second."""
+
+# A damaged record, one that does not parse, too few or too many, a shard gone since the manifest was read.
+_READ_ERRORS = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.NotFoundError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """A whole track, as evaluation wants it.
+
+    Attributes:
+        id: its name.
+        song: the song it belongs to.
+        log_mel: float32 [frames, mels] in dB, raw.
+        truth: bool [label frames, classes].
+    """
+
+    id: str
+    song: str
+    log_mel: NDArray[np.float32]
+    truth: NDArray[np.bool_]
+
+
+def check_front_end(folder: str | Path, manifest: Manifest, front_end: FrontEndConfig) -> None:
+    """Refuses a data set whose log-mel was not made by ``front_end``.
+
+    Raises:
+        DataError: naming the fields that differ.
+    """
+    if manifest.front_end.fingerprint() != front_end.fingerprint():
+        differences = "; ".join(front_end.differences(manifest.front_end))
+        raise DataError(
+            f"{folder}: its front end is not the model's ({differences}); "
+            "build the data set with the model's settings, or train a model on this one"
+        )
+
+
+def default_steps(manifest: Manifest, split: str, config: RunConfig) -> int:
+    """Steps that pass over every second of ``split`` about once."""
+    summary = manifest.splits[split]
+    crops = max(summary.tracks, summary.seconds / config.train.crop_seconds)
+    return math.ceil(crops / config.train.batch_size)
+
+
+def training_dataset(
+    folder: str | Path,
+    manifest: Manifest,
+    split: str,
+    config: RunConfig,
+    first_epoch: int,
+    steps_per_epoch: int,
+) -> tf.data.Dataset:
+    """Batches of random crops: ``steps_per_epoch`` for each epoch from ``first_epoch`` to the last one.
+
+    A pass over the split reads each track once and takes ``ceil(its length / crop)`` crops at random places;
+    an epoch that needs more begins another pass. Memory is bounded by the crops being shuffled, the tracks
+    being read, and a few batches.
+
+    Args:
+        folder: the data set.
+        manifest: of the data set.
+        split: name of the split.
+        config: the run's.
+        first_epoch: the epoch to begin with, counted from 0.
+        steps_per_epoch: batches in an epoch.
+
+    Returns:
+        Of (log-mel float32 [batch, frames, mels], targets float32 [batch, label frames, classes], weights
+        float32 [batch, label frames]); the weights of padding are 0. A damaged shard raises an error of
+        TensorFlow while the data set is read: read it inside :func:`damage_named`.
+
+    Raises:
+        DataError: the data set has no such split, or no track in it.
+    """
+    train, front_end = config.train, config.front_end
+    summary = schema.split_summary(folder, manifest, split)
+    shards = [str(Path(folder, shard)) for shard in summary.shards]
+    projection = tf.constant(VOCABULARIES[train.vocabulary].matrix)
+    crop_labels = round(train.crop_seconds * LABEL_RATE)
+    crop_frames = crop_labels * front_end.subframes
+    # Every track gives at least one crop.
+    most_passes = math.ceil(steps_per_epoch * train.batch_size / summary.tracks)
+
+    def crops_of(index: tf.Tensor, record: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """All crops of a track: log-mel, targets, and true label frames."""
+        label_frames = tf.shape(record["activity"])[0]
+        length = tf.minimum(label_frames, crop_labels)
+        starts = tf.random.stateless_uniform(
+            [tf.maximum(-(-label_frames // crop_labels), 1), 1],
+            tf.random.experimental.stateless_fold_in(seed, index),
+            maxval=label_frames - length + 1,
+            dtype=tf.int32,
+        )  # [crops, 1]
+        labels = starts + tf.range(length)  # [crops, length]
+        frames = starts * front_end.subframes + tf.range(length * front_end.subframes)
+        is_active = tf.matmul(record["activity"], projection) > 0  # [label frames, classes]
+        # float16, as stored: half the memory of the shuffle.
+        log_mel = tf.cast(record["log_mel"], tf.float16)  # [frames, mels]
+        lengths = tf.fill([tf.shape(starts)[0]], length)
+        return tf.gather(log_mel, frames), tf.gather(is_active, labels), lengths
+
+    def example(log_mel: tf.Tensor, target: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Pads a crop and weights its label frames."""
+        frames = length * front_end.subframes
+        log_mel = tf.cast(log_mel, tf.float32)
+        log_mel = tf.pad(log_mel, [[0, crop_frames - frames], [0, 0]], constant_values=front_end.log_floor_db)
+        log_mel = normalize_clip(log_mel, frames, front_end)
+        target = tf.pad(tf.cast(target, tf.float32), [[0, crop_labels - length], [0, 0]])
+        weights = tf.sequence_mask(length, crop_labels, tf.float32)
+        return (
+            tf.ensure_shape(log_mel, [crop_frames, front_end.n_mels]),
+            tf.ensure_shape(target, [crop_labels, projection.shape[1]]),
+            tf.ensure_shape(weights, [crop_labels]),
+        )
+
+    def one_pass(epoch: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
+        seed = tf.stack([tf.constant(train.seed, tf.int64), epoch])
+        seed = tf.random.experimental.stateless_fold_in(seed, number)
+        records = (
+            tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(shards, seed))
+            .interleave(tf.data.TFRecordDataset, _SHARDS_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE)
+            .apply(tf.data.experimental.assert_cardinality(summary.tracks))
+            .enumerate()
+        )
+        crops = records.map(
+            lambda index, record: crops_of(index, schema.parse(record), seed),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        ).unbatch()
+        return _shuffle(crops, _SHUFFLED_CROPS, seed)
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        passes = tf.data.Dataset.range(most_passes).flat_map(lambda number: one_pass(epoch, number))
+        examples = passes.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        return examples.batch(train.batch_size, drop_remainder=True).take(steps_per_epoch)
+
+    return tf.data.Dataset.range(first_epoch, train.epochs).flat_map(one_epoch).prefetch(2)
+
+
+def _shuffle(dataset: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.data.Dataset:
+    """``dataset.shuffle`` whose order is a function of ``seed`` [2] alone.
+
+    The method mixes TensorFlow's global seed into its own and, where that is 0, takes no tensor.
+    """
+    shuffled = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        buffer_size=buffer_size,
+        seed=seed[0],
+        seed2=seed[1],
+        output_types=[spec.dtype for spec in dataset.element_spec],
+        output_shapes=[spec.shape for spec in dataset.element_spec],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(shuffled, dataset.element_spec)
+
+
+def tracks(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> Iterator[Track]:
+    """The tracks of ``split``, whole, in the order of the shards.
+
+    Raises:
+        DataError: the data set has no such split, no track in it, or a damaged shard.
+    """
+    summary = schema.split_summary(folder, manifest, split)
+    records = (
+        tf.data.TFRecordDataset([str(Path(folder, shard)) for shard in summary.shards])
+        .apply(tf.data.experimental.assert_cardinality(summary.tracks))
+        .map(schema.parse)
+        .prefetch(1)
+    )
+    with damage_named(folder, manifest, split):
+        for record in records.as_numpy_iterator():
+            yield Track(
+                id=record["id"].decode(),
+                song=record["song"].decode(),
+                log_mel=record["log_mel"],
+                truth=vocabulary.project(record["activity"] > 0),
+            )
+
+
+@contextlib.contextmanager
+def damage_named(folder: str | Path, manifest: Manifest, split: str) -> Iterator[None]:
+    """Turns an error of TensorFlow inside the block into one that names the damaged shard, if there is one.
+
+    Raises:
+        DataError: naming the shard, or the records missing from all of them.
+    """
+    try:
+        yield
+    except _READ_ERRORS as error:
+        summary = manifest.splits[split]
+        found = 0
+        for shard in summary.shards:
+            try:
+                found += sum(1 for _ in tf.data.TFRecordDataset(str(Path(folder, shard))).map(schema.parse))
+            except tf.errors.OpError as damage:
+                raise DataError(
+                    f"{Path(folder, shard)}: damaged ({damage.message}); build the data set again"
+                ) from error
+        if found != summary.tracks:
+            raise DataError(
+                f"{folder}: the shards of split {split!r} hold {found} records, the manifest says "
+                f"{summary.tracks}; build the data set again"
+            ) from error
+        raise

@@ -1,0 +1,248 @@
+"""The pictures: a song's timeline, F1 per class, precision-recall curves, which class is taken for which.
+
+Every function takes arrays and returns a matplotlib ``Figure``, without pyplot and its global state. The
+caller gives the colours, those of :mod:`mir_tf.colors`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MultipleLocator
+from numpy.typing import NDArray
+
+from mir_tf.config import LABEL_RATE
+from mir_tf.dominance import intervals
+
+_INK = "#333333"
+_GRID = "#d9d9d9"
+_TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+_MAX_TICKS = 16
+
+
+def save_png(figure: Figure, path: str | Path) -> None:
+    """Writes ``figure`` as a PNG: whole under its name, or not at all."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    figure.savefig(temporary, format="png")
+    os.replace(temporary, path)
+
+
+def timeline_figure(
+    probabilities: NDArray[np.float32],
+    active: NDArray[np.bool_],
+    truth: NDArray[np.bool_] | None,
+    classes: Sequence[str],
+    colors: Sequence[str],
+    title: str,
+) -> Figure:
+    """What is heard, and, where it is known, what truly sounds: one row for each class that either names.
+
+    Args:
+        probabilities: float32 [label frames, classes].
+        active: bool [label frames, classes], predicted.
+        truth: bool [label frames, classes], or None where it is not known.
+        classes: class names.
+        colors: a colour for each class.
+        title: of the picture.
+    """
+    shown = np.flatnonzero(active.any(axis=0) if truth is None else (active | truth).any(axis=0))
+    figure = _figure(16, max(9.0, 0.45 * len(shown)))
+    axes = figure.add_subplot()
+    seconds = len(active) / LABEL_RATE
+    # A row is one unit high: the prediction in its upper part, the truth below it.
+    bottom, height = (0.1, 0.8) if truth is None else (0.36, 0.56)
+    edges = np.arange(len(active) + 1) / LABEL_RATE
+    for row, index in enumerate(reversed(shown)):
+        color = colors[index]
+        axes.stairs(
+            row + bottom + height * probabilities[:, index],
+            edges,
+            baseline=row + bottom,
+            fill=True,
+            color=color,
+            alpha=0.3,
+            linewidth=0,
+        )
+        _bars(axes, active[:, index], row + bottom, height, facecolor=color, alpha=0.75)
+        if truth is not None:
+            _bars(axes, truth[:, index], row + 0.1, 0.2, facecolor=_INK)
+    axes.set_yticks(np.arange(len(shown)) + 0.5, [classes[index] for index in reversed(shown)])
+    axes.set_yticks(np.arange(len(shown) + 1), minor=True)
+    axes.grid(axis="y", which="minor", color=_GRID, linewidth=0.8)
+    axes.tick_params(axis="y", which="both", length=0)
+    axes.set_ylim(0, max(len(shown), 1))
+    _time_axis(axes, seconds)
+    if not len(shown):
+        axes.text(0.5, 0.5, "Nothing sounds", transform=axes.transAxes, ha="center", color=_INK, size=16)
+    handles = [
+        Patch(facecolor="#888888", alpha=0.75, label="heard"),
+        Patch(facecolor="#888888", alpha=0.3, label="probability (height)"),
+    ]
+    if truth is not None:
+        handles.append(Patch(facecolor=_INK, label="truth"))
+    axes.set_title(title, loc="left", size=14)
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
+    return figure
+
+
+def f1_figure(
+    f1: NDArray[np.float64],
+    bounds: NDArray[np.float64],
+    baseline: NDArray[np.float64],
+    classes: Sequence[str],
+    colors: Sequence[str],
+    title: str,
+) -> Figure:
+    """F1 of each class with its interval, and of its better constant answer.
+
+    Args:
+        f1: float64 [classes].
+        bounds: float64 [2, classes], low and high.
+        baseline: float64 [classes], F1 of the better of "always" and "never".
+        classes: class names.
+        colors: a colour for each class.
+        title: of the picture.
+    """
+    figure = _figure(12, max(3.0, 1.5 + 0.4 * len(classes)))
+    axes = figure.add_subplot()
+    rows = np.arange(len(classes))
+    axes.barh(rows, f1, height=0.72, color=list(colors))
+    axes.hlines(rows, *bounds, color="white", linewidth=5)  # a halo, to stand out from dark bars
+    axes.hlines(rows, *bounds, color=_INK, linewidth=2, label="95 % interval over tracks")
+    diamond: dict[str, Any] = {
+        "marker": "D",
+        "markersize": 7,
+        "markeredgecolor": _INK,
+        "markerfacecolor": "white",
+    }
+    axes.plot(baseline, rows, **diamond, linestyle="", label="better constant (always or never)")
+    for row, value in zip(rows, f1, strict=True):
+        axes.annotate(
+            f"{value:.2f}",
+            (1, row),
+            (6, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+        )
+    axes.set_yticks(rows, classes)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(classes) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("F1 over frames of 0.1 s")
+    axes.grid(axis="x", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_title(title, loc="left", size=14)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    return figure
+
+
+def pr_figure(
+    curves: Sequence[NDArray[np.float64]],
+    average_precision: Sequence[float],
+    chosen: Sequence[tuple[float, float]],
+    prevalence: Sequence[float],
+    classes: Sequence[str],
+    colors: Sequence[str],
+    title: str,
+) -> Figure:
+    """A precision-recall curve for each class, in panels.
+
+    Args:
+        curves: float64 [2, points] for each class: recall and precision.
+        average_precision: of each class.
+        chosen: recall and precision of each class at the threshold in use.
+        prevalence: share of the frames in which each class sounds: chance's precision.
+        classes: class names.
+        colors: a colour for each class.
+        title: of the picture.
+    """
+    columns = min(6, len(classes))
+    rows = math.ceil(len(classes) / columns)
+    figure = _figure(max(2.6 * columns, 6), 2.5 * rows + 1)
+    for index, name in enumerate(classes):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.axhline(prevalence[index], color=_INK, linewidth=1, linestyle=":", label="chance")
+        axes.plot(*curves[index], color=colors[index], linewidth=2)
+        point: dict[str, Any] = {
+            "marker": "o",
+            "markersize": 8,
+            "markeredgecolor": _INK,
+            "color": colors[index],
+        }
+        axes.plot(*chosen[index], **point, linestyle="", clip_on=False, label="threshold in use")
+        axes.set_title(f"{name}  {average_precision[index]:.2f}", size=10)
+        axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+        axes.grid(color=_GRID, linewidth=0.8)
+    figure.suptitle(f"{title}\nbeside each name: average precision", x=0.01, ha="left", size=14)
+    figure.supxlabel("recall")
+    figure.supylabel("precision")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
+    return figure
+
+
+def confusion_figure(
+    shares: NDArray[np.float64], classes: Sequence[str], taken_for: Sequence[str], title: str
+) -> Figure:
+    """Which class is taken for which, see :func:`mir_tf.metrics.confusion`.
+
+    Args:
+        shares: float64 [classes, columns] of the frames in which each class sounds.
+        classes: names of the rows.
+        taken_for: names of the columns.
+        title: of the picture.
+    """
+    cell, text_size = (0.5, 9) if len(classes) <= 40 else (0.25, 5)  # inches, points
+    figure = _figure(5 + cell * len(taken_for), 3 + cell * len(classes))
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
+        share = shares[row, column]
+        ink = "white" if share > 0.5 else _INK
+        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=ink, size=text_size)
+    axes.set_xticks(np.arange(len(taken_for)), taken_for, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(np.arange(len(classes)), classes)
+    axes.tick_params(length=0)
+    axes.set_xticks(np.arange(0.5, len(taken_for)), minor=True)
+    axes.set_yticks(np.arange(0.5, len(classes)), minor=True)
+    axes.tick_params(which="minor", length=0)
+    axes.grid(which="minor", color=_GRID, linewidth=0.8)
+    axes.set_xlabel("heard instead (on the diagonal: rightly heard)")
+    axes.set_ylabel("sounds")
+    axes.set_title(f"{title}\n% of the frames in which the class of the row sounds", loc="left", size=14)
+    figure.colorbar(
+        image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1], format=lambda share, _: f"{share:.0%}"
+    )
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure of width × height hundreds of pixels."""
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _bars(axes: Axes, active: NDArray[np.bool_], bottom: float, height: float, **style: Any) -> None:
+    """Draws the stretches in which ``active`` [label frames] holds."""
+    stretches = [(start, end - start) for start, end in intervals(active)]
+    axes.broken_barh(stretches, (bottom, height), linewidth=0, **style)
+
+
+def _time_axis(axes: Axes, seconds: float) -> None:
+    """An x axis from 0 to ``seconds``, in minutes and seconds."""
+    step = next((step for step in _TICK_SECONDS if seconds / step <= _MAX_TICKS), seconds)
+    axes.set_xlim(0, seconds)
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    axes.xaxis.set_major_formatter(lambda second, _: f"{int(second) // 60}:{int(second) % 60:02d}")
+    axes.set_xlabel("time (min:s)")

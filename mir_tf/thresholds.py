@@ -1,0 +1,119 @@
+"""The threshold of each class that gives the best F1, in one pass over histograms of the scores."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 1024
+"""Bins of a histogram. A power of two: k / BINS is exact in float32 and in JSON, so that a score lies in bin
+k or above exactly where it is at least the threshold k / BINS."""
+
+NO_POSITIVES_THRESHOLD = 0.5
+"""Threshold of a class that never sounds in what it would be tuned on."""
+
+
+class ScoreHistogram:
+    """Counts of each class's scores, apart for frames in which it sounds and frames in which it does not.
+
+    Attributes:
+        positives: int64 [classes, BINS], frames in which the class sounds.
+        negatives: int64 [classes, BINS], the others.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        """An empty histogram of ``num_classes`` classes."""
+        self.positives = np.zeros((num_classes, BINS), np.int64)
+        self.negatives = np.zeros((num_classes, BINS), np.int64)
+
+    def update(self, probabilities: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
+        """Adds frames.
+
+        Args:
+            probabilities: float32 [frames, classes] in [0, 1].
+            truth: bool [frames, classes], whether the class sounds.
+
+        Raises:
+            ValueError: the shapes differ, or a probability is NaN or outside [0, 1].
+        """
+        if probabilities.shape != truth.shape or truth.shape[1:] != self.positives.shape[:1]:
+            raise ValueError(
+                f"probabilities {probabilities.shape} and truth {truth.shape} must both be "
+                f"[frames, {len(self.positives)}]"
+            )
+        if not ((probabilities >= 0) & (probabilities <= 1)).all():
+            raise ValueError("a probability is NaN or outside [0, 1]")
+        bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)  # [frames, classes]
+        bins += np.arange(len(self.positives)) * BINS
+        for counts, chosen in ((self.positives, bins[truth]), (self.negatives, bins[~truth])):
+            counts += np.bincount(chosen, minlength=counts.size).reshape(counts.shape)
+
+    def at_least(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """True and false positives [classes, BINS] of the threshold k / BINS, for each k."""
+        return _reversed_sum(self.positives), _reversed_sum(self.negatives)
+
+
+def _reversed_sum(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return counts[:, ::-1].cumsum(axis=1)[:, ::-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class TunedThresholds:
+    """The best threshold of each class: it sounds where its probability is at least the threshold.
+
+    Attributes:
+        thresholds: float32 [classes].
+        precision: float64 [classes] at the threshold; 0 where nothing was found.
+        recall: float64 [classes]; 0 where there was nothing to find.
+        f1: float64 [classes].
+        has_positives: bool [classes]; the others have the threshold 0.5 and stay out of :attr:`macro_f1`.
+        macro_f1: mean F1 of the classes with positives; NaN without any.
+        micro_f1: F1 of all decisions of all classes together.
+    """
+
+    thresholds: NDArray[np.float32]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+    has_positives: NDArray[np.bool_]
+    macro_f1: float
+    micro_f1: float
+
+
+def tune(histogram: ScoreHistogram) -> TunedThresholds:
+    """The threshold of each class with the best F1, to 1 / :data:`BINS`.
+
+    Several thresholds are often equally good, because no score lies between them: the middle of the first run
+    of best ones is taken, the farthest from the scores on either side.
+    """
+    true_positives, false_positives = histogram.at_least()  # [classes, BINS]
+    positives = true_positives[:, 0]
+    has_positives = positives > 0
+    f1 = _ratio(2 * true_positives, true_positives + false_positives + positives[:, np.newaxis])
+    is_best = f1 == f1.max(axis=1, keepdims=True)
+    first = is_best.argmax(axis=1)
+    # The first run ends before the first threshold after it that is worse.
+    is_worse_after = ~is_best & (np.arange(BINS) > first[:, np.newaxis])
+    end = np.where(is_worse_after.any(axis=1), is_worse_after.argmax(axis=1), BINS)
+    best = np.where(has_positives, (first + end - 1) // 2, int(NO_POSITIVES_THRESHOLD * BINS))
+
+    classes = np.arange(len(best))
+    hits, alarms = true_positives[classes, best], false_positives[classes, best]
+    f1_at_best = f1[classes, best]
+    return TunedThresholds(
+        thresholds=(best / BINS).astype(np.float32),
+        precision=_ratio(hits, hits + alarms),
+        recall=_ratio(hits, positives),
+        f1=f1_at_best,
+        has_positives=has_positives,
+        macro_f1=float(f1_at_best[has_positives].mean()) if has_positives.any() else float("nan"),
+        micro_f1=float(_ratio(2 * hits.sum(), hits.sum() + alarms.sum() + positives.sum())),
+    )
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    """``part / whole``, 0 where both are 0."""
+    ratio: NDArray[np.float64] = part / np.maximum(whole, 1)
+    return ratio

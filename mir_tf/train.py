@@ -1,0 +1,539 @@
+"""Training: from a data set to the bundle of the best epoch, killed and resumed at will."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import os
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import yaml
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from tensorboard.plugins.pr_curve import metadata as pr_curve
+
+from mir_tf import pipeline, schema
+from mir_tf.bundle import Bundle
+from mir_tf.config import LABEL_RATE, RunConfig, TrainConfig
+from mir_tf.errors import ConfigError, DataError, TrainingError
+from mir_tf.losses import WeightedBCE, class_weights
+from mir_tf.models import build_model
+from mir_tf.pipeline import Track
+from mir_tf.schema import Manifest
+from mir_tf.thresholds import ScoreHistogram, TunedThresholds, tune
+from mir_tf.vocabulary import VOCABULARIES, Vocabulary
+from mir_tf.windows import WindowedModel
+
+CHECKPOINT = "checkpoint.npz"
+HISTORY = "history.csv"
+CONFIG = "config.yaml"
+LOGS = "logs"
+
+_PR_CURVE_STEP = 8
+"""Of the histogram's thresholds, every so many becomes a point of TensorBoard's precision-recall curves."""
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+OnStep = Callable[[int, int, float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What a training run came to.
+
+    Attributes:
+        out: folder of the run and of the bundle.
+        history: one row an epoch: ``epoch`` (from 1), ``loss``, ``val_loss``, ``val_macro_f1``,
+            ``val_micro_f1``, ``learning_rate`` (the one it was trained with) and ``seconds``.
+        best_epoch: the epoch, from 1, in the bundle.
+        best_macro_f1: its macro F1 on validation.
+        stopped_early: validation stopped rising before the last epoch.
+        warnings: classes without examples, in words.
+    """
+
+    out: Path
+    history: list[dict[str, float]]
+    best_epoch: int
+    best_macro_f1: float
+    stopped_early: bool
+    warnings: list[str]
+
+
+@dataclasses.dataclass
+class Schedule:
+    """Learning rate and end of training, from the macro F1 of each epoch.
+
+    A score is a rise if it is more than 1/10,000 of the best above it; the rate falls after more than
+    ``plateau_patience`` epochs without one. Both rules are those of PyTorch's ``ReduceLROnPlateau`` with
+    ``mode="max"`` and its defaults.
+
+    Attributes:
+        learning_rate: of the next epoch.
+        best: highest score so far.
+        best_epoch: its epoch, from 1; 0 before the first.
+        since_best: epochs since then.
+        since_reduction: epochs without a rise since then or since the learning rate last fell.
+    """
+
+    learning_rate: float
+    best: float = -1.0
+    best_epoch: int = 0
+    since_best: int = 0
+    since_reduction: int = 0
+
+    def step(self, epoch: int, score: float, config: TrainConfig) -> bool:
+        """Takes the score of ``epoch``, from 1, and tells whether it is a rise."""
+        if score > self.best * (1 + 1e-4):
+            self.best, self.best_epoch, self.since_best, self.since_reduction = score, epoch, 0, 0
+            return True
+        self.since_best += 1
+        self.since_reduction += 1
+        if self.since_reduction > config.plateau_patience:
+            self.learning_rate *= config.plateau_factor
+            self.since_reduction = 0
+        return False
+
+    def is_over(self, config: TrainConfig) -> bool:
+        """Whether training ends early."""
+        return self.since_best >= config.early_stopping_patience
+
+
+@dataclasses.dataclass
+class _State:
+    """What a resumed run must know besides the variables, as JSON knows it.
+
+    ``config`` is :meth:`RunConfig.to_dict`, ``data`` the SHA-256 of the data set's manifest.
+    """
+
+    config: dict[str, Any]
+    data: str
+    schedule: Schedule
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    best: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    """``thresholds`` and ``has_positives`` of the best epoch."""
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished."""
+        return len(self.history)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Validation:
+    """Scores of a model on the validation split.
+
+    Attributes:
+        loss: the training loss, over all label frames.
+        histogram: of the scores.
+        tuned: thresholds and F1.
+        track: the split's first track.
+        probabilities: float32 [label frames, classes] of that track.
+    """
+
+    loss: float
+    histogram: ScoreHistogram
+    tuned: TunedThresholds
+    track: Track
+    probabilities: NDArray[np.float32]
+
+
+def fit(
+    data: str | Path,
+    out: str | Path,
+    config: RunConfig,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> FitResult:
+    """Trains a model, or goes on training it where a run with the same arguments was stopped.
+
+    ``out`` receives the bundle of the best epoch, ``history.csv``, ``config.yaml``, TensorBoard's ``logs``,
+    and ``checkpoint.npz``, from which a run is resumed after its last finished epoch.
+
+    Args:
+        data: folder of the data set.
+        out: folder of the run; made if need be.
+        config: of the run; its front end must be the data set's.
+        on_epoch: called after each epoch with its number from 1 and its row of the history.
+        on_step: called after each step with its number from 1, the steps of the epoch, its mean loss so far.
+
+    Returns:
+        What it came to; a finished run is not trained further.
+
+    Raises:
+        ConfigError: there is no such vocabulary, or the model cannot be built.
+        DataError: the data set is missing, damaged, of another front end, or without tracks to learn from.
+        TrainingError: ``out`` holds a run of another configuration or data set, the loss is not finite, or
+            memory does not suffice.
+    """
+    out, train = Path(out), config.train
+    manifest = schema.read_manifest(data)
+    pipeline.check_front_end(data, manifest, config.front_end)
+    if train.vocabulary not in VOCABULARIES:
+        raise ConfigError(
+            f"TrainConfig.vocabulary is {train.vocabulary!r}; it must be {' or '.join(VOCABULARIES)}"
+        )
+    vocabulary = VOCABULARIES[train.vocabulary]
+    positives = _positives(data, manifest, "train", vocabulary)
+    warnings = _warnings(vocabulary, positives, _positives(data, manifest, "validation", vocabulary))
+
+    state = _State(config.to_dict(), _sha256(Path(data, schema.MANIFEST)), Schedule(train.learning_rate))
+    values: list[NDArray[Any]] = []
+    if (out / CHECKPOINT).is_file():
+        earlier, values = _read_checkpoint(out / CHECKPOINT)
+        _check_same_run(out, earlier, state)
+        state = dataclasses.replace(earlier, config=state.config)
+    out.mkdir(parents=True, exist_ok=True)
+    sections = {name: fields for name, fields in config.to_dict().items() if name != "front_end"}
+    _write(out / CONFIG, yaml.safe_dump(sections, sort_keys=False).encode())
+
+    if train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(train.seed)
+    with _dtype_policy(train):
+        model = build_model(
+            config.model, config.front_end, len(vocabulary), manifest.feature_mean, manifest.feature_deviation
+        )
+    # PyTorch's AdamW: its epsilon, and decay of every weight.
+    optimizer = keras.optimizers.AdamW(
+        train.learning_rate, weight_decay=train.weight_decay, epsilon=1e-8, global_clipnorm=train.clip_norm
+    )
+    weights = class_weights(positives, manifest.splits["train"].label_frames, train.pos_weight_max)
+    model.compile(optimizer, WeightedBCE(weights), jit_compile=train.jit)
+    model.optimizer.build(model.trainable_variables)
+    run = _Run(data, out, manifest, config, state, on_epoch, on_step)
+    run.set_model(model)
+    if values:
+        run.restore(values)
+    if state.epoch < train.epochs and not state.schedule.is_over(train):
+        run.train()
+    return FitResult(
+        out=out,
+        history=state.history,
+        best_epoch=state.schedule.best_epoch,
+        best_macro_f1=state.schedule.best,
+        stopped_early=state.schedule.is_over(train),
+        warnings=warnings,
+    )
+
+
+class _Run(keras.callbacks.Callback):
+    """The epochs of one call of :func:`fit`: what happens around Keras' training steps."""
+
+    def __init__(
+        self,
+        data: str | Path,
+        out: Path,
+        manifest: Manifest,
+        config: RunConfig,
+        state: _State,
+        on_epoch: OnEpoch | None,
+        on_step: OnStep | None,
+    ) -> None:
+        super().__init__()
+        self._data, self._out, self._manifest = data, out, manifest
+        self._config, self._state = config, state
+        self._vocabulary = VOCABULARIES[config.train.vocabulary]
+        self._on_epoch, self._on_step = on_epoch, on_step
+        self._steps = config.train.steps_per_epoch or pipeline.default_steps(manifest, "train", config)
+
+    def train(self) -> None:
+        """Trains to the last epoch or until validation stops rising."""
+        train, first = self._config.train, self._state.epoch
+        dataset = pipeline.training_dataset(
+            self._data, self._manifest, "train", self._config, first, self._steps
+        )
+        if tf.config.list_logical_devices("GPU"):
+            dataset = dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0"))
+        self._windowed = WindowedModel(self.model, self._config)
+        self._writer = tf.summary.create_file_writer(str(self._out / LOGS))
+        try:
+            with pipeline.damage_named(self._data, self._manifest, "train"), self._writer.as_default():
+                self.model.fit(
+                    dataset,
+                    epochs=train.epochs,
+                    initial_epoch=first,
+                    steps_per_epoch=self._steps,
+                    callbacks=[self],
+                    shuffle=False,  # Or Keras warns that the data set has to do that itself, as it does.
+                    verbose=0,
+                )
+        except tf.errors.ResourceExhaustedError as error:
+            raise TrainingError(
+                f"out of memory: {train.batch_size} crops of {train.crop_seconds:g} s do not fit; use a "
+                "smaller batch_size or crop_seconds, or mixed_precision"
+            ) from error
+        finally:
+            self._writer.close()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Makes dropout and masks a function of (seed, epoch, step)."""
+        self._began = time.perf_counter()
+        self.model.optimizer.learning_rate = self._state.schedule.learning_rate
+        seeds = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
+        for index, variable in enumerate(seeds):
+            entropy = np.random.SeedSequence([self._config.train.seed, epoch, index])
+            variable.assign([int(entropy.generate_state(1)[0]) >> 1, 0])
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Watches the loss."""
+        loss = float((logs or {})["loss"])
+        if not math.isfinite(loss):
+            raise self._not_finite(f"the loss is {loss} at step {batch + 1} of epoch {self._state.epoch + 1}")
+        if self._on_step:
+            self._on_step(batch + 1, self._steps, loss)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Validates, adapts the learning rate, and leaves everything on disk as a resumed run needs it."""
+        state, train = self._state, self._config.train
+        validation = self._validate()
+        row = {
+            "epoch": epoch + 1,
+            "loss": float((logs or {})["loss"]),
+            "val_loss": validation.loss,
+            "val_macro_f1": validation.tuned.macro_f1,
+            "val_micro_f1": validation.tuned.micro_f1,
+            "learning_rate": state.schedule.learning_rate,
+            "seconds": time.perf_counter() - self._began,
+        }
+        state.history.append(row)
+        if state.schedule.step(epoch + 1, validation.tuned.macro_f1, train):
+            state.best = {
+                "thresholds": validation.tuned.thresholds.tolist(),
+                "has_positives": validation.tuned.has_positives.tolist(),
+            }
+        self._write_checkpoint()
+        self._write_results()
+        self._write_summaries(validation, row)
+        if self._on_epoch:
+            self._on_epoch(epoch + 1, row)
+        self.model.stop_training = state.schedule.is_over(train)
+
+    def restore(self, values: list[NDArray[Any]]) -> None:
+        """Sets all variables to ``values`` of a checkpoint."""
+        variables = self._variables()
+        if [variable.shape for variable in variables] != [value.shape for value in values]:
+            raise _damaged(self._out / CHECKPOINT, "its variables are not this model's")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        self._write_results()  # The run may have been stopped between the checkpoint and these.
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self.model.weights, *self.model.optimizer.variables]
+
+    def _validate(self) -> _Validation:
+        histogram = ScoreHistogram(len(self._vocabulary))
+        losses, lengths = [], []
+        first: tuple[Track, NDArray[np.float32]] | None = None
+        for track in pipeline.tracks(self._data, self._manifest, "validation", self._vocabulary):
+            probabilities = self._windowed.predict_track(track.log_mel)  # [label frames, classes]
+            if not np.isfinite(probabilities).all():
+                raise self._not_finite(
+                    f"the model's answers are not finite after epoch {self._state.epoch + 1}"
+                )
+            histogram.update(probabilities, track.truth)
+            clipped = np.clip(probabilities, 1e-7, 1 - 1e-7)
+            logits = np.log(clipped) - np.log1p(-clipped)
+            losses.append(
+                float(self.model.loss(track.truth[np.newaxis].astype(np.float32), logits[np.newaxis]))
+            )
+            lengths.append(len(logits))
+            first = first or (track, probabilities)
+        return _Validation(float(np.average(losses, weights=lengths)), histogram, tune(histogram), *first)
+
+    def _not_finite(self, what: str) -> TrainingError:
+        rate = self._state.schedule.learning_rate
+        return TrainingError(
+            f"{what}: training diverged. Run again, in another folder, with a learning_rate below {rate:g}"
+            + (", or without mixed_precision" if self._config.train.mixed_precision else "")
+        )
+
+    def _write_checkpoint(self) -> None:
+        state = np.frombuffer(json.dumps(dataclasses.asdict(self._state)).encode(), np.uint8)
+        values = {str(index): variable.numpy() for index, variable in enumerate(self._variables())}
+        buffer = io.BytesIO()
+        np.savez(buffer, state=state, **values)
+        _write(self._out / CHECKPOINT, buffer.getvalue())
+
+    def _write_results(self) -> None:
+        """The history and, if the last epoch is the best, the bundle."""
+        state = self._state
+        text = io.StringIO()
+        table = csv.DictWriter(text, state.history[-1])
+        table.writeheader()
+        table.writerows(state.history)
+        _write(self._out / HISTORY, text.getvalue().encode())
+        if state.schedule.best_epoch != state.epoch:
+            return
+        names = zip(self._vocabulary.classes, state.best["has_positives"], strict=True)
+        Bundle(
+            model=self.model,
+            config=self._config,
+            thresholds=np.array(state.best["thresholds"], np.float32),
+            untuned=tuple(name for name, has_positives in names if not has_positives),
+            info=state.history[-1],
+        ).save(self._out)
+
+    def _write_summaries(self, validation: _Validation, row: dict[str, float]) -> None:
+        """What TensorBoard shows of an epoch."""
+        epoch = int(row["epoch"])
+        scalars = {
+            "loss/train": row["loss"],
+            "loss/validation": row["val_loss"],
+            "f1/macro": row["val_macro_f1"],
+            "f1/micro": row["val_micro_f1"],
+            "learning_rate": row["learning_rate"],
+        }
+        tuned = validation.tuned
+        per_class = zip(self._vocabulary.classes, tuned.f1, tuned.has_positives, strict=True)
+        scalars |= {f"f1_per_class/{name}": f1 for name, f1, has_positives in per_class if has_positives}
+        for tag, value in scalars.items():
+            tf.summary.scalar(tag, value, step=epoch)
+        for name, curve in zip(self._vocabulary.classes, _pr_curves(validation.histogram), strict=True):
+            metadata = pr_curve.create_summary_metadata(name, "validation", curve.shape[1])
+            tf.summary.write(f"precision_recall/{name}", curve, step=epoch, metadata=metadata)
+        every = self._config.train.picture_every
+        if every and epoch % every == 0:
+            picture = _picture(validation.track, validation.probabilities, self._vocabulary, epoch)
+            tf.summary.image("validation_song", picture[np.newaxis], step=epoch)
+        self._writer.flush()
+
+
+def _pr_curves(histogram: ScoreHistogram) -> NDArray[np.float32]:
+    """TensorBoard's rows of every class [classes, 6, thresholds]: TP, FP, TN, FN, precision, recall."""
+    hits, alarms = (counts[:, ::_PR_CURVE_STEP].astype(np.float32) for counts in histogram.at_least())
+    misses, rejections = hits[:, :1] - hits, alarms[:, :1] - alarms
+    precision = hits / np.maximum(hits + alarms, 1)
+    recall = hits / np.maximum(hits[:, :1], 1)
+    return np.stack([hits, alarms, rejections, misses, precision, recall], axis=1)
+
+
+def _picture(
+    track: Track, probabilities: NDArray[np.float32], vocabulary: Vocabulary, epoch: int
+) -> NDArray[np.uint8]:
+    """Log-mel, truth and probabilities of a track, one above the other: uint8 [height, width, 3]."""
+    figure = Figure(figsize=(14, 10), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    panels = figure.subplots(3, 1, sharex=True)
+    seconds = len(probabilities) / LABEL_RATE
+    bands, classes = track.log_mel.shape[1], len(vocabulary)
+    for axes, title, rows, top in (
+        (panels[0], f"{track.id}: log-mel, dB", track.log_mel, bands),
+        (panels[1], "truth", track.truth.astype(np.float32), classes),
+        (panels[2], f"probability after epoch {epoch}", probabilities, classes),
+    ):
+        limits = {} if axes is panels[0] else {"vmin": 0, "vmax": 1}
+        extent = (0, seconds, -0.5, top - 0.5)
+        axes.imshow(rows.T, aspect="auto", origin="lower", interpolation="nearest", extent=extent, **limits)
+        axes.set_title(title, loc="left")
+    for axes in panels[1:]:
+        axes.set_yticks(range(classes), vocabulary.classes, fontsize=7 if classes <= 40 else 2)
+    panels[2].set_xlabel("seconds")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3]
+
+
+def _positives(data: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """Label frames of ``split`` in which each class sounds."""
+    try:
+        counts = schema.split_summary(data, manifest, split).activity[vocabulary.name]
+        positives = np.array([counts[name] for name in vocabulary.classes], np.int64)
+    except KeyError as error:
+        raise DataError(
+            f"{data}: its manifest counts no {error} in split {split!r}; build the data set again"
+        ) from error
+    except DataError as error:
+        raise DataError(
+            f"{error}. Training learns from split 'train' and tunes thresholds on split 'validation': build "
+            "the data set from more songs"
+        ) from error
+    if not positives.any():
+        raise DataError(
+            f"{data}: no class of the vocabulary {vocabulary.name!r} ever sounds in split {split!r}; "
+            "build the data set from other songs"
+        )
+    return positives
+
+
+def _warnings(vocabulary: Vocabulary, train: NDArray[np.int64], validation: NDArray[np.int64]) -> list[str]:
+    warnings = []
+    for positives, split, consequence in (
+        (train, "train", "the model cannot learn them; their weight is 1"),
+        (validation, "validation", "their threshold is 0.5, and they stay out of macro F1"),
+    ):
+        if missing := [name for name, count in zip(vocabulary.classes, positives, strict=True) if not count]:
+            warnings.append(f"never sounding in split {split!r}: {', '.join(missing)}: {consequence}")
+    return warnings
+
+
+def _read_checkpoint(path: Path) -> tuple[_State, list[NDArray[Any]]]:
+    """The state and the variables of a run."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            stored = json.loads(content["state"].tobytes())
+            values = [content[str(index)] for index in range(len(content.files) - 1)]
+        return _State(**{**stored, "schedule": Schedule(**stored["schedule"])}), values
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise _damaged(path, repr(error)) from error
+
+
+def _check_same_run(out: Path, earlier: _State, now: _State) -> None:
+    """Refuses to go on with another configuration or data set; only the number of epochs may change."""
+    differences = [
+        f"{section}.{field}: {old!r} there, {now.config[section].get(field)!r} now"
+        for section, fields in earlier.config.items()
+        for field, old in fields.items()
+        if now.config[section].get(field) != old and (section, field) != ("train", "epochs")
+    ]
+    if earlier.data != now.data:
+        differences.append("data: another manifest")
+    if differences:
+        raise TrainingError(
+            f"{out} holds a run that differs: {'; '.join(differences)}. Use its settings to go on with it, "
+            "or another folder for a new run"
+        )
+
+
+def _damaged(path: Path, reason: str) -> TrainingError:
+    return TrainingError(f"{path}: damaged ({reason}); delete its folder to train from the start")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file: whole under its name, or not at all."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _dtype_policy(train: TrainConfig) -> Iterator[None]:
+    """Keras' dtype policy for a model built inside the block."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(_mixed_policy() if train.mixed_precision else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _mixed_policy() -> str:
+    """bfloat16, whose range needs no loss scaling; float16 on GPUs of compute capability below 8."""
+    gpus = tf.config.list_physical_devices("GPU")
+    capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
+    is_old = any(capability is not None and capability < (8, 0) for capability in capabilities)
+    return "mixed_float16" if is_old else "mixed_bfloat16"

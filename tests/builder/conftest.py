@@ -1,0 +1,56 @@
+"""Small Slakh trees, made with soundfile and pretty_midi."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import pytest
+import soundfile
+import yaml
+
+Stems = dict[str, tuple[int, list[tuple[float, float]]]]
+"""Stem name → program (128 for drums) and its notes as (on, off) in seconds."""
+
+DEFAULT_STEMS: Stems = {"S00": (30, [(0.3, 0.9), (1.5, 1.55)]), "S01": (128, [(0.0, 0.1), (1.0, 1.1)])}
+
+
+def write_midi(path: Path, parts: list[tuple[int, list[tuple[float, float]]]], seed: int = 0) -> None:
+    """Writes one instrument a part, with the notes at random pitches."""
+    pitches = random.Random(seed)
+    midi = pretty_midi.PrettyMIDI(resolution=960)
+    for program, notes in parts:
+        instrument = pretty_midi.Instrument(program % 128, is_drum=program == 128)
+        instrument.notes = [pretty_midi.Note(100, pitches.randrange(30, 90), *times) for times in notes]
+        midi.instruments.append(instrument)
+    midi.write(str(path))
+
+
+def write_track(
+    folder: Path, stems: Stems = DEFAULT_STEMS, seconds: float = 2.0, rate: int = 16000, seed: int = 0
+) -> Path:
+    """Writes a track of noise in Slakh's layout, and returns its folder."""
+    (folder / "MIDI").mkdir(parents=True)
+    (folder / "stems").mkdir()
+    noise = 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate))
+    soundfile.write(folder / "mix.flac", noise, rate)
+    entries = {}
+    for name, (program, notes) in stems.items():
+        soundfile.write(folder / "stems" / f"{name}.flac", noise, rate)
+        write_midi(folder / "MIDI" / f"{name}.mid", [(program, notes)])
+        entries[name] = {
+            "program_num": program,
+            "is_drum": program == 128,
+            "plugin_name": "some.nkm",
+            "audio_rendered": False,
+        }
+    write_midi(folder / "all_src.mid", list(stems.values()), seed)
+    (folder / "metadata.yaml").write_text(yaml.safe_dump({"UUID": f"uuid-{folder.name}", "stems": entries}))
+    return folder
+
+
+@pytest.fixture
+def make_track(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a track at a place in ``tmp_path / "tree"``, given as ``train/Track00001``."""
+    return lambda place, **options: write_track(tmp_path / "tree" / place, **options)

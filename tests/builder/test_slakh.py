@@ -1,0 +1,186 @@
+"""The layouts of Slakh's releases, and what can be wrong with a track."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mir_tf.errors import DataError
+from tfrecords_builder import slakh
+
+MakeTrack = Callable[..., Path]
+
+
+def change_metadata(folder: Path, stem: str, **changes: object) -> None:
+    path = folder / "metadata.yaml"
+    metadata = yaml.safe_load(path.read_text())
+    metadata["stems"][stem].update(changes)
+    path.write_text(yaml.safe_dump(metadata))
+
+
+@pytest.mark.parametrize("release", ["slakh2100_flac_redux", "babyslakh_16k"])
+def test_the_genuine_layouts_are_read(shared_folder: Path, release: str) -> None:
+    root = shared_folder / "data" / "slakh_fixture" / "mirdata" / release
+    (track,), left_out = slakh.find_tracks(root)
+    assert not left_out
+    assert (track.id, track.split, track.mix.stem) == ("Track00001", "train", "mix")
+    # Program by stem, as metadata.yaml has it; S06 has no plugin and was not rendered.
+    assert {stem.name: stem.program for stem in track.stems} == {
+        "S00": 30, "S01": 128, "S02": 1, "S03": 33, "S04": 52,
+        "S05": 17, "S07": 26, "S08": 30, "S09": 22, "S10": 22,
+    }  # fmt: skip
+    assert all(stem.midi == track.mix.parent / "MIDI" / f"{stem.name}.mid" for stem in track.stems)
+
+
+def test_split_folders_tell_the_split_and_omitted_stays_out(tmp_path: Path, make_track: MakeTrack) -> None:
+    for place in ("train/Track00003", "validation/Track00002", "test/Track00001", "omitted/Track00004"):
+        make_track(place)
+    tracks, left_out = slakh.find_tracks(tmp_path / "tree")
+    assert [(track.id, track.split) for track in tracks] == [
+        ("Track00001", "test"),
+        ("Track00002", "validation"),
+        ("Track00003", "train"),
+    ]
+    assert [(item.item, item.is_bad) for item in left_out] == [("Track00004", False)]
+    assert "omitted" in left_out[0].reason
+
+
+def test_the_song_of_a_split_tree_is_its_midi_file(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("train/Track00001")
+    ((track,), _) = slakh.find_tracks(tmp_path / "tree")
+    assert track.song == "uuid-Track00001"
+
+
+def test_a_rendered_tree_tells_its_songs(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("train/Track00001")
+    path = tmp_path / "tree" / "songs.json"
+    path.write_text(json.dumps({"Track00001": {"song": "waltz"}}))
+    ((track,), _) = slakh.find_tracks(tmp_path / "tree")
+    assert track.song == "waltz"
+    for damaged in ("{", "[]", "{}", '{"Track00001": 3}'):
+        path.write_text(damaged)
+        with pytest.raises(DataError, match=r"songs\.json: damaged"):
+            slakh.find_tracks(tmp_path / "tree")
+
+
+def test_a_flat_tree_is_split_by_song(tmp_path: Path, make_track: MakeTrack) -> None:
+    """Tracks 0 and 10, 1 and 11, ... have the same notes: ten songs, which are split 8, 1, 1."""
+    melody = [(0.1 * i, 0.1 * i + 0.05) for i in range(100)]
+    for number in range(20):
+        make_track(f"Track{number:05d}", stems={"S00": (number, melody)}, seed=number % 10)
+    tracks, left_out = slakh.find_tracks(tmp_path / "tree", seed=1)
+    assert not left_out
+    assert {track.id: track.song for track in tracks} == {
+        f"Track{number:05d}": f"Track{number % 10:05d}" for number in range(20)
+    }
+    split_of_song = {track.song: track.split for track in tracks}
+    assert all(track.split == split_of_song[track.song] for track in tracks)
+    assert sorted(split_of_song.values()) == ["test"] + 8 * ["train"] + ["validation"]
+    assert slakh.find_tracks(tmp_path / "tree", seed=1)[0] == tracks
+    assert slakh.find_tracks(tmp_path / "tree", seed=2)[0] != tracks
+
+
+def test_a_flat_track_whose_notes_cannot_be_read_is_named(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("Track00001")
+    (make_track("Track00002") / "all_src.mid").unlink()
+    tracks, left_out = slakh.find_tracks(tmp_path / "tree")
+    assert [track.id for track in tracks] == ["Track00001"]
+    assert [item.item for item in left_out] == ["Track00002"]
+    assert "all_src.mid" in left_out[0].reason
+
+
+@pytest.mark.parametrize("folder", ["", "train", "omitted"])
+def test_an_empty_tree_is_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir(exist_ok=True)
+    with pytest.raises(DataError, match="no track found"):
+        slakh.find_tracks(tmp_path)
+
+
+def test_two_tracks_of_one_name_are_refused(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("train/Track00001")
+    make_track("test/Track00001")
+    with pytest.raises(DataError, match=r"train/Track00001 and .*test/Track00001 have one name"):
+        slakh.find_tracks(tmp_path / "tree")
+
+
+def test_a_stem_without_plugin_and_files_was_not_rendered(tmp_path: Path, make_track: MakeTrack) -> None:
+    """Whatever the flags say: babyslakh has audio_rendered false for all of its stems."""
+    folder = make_track("train/Track00001")
+    change_metadata(folder, "S00", plugin_name="None", audio_rendered=True)
+    (folder / "stems" / "S00.flac").unlink()
+    (folder / "MIDI" / "S00.mid").unlink()
+    ((track,), left_out) = slakh.find_tracks(tmp_path / "tree")
+    assert [stem.name for stem in track.stems] == ["S01"]
+    assert not left_out
+
+
+def test_a_stem_with_midi_but_no_plugin_and_audio_was_not_rendered(
+    tmp_path: Path, make_track: MakeTrack
+) -> None:
+    folder = make_track("train/Track00001")
+    change_metadata(folder, "S00", plugin_name="None")
+    (folder / "stems" / "S00.flac").unlink()
+    ((track,), _) = slakh.find_tracks(tmp_path / "tree")
+    assert [stem.name for stem in track.stems] == ["S01"]
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def remove_stem_said_to_be_rendered(folder: Path) -> None:
+    change_metadata(folder, "S00", audio_rendered=True)
+    (folder / "stems" / "S00.flac").unlink()
+    (folder / "MIDI" / "S00.mid").unlink()
+
+
+def write_metadata(text: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / "metadata.yaml").write_text(text)
+
+    return damage
+
+
+def change_stem(**changes: object) -> Callable[[Path], None]:
+    return lambda folder: change_metadata(folder, "S00", **changes)
+
+
+def remove_all_stems(folder: Path) -> None:
+    for name in ("S00", "S01"):
+        (folder / "stems" / f"{name}.flac").unlink()
+        (folder / "MIDI" / f"{name}.mid").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (remove("mix.flac"), "mix.flac: missing"),
+        (remove("metadata.yaml"), "metadata.yaml: cannot be read"),
+        (remove("stems/S00.flac"), "stems/S00.flac: missing stem"),
+        (remove("MIDI/S00.mid"), "MIDI/S00.mid: missing stem"),
+        (remove_stem_said_to_be_rendered, "stems/S00.flac: missing stem"),
+        (remove_all_stems, "Track00001: no stem"),
+        (write_metadata("stems: [unclosed"), "metadata.yaml: cannot be read"),
+        (write_metadata("\x00"), "metadata.yaml: cannot be read"),
+        (write_metadata("just words"), "metadata.yaml: holds no mapping 'stems'"),
+        (write_metadata("stems: 3"), "metadata.yaml: holds no mapping 'stems'"),
+        (write_metadata("stems: {S00: 3}"), "metadata.yaml: stem S00: "),
+        (write_metadata("stems: {S00: {is_drum: false}}"), "metadata.yaml: stem S00 has no 'program_num'"),
+        (change_stem(program_num=129), "metadata.yaml: stem S00: program 129"),
+        (change_stem(program_num=-1), "metadata.yaml: stem S00: program -1"),
+        (change_stem(program_num="Piano"), "metadata.yaml: stem S00: "),
+        (change_stem(program_num=30.5), "metadata.yaml: stem S00: program_num is 30.5"),
+    ],
+)
+def test_a_damaged_track_is_named_and_the_rest_found(
+    tmp_path: Path, make_track: MakeTrack, damage: Callable[[Path], None], reason: str
+) -> None:
+    damage(make_track("train/Track00001"))
+    make_track("train/Track00002")
+    tracks, left_out = slakh.find_tracks(tmp_path / "tree")
+    assert [track.id for track in tracks] == ["Track00002"]
+    assert [(item.item, item.is_bad) for item in left_out] == [("Track00001", True)]
+    assert reason in left_out[0].reason
+    assert str(tmp_path / "tree" / "train" / "Track00001") in left_out[0].reason

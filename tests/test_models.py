@@ -1,0 +1,190 @@
+"""Tests of the networks against the PyTorch project's counts, weights and outputs, and of where outputs lie in time."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from torch_weights import load_state_dict
+
+from mir_tf.config import FRONT_ENDS, FrontEndConfig, ModelConfig
+from mir_tf.errors import ConfigError
+from mir_tf.models import MODELS, blocks, build_model
+
+TINY = ModelConfig(conv_filters=(4, 6, 8), gru_units=4)
+TINY_FRONT_END = FrontEndConfig(n_mels=8)
+ONE_FRAME = FrontEndConfig(hop_length=2205, n_mels=8)
+
+
+def tiny(architecture: str, front_end: FrontEndConfig = TINY_FRONT_END) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return build_model(TINY.replace(architecture=architecture), front_end, 3, -30.0, 20.0)
+
+
+def decibels(frames: int, batch: int = 2) -> np.ndarray:
+    return np.random.default_rng(0).normal(-30, 20, (batch, frames, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "count"), [("cnn", 224_915), ("crnn", 373_907), ("crnn_mha", 440_211)]
+)
+def test_parameters_are_the_original_s(architecture: str, count: int):
+    model = build_model(ModelConfig(architecture=architecture), FRONT_ENDS["default"], num_classes=17)
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == count
+
+
+@pytest.mark.parametrize("architecture", ["crnn", "crnn_mha"])
+def test_original_s_weights_give_its_logits(architecture: str, shared_folder: Path):
+    config = ModelConfig(architecture=architecture, alignment="stretch")
+    model = build_model(config, FRONT_ENDS["seed_44k"], num_classes=17)
+    with np.load(shared_folder / "oracle" / f"{architecture}_state_dict.npz") as state:
+        load_state_dict(model, state)
+    with np.load(shared_folder / "oracle" / "expected.npz") as expected:
+        logits = model(expected["log_mel_z"].T[np.newaxis])[0]
+        np.testing.assert_allclose(logits, expected[f"{architecture}_logits"], atol=1e-4)
+
+
+def test_every_architecture_of_the_config_is_there():
+    assert tuple(MODELS) == ModelConfig.ARCHITECTURES
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+@pytest.mark.parametrize("label_frames", [1, 37, 300])
+def test_one_output_per_label_frame(architecture: str, label_frames: int):
+    logits = tiny(architecture)(decibels(5 * label_frames))
+    assert logits.shape == (2, label_frames, 3)
+    assert np.isfinite(logits).all()
+
+
+def mean_place_heard(frames: int, alignment: str) -> np.ndarray:
+    """For each output the mean place, in frames, of the clicks it answers to, weighted by its answers.
+
+    The network passes its input on through every layer, so that pooling, padding and interpolation alone decide.
+    """
+    config = ModelConfig(architecture="cnn", conv_filters=(1, 1, 1), alignment=alignment)
+    model = build_model(config, FrontEndConfig(hop_length=2205, n_mels=1), num_classes=1)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel = np.zeros((3, 3, 1, 1), np.float32)
+            kernel[1, 1] = 1
+            layer.set_weights([kernel, np.zeros(1)])
+        elif isinstance(layer, keras.layers.Dense):
+            layer.set_weights([np.ones((1, 1)), np.zeros(1)])
+    clicks = np.eye(frames, dtype=np.float32)[:, :, np.newaxis]  # [click, frame, mel]
+    answers = model(clicks)[:, :, 0].numpy()  # [click, output]
+    return np.arange(frames) @ answers / answers.sum(axis=0)
+
+
+@pytest.mark.parametrize("frames", [90, 301, 1000])
+def test_outputs_lie_at_their_own_place_in_time(frames: int):
+    """Within the first and last step (8 frames) a part of what an output listens to lies outside the input."""
+    inner = slice(8, -8)
+    places = np.arange(frames)[inner]
+    np.testing.assert_allclose(mean_place_heard(frames, "crop")[inner], places, atol=0.1)
+
+
+@pytest.mark.parametrize("frames", [90, 301, 1000])
+def test_stretch_moves_events_as_the_original_does(frames: int):
+    """Outputs hear the padded axis laid over the input: the ends hear the padding, the middle hears itself."""
+    stretched = mean_place_heard(frames, "stretch")
+    inner = slice(frames // 3, -(frames // 3))
+    padded = (frames + 2 * 37) // 8 * 8
+    expected = (np.arange(frames) + 0.5) * padded / frames - 0.5 - 37
+    np.testing.assert_allclose(stretched[inner], expected[inner], atol=0.1)
+    assert np.abs(expected - np.arange(frames)).max() > 30
+
+
+def test_a_click_peaks_within_one_frame_at_the_centre_of_its_step():
+    """The same seen from the event: a click at the centre of a step gives the peak, whatever the length."""
+    layer = blocks.InterpolateSteps(stride=8, padding=37, alignment="crop")
+    for frames in (90, 301, 1000):
+        steps = np.eye((frames + 74) // 8, dtype=np.float32)[:, :, np.newaxis]  # [click, step, class]
+        outputs = layer(steps, np.zeros((1, frames, 1)))[:, :, 0].numpy()
+        for step, output in enumerate(outputs):
+            centre = 8 * step + 3.5 - 37
+            if 0 <= centre < frames:
+                assert abs(output.argmax() - centre) <= 1
+
+
+def test_sub_frames_are_averaged_as_power():
+    pooled = blocks.AveragePower(5)(decibels(20))
+    power = 10 ** (decibels(20).astype(np.float64) / 10)
+    expected = 10 * np.log10(power.reshape(2, 4, 5, 8).mean(axis=2))
+    np.testing.assert_allclose(pooled, expected, atol=1e-4)
+
+
+def test_normalization_is_the_train_split_s():
+    model = tiny("cnn", ONE_FRAME)
+    normalized = build_model(TINY.replace(architecture="cnn"), ONE_FRAME, num_classes=3)
+    normalized.set_weights(model.get_weights())
+    np.testing.assert_allclose(model(decibels(40)), normalized((decibels(40) + 30) / 20), atol=1e-5)
+
+
+def test_clips_normalised_with_sub_frames_are_refused():
+    with pytest.raises(ConfigError, match="5 sub-frames"):
+        build_model(TINY, FrontEndConfig(normalization="clip"), num_classes=3)
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_saved_model_answers_the_same(architecture: str, tmp_path: Path):
+    model = tiny(architecture)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(decibels(100)), model(decibels(100)))
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_xla_answers_the_same(architecture: str):
+    model = tiny(architecture)
+    compiled = tf.function(model, jit_compile=True)
+    np.testing.assert_allclose(compiled(decibels(100)), model(decibels(100)), atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_ends_are_float32_under_mixed_precision(architecture: str):
+    reference = tiny(architecture)
+    policy = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = tiny(architecture)
+    finally:
+        keras.mixed_precision.set_dtype_policy(policy)
+    model.set_weights(reference.get_weights())
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+    ends = ("average_power", "normalization", "spec_augment", "fc", "logits")
+    assert {model.get_layer(name).compute_dtype for name in ends} == {"float32"}
+    logits = model(decibels(100))
+    assert logits.dtype == "float32"
+    np.testing.assert_allclose(logits, reference(decibels(100)), atol=0.05)
+
+
+def test_initial_weights_are_pytorch_s():
+    """Uniform within ±1/√fan_in: standard deviation 1/√(3 fan_in), and all values different."""
+    keras.utils.set_random_seed(0)
+    model = build_model(ModelConfig(architecture="crnn_mha"), FRONT_ENDS["default"], num_classes=17)
+    fan_ins = {
+        "conv2": (9 * 64, 9 * 64),
+        "fc": (128, 128),
+        "gru1": (64, 64, 64, 64, 64, 64),
+        "attention_in": ((128 + 3 * 128) / 6,),  # Glorot's, over the three projections
+        "attention_out": (128,),
+    }
+    for name, fans in fan_ins.items():
+        for weight, fan in zip(model.get_layer(name).get_weights(), fans, strict=False):
+            assert np.abs(weight).max() <= fan**-0.5
+            assert np.std(weight) == pytest.approx((3 * fan) ** -0.5, rel=0.2)
+    forward, backward = model.get_layer("gru1").get_weights()[::3]
+    assert not np.array_equal(forward, backward)
+    for name in ("attention_in", "attention_out"):
+        assert not model.get_layer(name).get_weights()[1].any()
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_training_lowers_the_loss(architecture: str):
+    model = tiny(architecture, ONE_FRAME)
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    loud = decibels(40) > -30
+    targets = np.repeat(loud.mean(axis=-1, keepdims=True) > 0.5, 3, axis=-1).astype(np.float32)
+    losses = model.fit(decibels(40), targets, epochs=12, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]

@@ -1,0 +1,140 @@
+"""The pictures: what they show, and that they appear whole."""
+
+import numpy as np
+import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.image import imread
+
+from mir_tf import report
+from mir_tf.colors import color_of
+from mir_tf.vocabulary import VOCABULARIES
+
+FAMILY = VOCABULARIES["family"]
+COLORS = [color_of("family", index) for index in range(len(FAMILY))]
+
+
+def timeline(seconds=60.0, truth=True, sounding=(0, 4, 16)):
+    """A timeline in which the classes ``sounding`` are heard in its first half, and sound a second later."""
+    frames = round(seconds * 10)
+    active = np.zeros((frames, len(FAMILY)), bool)
+    active[: frames // 2, list(sounding)] = True
+    probabilities = np.where(active, 0.9, 0.1).astype(np.float32)
+    true = np.roll(active, 10, axis=0) if truth else None
+    return report.timeline_figure(probabilities, active, true, FAMILY.classes, COLORS, "song")
+
+
+def overlapping(texts, figure) -> list[tuple[str, str]]:
+    """Pairs of texts whose boxes overlap in the drawn figure."""
+    figure.canvas.draw()
+    boxes = [
+        (text.get_text(), text.get_window_extent())
+        for text in texts
+        if text.get_text() and text.get_visible()
+    ]
+    return [
+        (name, other)
+        for index, (name, box) in enumerate(boxes)
+        for other, other_box in boxes[index + 1 :]
+        if box.overlaps(other_box)
+    ]
+
+
+def test_timeline_is_1600_by_900_and_names_only_the_classes_that_sound(tmp_path):
+    figure = timeline()
+    report.save_png(figure, tmp_path / "timeline.png")
+    assert imread(tmp_path / "timeline.png").shape == (900, 1600, 4)
+    [axes] = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Drums", "Bass", "Piano"]
+
+
+def test_timeline_draws_heard_and_true_stretches_in_their_places():
+    figure = timeline(seconds=60)
+    bars = [
+        (to_hex(item.get_facecolor()[0]), *item.get_paths()[0].get_extents().intervalx.tolist())
+        for item in figure.axes[0].collections
+        if isinstance(item, PolyCollection)
+    ]
+    piano, drums = COLORS[0], COLORS[16]
+    assert (piano, 0.0, 30.0) in bars
+    assert (drums, 0.0, 30.0) in bars
+    assert bars.count((report._INK, 1.0, 31.0)) == 3  # the truth of each row, a second later
+
+
+def test_timeline_without_truth_has_no_truth_in_its_legend():
+    def legend(figure):
+        return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+    assert legend(timeline(truth=True)) == ["heard", "probability (height)", "truth"]
+    assert legend(timeline(truth=False)) == ["heard", "probability (height)"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first_labels"),
+    [
+        (0.1, ["0:00"]),
+        (8, ["0:00", "0:01"]),
+        (195, ["0:00", "0:15"]),
+        (3600, ["0:00", "5:00"]),
+        (9000, ["0:00", "10:00"]),
+    ],
+)
+def test_time_axis_is_in_minutes_and_seconds_without_overlaps(seconds, first_labels):
+    figure = timeline(seconds=seconds)
+    figure.canvas.draw()
+    labels = figure.axes[0].get_xticklabels()
+    shown = [label for label in labels if 0 <= label.get_position()[0] <= seconds]
+    assert [label.get_text() for label in shown][: len(first_labels)] == first_labels
+    assert overlapping(shown, figure) == []
+
+
+def test_timeline_of_all_classes_has_no_overlapping_labels():
+    figure = timeline(sounding=range(17))
+    [axes] = figure.axes
+    texts = [axes.title, axes._left_title, *axes.get_yticklabels(), *axes.get_legend().get_texts()]
+    assert overlapping(texts, figure) == []
+
+
+def test_timeline_of_silence_says_so():
+    figure = timeline(sounding=())
+    figure.canvas.draw()
+    assert "Nothing sounds" in [text.get_text() for text in figure.axes[0].texts]
+
+
+@pytest.mark.parametrize("count", [1, 5, 17])
+def test_class_pictures_draw_any_number_of_classes(tmp_path, count):
+    generator = np.random.default_rng(0)
+    names, colors = FAMILY.classes[:count], COLORS[:count]
+    f1 = generator.random(count)
+    recall = np.linspace(0, 1, 20)
+    figures = {
+        "f1": report.f1_figure(f1, np.stack([f1 - 0.1, f1 + 0.1]), f1 / 2, names, colors, "F1"),
+        "pr": report.pr_figure(
+            [np.stack([recall, 1 - recall])] * count, f1, [(0.5, 0.5)] * count, f1 / 2, names, colors, "PR"
+        ),
+        "confusion": report.confusion_figure(
+            generator.dirichlet(np.ones(count + 1), count), names, [*names, "nothing"], "Confusion"
+        ),
+    }
+    for name, figure in figures.items():
+        report.save_png(figure, tmp_path / f"{name}.png")
+        axes = figure.axes[0]
+        assert overlapping([*axes.get_yticklabels(), axes._left_title], figure) == []
+    assert len(figures["pr"].axes) == count
+    assert [label.get_text() for label in figures["f1"].axes[0].get_yticklabels()] == list(names)
+    assert [patch.get_width() for patch in figures["f1"].axes[0].patches] == pytest.approx(f1)
+    np.testing.assert_allclose(figures["confusion"].axes[0].images[0].get_array().sum(axis=1), 1)
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path):
+    path = tmp_path / "timeline.png"
+    path.write_bytes(b"old")
+
+    class Unwritable:
+        def savefig(self, target, **_):
+            target.write_bytes(b"half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        report.save_png(Unwritable(), path)
+    assert path.read_bytes() == b"old"

@@ -1,0 +1,258 @@
+"""The command line of the builder. Only click and the configuration load here, not TensorFlow."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import yaml
+
+from mir_tf.config import FRONT_ENDS, FrontEndConfig
+from mir_tf.errors import ConfigError, MirTfError
+
+if TYPE_CHECKING:
+    from tfrecords_builder.build import BuildReport, Progress
+    from tfrecords_builder.slakh import LeftOut
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEW = click.Path(path_type=Path)
+
+_FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclasses.fields(FrontEndConfig))
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=f"\b\nFront-end fields for --set, with the values of the default preset:\n{_FIELDS}",
+)
+@click.option(
+    "--slakh", type=_FOLDER, metavar="TREE", help="Build from a Slakh2100 tree: redux, original or baby."
+)
+@click.option(
+    "--midi", type=_FOLDER, metavar="DIR", help="Render a folder of multi-track MIDI, and build from that."
+)
+@click.option(
+    "--demo", type=click.IntRange(min=1), metavar="N", help="Compose and render N songs, and build from that."
+)
+@click.option(
+    "--soundfont",
+    "soundfonts",
+    type=_FILE,
+    multiple=True,
+    metavar="SF2",
+    help="With --midi: what to render with. Several are dealt out by song.",
+)
+@click.option(
+    "--shuffle-programs",
+    type=click.IntRange(min=0),
+    metavar="SEED",
+    help="With --midi or --demo: give each song random instruments, so that rare ones get data.",
+)
+@click.option(
+    "--keep-audio",
+    type=_NEW,
+    metavar="TREE",
+    help="With --midi or --demo: render into this folder and keep it.",
+)
+@click.option(
+    "--out", type=_NEW, required=True, metavar="DATA", help="Folder of the data set; must be new or empty."
+)
+@click.option(
+    "--preset",
+    type=click.Choice(list(FRONT_ENDS)),
+    default="default",
+    show_default=True,
+    help="Front end. The seed presets are the PyTorch project's: the middle 100 s of each track.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Change a field of the front end; may be repeated. The fields are listed below.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the split by song, the composed songs and the dealing of SoundFonts.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=os.cpu_count() or 1,
+    show_default="one a core",
+    help="Processes, of at most 1 GB of memory each.",
+)
+@click.option(
+    "--skip-bad", is_flag=True, help="Exit with 0 although tracks were left out because they are damaged."
+)
+def main(
+    slakh: Path | None,
+    midi: Path | None,
+    demo: int | None,
+    soundfonts: tuple[Path, ...],
+    shuffle_programs: int | None,
+    keep_audio: Path | None,
+    out: Path,
+    preset: str,
+    settings: tuple[str, ...],
+    seed: int,
+    workers: int,
+    skip_bad: bool,
+) -> None:
+    r"""Turn Slakh2100, or any MIDI with a SoundFont, into TFRecords of log-mel frames and labels.
+
+    \b
+    One of three sources:
+      python -m tfrecords_builder --slakh slakh2100_flac_redux --out DATA
+      python -m tfrecords_builder --midi SONGS --soundfont FluidR3_GM.sf2 --out DATA
+      python -m tfrecords_builder --demo 40 --out DATA
+
+    Exit status: 0 fine, 1 nothing built, or damaged tracks left out (see --skip-bad), 2 wrong usage.
+    """
+    given = {"--slakh": slakh, "--midi": midi, "--demo": demo}
+    if sum(value is not None for value in given.values()) != 1:
+        raise click.UsageError(f"exactly one of {', '.join(given)} is needed")
+    if (midi is None) != (not soundfonts):
+        raise click.UsageError("--midi and --soundfont belong together")
+    if slakh is not None and (keep_audio is not None or shuffle_programs is not None):
+        raise click.UsageError("--keep-audio and --shuffle-programs belong to --midi and --demo")
+    source = {
+        "slakh": slakh and str(slakh),
+        "midi": midi and str(midi),
+        "demo": demo,
+        "soundfonts": [path.name for path in soundfonts],
+        "shuffle_programs": shuffle_programs,
+        "seed": seed,
+    }
+    # TensorFlow's own chatter tells a user nothing; what it cannot do, it raises.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        front_end = _front_end(preset, settings)
+        from tfrecords_builder import build, writer
+        from tfrecords_builder.slakh import find_tracks
+
+        writer.require_new(out)  # before the hours of rendering, not after them
+        with contextlib.ExitStack() as stack:
+            if slakh is not None:
+                tree, not_rendered = slakh, []
+            else:
+                tree, not_rendered = stack.enter_context(
+                    _rendered_tree(midi, demo, soundfonts, shuffle_programs, keep_audio, out, seed, workers)
+                )
+            tracks, left_out = find_tracks(tree, seed)
+            progress = stack.enter_context(_progress_bar("Building"))
+            report = build.build(tracks, not_rendered + left_out, out, front_end, source, workers, progress)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error  # exit status 2
+    except MirTfError as error:
+        raise click.ClickException(str(error)) from error  # exit status 1
+    _print_summary(report, out)
+    if any(item.is_bad for item in report.left_out) and not skip_bad:
+        click.get_current_context().exit(1)
+
+
+@contextlib.contextmanager
+def _rendered_tree(
+    midi: Path | None,
+    demo: int | None,
+    soundfonts: tuple[Path, ...],
+    shuffle_programs: int | None,
+    keep_audio: Path | None,
+    out: Path,
+    seed: int,
+    workers: int,
+) -> Iterator[tuple[Path, list[LeftOut]]]:
+    """A Slakh tree rendered from MIDI, and the files that could not be; only ``keep_audio`` outlives it."""
+    from tfrecords_builder import compose, render
+    from tfrecords_builder.slakh import LeftOut
+
+    # Beside the data set and not in /tmp, because a song takes some 100 MB.
+    beside = out.absolute().parent
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".rendering-", dir=beside) as scratch:
+        tree = keep_audio or Path(scratch, "tree")
+        if midi is None:
+            midi, soundfonts = Path(scratch, "midi"), (render.default_soundfont(),)
+            compose.compose_folder(midi, demo, seed)
+        with _progress_bar("Rendering") as progress:
+            report = render.render_tree(midi, soundfonts, tree, seed, shuffle_programs, workers, progress)
+        yield tree, [LeftOut(str(path.relative_to(midi)), reason) for path, reason in report.bad]
+
+
+def _front_end(preset: str, settings: tuple[str, ...]) -> FrontEndConfig:
+    """The front end of a preset with some fields changed, each by ``field=value``.
+
+    Raises:
+        ConfigError: a setting has no value, or is refused by FrontEndConfig.
+    """
+    changes = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: expected FIELD=VALUE")
+        try:
+            changes[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {setting}: {value!r} is no value that YAML knows") from error
+    return FRONT_ENDS[preset].replace(**changes)
+
+
+@contextlib.contextmanager
+def _progress_bar(title: str) -> Iterator[Progress]:
+    """A bar on stderr: tracks, hours of audio, speed as a multiple of real time, time left.
+
+    Yields:
+        what to call after each track.
+    """
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("tracks, {task.fields[hours]:.2f} h of audio"),
+        progress.TextColumn("{task.fields[speed]:.0f} × real time, left"),
+        progress.TimeRemainingColumn(),
+    )
+    began = time.monotonic()
+    seconds_done = 0.0
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, hours=0.0, speed=0.0)
+
+        def advance(total: int, seconds: float) -> None:
+            nonlocal seconds_done
+            seconds_done += seconds
+            speed = seconds_done / (time.monotonic() - began)
+            bar.update(task, advance=1, total=total, hours=seconds_done / 3600, speed=speed)
+
+        yield advance
+
+
+def _print_summary(report: BuildReport, out: Path) -> None:
+    click.echo(f"{'split':<12}{'tracks':>8}{'songs':>8}{'hours':>9}")
+    for name, split in report.manifest.splits.items():
+        click.echo(f"{name:<12}{split.tracks:>8}{split.songs:>8}{split.seconds / 3600:>9.3f}")
+    for item in report.left_out:
+        if item.is_bad:
+            click.echo(f"left out: {item.item}: {item.reason}")
+    meant = collections.Counter(item.reason for item in report.left_out if not item.is_bad)
+    for reason, count in meant.items():
+        click.echo(f"left out as meant: {count} tracks: {reason}")
+    click.echo(f"The data set is in {out}. Next: look at it, then train on it:")
+    click.echo(f"  mir-tf inspect {out}\n  mir-tf fit --data {out} --model crnn --out RUN")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m tfrecords_builder")

@@ -1,0 +1,164 @@
+"""The work: a pool of processes turns tracks into records, which then become a data set."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from mir_tf import audio, frontend, schema
+from mir_tf.config import FrontEndConfig
+from mir_tf.errors import DataError, MirTfError
+from mir_tf.schema import Manifest, Record
+from tfrecords_builder import writer
+from tfrecords_builder.labels import track_activity
+from tfrecords_builder.slakh import LeftOut, Track
+from tfrecords_builder.writer import Part
+
+Progress = Callable[[int, float], None]
+"""Called after each track with the number of tracks in all and the seconds of audio that it gave."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildReport:
+    """What came of a build.
+
+    Attributes:
+        manifest: as it was written.
+        left_out: what is not in the data set, by name.
+    """
+
+    manifest: Manifest
+    left_out: list[LeftOut]
+
+
+def build(
+    tracks: list[Track],
+    left_out: list[LeftOut],
+    out: str | Path,
+    front_end: FrontEndConfig,
+    source: dict[str, Any],
+    workers: int,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Builds a data set. The same tracks give the same shards, bit for bit, with any number of workers.
+
+    Args:
+        tracks: what to build; those that turn out to be damaged are left out.
+        left_out: what has been left out before, for the manifest and the report.
+        out: folder of the data set, empty or not there yet.
+        front_end: of the records.
+        source: what the tracks were made from and how, for the manifest.
+        workers: processes, of at most 1 GB of memory each.
+        progress: called after each track.
+
+    Raises:
+        DataError: ``out`` is not empty or cannot be written, no track could be built, a worker was killed.
+    """
+    out = Path(out)
+    try:
+        with writer.new_data_set(out) as parts_folder:
+            parts, failed = _build_parts(tracks, parts_folder, front_end, workers, progress)
+            left_out = sorted(left_out + failed, key=lambda item: item.item)
+            if not parts:
+                causes = "".join(f"\n  {item.item}: {item.reason}" for item in left_out[:10])
+                raise DataError(f"{out}: not built, because no track could be used:{causes}")
+            mean, deviation = writer.feature_statistics([part for part in parts if part.split == "train"])
+            manifest = Manifest(
+                front_end=front_end,
+                splits=writer.write_shards(out, parts),
+                feature_mean=mean,
+                feature_deviation=deviation,
+                left_out=[{"item": item.item, "reason": item.reason} for item in left_out],
+                source=source,
+            )
+            schema.write_manifest(out, manifest)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written: {error}") from error
+    return BuildReport(manifest, left_out)
+
+
+def _build_parts(
+    tracks: list[Track],
+    folder: Path,
+    front_end: FrontEndConfig,
+    workers: int,
+    progress: Progress | None,
+) -> tuple[list[Part], list[LeftOut]]:
+    parts: list[Part] = []
+    failed: list[LeftOut] = []
+    pool = concurrent.futures.ProcessPoolExecutor(
+        max_workers=max(1, min(workers, len(tracks))),
+        # A fork of a process that has loaded TensorFlow hangs.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_use_one_core,
+    )
+    try:
+        for future in concurrent.futures.as_completed(
+            pool.submit(_build_part, track, folder, front_end) for track in tracks
+        ):
+            result = future.result()
+            if isinstance(result, Part):
+                parts.append(result)
+            else:
+                failed.append(result)
+            if progress is not None:
+                progress(len(tracks), result.seconds if isinstance(result, Part) else 0.0)
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"a worker process was killed after {len(parts)} of {len(tracks)} tracks, most likely for "
+            f"want of memory; take fewer than {workers} workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return parts, failed
+
+
+def _use_one_core() -> None:
+    """Keeps a worker from the other workers' cores, and from the accelerator."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.set_visible_devices([], "GPU")
+
+
+def _build_part(track: Track, folder: Path, front_end: FrontEndConfig) -> Part | LeftOut:
+    """What a worker does with a track."""
+    try:
+        return writer.write_part(folder, track.split, make_record(track, front_end))
+    except MirTfError as error:
+        return LeftOut(track.id, str(error))
+
+
+def make_record(track: Track, front_end: FrontEndConfig) -> Record:
+    """Reads a track: log-mel frames of its mix, and the activity of its stems on the same clock.
+
+    Raises:
+        AudioError: the mix cannot be decoded.
+        DataError: the MIDI of a stem cannot be read.
+    """
+    start, seconds = front_end.segment(audio.probe(track.mix).seconds)
+    num_samples = 0
+
+    def counted_blocks() -> Iterator[NDArray[np.float32]]:
+        nonlocal num_samples
+        for block in audio.read_blocks(track.mix, front_end.sample_rate, start, seconds):
+            num_samples += len(block)
+            yield block
+
+    pieces = [piece.astype(np.float16) for piece in frontend.log_mel_blocks(counted_blocks(), front_end)]
+    return Record(
+        id=track.id,
+        song=track.song,
+        num_samples=num_samples,
+        sample_rate=front_end.sample_rate,
+        log_mel=np.concatenate(pieces),  # [frames, mels]
+        activity=track_activity(track, front_end.num_label_frames(num_samples), start),
+    )

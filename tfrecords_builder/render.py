@@ -1,0 +1,432 @@
+"""MIDI and SoundFonts into a tree laid out as Slakh2100-redux, so that one code path builds from both."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import concurrent.futures.process
+import copy
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import math
+import multiprocessing
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pretty_midi
+import pyloudnorm
+import soundfile
+import yaml
+from numpy.typing import NDArray
+from scipy.signal import lfilter  # type: ignore[import-untyped]
+
+from mir_tf.errors import DataError
+from mir_tf.vocabulary import DRUMS, PROGRAM_NAMES, VOCABULARIES
+from tfrecords_builder import songs
+from tfrecords_builder.slakh import SONGS, SPLITS
+from tfrecords_builder.soundfont import SoundFont
+
+SAMPLE_RATE = 44100
+"""Hz of Slakh2100."""
+
+STEM_LOUDNESS = -13.0
+"""LUFS of every stem before the gain that all of them share; ``normalization_factor`` of Slakh2100."""
+
+TARGET_PEAK = -1.0
+"""dBFS of the mix's peak, as in Slakh2100."""
+
+TAIL = 2.0
+"""Seconds after the last note-off in which sounds die away."""
+
+MAX_SECONDS = 3600.0
+"""Longest track: one stem at a time is held in memory, 635 MB of an hour."""
+
+MAX_NOTE_SECONDS = 120.0
+"""Longer notes end here: most lack a note-off, and playing one takes 40 bytes a sample."""
+
+Progress = Callable[[int, float], None]
+"""Called after each track with the number of tracks in all and the seconds of audio that it gave."""
+
+ResultT = TypeVar("ResultT")
+
+_FAMILY_SIZE = 8
+_BLOCK_SECONDS = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderJob:
+    """One track to render.
+
+    Attributes:
+        midi: the multi-track MIDI file.
+        soundfont: an .sf2 file.
+        name: of the track and its folder, as ``Track00001``.
+    """
+
+    midi: Path
+    soundfont: Path
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderReport:
+    """What became of a folder of MIDI.
+
+    Attributes:
+        tracks: tracks that stand in the tree, those of an earlier run included.
+        seconds: audio rendered in this run.
+        bad: MIDI files left out, and why.
+    """
+
+    tracks: int
+    seconds: float
+    bad: list[tuple[Path, str]]
+
+
+def default_soundfont() -> Path:
+    """TimGM6mb, the SoundFont that pretty_midi ships."""
+    return Path(str(resources.files("pretty_midi"))) / "TimGM6mb.sf2"
+
+
+def render_track(
+    job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE, shuffle_programs: int | None = None
+) -> None:
+    """Renders a MIDI file into the track folder ``out / job.name``; nothing stands there before it is whole.
+
+    Each MIDI instrument with notes is a stem, mono, on the mix's clock. As in Slakh2100 each is measured by
+    ITU-R BS.1770-4 and brought to :data:`STEM_LOUDNESS`, the mix is their sum, and one gain on all of them
+    brings its peak to :data:`TARGET_PEAK`, or lower where a single stem would clip. A stem that is silent,
+    because the SoundFont lacks the program or the key, keeps an entry in the metadata but no audio and no
+    MIDI, as Slakh's do.
+
+    Velocity is played; pitch bends, controllers and the pedal are not.
+
+    Args:
+        job: what to render.
+        out: parent folder of the track.
+        sample_rate: Hz.
+        shuffle_programs: a seed; with ``job.name`` it draws a new program for every instrument but drum kits.
+
+    Raises:
+        DataError: the MIDI or the SoundFont cannot be read, or nothing sounds.
+    """
+    soundfont = _soundfont(job.soundfont)
+    song = songs.read_midi(job.midi)
+    song.instruments = [instrument for instrument in song.instruments if instrument.notes]
+    if not song.instruments:
+        raise DataError(f"{job.midi}: no notes")
+    for note in (notes := [note for instrument in song.instruments for note in instrument.notes]):
+        note.end = min(note.end, note.start + MAX_NOTE_SECONDS)
+    seconds = max(note.end for note in notes) + TAIL
+    if seconds > MAX_SECONDS:
+        raise DataError(f"{job.midi}: {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s can be rendered")
+    if shuffle_programs is not None:
+        _shuffle_programs(song, f"{shuffle_programs}:{job.name}")
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{job.name}.", dir=out) as temporary:
+        folder = Path(temporary, job.name)
+        for name in ("MIDI", "stems", "raw"):
+            folder.joinpath(name).mkdir(parents=True)
+        song.write(str(folder / "all_src.mid"))
+        count = math.ceil(seconds * sample_rate)
+        stems = _render_stems(song, soundfont, folder, count, sample_rate)
+        if not any(stem["audio_rendered"] for stem in stems.values()):
+            raise DataError(f"{job.midi}: none of its notes sounds in {job.soundfont}")
+        overall_gain = _write_audio(folder, sample_rate)
+        metadata = {
+            "UUID": hashlib.md5(job.midi.read_bytes(), usedforsecurity=False).hexdigest(),
+            "audio_dir": f"{job.name}/stems",
+            "lmd_midi_dir": job.midi.name,
+            "midi_dir": f"{job.name}/MIDI",
+            "normalization_factor": STEM_LOUDNESS,
+            "normalized": True,
+            "overall_gain": overall_gain,
+            "stems": stems,
+            "target_peak": TARGET_PEAK,
+        }
+        folder.joinpath("metadata.yaml").write_text(yaml.safe_dump(metadata), encoding="utf-8")
+        shutil.rmtree(folder / "raw")
+        os.replace(folder, out / job.name)
+
+
+def integrated_loudness(signal: NDArray[np.float32], sample_rate: int) -> float:
+    """Loudness of a mono signal by ITU-R BS.1770-4, in LUFS; minus infinity where no block passes the gate.
+
+    Equal to ``pyloudnorm.Meter(sample_rate).integrated_loudness(signal)``, whose memory is eight times the
+    signal's; this filters block by block.
+    """
+    hop = round(sample_rate / 10)  # blocks of 400 ms overlap by 75 %
+    stages = [
+        pyloudnorm.IIRfilter(4.0, 1 / math.sqrt(2), 1500.0, sample_rate, "high_shelf"),
+        pyloudnorm.IIRfilter(0.0, 0.5, 38.0, sample_rate, "high_pass"),
+    ]
+    states = [np.zeros(2) for _ in stages]
+    energies = []
+    for piece in _blocks(signal, hop * 10 * _BLOCK_SECONDS):
+        weighted = piece
+        for index, stage in enumerate(stages):
+            weighted, states[index] = lfilter(stage.b, stage.a, weighted, zi=states[index])
+        whole = len(weighted) // hop * hop
+        energies.append(np.square(weighted[:whole]).reshape(-1, hop).sum(axis=1))
+    hops = np.concatenate(energies)  # [hops of 100 ms]
+    power = np.convolve(hops, np.ones(4), mode="valid") / (4 * hop) if len(hops) >= 4 else np.zeros(0)
+    for gate in (-70.0, None):
+        if gate is None:
+            gate = _loudness(power.mean()) - 10
+        power = power[power > 10 ** ((gate + 0.691) / 10)]
+        if not len(power):
+            return -math.inf
+    return _loudness(power.mean())
+
+
+def _loudness(power: float) -> float:
+    return -0.691 + 10 * math.log10(power)
+
+
+def _blocks(signal: NDArray[np.float32], size: int) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(signal), size):
+        yield signal[start : start + size]
+
+
+@functools.lru_cache(maxsize=4)
+def _soundfont(path: Path) -> SoundFont:
+    return SoundFont(path)
+
+
+def _shuffle_programs(song: pretty_midi.PrettyMIDI, seed: str) -> None:
+    """Gives each instrument a random program: the family first, then one of its eight."""
+    generator = random.Random(seed)
+    for instrument in song.instruments:
+        family = generator.randrange(DRUMS // _FAMILY_SIZE)
+        program = family * _FAMILY_SIZE + generator.randrange(_FAMILY_SIZE)
+        if not instrument.is_drum:
+            instrument.program = program
+
+
+def _render_stems(
+    song: pretty_midi.PrettyMIDI, soundfont: SoundFont, folder: Path, count: int, sample_rate: int
+) -> dict[str, dict[str, Any]]:
+    """Writes MIDI/Sxx.mid and, at equal loudness, raw/Sxx.npy; returns the metadata of each stem."""
+    entries = {}
+    for index, instrument in enumerate(song.instruments):
+        name = f"S{index:02d}"
+        midi = folder / "MIDI" / f"{name}.mid"
+        alone = copy.copy(song)
+        alone.instruments = [instrument]
+        alone.write(str(midi))
+        # What is heard is read back from what is written, so that labels made from it fit.
+        instrument.notes = [note for written in songs.read_midi(midi).instruments for note in written.notes]
+        audio = _synthesize(instrument, soundfont, count, sample_rate)
+        loudness = integrated_loudness(audio, sample_rate)
+        rendered = loudness > -math.inf
+        program = DRUMS if instrument.is_drum else int(instrument.program)
+        entries[name] = {
+            "audio_rendered": rendered,
+            "inst_class": _inst_class(program),
+            "is_drum": bool(instrument.is_drum),
+            "midi_program_name": PROGRAM_NAMES[program],
+            "midi_saved": rendered,
+            "plugin_name": soundfont.path.name if rendered else "None",
+            "program_num": program,
+        }
+        if rendered:
+            entries[name]["integrated_loudness"] = loudness
+            audio *= np.float32(10 ** ((STEM_LOUDNESS - loudness) / 20))
+            np.save(folder / "raw" / f"{name}.npy", audio)
+        else:
+            midi.unlink()
+    return entries
+
+
+def _inst_class(program: int) -> str:
+    family = VOCABULARIES["family"].classes[program // _FAMILY_SIZE]
+    return "Strings (continued)" if family == "Ensemble" else family  # Slakh's name for the second eight
+
+
+def _synthesize(
+    instrument: pretty_midi.Instrument, soundfont: SoundFont, count: int, sample_rate: int
+) -> NDArray[np.float32]:
+    """The instrument's notes, mono [count]; what still sounds after that is cut."""
+
+    @functools.lru_cache(maxsize=64)
+    def sound(pitch: int, velocity: int, samples: int) -> NDArray[np.float32]:
+        seconds = samples / sample_rate
+        return soundfont.note(instrument.program, instrument.is_drum, pitch, velocity, seconds, sample_rate)
+
+    audio = np.zeros(count, np.float32)
+    for note in instrument.notes:
+        start = round(note.start * sample_rate)
+        piece = sound(note.pitch, note.velocity, round(note.end * sample_rate) - start)[: count - start]
+        audio[start : start + len(piece)] += piece
+    return audio
+
+
+def _write_audio(folder: Path, sample_rate: int) -> float:
+    """Writes stems/Sxx.flac and mix.flac, 16 bit, from raw/Sxx.npy; returns the gain common to all."""
+    raw = sorted(folder.joinpath("raw").glob("*.npy"))
+    mix = np.load(raw[0])
+    peak = _peak(mix)
+    for path in raw[1:]:
+        stem = np.load(path, mmap_mode="r")
+        peak = max(peak, _peak(stem))
+        mix += stem
+    gain = 10 ** (TARGET_PEAK / 20) / max(peak, _peak(mix))
+    for path in raw:
+        _write_flac(folder / "stems" / f"{path.stem}.flac", np.load(path, mmap_mode="r"), gain, sample_rate)
+    _write_flac(folder / "mix.flac", mix, gain, sample_rate)
+    return gain
+
+
+def _peak(signal: NDArray[np.float32]) -> float:
+    return float(max(signal.max(), -signal.min()))
+
+
+def _write_flac(path: Path, signal: NDArray[np.float32], gain: float, sample_rate: int) -> None:
+    with soundfile.SoundFile(path, "w", sample_rate, channels=1, subtype="PCM_16", format="FLAC") as file:
+        for piece in _blocks(signal, sample_rate * _BLOCK_SECONDS):
+            file.write(np.rint(piece * np.float32(gain * 2**15)).astype(np.int16))
+
+
+def render_tree(
+    midi_dir: Path,
+    soundfonts: Sequence[Path],
+    out: Path,
+    seed: int,
+    shuffle_programs: int | None,
+    workers: int,
+    progress: Progress | None = None,
+) -> RenderReport:
+    """Renders all .mid and .midi files under ``midi_dir`` into ``out/{train,validation,test}/TrackNNNNN``.
+
+    Files that share most of their notes are one song (:func:`tfrecords_builder.songs.group_songs`); splits
+    and SoundFonts are dealt out by song. ``out/songs.json`` tells of each track its song, MIDI file,
+    SoundFont, split and the seed of its programs. The same arguments give the same bytes, whatever
+    ``workers``. Run again after an interruption, it leaves the tracks that stand and renders the others.
+
+    Args:
+        midi_dir: searched recursively.
+        soundfonts: .sf2 files, one at least.
+        out: root of the tree.
+        seed: of the splits and the dealing of SoundFonts.
+        shuffle_programs: as in :func:`render_track`.
+        workers: processes.
+        progress: called after each track.
+
+    Returns:
+        The report. Files that cannot be rendered are named there and stop nothing.
+
+    Raises:
+        DataError: there is no MIDI file, a SoundFont cannot be read, ``out`` holds a tree of other files or
+            settings, or a worker process died.
+    """
+    for soundfont in soundfonts:
+        _soundfont(soundfont)
+    files = sorted(path for path in midi_dir.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
+    if not files:
+        raise DataError(f"{midi_dir}: no .mid or .midi file in it")
+    bad: list[tuple[Path, str]] = []
+    seconds = []
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn) as pool:
+        try:
+            reading = {pool.submit(_notes, file): file for file in files}
+            notes = {file.relative_to(midi_dir).as_posix(): found for file, found in _finished(reading, bad)}
+            plan = _plan(midi_dir, files, songs.group_songs(notes), soundfonts, seed)
+            _write_plan(out, midi_dir, plan, shuffle_programs)
+            rendering = {
+                pool.submit(_render_and_measure, item.job, out / item.split, shuffle_programs): item.job.midi
+                for item in plan
+                if not (out / item.split / item.job.name).exists()
+            }
+            for _, length in _finished(rendering, bad):
+                seconds.append(length)
+                if progress is not None:
+                    progress(len(rendering), length)
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise DataError(
+                f"{out}: a worker process died, most likely for want of memory; try again with fewer workers"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+    tracks = sum((out / item.split / item.job.name).exists() for item in plan)
+    return RenderReport(tracks, math.fsum(seconds), sorted(bad))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Planned:
+    job: RenderJob
+    song: str
+    split: str
+
+
+def _plan(
+    midi_dir: Path, files: Sequence[Path], song_of: dict[str, str], soundfonts: Sequence[Path], seed: int
+) -> list[_Planned]:
+    split_of = songs.split_songs(song_of.values(), seed)
+    # Dealt out within each split, so that each hears all SoundFonts as evenly as can be.
+    order = sorted(split_of)
+    random.Random(seed).shuffle(order)
+    order.sort(key=split_of.__getitem__)
+    soundfont_of = dict(zip(order, itertools.cycle(soundfonts)))
+    plan = []
+    for number, file in enumerate(files, 1):
+        if (song := song_of.get(file.relative_to(midi_dir).as_posix())) is not None:
+            job = RenderJob(file, soundfont_of[song], f"Track{number:05d}")
+            plan.append(_Planned(job, song, split_of[song]))
+    return plan
+
+
+def _write_plan(out: Path, midi_dir: Path, plan: Sequence[_Planned], shuffle_programs: int | None) -> None:
+    """Writes songs.json, or makes sure that the one that stands is the same."""
+    content = {
+        item.job.name: {
+            "song": item.song,
+            "source": item.job.midi.relative_to(midi_dir).as_posix(),
+            "soundfont": item.job.soundfont.name,
+            "split": item.split,
+            "shuffle_programs": shuffle_programs,
+        }
+        for item in plan
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    path = out / SONGS
+    if path.exists() or any((out / split).exists() for split in SPLITS):
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            raise DataError(f"{out}: holds a tree of other files or settings; remove it or name a new folder")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _finished(
+    futures: dict[concurrent.futures.Future[ResultT], Path], bad: list[tuple[Path, str]]
+) -> Iterator[tuple[Path, ResultT]]:
+    """Results as they come; the files that give none join ``bad``."""
+    for future in concurrent.futures.as_completed(futures):
+        try:
+            yield futures[future], future.result()
+        except DataError as error:
+            bad.append((futures[future], str(error)))
+
+
+def _notes(path: Path) -> frozenset[tuple[int, ...]]:
+    if notes := songs.song_notes(path):
+        return notes
+    raise DataError(f"{path}: no notes")
+
+
+def _render_and_measure(job: RenderJob, out: Path, shuffle_programs: int | None) -> float:
+    """Renders a track and returns its seconds."""
+    render_track(job, out, shuffle_programs=shuffle_programs)
+    return float(soundfile.info(out / job.name / "mix.flac").duration)

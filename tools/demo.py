@@ -1,0 +1,95 @@
+"""The main job end to end, on composed songs: render, build, train, evaluate on unseen songs, predict one of them.
+
+    python tools/demo.py --out demo
+
+Runs the command lines that a user would type, prints each one, and draws one unseen song's timeline beside the truth.
+Exits with 1 where micro or macro F1 does not beat the best constant answers by 0.10.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+SONGS = 60
+SEED = 0
+MARGIN = 0.10
+
+TRAINING = ["--epochs", "10", "--steps-per-epoch", "24", "--batch-size", "8", "--crop-seconds", "10"]
+
+
+def run(*words: str | Path) -> None:
+    """Runs a command of this environment, shown as a user would type it; a failure ends the demo with its status."""
+    shown = shlex.join(str(word) for word in words)
+    click.secho(f"\n$ {shown}", bold=True)
+    program = {"mir-tf": Path(sys.executable).with_name("mir-tf"), "python": sys.executable}[str(words[0])]
+    status = subprocess.run([str(program), *map(str, words[1:])]).returncode
+    if status:
+        click.echo(f"The command failed with status {status}.", err=True)
+        sys.exit(status)
+
+
+def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> None:
+    """Draws what the model hears in ``track`` of the test split, beside what plays."""
+    from mir_tf import bundle, pipeline, report
+    from mir_tf.colors import color_of
+    from mir_tf.schema import read_manifest
+    from mir_tf.windows import WindowedModel
+
+    model = bundle.load(run_folder)
+    tracks = pipeline.tracks(data, read_manifest(data), "test", model.vocabulary)
+    song = next(candidate for candidate in tracks if candidate.id == track)
+    probabilities = WindowedModel(model.model, model.config).predict_track(song.log_mel)
+    figure = report.timeline_figure(
+        probabilities,
+        probabilities >= model.thresholds,
+        song.truth,
+        model.classes,
+        [color_of(model.vocabulary.name, index) for index in range(len(model.classes))],
+        title=f"{track}, a song that was not trained on",
+    )
+    report.save_png(figure, picture)
+
+
+@click.command(help=__doc__)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder; replaced.")
+def main(out: Path) -> None:
+    """See the module's docstring."""
+    began = time.monotonic()
+    if out.exists() and not (out / "data").exists() and any(out.iterdir()):
+        raise click.UsageError(f"{out} is not empty and not from this demo; name another folder")
+    shutil.rmtree(out, ignore_errors=True)
+    audio, data, trained = out / "audio", out / "data", out / "run"
+    run("python", "-m", "tfrecords_builder", "--demo", str(SONGS), "--seed", str(SEED), "--keep-audio", audio, "--out", data)
+    run("mir-tf", "inspect", data)
+    run("mir-tf", "fit", "--data", data, "--model", "crnn", "--seed", str(SEED), *TRAINING, "--out", trained)
+    run("mir-tf", "evaluate", trained, "--data", data, "--out", out / "evaluation")
+    track = min(folder.name for folder in (audio / "test").iterdir())
+    run("mir-tf", "predict", trained, audio / "test" / track / "mix.flac", "--out", out)
+    timeline = out / "timeline.png"
+    draw_timeline(trained, data, track, timeline)
+
+    evaluation = json.loads((out / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+    click.echo("\nF1 on songs that were not trained on, and of the best constant answers:")
+    beaten = True
+    for average in ("micro", "macro"):
+        value, constant = evaluation["headlines"][f"{average}_f1"]["value"], evaluation["baseline"][f"{average}_f1"]
+        beaten = beaten and value >= constant + MARGIN
+        click.echo(f"  {average} F1 {value:.3f}, constant {constant:.3f}, gain {value - constant:+.3f}")
+    click.echo(f"Song {track}, heard beside what plays: {timeline}")
+    click.echo(f"Tables and pictures: {out / 'evaluation'}; data: {data / 'inspection.png'}; model: {trained}")
+    click.echo(f"Took {(time.monotonic() - began) / 60:.1f} minutes.")
+    if not beaten:
+        click.echo(f"The gain is below {MARGIN}: something is wrong with this installation.", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
