@@ -12,9 +12,9 @@ from keras import ops
 class SpecAugment(keras.layers.Layer):
     """Masks bands and stretches of time of each example at random, in training only.
 
-    Park et al., SpecAugment (Interspeech 2019), without time warping. As in torchaudio and tensorflow-io, a mask's width
-    is uniform over 0 … widest - 1, or 0 … axis - 1 where the axis is shorter, and its start uniform over what then fits.
-    Masked values become the example's minimum.
+    Park et al., SpecAugment (Interspeech 2019), without time warping. As in torchaudio and tensorflow-io, a mask's
+    width is uniform over 0 … bound - 1, or 0 … axis - 1 where the axis is shorter, and its start uniform over what
+    then fits. Masked values become the example's minimum.
 
     Input and output: [batch, frames, mels].
 

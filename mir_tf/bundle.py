@@ -65,7 +65,7 @@ class Bundle:
         folder.mkdir(parents=True, exist_ok=True)
         model_path = folder / "unfinished.keras"  # Keras insists on the suffix.
         # The same layers without what the model was compiled with: the optimiser would triple the file.
-        keras.Model(self.model.inputs, self.model.outputs, name=self.model.name).save(model_path)
+        keras.Model(self.model.input, self.model.output, name=self.model.name).save(model_path)
         content = {
             "format": FORMAT,
             "fingerprint": self.config.front_end.fingerprint(),
@@ -82,9 +82,7 @@ class Bundle:
             },
         }
         description_path = folder / "unfinished.json"
-        description_path.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        description_path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         # Stopped between these two, the folder holds a model that is not the described one: load refuses it.
         os.replace(model_path, folder / MODEL)
         os.replace(description_path, folder / DESCRIPTION)
@@ -114,9 +112,7 @@ def load(folder: str | Path) -> Bundle:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{description}: damaged: {error!r}; train the model again") from error
     if fingerprint != config.front_end.fingerprint():
-        raise BundleError(
-            f"{description}: the front end does not give the stored fingerprint; train the model again"
-        )
+        raise BundleError(f"{description}: the front end does not give the stored fingerprint; train the model again")
     vocabulary = VOCABULARIES.get(config.train.vocabulary)
     if vocabulary is None or list(vocabulary.classes) != classes or thresholds.shape != (len(classes),):
         raise BundleError(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import mir_tf
-from mir_tf.config import LABEL_RATE, ModelConfig, RunConfig, TrainConfig, read_yaml
+from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
 from mir_tf.errors import ConfigError, MirTfError
 
 if TYPE_CHECKING:
-    from mir_tf.evaluate import Evaluation
+    from rich.console import Console
+
     from mir_tf.predict import Prediction
 
 _EXISTING = click.Path(exists=True, path_type=Path)
@@ -49,8 +51,8 @@ def main() -> None:
 
     Exit status: 0 fine, 1 failed, 2 wrong usage.
     """
-    # TensorFlow's own start-up chatter tells a user nothing; warnings and errors still show.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow's own start-up chatter tells a user nothing; its errors still come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @main.command()
@@ -70,7 +72,7 @@ def inspect(data: Path, picture: Path | None) -> None:
     inspection.draw(data, picture)
     console = Console()
     for table in inspection.inspect(data).tables():
-        console.print(_table(*table))
+        _print_table(console, *table)
     console.print(f"Pictures: {picture}", soft_wrap=True)
 
 
@@ -94,7 +96,10 @@ def _defaults(config: type, name: str) -> str:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="YAML with sections model, train and window; a run's config.yaml is one. Options win over it.",
 )
-@click.option("--vocabulary", help=f"Classes: family (17), slakh (35), program (129).  {_defaults(TrainConfig, 'vocabulary')}")
+@click.option(
+    "--vocabulary",
+    help=f"Classes: family (17), slakh (35), program (129).  {_defaults(TrainConfig, 'vocabulary')}",
+)
 @click.option("--epochs", type=int, help=f"Epochs at most.  {_defaults(TrainConfig, 'epochs')}")
 @click.option("--steps-per-epoch", type=int, help="Steps in an epoch.  [default: one pass over the train split]")
 @click.option("--batch-size", type=int, help=f"Examples in a step.  {_defaults(TrainConfig, 'batch_size')}")
@@ -182,8 +187,8 @@ def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
     """Measure the model in RUN on unseen songs.
 
     Precision, recall, F1, average precision and ROC AUC of frames; presence per track; the dominant instrument; 95 %
-    bootstrap intervals over tracks; all beside the best constant answers. OUT receives evaluation.json, evaluation.md and
-    pictures.
+    bootstrap intervals over tracks; all beside the best constant answers. OUT receives evaluation.json,
+    evaluation.md and pictures.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -199,7 +204,7 @@ def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
     result.save(out)
     console = Console()
     for title, table in ((result.title, result.headline_table()), ("Classes", result.class_table())):
-        console.print(_table(title, table))
+        _print_table(console, title, table)
     for note in result.notes():
         console.print(note)
     console.print(f"Tables and pictures: {out}", soft_wrap=True)
@@ -226,7 +231,9 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
 
     targets = [(out or path.parent) / f"{path.name}.json" for path in audio]
     if twice := sorted({target.name for target in targets if targets.count(target) > 1}):
-        raise ConfigError(f"several recordings would be written to {', '.join(twice)}: leave out --out, or run them apart")
+        raise ConfigError(
+            f"several recordings would be written to {', '.join(twice)}: leave out --out, or run them apart"
+        )
     model = bundle.load(run)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -251,7 +258,7 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
         sys.exit(1)
 
 
-def _print_prediction(console: Any, prediction: Prediction) -> None:
+def _print_prediction(console: Console, prediction: Prediction) -> None:
     rows = [["instrument", "playing time", "share"]]
     for instrument in prediction.to_dict()["instruments"]:
         seconds = instrument["playing_time"]
@@ -267,22 +274,26 @@ def _print_prediction(console: Any, prediction: Prediction) -> None:
     if prediction.dominant is None:
         console.print(title + "no instrument heard", soft_wrap=True)
     else:
-        console.print(_table(title + f"dominant {prediction.dominant}", rows))
+        _print_table(console, title + f"dominant {prediction.dominant}", rows)
 
 
-def _table(title: str, rows: list[list[str]]) -> Any:
-    """A terminal table of ``rows``, the first of which is the header and whose first column is text."""
+def _print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
+    """Prints ``rows``, the first of which is the header, leaving out the last columns where the terminal is narrow."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for index, name in enumerate(rows[0]):
-        table.add_column(name, justify="right" if index else "left")
-    for row in rows[1:]:
-        table.add_row(*row)
-    return table
+    for columns in range(len(rows[0]), 0, -1):
+        table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+        for index, name in enumerate(rows[0][:columns]):
+            table.add_column(name, justify="right" if index else "left", no_wrap=True)
+        for row in rows[1:]:
+            table.add_row(*row[:columns])
+        if console.measure(table).maximum <= console.width:
+            break
+    console.print(table)
 
 
-def _stderr() -> Any:
+def _stderr() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)

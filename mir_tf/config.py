@@ -102,7 +102,7 @@ class FrontEndConfig(Config):
         n_mels: mel bands.
         f_min: lower edge of the lowest band in Hz.
         f_max: upper edge of the highest band in Hz; None is half the sample rate.
-        mel_scale: ``slaney`` or ``htk``; slaney bands have unit area (librosa's ``norm="slaney"``), htk bands unit peak.
+        mel_scale: ``slaney`` (bands of unit area, librosa's ``norm="slaney"``) or ``htk`` (bands of unit peak).
         power: exponent of the magnitude before the mel bands: 2.0 (power) or 1.0 (magnitude).
         log_floor_db: dB, re a mel power of 1, below which nothing is told apart. −60 dB lies 100 dB under a
             full-scale sine in the default preset.
@@ -155,7 +155,11 @@ class FrontEndConfig(Config):
             "f_max",
             f"at most half the sample rate, {self.sample_rate / 2} Hz",
         )
-        require(self.top_db is None or self.normalization == "clip", "top_db", "None unless normalization is 'clip'")
+        require(
+            self.top_db is None or self.normalization == "clip",
+            "top_db",
+            "None unless normalization is 'clip'",
+        )
         require(self.top_db is None or self.top_db > 0, "top_db", "above 0 dB")
         require(self.segment_seconds is None or self.segment_seconds >= 1, "segment_seconds", "at least 1 second")
         require(
@@ -169,8 +173,8 @@ class FrontEndConfig(Config):
             "hop_length",
             f"at most one label frame of 1/{LABEL_RATE} s, {exact:g} samples",
         )
-        # A hop that does not divide the label frame drifts against the labels: bounded over a segment, never over a
-        # whole track.
+        # A hop that does not divide the label frame drifts against the labels: bounded over a segment, but never
+        # over a whole track.
         drift = abs(self.hop_length * self.subframes - exact) / exact
         if drift:
             divisors = [hop for hop in range(1, int(exact) + 1) if exact % hop == 0]
@@ -178,8 +182,8 @@ class FrontEndConfig(Config):
             require(
                 self.segment_seconds is not None and drift * self.segment_seconds * LABEL_RATE <= 0.5,
                 "hop_length",
-                f"a divisor of the label frame of {exact:g} samples (the nearest is {nearest}), or one that drifts by at "
-                "most half a label frame over segment_seconds: otherwise audio and labels part",
+                f"a divisor of the label frame of {exact:g} samples (the nearest is {nearest}), or one that drifts by "
+                "at most half a label frame over segment_seconds: otherwise audio and labels part",
             )
 
     @property
@@ -476,5 +480,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if sections is None:
         return {}
     if not isinstance(sections, dict):
-        raise ConfigError(f"{path}: must hold sections ({', '.join(RunConfig.SECTIONS)}), not a {type(sections).__name__}")
+        raise ConfigError(
+            f"{path}: must hold sections ({', '.join(RunConfig.SECTIONS)}), not a {type(sections).__name__}"
+        )
     return sections

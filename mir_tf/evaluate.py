@@ -41,15 +41,15 @@ _HEADLINES = {
     "track_averaged_micro_f1": "track-averaged micro F1",
     "macro_average_precision": "macro average precision",
     "macro_roc_auc": "macro ROC AUC",
-    "presence_micro_precision": "presence in a track: micro precision",
-    "presence_micro_recall": "presence in a track: micro recall",
-    "presence_micro_f1": "presence in a track: micro F1",
-    "presence_macro_precision": "presence in a track: macro precision",
-    "presence_macro_recall": "presence in a track: macro recall",
-    "presence_macro_f1": "presence in a track: macro F1",
-    "dominant_accuracy": "dominant instrument: accuracy",
-    "dominant_playing_time_error": "dominant instrument: error of its playing time (s)",
-    "playing_time_error": "any instrument: error of its playing time (s)",
+    "presence_micro_precision": "presence, micro precision",
+    "presence_micro_recall": "presence, micro recall",
+    "presence_micro_f1": "presence, micro F1",
+    "presence_macro_precision": "presence, macro precision",
+    "presence_macro_recall": "presence, macro recall",
+    "presence_macro_f1": "presence, macro F1",
+    "dominant_accuracy": "dominant instrument, accuracy",
+    "dominant_playing_time_error": "time error, dominant (s)",
+    "playing_time_error": "time error, all (s)",
 }
 """The measures of the whole, and what the tables call them."""
 
@@ -164,18 +164,18 @@ class Evaluation:
         return rows
 
     def class_table(self) -> list[list[str]]:
-        """The measures of each class as rows of text, the first one the header."""
+        """The measures of each class as rows of text, the first one the header; what matters most stands left."""
         columns: dict[str, Callable[[ClassScores], str]] = {
             "class": lambda scores: scores.name,
-            "sounds": lambda scores: f"{100 * scores.prevalence:.1f} %",
-            "tracks": lambda scores: str(scores.tracks),
-            "precision": lambda scores: _text(scores.precision),
-            "recall": lambda scores: _text(scores.recall),
             "F1": lambda scores: _text(scores.f1.value),
             "95 % interval": lambda scores: scores.f1.interval_text(),
             "baseline": lambda scores: _text(scores.baseline_f1),
+            "precision": lambda scores: _text(scores.precision),
+            "recall": lambda scores: _text(scores.recall),
             "AP": lambda scores: _text(scores.average_precision),
             "ROC AUC": lambda scores: _text(scores.roc_auc),
+            "sounds": lambda scores: f"{100 * scores.prevalence:.1f} %",
+            "tracks": lambda scores: str(scores.tracks),
             "presence F1": lambda scores: _text(scores.presence_f1),
             "time error (s)": lambda scores: _text(scores.playing_time_error, 1),
             "threshold": lambda scores: _text(scores.threshold),
@@ -193,10 +193,11 @@ class Evaluation:
             'Baseline: for each class its better constant, "always" or "never", knowing the truth. For macro '
             'F1 it is "always" for every class that sounds; for micro F1 it is "always" for '
             f"{', '.join(always)}.",
-            "The dominant instrument is the one with the longest playing time. Naming any of several tied "
-            f"ones is right; {self.dominant_ties} of {self.tracks} tracks have a tie.",
-            "Errors of playing time are means of absolute errors: of the dominant instrument of each track, "
-            "and of all instruments that sound or are heard in a track.",
+            "Presence: whether a class is heard, or sounds, in any frame of a track. The dominant instrument has the "
+            f"longest playing time; naming any of several tied ones is right ({self.dominant_ties} of {self.tracks} "
+            "tracks have a tie).",
+            "Time errors are mean absolute errors of playing time: of the dominant instrument of each track, and of "
+            "all instruments that sound or are heard in a track.",
         ]
         if absent:
             notes.append(f"Never sounding here, and so out of macro means: {', '.join(absent)}.")
@@ -321,14 +322,9 @@ def assess(
     pairs = [(answer.probabilities >= thresholds, answer.truth) for answer in answers]
     tracks = Counts.stack([Counts.of(heard, true) for heard, true in pairs])  # [tracks, classes]
     presence = Counts.stack(
-        [
-            Counts.of(heard.any(axis=0, keepdims=True), true.any(axis=0, keepdims=True))
-            for heard, true in pairs
-        ]
+        [Counts.of(heard.any(axis=0, keepdims=True), true.any(axis=0, keepdims=True)) for heard, true in pairs]
     )  # [tracks, classes]
-    concerned = (
-        presence.tp + presence.fp + presence.fn
-    )  # [tracks, classes], 1 where a class sounds or is heard
+    concerned = presence.tp + presence.fp + presence.fn  # [tracks, classes], 1 where a class sounds or is heard
     time_errors = np.stack([np.abs(playing_time(heard) - playing_time(true)) for heard, true in pairs])
     rankings = [Ranking.of(*column) for column in zip(probabilities.T, truth.T, strict=True)]
     baseline = metrics.constant_baseline(np.count_nonzero(truth, axis=0), len(truth))
@@ -349,9 +345,7 @@ def assess(
         "prevalence": whole.positives / len(truth),
         "threshold": thresholds,
     }  # [classes] each
-    f1 = bootstrap(
-        lambda weights: (drawn := tracks.resampled(weights)).where_positive(drawn.f1)
-    )  # [3, classes]
+    f1 = bootstrap(lambda weights: (drawn := tracks.resampled(weights)).where_positive(drawn.f1))  # [3, classes]
     classes = tuple(
         ClassScores(
             name=name,
@@ -364,9 +358,7 @@ def assess(
     )
 
     dominants = [dominant_classes(true) for _, true in pairs]
-    dominant_errors = [
-        errors[tied[0]] if tied else 0.0 for errors, tied in zip(time_errors, dominants, strict=True)
-    ]
+    dominant_errors = [errors[tied[0]] if tied else 0.0 for errors, tied in zip(time_errors, dominants, strict=True)]
     headlines = {
         **_agreement(tracks, bootstrap),
         "track_averaged_micro_f1": bootstrap.ratio(metrics.track_micro_f1(tracks), each),

@@ -102,9 +102,7 @@ def _compiled_block(config: FrontEndConfig) -> Callable[[NDArray[np.float32]], t
     return tf.function(functools.partial(_log_mel_of_padded, config=config), input_signature=signature)
 
 
-def log_mel_blocks(
-    blocks: Iterable[NDArray[np.float32]], config: FrontEndConfig
-) -> Iterator[NDArray[np.float32]]:
+def log_mel_blocks(blocks: Iterable[NDArray[np.float32]], config: FrontEndConfig) -> Iterator[NDArray[np.float32]]:
     """Log-mel of a signal that arrives in blocks, in bounded memory.
 
     Args:

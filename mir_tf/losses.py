@@ -30,9 +30,9 @@ def class_weights(positives: ArrayLike, total: int, maximum: float) -> NDArray[n
 class WeightedBCE(keras.losses.Loss):
     """Binary cross-entropy of logits, in float32, with a weight per class on the positives.
 
-    Equal to PyTorch's ``BCEWithLogitsLoss(pos_weight=...)``. Takes 0/1 targets and logits, both [batch, frames,
-    classes], and as ``sample_weight`` [batch, frames] 1 for true frames and 0 for padding: the mean is over the true
-    frames and all classes.
+    Equal to PyTorch's ``BCEWithLogitsLoss(pos_weight=...)``. Takes 0/1 targets and logits, both
+    [batch, frames, classes], and as ``sample_weight`` [batch, frames] 1 for true frames and 0 for padding: the mean
+    is over the true frames and all classes.
 
     Args:
         pos_weight: [classes] weight of the positives.

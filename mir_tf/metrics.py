@@ -202,7 +202,7 @@ def confusion(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np
     wrong = (active & ~truth).astype(np.float32)
     wrong_classes = wrong.sum(axis=1, keepdims=True)  # [frames, 1]
     taken_for = np.hstack([wrong / np.maximum(wrong_classes, 1), wrong_classes == 0])  # [frames, classes + 1]
-    matrix = (missed.T @ taken_for).astype(np.float64)  # [classes, classes + 1]
+    matrix: NDArray[np.float64] = (missed.T @ taken_for).astype(np.float64)  # [classes, classes + 1]
     np.fill_diagonal(matrix, np.count_nonzero(active & truth, axis=0))
     return matrix
 
@@ -241,9 +241,7 @@ def constant_baseline(positives: NDArray[np.int64], frames: int) -> Baseline:
     best = int(np.argmax(micro_f1))
     micro_always = np.zeros(len(positives), bool)
     micro_always[order[:best]] = True
-    return Baseline(
-        f1, float(mean_defined(np.where(positives > 0, f1, np.nan))), float(micro_f1[best]), micro_always
-    )
+    return Baseline(f1, float(mean_defined(np.where(positives > 0, f1, np.nan))), float(micro_f1[best]), micro_always)
 
 
 def bootstrap_weights(tracks: int, seed: int = 0) -> NDArray[np.int64]:

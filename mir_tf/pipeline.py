@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -226,9 +227,9 @@ def damage_named(folder: str | Path, manifest: Manifest, split: str) -> Iterator
             try:
                 found += sum(1 for _ in tf.data.TFRecordDataset(str(Path(folder, shard))).map(schema.parse))
             except tf.errors.OpError as damage:
-                raise DataError(
-                    f"{Path(folder, shard)}: damaged ({damage.message}); build the data set again"
-                ) from error
+                # Before its message TensorFlow puts the graph node, {{...}}, and after it a graph trace.
+                cause = re.sub(r"{{.*?}} ?", "", damage.message).partition("\n")[0]
+                raise DataError(f"{Path(folder, shard)}: damaged ({cause}); build the data set again") from error
         if found != summary.tracks:
             raise DataError(
                 f"{folder}: the shards of split {split!r} hold {found} records, the manifest says "

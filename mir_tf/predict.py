@@ -74,9 +74,7 @@ class Prediction:
                     "class": self.classes[index],
                     "playing_time": round(float(seconds[index]), 1),
                     "share": round(float(share[index]), 4),
-                    "intervals": [
-                        {"start": start, "end": end} for start, end in intervals(active[:, index]).tolist()
-                    ],
+                    "intervals": [{"start": start, "end": end} for start, end in intervals(active[:, index]).tolist()],
                 }
                 for index in heard
             ],

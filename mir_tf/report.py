@@ -27,6 +27,7 @@ _INK = "#333333"
 _GRID = "#d9d9d9"
 _TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _MAX_TICKS = 16
+_MAX_POINTS = 1500
 
 
 def save_png(figure: Figure, path: str | Path) -> None:
@@ -61,11 +62,14 @@ def timeline_figure(
     seconds = len(active) / LABEL_RATE
     # A row is one unit high: the prediction in its upper part, the truth below it.
     bottom, height = (0.1, 0.8) if truth is None else (0.36, 0.56)
-    edges = np.arange(len(active) + 1) / LABEL_RATE
+    # Of frames that fall on one pixel the highest probability is drawn: long polygons take minutes.
+    starts = np.arange(0, len(active), math.ceil(len(active) / _MAX_POINTS))
+    edges = np.append(starts, len(active)) / LABEL_RATE
+    highest = np.maximum.reduceat(probabilities, starts)  # [points, classes]
     for row, index in enumerate(reversed(shown)):
         color = colors[index]
         axes.stairs(
-            row + bottom + height * probabilities[:, index],
+            row + bottom + height * highest[:, index],
             edges,
             baseline=row + bottom,
             fill=True,
@@ -220,9 +224,7 @@ def confusion_figure(
     axes.set_xlabel("heard instead (on the diagonal: rightly heard)")
     axes.set_ylabel("sounds")
     axes.set_title(f"{title}\n% of the frames in which the class of the row sounds", loc="left", size=14)
-    figure.colorbar(
-        image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1], format=lambda share, _: f"{share:.0%}"
-    )
+    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1], format=lambda share, _: f"{share:.0%}")
     return figure
 
 

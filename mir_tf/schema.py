@@ -159,7 +159,11 @@ class Manifest:
 
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     """Writes ``manifest.json`` in ``folder``: whole under its name, or not at all."""
-    content = {"format": FORMAT, "fingerprint": manifest.front_end.fingerprint(), **dataclasses.asdict(manifest)}
+    content = {
+        "format": FORMAT,
+        "fingerprint": manifest.front_end.fingerprint(),
+        **dataclasses.asdict(manifest),
+    }
     content["front_end"] = manifest.front_end.to_dict()
     path = Path(folder, MANIFEST)
     temporary = path.with_suffix(".tmp")
@@ -212,5 +216,7 @@ def split_summary(folder: str | Path, manifest: Manifest, split: str) -> SplitSu
     """
     if split not in manifest.splits or not manifest.splits[split].tracks:
         filled = [name for name, summary in manifest.splits.items() if summary.tracks]
-        raise DataError(f"{folder}: no track in split {split!r}; the splits with tracks are {', '.join(filled) or 'none'}")
+        raise DataError(
+            f"{folder}: no track in split {split!r}; the splits with tracks are {', '.join(filled) or 'none'}"
+        )
     return manifest.splits[split]

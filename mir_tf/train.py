@@ -181,9 +181,7 @@ def fit(
     manifest = schema.read_manifest(data)
     pipeline.check_front_end(data, manifest, config.front_end)
     if train.vocabulary not in VOCABULARIES:
-        raise ConfigError(
-            f"TrainConfig.vocabulary is {train.vocabulary!r}; it must be {' or '.join(VOCABULARIES)}"
-        )
+        raise ConfigError(f"TrainConfig.vocabulary is {train.vocabulary!r}; it must be {' or '.join(VOCABULARIES)}")
     vocabulary = VOCABULARIES[train.vocabulary]
     positives = _positives(data, manifest, "train", vocabulary)
     warnings = _warnings(vocabulary, positives, _positives(data, manifest, "validation", vocabulary))
@@ -228,6 +226,15 @@ def fit(
     )
 
 
+def reset_random_state(model: keras.Model, seed: int, epoch: int) -> None:
+    """Makes what dropout and masks draw from here on a function of ``seed``, ``epoch`` and the step."""
+    states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
+    for index, state in enumerate(states):
+        drawn = np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0]
+        # Keras' state is a seed and a counter of draws; it casts the seed to int32.
+        state.assign([int(drawn >> 1), 0])
+
+
 class _Run(keras.callbacks.Callback):
     """The epochs of one call of :func:`fit`: what happens around Keras' training steps."""
 
@@ -251,9 +258,7 @@ class _Run(keras.callbacks.Callback):
     def train(self) -> None:
         """Trains to the last epoch or until validation stops rising."""
         train, first = self._config.train, self._state.epoch
-        dataset = pipeline.training_dataset(
-            self._data, self._manifest, "train", self._config, first, self._steps
-        )
+        dataset = pipeline.training_dataset(self._data, self._manifest, "train", self._config, first, self._steps)
         if tf.config.list_logical_devices("GPU"):
             dataset = dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0"))
         self._windowed = WindowedModel(self.model, self._config)
@@ -278,13 +283,10 @@ class _Run(keras.callbacks.Callback):
             self._writer.close()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Makes dropout and masks a function of (seed, epoch, step)."""
+        """Begins with the learning rate and the random state that a resumed run would begin with."""
         self._began = time.perf_counter()
         self.model.optimizer.learning_rate = self._state.schedule.learning_rate
-        seeds = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
-        for index, variable in enumerate(seeds):
-            entropy = np.random.SeedSequence([self._config.train.seed, epoch, index])
-            variable.assign([int(entropy.generate_state(1)[0]) >> 1, 0])
+        reset_random_state(self.model, self._config.train.seed, epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Watches the loss."""
@@ -339,15 +341,11 @@ class _Run(keras.callbacks.Callback):
         for track in pipeline.tracks(self._data, self._manifest, "validation", self._vocabulary):
             probabilities = self._windowed.predict_track(track.log_mel)  # [label frames, classes]
             if not np.isfinite(probabilities).all():
-                raise self._not_finite(
-                    f"the model's answers are not finite after epoch {self._state.epoch + 1}"
-                )
+                raise self._not_finite(f"the model's answers are not finite after epoch {self._state.epoch + 1}")
             histogram.update(probabilities, track.truth)
             clipped = np.clip(probabilities, 1e-7, 1 - 1e-7)
             logits = np.log(clipped) - np.log1p(-clipped)
-            losses.append(
-                float(self.model.loss(track.truth[np.newaxis].astype(np.float32), logits[np.newaxis]))
-            )
+            losses.append(float(self.model.loss(track.truth[np.newaxis].astype(np.float32), logits[np.newaxis])))
             lengths.append(len(logits))
             first = first or (track, probabilities)
         return _Validation(float(np.average(losses, weights=lengths)), histogram, tune(histogram), *first)
@@ -419,9 +417,7 @@ def _pr_curves(histogram: ScoreHistogram) -> NDArray[np.float32]:
     return np.stack([hits, alarms, rejections, misses, precision, recall], axis=1)
 
 
-def _picture(
-    track: Track, probabilities: NDArray[np.float32], vocabulary: Vocabulary, epoch: int
-) -> NDArray[np.uint8]:
+def _picture(track: Track, probabilities: NDArray[np.float32], vocabulary: Vocabulary, epoch: int) -> NDArray[np.uint8]:
     """Log-mel, truth and probabilities of a track, one above the other: uint8 [height, width, 3]."""
     figure = Figure(figsize=(14, 10), layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -484,7 +480,7 @@ def _read_checkpoint(path: Path) -> tuple[_State, list[NDArray[Any]]]:
             stored = json.loads(content["state"].tobytes())
             values = [content[str(index)] for index in range(len(content.files) - 1)]
         return _State(**{**stored, "schedule": Schedule(**stored["schedule"])}), values
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise _damaged(path, repr(error)) from error
 
 

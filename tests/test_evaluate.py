@@ -78,9 +78,7 @@ def test_headlines_equal_scikit_learn(answers, evaluation):
     expected["macro_average_precision"] = sklearn.metrics.average_precision_score(
         truth[:, sounding], scores[:, sounding], average="macro"
     )
-    expected["macro_roc_auc"] = sklearn.metrics.roc_auc_score(
-        truth[:, sounding], scores[:, sounding], average="macro"
-    )
+    expected["macro_roc_auc"] = sklearn.metrics.roc_auc_score(truth[:, sounding], scores[:, sounding], average="macro")
     for name, value in expected.items():
         assert evaluation.headlines[name].value == pytest.approx(value, abs=1e-9), name
 
@@ -99,9 +97,7 @@ def test_class_scores_equal_scikit_learn(answers, evaluation):
         assert found.f1.value == pytest.approx(sklearn.metrics.f1_score(true, mine))
         assert found.f1.low <= found.f1.value <= found.f1.high
         assert found.baseline_f1 == pytest.approx(sklearn.metrics.f1_score(true, np.ones_like(true)))
-        assert found.average_precision == pytest.approx(
-            sklearn.metrics.average_precision_score(true, scores[:, index])
-        )
+        assert found.average_precision == pytest.approx(sklearn.metrics.average_precision_score(true, scores[:, index]))
         assert found.roc_auc == pytest.approx(sklearn.metrics.roc_auc_score(true, scores[:, index]))
 
 

@@ -1,4 +1,4 @@
-"""Tests of the class weights and the weighted loss against closed forms, PyTorch, and Keras' own training step."""
+"""Tests of the class weights and the loss against closed forms, PyTorch, and Keras' own training step."""
 
 import keras
 import numpy as np
@@ -61,7 +61,7 @@ def test_half_precision_logits_are_summed_in_float32(dtype: str):
 
 
 def test_padding_does_not_change_the_loss():
-    """Examples of different true lengths: the mean is over true frames, not over examples, and not over padding."""
+    """Examples of different true lengths: the mean is over true frames, neither over examples nor padding."""
     targets, logits = batch()
     lengths = np.array([20, 3, 11, 0])
     true = (np.arange(20) < lengths[:, np.newaxis]).astype(np.float32)
@@ -70,9 +70,7 @@ def test_padding_does_not_change_the_loss():
     assert float(loss(targets, logits, sample_weight=true)) == pytest.approx(expected, rel=1e-5)
 
     pad = [(0, 0), (0, 13), (0, 0)]
-    padded = loss(
-        np.pad(targets, pad), np.pad(logits, pad, constant_values=7), sample_weight=np.pad(true, pad[:2])
-    )
+    padded = loss(np.pad(targets, pad), np.pad(logits, pad, constant_values=7), sample_weight=np.pad(true, pad[:2]))
     assert float(padded) == pytest.approx(expected, rel=1e-5)
 
 
@@ -101,6 +99,4 @@ def test_configuration_survives():
     loaded = keras.losses.deserialize(keras.losses.serialize(loss))
     targets, logits = batch()
     true = np.repeat(np.arange(20)[np.newaxis] < 8, 4, axis=0)
-    assert float(loaded(targets, logits, sample_weight=true)) == float(
-        loss(targets, logits, sample_weight=true)
-    )
+    assert float(loaded(targets, logits, sample_weight=true)) == float(loss(targets, logits, sample_weight=true))

@@ -64,9 +64,7 @@ def test_track_micro_f1_is_the_micro_f1_of_each_track():
     truth[2] = active[2] = False  # silent, and rightly so
     truth[3] = False  # silent, but something is heard
     tracks = Counts.stack([Counts.of(mine, true) for mine, true in zip(active, truth, strict=True)])
-    expected = [
-        sklearn.metrics.f1_score(t, a, average="micro") for t, a in zip(truth[:2], active[:2], strict=True)
-    ]
+    expected = [sklearn.metrics.f1_score(t, a, average="micro") for t, a in zip(truth[:2], active[:2], strict=True)]
     np.testing.assert_allclose(metrics.track_micro_f1(tracks), [*expected, 1.0, 0.0])
 
 
@@ -84,9 +82,7 @@ def scores_and_truth(frames: int, values: int, share: float, seed: int) -> tuple
 def test_ranking_measures_equal_scikit_learn(values, share, seed):
     scores, truth = scores_and_truth(700, values, share, seed)
     ranking = Ranking.of(scores, truth)
-    assert ranking.average_precision == pytest.approx(
-        sklearn.metrics.average_precision_score(truth, scores), abs=1e-12
-    )
+    assert ranking.average_precision == pytest.approx(sklearn.metrics.average_precision_score(truth, scores), abs=1e-12)
     assert ranking.roc_auc == pytest.approx(sklearn.metrics.roc_auc_score(truth, scores), abs=1e-12)
     precision, recall, thresholds = sklearn.metrics.precision_recall_curve(truth, scores)
     np.testing.assert_allclose(ranking.precision[::-1], precision[:-1])
@@ -165,9 +161,7 @@ def test_resampled_counts_are_those_of_the_drawn_tracks():
     whole = Counts.of(np.concatenate(active), np.concatenate(truth))
     resampled = tracks.resampled(weights)
     for name in ("tp", "fp", "fn", "tn"):
-        np.testing.assert_array_equal(
-            getattr(resampled, name), [getattr(expected, name), getattr(whole, name)]
-        )
+        np.testing.assert_array_equal(getattr(resampled, name), [getattr(expected, name), getattr(whole, name)])
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():

@@ -1,4 +1,4 @@
-"""Tests of the networks against the PyTorch project's counts, weights and outputs, and of where outputs lie in time."""
+"""Tests of the networks against the PyTorch project's sizes and outputs, and of where outputs lie in time."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from mir_tf.models import MODELS, blocks, build_model
 
 TINY = ModelConfig(conv_filters=(4, 6, 8), gru_units=4)
 TINY_FRONT_END = FrontEndConfig(n_mels=8)
-ONE_FRAME = FrontEndConfig(hop_length=2205, n_mels=8)
+ONE_FRAME = FrontEndConfig(n_fft=4096, hop_length=2205, n_mels=8)
 
 
 def tiny(architecture: str, front_end: FrontEndConfig = TINY_FRONT_END) -> keras.Model:
@@ -26,9 +26,7 @@ def decibels(frames: int, batch: int = 2) -> np.ndarray:
     return np.random.default_rng(0).normal(-30, 20, (batch, frames, 8)).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("architecture", "count"), [("cnn", 224_915), ("crnn", 373_907), ("crnn_mha", 440_211)]
-)
+@pytest.mark.parametrize(("architecture", "count"), {"cnn": 224_915, "crnn": 373_907, "crnn_mha": 440_211}.items())
 def test_parameters_are_the_original_s(architecture: str, count: int):
     model = build_model(ModelConfig(architecture=architecture), FRONT_ENDS["default"], num_classes=17)
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == count
@@ -41,7 +39,7 @@ def test_original_s_weights_give_its_logits(architecture: str, shared_folder: Pa
     with np.load(shared_folder / "oracle" / f"{architecture}_state_dict.npz") as state:
         load_state_dict(model, state)
     with np.load(shared_folder / "oracle" / "expected.npz") as expected:
-        logits = model(expected["log_mel_z"].T[np.newaxis])[0]
+        logits = model.predict_on_batch(expected["log_mel_z"].T[np.newaxis])[0]
         np.testing.assert_allclose(logits, expected[f"{architecture}_logits"], atol=1e-4)
 
 
@@ -50,49 +48,49 @@ def test_every_architecture_of_the_config_is_there():
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-@pytest.mark.parametrize("label_frames", [1, 37, 300])
-def test_one_output_per_label_frame(architecture: str, label_frames: int):
-    logits = tiny(architecture)(decibels(5 * label_frames))
-    assert logits.shape == (2, label_frames, 3)
-    assert np.isfinite(logits).all()
+def test_one_output_per_label_frame(architecture: str):
+    model = tiny(architecture)
+    for label_frames in (1, 37, 100):
+        logits = model.predict_on_batch(decibels(5 * label_frames))
+        assert logits.shape == (2, label_frames, 3)
+        assert np.isfinite(logits).all()
 
 
-def mean_place_heard(frames: int, alignment: str) -> np.ndarray:
-    """For each output the mean place, in frames, of the clicks it answers to, weighted by its answers.
+def place_heard(frames: int, alignment: str, outputs: slice) -> np.ndarray:
+    """The mean place, in frames, of the clicks that each of ``outputs`` answers to, weighted by its answers.
 
-    The network passes its input on through every layer, so that pooling, padding and interpolation alone decide.
+    The network passes its input on, so that padding, pooling and interpolation alone decide.
     """
     config = ModelConfig(architecture="cnn", conv_filters=(1, 1, 1), alignment=alignment)
-    model = build_model(config, FrontEndConfig(hop_length=2205, n_mels=1), num_classes=1)
+    model = build_model(config, FrontEndConfig(n_fft=4096, hop_length=2205, n_mels=1), num_classes=1)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
-            kernel = np.zeros((3, 3, 1, 1), np.float32)
+            kernel = np.zeros((3, 3, 1, 1))
             kernel[1, 1] = 1
             layer.set_weights([kernel, np.zeros(1)])
         elif isinstance(layer, keras.layers.Dense):
             layer.set_weights([np.ones((1, 1)), np.zeros(1)])
     clicks = np.eye(frames, dtype=np.float32)[:, :, np.newaxis]  # [click, frame, mel]
-    answers = model(clicks)[:, :, 0].numpy()  # [click, output]
+    answers = model(clicks)[:, outputs, 0].numpy()  # [click, output]
     return np.arange(frames) @ answers / answers.sum(axis=0)
 
 
 @pytest.mark.parametrize("frames", [90, 301, 1000])
 def test_outputs_lie_at_their_own_place_in_time(frames: int):
-    """Within the first and last step (8 frames) a part of what an output listens to lies outside the input."""
-    inner = slice(8, -8)
-    places = np.arange(frames)[inner]
-    np.testing.assert_allclose(mean_place_heard(frames, "crop")[inner], places, atol=0.1)
+    """All but those within 1.5 steps of an end, which listen in part to the padding."""
+    inner = slice(12, frames - 12)
+    np.testing.assert_allclose(place_heard(frames, "crop", inner), np.arange(frames)[inner], atol=0.1)
 
 
 @pytest.mark.parametrize("frames", [90, 301, 1000])
-def test_stretch_moves_events_as_the_original_does(frames: int):
-    """Outputs hear the padded axis laid over the input: the ends hear the padding, the middle hears itself."""
-    stretched = mean_place_heard(frames, "stretch")
-    inner = slice(frames // 3, -(frames // 3))
-    padded = (frames + 2 * 37) // 8 * 8
-    expected = (np.arange(frames) + 0.5) * padded / frames - 0.5 - 37
-    np.testing.assert_allclose(stretched[inner], expected[inner], atol=0.1)
-    assert np.abs(expected - np.arange(frames)).max() > 30
+def test_stretch_moves_events_as_the_original_did(frames: int):
+    """Its outputs divide the padded axis among themselves: by up to the padding of 37 frames off."""
+    outputs = np.arange(frames)
+    expected = (outputs + 0.5) * ((frames + 2 * 37) // 8 * 8) / frames - 0.5 - 37
+    inside = np.flatnonzero((expected > 12) & (expected < frames - 13))
+    heard = place_heard(frames, "stretch", slice(inside[0], inside[-1] + 1))
+    np.testing.assert_allclose(heard, expected[inside], atol=0.1)
+    assert np.abs(heard - inside).max() > 10
 
 
 def test_a_click_peaks_within_one_frame_at_the_centre_of_its_step():
@@ -131,14 +129,14 @@ def test_saved_model_answers_the_same(architecture: str, tmp_path: Path):
     model = tiny(architecture)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_array_equal(loaded(decibels(100)), model(decibels(100)))
+    np.testing.assert_array_equal(loaded(decibels(50)), model(decibels(50)))
 
 
 @pytest.mark.parametrize("architecture", MODELS)
 def test_xla_answers_the_same(architecture: str):
     model = tiny(architecture)
     compiled = tf.function(model, jit_compile=True)
-    np.testing.assert_allclose(compiled(decibels(100)), model(decibels(100)), atol=1e-5)
+    np.testing.assert_allclose(compiled(decibels(50)), model(decibels(50)), atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", MODELS)
@@ -154,9 +152,9 @@ def test_ends_are_float32_under_mixed_precision(architecture: str):
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
     ends = ("average_power", "normalization", "spec_augment", "fc", "logits")
     assert {model.get_layer(name).compute_dtype for name in ends} == {"float32"}
-    logits = model(decibels(100))
+    logits = model(decibels(50))
     assert logits.dtype == "float32"
-    np.testing.assert_allclose(logits, reference(decibels(100)), atol=0.05)
+    np.testing.assert_allclose(logits, reference(decibels(50)), atol=0.05)
 
 
 def test_initial_weights_are_pytorch_s():
@@ -180,11 +178,13 @@ def test_initial_weights_are_pytorch_s():
         assert not model.get_layer(name).get_weights()[1].any()
 
 
-@pytest.mark.parametrize("architecture", MODELS)
-def test_training_lowers_the_loss(architecture: str):
-    model = tiny(architecture, ONE_FRAME)
-    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
-    loud = decibels(40) > -30
-    targets = np.repeat(loud.mean(axis=-1, keepdims=True) > 0.5, 3, axis=-1).astype(np.float32)
-    losses = model.fit(decibels(40), targets, epochs=12, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
+def test_every_weight_is_trained():
+    model = tiny("crnn_mha", ONE_FRAME)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(decibels(20, batch=8), training=True) ** 2)
+    gradients = tape.gradient(loss, model.trainable_weights)
+    # Batch norm takes away what a bias before it adds, and the softmax what all keys have in common.
+    unmoved = {"bn0/gamma", "bn0/beta"} | {f"conv{block}/bias" for block in (1, 2, 3)}
+    for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
+        assert gradient is not None, weight.path
+        assert np.any(gradient) or weight.path in unmoved, weight.path

@@ -24,14 +24,9 @@ def timeline(seconds=60.0, truth=True, sounding=(0, 4, 16)):
     return report.timeline_figure(probabilities, active, true, FAMILY.classes, COLORS, "song")
 
 
-def overlapping(texts, figure) -> list[tuple[str, str]]:
-    """Pairs of texts whose boxes overlap in the drawn figure."""
-    figure.canvas.draw()
-    boxes = [
-        (text.get_text(), text.get_window_extent())
-        for text in texts
-        if text.get_text() and text.get_visible()
-    ]
+def overlapping(texts) -> list[tuple[str, str]]:
+    """Pairs of texts of a drawn figure whose boxes overlap."""
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text() and text.get_visible()]
     return [
         (name, other)
         for index, (name, box) in enumerate(boxes)
@@ -85,14 +80,15 @@ def test_time_axis_is_in_minutes_and_seconds_without_overlaps(seconds, first_lab
     labels = figure.axes[0].get_xticklabels()
     shown = [label for label in labels if 0 <= label.get_position()[0] <= seconds]
     assert [label.get_text() for label in shown][: len(first_labels)] == first_labels
-    assert overlapping(shown, figure) == []
+    assert overlapping(shown) == []
 
 
 def test_timeline_of_all_classes_has_no_overlapping_labels():
     figure = timeline(sounding=range(17))
     [axes] = figure.axes
     texts = [axes.title, axes._left_title, *axes.get_yticklabels(), *axes.get_legend().get_texts()]
-    assert overlapping(texts, figure) == []
+    figure.canvas.draw()
+    assert overlapping(texts) == []
 
 
 def test_timeline_of_silence_says_so():
@@ -101,7 +97,7 @@ def test_timeline_of_silence_says_so():
     assert "Nothing sounds" in [text.get_text() for text in figure.axes[0].texts]
 
 
-@pytest.mark.parametrize("count", [1, 5, 17])
+@pytest.mark.parametrize("count", [1, 17])
 def test_class_pictures_draw_any_number_of_classes(tmp_path, count):
     generator = np.random.default_rng(0)
     names, colors = FAMILY.classes[:count], COLORS[:count]
@@ -119,7 +115,7 @@ def test_class_pictures_draw_any_number_of_classes(tmp_path, count):
     for name, figure in figures.items():
         report.save_png(figure, tmp_path / f"{name}.png")
         axes = figure.axes[0]
-        assert overlapping([*axes.get_yticklabels(), axes._left_title], figure) == []
+        assert overlapping([*axes.get_yticklabels(), axes._left_title]) == []
     assert len(figures["pr"].axes) == count
     assert [label.get_text() for label in figures["f1"].axes[0].get_yticklabels()] == list(names)
     assert [patch.get_width() for patch in figures["f1"].axes[0].patches] == pytest.approx(f1)

@@ -25,10 +25,7 @@ def test_finds_what_trying_every_threshold_finds(scores):
     probabilities, truth = scores
     result = tuned(probabilities, truth)
     for index in range(truth.shape[1]):
-        best = max(
-            f1_score(truth[:, index], probabilities[:, index] >= k / BINS, zero_division=0)
-            for k in range(BINS)
-        )
+        best = max(f1_score(truth[:, index], probabilities[:, index] >= k / BINS, zero_division=0) for k in range(BINS))
         assert result.f1[index] == pytest.approx(best, abs=1e-12)
 
 

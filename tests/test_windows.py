@@ -10,9 +10,7 @@ from mir_tf.windows import WindowedModel
 
 WINDOW, OVERLAP = 30, 10  # label frames
 SUBFRAMES, MELS = FRONT_END.subframes, FRONT_END.n_mels
-CONFIG = RunConfig(FRONT_END).merge(
-    {"window": {"window_seconds": WINDOW / 10, "overlap_seconds": OVERLAP / 10}}
-)
+CONFIG = RunConfig(FRONT_END).merge({"window": {"window_seconds": WINDOW / 10, "overlap_seconds": OVERLAP / 10}})
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +96,7 @@ def test_a_constant_model_gives_a_constant():
     inputs = keras.Input((None, MELS))
     pooled = keras.layers.AveragePooling1D(SUBFRAMES)(inputs)
     logit = float(np.log(0.3 / 0.7))
-    constant = keras.layers.Dense(
-        1, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(logit)
-    )
+    constant = keras.layers.Dense(1, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(logit))
     answers = WindowedModel(keras.Model(inputs, constant(pooled)), CONFIG).predict_track(features(333))
     assert answers.shape == (167, 1)
     np.testing.assert_allclose(answers, 0.3, rtol=1e-6)

@@ -45,18 +45,14 @@ def make_record(name: str, label_frames: int, front_end: FrontEndConfig = FRONT_
     """A track in which each of :data:`PROGRAMS` comes and goes."""
     rng = np.random.default_rng([seed, *name.encode()])
     activity = np.zeros((label_frames, NUM_PROGRAMS), bool)
-    log_mel = np.full(
-        (label_frames * front_end.subframes, front_end.n_mels), front_end.log_floor_db, np.float32
-    )
+    log_mel = np.full((label_frames * front_end.subframes, front_end.n_mels), front_end.log_floor_db, np.float32)
     for index, program in enumerate(PROGRAMS):
         activity[:, program] = np.repeat(rng.random(-(-label_frames // 5)) < 0.5, 5)[:label_frames]
         sounds = np.repeat(activity[:, program], front_end.subframes)
         log_mel[sounds, index * 2 : index * 2 + 2] = -20
     log_mel += rng.normal(0, 3, log_mel.shape)
     num_samples = label_frames * front_end.sample_rate // 10
-    return Record(
-        name, f"song of {name}", num_samples, front_end.sample_rate, log_mel.astype(np.float16), activity
-    )
+    return Record(name, f"song of {name}", num_samples, front_end.sample_rate, log_mel.astype(np.float16), activity)
 
 
 def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSummary:
@@ -75,9 +71,7 @@ def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSu
         shards=names,
         activity={
             name: {
-                class_name: sum(
-                    int(vocabulary.project(record.activity)[:, index].sum()) for record in records
-                )
+                class_name: sum(int(vocabulary.project(record.activity)[:, index].sum()) for record in records)
                 for index, class_name in enumerate(vocabulary.classes)
             }
             for name, vocabulary in VOCABULARIES.items()
@@ -85,9 +79,7 @@ def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSu
     )
 
 
-def write_data(
-    folder: Path, splits: dict[str, list[list[int]]], front_end: FrontEndConfig = FRONT_END
-) -> Manifest:
+def write_data(folder: Path, splits: dict[str, list[list[int]]], front_end: FrontEndConfig = FRONT_END) -> Manifest:
     """Writes a data set; ``splits`` holds the label frames of each track of each shard of each split."""
     folder.mkdir(parents=True, exist_ok=True)
     summaries = {
@@ -95,10 +87,7 @@ def write_data(
             folder,
             split,
             [
-                [
-                    make_record(f"{split}-{shard}-{index}", length, front_end)
-                    for index, length in enumerate(lengths)
-                ]
+                [make_record(f"{split}-{shard}-{index}", length, front_end) for index, length in enumerate(lengths)]
                 for shard, lengths in enumerate(shards)
             ],
         )

@@ -16,7 +16,7 @@ import click
 import yaml
 
 from mir_tf.config import FRONT_ENDS, FrontEndConfig
-from mir_tf.errors import ConfigError, MirTfError
+from mir_tf.errors import ConfigError, DataError, MirTfError
 
 if TYPE_CHECKING:
     from tfrecords_builder.build import BuildReport, Progress
@@ -33,12 +33,8 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=f"\b\nFront-end fields for --set, with the values of the default preset:\n{_FIELDS}",
 )
-@click.option(
-    "--slakh", type=_FOLDER, metavar="TREE", help="Build from a Slakh2100 tree: redux, original or baby."
-)
-@click.option(
-    "--midi", type=_FOLDER, metavar="DIR", help="Render a folder of multi-track MIDI, and build from that."
-)
+@click.option("--slakh", type=_FOLDER, metavar="TREE", help="Build from a Slakh2100 tree: redux, original or baby.")
+@click.option("--midi", type=_FOLDER, metavar="DIR", help="Render a folder of multi-track MIDI, and build from that.")
 @click.option(
     "--demo", type=click.IntRange(min=1), metavar="N", help="Compose and render N songs, and build from that."
 )
@@ -62,9 +58,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     metavar="TREE",
     help="With --midi or --demo: render into this folder and keep it.",
 )
-@click.option(
-    "--out", type=_NEW, required=True, metavar="DATA", help="Folder of the data set; must be new or empty."
-)
+@click.option("--out", type=_NEW, required=True, metavar="DATA", help="Folder of the data set; must be new or empty.")
 @click.option(
     "--preset",
     type=click.Choice(list(FRONT_ENDS)),
@@ -93,9 +87,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     show_default="one a core",
     help="Processes, of at most 1 GB of memory each.",
 )
-@click.option(
-    "--skip-bad", is_flag=True, help="Exit with 0 although tracks were left out because they are damaged."
-)
+@click.option("--skip-bad", is_flag=True, help="Exit with 0 although tracks were left out because they are damaged.")
 def main(
     slakh: Path | None,
     midi: Path | None,
@@ -155,7 +147,7 @@ def main(
             report = build.build(tracks, not_rendered + left_out, out, front_end, source, workers, progress)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error  # exit status 2
-    except MirTfError as error:
+    except (MirTfError, OSError) as error:
         raise click.ClickException(str(error)) from error  # exit status 1
     _print_summary(report, out)
     if any(item.is_bad for item in report.left_out) and not skip_bad:
@@ -187,6 +179,9 @@ def _rendered_tree(
             compose.compose_folder(midi, demo, seed)
         with _progress_bar("Rendering") as progress:
             report = render.render_tree(midi, soundfonts, tree, seed, shuffle_programs, workers, progress)
+        if not report.tracks:
+            causes = "".join(f"\n  {reason}" for _, reason in report.bad[:10])
+            raise DataError(f"{midi}: not one file could be rendered:{causes}")
         yield tree, [LeftOut(str(path.relative_to(midi)), reason) for path, reason in report.bad]
 
 
@@ -247,9 +242,9 @@ def _print_summary(report: BuildReport, out: Path) -> None:
     for item in report.left_out:
         if item.is_bad:
             click.echo(f"left out: {item.item}: {item.reason}")
-    meant = collections.Counter(item.reason for item in report.left_out if not item.is_bad)
-    for reason, count in meant.items():
-        click.echo(f"left out as meant: {count} tracks: {reason}")
+    unused = collections.Counter(item.reason for item in report.left_out if not item.is_bad)
+    for reason, count in unused.items():
+        click.echo(f"not used: {count} tracks {reason}")
     click.echo(f"The data set is in {out}. Next: look at it, then train on it:")
     click.echo(f"  mir-tf inspect {out}\n  mir-tf fit --data {out} --model crnn --out RUN")
 

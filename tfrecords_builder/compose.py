@@ -57,9 +57,7 @@ def _bass(bar: _Bar, rng: random.Random) -> Iterator[_Note]:
 
 
 def _chords(bar: _Bar, rng: random.Random) -> Iterator[_Note]:
-    for start, length in rng.choice(
-        (((0, 2), (2, 2)), ((0, 1.5), (1.5, 2.5)), ((0.5, 0.5), (1.5, 0.5), (2.5, 1)))
-    ):
+    for start, length in rng.choice((((0, 2), (2, 2)), ((0, 1.5), (1.5, 2.5)), ((0.5, 0.5), (1.5, 0.5), (2.5, 1)))):
         velocity = rng.randint(70, 90)
         for pitch in bar.chord:
             yield start, length, pitch, velocity
@@ -208,7 +206,7 @@ def _sections(bars: int) -> list[tuple[str, int]]:
     """The form in whole bars."""
     ends = list(itertools.accumulate(length for _, length in _FORM))
     edges = [0] + [round(bars * end / ends[-1]) for end in ends]
-    return [(name, last - first) for (name, _), first, last in zip(_FORM, edges, edges[1:])]
+    return [(name, last - first) for (name, _), first, last in zip(_FORM, edges[:-1], edges[1:], strict=True)]
 
 
 def _bars(count: int, rng: random.Random) -> list[_Bar]:

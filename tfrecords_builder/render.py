@@ -16,7 +16,7 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,11 +47,11 @@ TARGET_PEAK = -1.0
 TAIL = 2.0
 """Seconds after the last note-off in which sounds die away."""
 
-MAX_SECONDS = 3600.0
-"""Longest track: one stem at a time is held in memory, 635 MB of an hour."""
+MAX_SECONDS = 2400.0
+"""Longest track: one stem at a time is held in memory, 423 MB of 40 minutes."""
 
-MAX_NOTE_SECONDS = 120.0
-"""Longer notes end here: most lack a note-off, and playing one takes 40 bytes a sample."""
+MAX_NOTE_SECONDS = 60.0
+"""Longer notes end here: most lack a note-off, and playing one takes 50 bytes a sample."""
 
 Progress = Callable[[int, float], None]
 """Called after each track with the number of tracks in all and the seconds of audio that it gave."""
@@ -171,30 +171,21 @@ def integrated_loudness(signal: NDArray[np.float32], sample_rate: int) -> float:
     ]
     states = [np.zeros(2) for _ in stages]
     energies = []
-    for piece in _blocks(signal, hop * 10 * _BLOCK_SECONDS):
-        weighted = piece
+    size = 10 * hop * _BLOCK_SECONDS
+    for start in range(0, len(signal), size):
+        weighted = signal[start : start + size]
         for index, stage in enumerate(stages):
             weighted, states[index] = lfilter(stage.b, stage.a, weighted, zi=states[index])
         whole = len(weighted) // hop * hop
         energies.append(np.square(weighted[:whole]).reshape(-1, hop).sum(axis=1))
     hops = np.concatenate(energies)  # [hops of 100 ms]
     power = np.convolve(hops, np.ones(4), mode="valid") / (4 * hop) if len(hops) >= 4 else np.zeros(0)
-    for gate in (-70.0, None):
-        if gate is None:
-            gate = _loudness(power.mean()) - 10
-        power = power[power > 10 ** ((gate + 0.691) / 10)]
-        if not len(power):
-            return -math.inf
-    return _loudness(power.mean())
-
-
-def _loudness(power: float) -> float:
-    return -0.691 + 10 * math.log10(power)
-
-
-def _blocks(signal: NDArray[np.float32], size: int) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(signal), size):
-        yield signal[start : start + size]
+    offset = -0.691
+    power = power[power > 10 ** ((-70 - offset) / 10)]
+    if not len(power):
+        return -math.inf
+    power = power[power > power.mean() / 10]  # the relative gate, 10 dB below
+    return offset + 10 * math.log10(power.mean())
 
 
 @functools.lru_cache(maxsize=4)
@@ -215,7 +206,7 @@ def _shuffle_programs(song: pretty_midi.PrettyMIDI, seed: str) -> None:
 def _render_stems(
     song: pretty_midi.PrettyMIDI, soundfont: SoundFont, folder: Path, count: int, sample_rate: int
 ) -> dict[str, dict[str, Any]]:
-    """Writes MIDI/Sxx.mid and, at equal loudness, raw/Sxx.npy; returns the metadata of each stem."""
+    """Writes MIDI/Sxx.mid and, at equal loudness, raw/Sxx; returns the metadata of each stem."""
     entries = {}
     for index, instrument in enumerate(song.instruments):
         name = f"S{index:02d}"
@@ -241,7 +232,7 @@ def _render_stems(
         if rendered:
             entries[name]["integrated_loudness"] = loudness
             audio *= np.float32(10 ** ((STEM_LOUDNESS - loudness) / 20))
-            np.save(folder / "raw" / f"{name}.npy", audio)
+            audio.tofile(folder / "raw" / name)
         else:
             midi.unlink()
     return entries
@@ -271,28 +262,32 @@ def _synthesize(
 
 
 def _write_audio(folder: Path, sample_rate: int) -> float:
-    """Writes stems/Sxx.flac and mix.flac, 16 bit, from raw/Sxx.npy; returns the gain common to all."""
-    raw = sorted(folder.joinpath("raw").glob("*.npy"))
-    mix = np.load(raw[0])
-    peak = _peak(mix)
-    for path in raw[1:]:
-        stem = np.load(path, mmap_mode="r")
-        peak = max(peak, _peak(stem))
-        mix += stem
-    gain = 10 ** (TARGET_PEAK / 20) / max(peak, _peak(mix))
+    """Writes stems/Sxx.flac and mix.flac, 16 bit, from raw/Sxx; returns the gain common to all."""
+    raw = sorted(folder.joinpath("raw").iterdir())
+    size = sample_rate * _BLOCK_SECONDS
+
+    def mix() -> Iterator[NDArray[np.float32]]:
+        for pieces in zip(*(_stored(path, size) for path in raw), strict=True):
+            yield np.sum(pieces, axis=0)
+
+    peak = max(float(np.abs(piece).max()) for piece in itertools.chain(mix(), *(_stored(path, size) for path in raw)))
+    gain = 10 ** (TARGET_PEAK / 20) / peak
     for path in raw:
-        _write_flac(folder / "stems" / f"{path.stem}.flac", np.load(path, mmap_mode="r"), gain, sample_rate)
-    _write_flac(folder / "mix.flac", mix, gain, sample_rate)
+        _write_flac(folder / "stems" / f"{path.name}.flac", _stored(path, size), gain, sample_rate)
+    _write_flac(folder / "mix.flac", mix(), gain, sample_rate)
     return gain
 
 
-def _peak(signal: NDArray[np.float32]) -> float:
-    return float(max(signal.max(), -signal.min()))
+def _stored(path: Path, size: int) -> Iterator[NDArray[np.float32]]:
+    """A signal in a file of bare float32, in pieces of ``size`` samples."""
+    with path.open("rb") as file:
+        while len(piece := np.fromfile(file, np.float32, size)):
+            yield piece
 
 
-def _write_flac(path: Path, signal: NDArray[np.float32], gain: float, sample_rate: int) -> None:
+def _write_flac(path: Path, pieces: Iterable[NDArray[np.float32]], gain: float, sample_rate: int) -> None:
     with soundfile.SoundFile(path, "w", sample_rate, channels=1, subtype="PCM_16", format="FLAC") as file:
-        for piece in _blocks(signal, sample_rate * _BLOCK_SECONDS):
+        for piece in pieces:
             file.write(np.rint(piece * np.float32(gain * 2**15)).astype(np.int16))
 
 

@@ -93,9 +93,7 @@ def find_tracks(root: str | Path, seed: int = 0) -> tuple[list[Track], list[Left
         DataError: there is no track at all, or two have one name.
     """
     root = Path(root)
-    split_of = {
-        folder: split for split in (*SPLITS, OMITTED) for folder in sorted((root / split).glob("Track*"))
-    }
+    split_of = {folder: split for split in (*SPLITS, OMITTED) for folder in sorted((root / split).glob("Track*"))}
     folders = list(split_of) or [folder for folder in sorted(root.glob("Track*")) if folder.is_dir()]
     if not folders:
         expected = "expected folders TrackNNNNN in it, or in its folders train, validation and test"
@@ -103,7 +101,7 @@ def find_tracks(root: str | Path, seed: int = 0) -> tuple[list[Track], list[Left
     _require_unique_names(folders)
 
     left_out = [
-        LeftOut(folder.name, f"is in the folder {OMITTED} of its release", is_bad=False)
+        LeftOut(folder.name, f"set apart in the folder {OMITTED}", is_bad=False)
         for folder in folders
         if split_of.get(folder) == OMITTED
     ]
@@ -153,9 +151,7 @@ def _read_track(folder: Path, split: str) -> Track:
         raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(metadata, dict) or not isinstance(metadata.get("stems"), dict):
         raise DataError(f"{path}: holds no mapping 'stems'")
-    stems = tuple(
-        stem for item in sorted(metadata["stems"].items(), key=str) if (stem := _read_stem(folder, *item))
-    )
+    stems = tuple(stem for item in sorted(metadata["stems"].items(), key=str) if (stem := _read_stem(folder, *item)))
     if not stems:
         raise DataError(f"{folder}: no stem has both an audio and a MIDI file")
     return Track(folder.name, str(metadata.get("UUID", folder.name)), split, mix, stems)

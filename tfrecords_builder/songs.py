@@ -36,9 +36,7 @@ def read_midi(path: Path) -> pretty_midi.PrettyMIDI:
             # Tempo changes outside the first track: against the standard, common, and read as meant.
             warnings.simplefilter("ignore", RuntimeWarning)
             return pretty_midi.PrettyMIDI(str(path))
-    except (
-        Exception
-    ) as error:  # The parser lets whatever damaged bytes lead to escape: KeyError, EOFError, ...
+    except Exception as error:  # damaged bytes make the parser fail in any way: KeyError, EOFError, ...
         raise DataError(f"{path}: unreadable MIDI: {type(error).__name__}: {error}") from error
 
 

@@ -268,14 +268,10 @@ def _overlap(outer: Generators, inner: Generators, operator: int) -> tuple[int, 
     return max(value & 0xFF for value in ranges), min(value >> 8 & 0xFF for value in ranges)
 
 
-def _envelope(
-    zone: _Zone, seconds: float, release: float, count: int, sample_rate: int
-) -> NDArray[np.float32]:
+def _envelope(zone: _Zone, seconds: float, release: float, count: int, sample_rate: int) -> NDArray[np.float32]:
     """Gain [count] of the volume envelope and the zone's attenuation, from -32768..32767 to -1..1."""
     time = np.arange(count, dtype=np.float32) / np.float32(sample_rate)
-    fall = np.clip(
-        (time - (zone.delay + zone.attack + zone.hold)) * (_ROCK_BOTTOM / zone.decay), 0, zone.sustain
-    )
+    fall = np.clip((time - (zone.delay + zone.attack + zone.hold)) * (_ROCK_BOTTOM / zone.decay), 0, zone.sustain)
     fall += np.maximum(time - seconds, 0) * (_ROCK_BOTTOM / release) + zone.attenuation
     rise = np.clip((np.minimum(time, seconds) - zone.delay) / zone.attack, 0, 1)
     gain: NDArray[np.float32] = rise * np.exp(fall * (-math.log(10) / 20)) * np.float32(1 / 32768)

@@ -64,16 +64,12 @@ def main(architecture: str, steps: int, batch_size: int, mixed_precision: bool) 
                 wait, work = _train(model, batches, steps)
                 waited[name].append(wait)
                 worked[name].append(work)
-    click.echo(
-        f"{architecture}, batches of {batch_size} crops of {config.train.crop_seconds:g} s, on {_device()}"
-    )
+    click.echo(f"{architecture}, batches of {batch_size} crops of {config.train.crop_seconds:g} s, on {_device()}")
     click.echo(f"pipeline alone        {batch_size / np.median(alone):8.1f} examples/s")
     for name in networks:
         step = np.median(waited[name]) + np.median(worked[name])
         share = np.sum(waited[name]) / (np.sum(waited[name]) + np.sum(worked[name]))
-        click.echo(
-            f"{name:20}  {batch_size / step:8.1f} examples/s, waiting for data {100 * share:.2f} % of a step"
-        )
+        click.echo(f"{name:20}  {batch_size / step:8.1f} examples/s, waiting for data {100 * share:.2f} % of a step")
     without, with_masks = (np.median(worked[name]) for name in networks)
     click.echo(f"SpecAugment's share of a step {100 * (1 - without / with_masks):.1f} %")
 

@@ -59,7 +59,13 @@ def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> No
 
 
 @click.command(help=__doc__)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder; replaced.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder; replaced.",
+)
 def main(out: Path) -> None:
     """See the module's docstring."""
     began = time.monotonic()
@@ -67,7 +73,19 @@ def main(out: Path) -> None:
         raise click.UsageError(f"{out} is not empty and not from this demo; name another folder")
     shutil.rmtree(out, ignore_errors=True)
     audio, data, trained = out / "audio", out / "data", out / "run"
-    run("python", "-m", "tfrecords_builder", "--demo", str(SONGS), "--seed", str(SEED), "--keep-audio", audio, "--out", data)
+    run(
+        "python",
+        "-m",
+        "tfrecords_builder",
+        "--demo",
+        str(SONGS),
+        "--seed",
+        str(SEED),
+        "--keep-audio",
+        audio,
+        "--out",
+        data,
+    )
     run("mir-tf", "inspect", data)
     run("mir-tf", "fit", "--data", data, "--model", "crnn", "--seed", str(SEED), *TRAINING, "--out", trained)
     run("mir-tf", "evaluate", trained, "--data", data, "--out", out / "evaluation")
@@ -80,7 +98,10 @@ def main(out: Path) -> None:
     click.echo("\nF1 on songs that were not trained on, and of the best constant answers:")
     beaten = True
     for average in ("micro", "macro"):
-        value, constant = evaluation["headlines"][f"{average}_f1"]["value"], evaluation["baseline"][f"{average}_f1"]
+        value, constant = (
+            evaluation["headlines"][f"{average}_f1"]["value"],
+            evaluation["baseline"][f"{average}_f1"],
+        )
         beaten = beaten and value >= constant + MARGIN
         click.echo(f"  {average} F1 {value:.3f}, constant {constant:.3f}, gain {value - constant:+.3f}")
     click.echo(f"Song {track}, heard beside what plays: {timeline}")

@@ -1,9 +1,9 @@
 """The networks: log-mel frames in, one logit per class and label frame out.
 
-An architecture is a function in a file of its own; :data:`MODELS` lists them. What they share, from decibels to the
-network and from the network to the logits, stands in :func:`build_model`. Only ``keras.layers`` and ``keras.ops`` are
-used, so the models run on every Keras backend. Importing this package also registers the layers that a saved model
-needs.
+An architecture is a function in a file of its own; :data:`MODELS` lists them. What leads to the network, from
+decibels, and from it, to the logits, is common to all and stands in :func:`build_model`. Only ``keras.layers`` and
+``keras.ops`` are used, so the models run on every Keras backend. Importing this package also registers the layers that
+a saved model needs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MODELS: dict[str, Callable[[keras.KerasTensor, ModelConfig], keras.KerasTensor]]
     "crnn": crnn.network,
     "crnn_mha": crnn_mha.network,
 }
-"""The architectures by name: each maps log-mel [batch, label frames, mels] to features [batch, steps, width]."""
+"""The architectures by name, each from log-mel [batch, label frames, mels] to features [batch, steps, width]."""
 
 
 def build_model(
@@ -39,24 +39,22 @@ def build_model(
         front_end: what its input is made with.
         num_classes: logits of a label frame.
         feature_mean: mean in dB of the train split's log-mel.
-        feature_deviation: its standard deviation in dB. Both are unused where the front end normalises each clip.
+        feature_deviation: its standard deviation in dB. Neither is used where the front end normalises each clip.
 
     Returns:
-        A model from float32 [batch, frames, mels], in dB or, with ``front_end.normalization="clip"``, as
-        :func:`mir_tf.frontend.normalize_clip` leaves it, to float32 logits [batch, label frames, classes]. ``frames`` is
-        any multiple of ``front_end.subframes``. Input, normalisation and logits are float32 under every dtype policy.
+        A model from float32 [batch, frames, mels], what :func:`mir_tf.frontend.normalize_clip` returns, to float32
+        logits [batch, label frames, classes]. ``frames`` is any multiple of ``front_end.subframes``. Input,
+        normalisation and logits are float32 under every dtype policy.
 
     Raises:
         ConfigError: sub-frames whose power cannot be averaged, because each clip is normalised.
     """
     if front_end.normalization == "clip" and front_end.subframes > 1:
         raise ConfigError(
-            f"FrontEndConfig.normalization is 'clip' with {front_end.subframes} sub-frames in a label frame: normalised "
-            "values hold no power to average; use 'global', or a hop_length of one label frame"
+            f"FrontEndConfig.normalization is 'clip' with {front_end.subframes} sub-frames in a label frame, but "
+            "normalised values hold no power to average; use 'global', or a hop_length of one label frame"
         )
-    x = inputs = keras.Input(
-        (None, front_end.n_mels), dtype="float32", name="log_mel"
-    )  # [batch, frames, mels]
+    x = inputs = keras.Input((None, front_end.n_mels), dtype="float32", name="log_mel")  # [batch, frames, mels]
     if front_end.subframes > 1:
         x = blocks.AveragePower(front_end.subframes, dtype="float32", name="average_power")(x)
     if front_end.normalization == "global":

@@ -65,7 +65,10 @@ def recurrences(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
 
 @keras.saving.register_keras_serializable(package="mir_tf")
 class AveragePower(layers.Layer):
-    """Average power over the sub-frames of each label frame: dB [batch, frames, mels] to [batch, frames / n, mels]."""
+    """Average power over the ``subframes`` of each label frame.
+
+    From dB [batch, frames, mels] to dB [batch, frames / subframes, mels].
+    """
 
     def __init__(self, subframes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -88,15 +91,15 @@ class AveragePower(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mir_tf")
 class InterpolateSteps(layers.Layer):
-    """Linear interpolation of pooled steps [batch, steps, classes] at each label frame, [batch, frames, classes].
+    """Linear interpolation of steps [batch, steps, classes] at each label frame, [batch, frames, classes].
 
     Args:
         stride: padded frames in a step: step j covers the padded frames [stride × j, stride × (j + 1)).
         padding: frames that were put before the first one.
-        alignment: ``crop`` reads every frame at its own place in time, between the centres of the two steps around it.
-            ``stretch`` lays all steps, those of the padding too, over the frames, as PyTorch's
-            ``interpolate(mode="linear", align_corners=False)`` did in the original: events move outwards by up to
-            ``padding`` frames.
+        alignment: ``crop`` reads every frame at its own place in time, between the centres of the two steps around
+            it. ``stretch`` divides all steps, those of the padding too, among the frames, as PyTorch's
+            ``interpolate(mode="linear", align_corners=False)`` did in the original: events move towards the middle
+            by up to ``padding`` frames.
     """
 
     def __init__(self, stride: int, padding: int, alignment: str, **kwargs: Any) -> None:
@@ -106,7 +109,7 @@ class InterpolateSteps(layers.Layer):
         self.alignment = alignment
 
     def call(self, steps: keras.KerasTensor, frames: keras.KerasTensor) -> keras.KerasTensor:
-        """``steps`` interpolated at the frames of ``frames`` [batch, frames, any], of which only the length counts."""
+        """``steps`` at each frame of ``frames`` [batch, frames, any], of which only the length counts."""
         num_steps, num_frames = ops.shape(steps)[1], ops.shape(frames)[1]
         frame = ops.arange(num_frames, dtype="float32")
         if self.alignment == "crop":
@@ -114,8 +117,7 @@ class InterpolateSteps(layers.Layer):
         else:
             place = (frame + 0.5) * ops.cast(num_steps, "float32") / ops.cast(num_frames, "float32") - 0.5
         place = ops.clip(place, 0, ops.cast(num_steps - 1, "float32"))[:, None]  # [frames, 1], in steps
-        # A frame between two steps takes of each one minus its distance. As a product with a matrix this needs no
-        # gather, whose gradient is slow, and stays within TFLite's operations.
+        # A frame between two steps takes of each one minus its distance: a product with a matrix of a few entries.
         weights = ops.relu(1 - ops.abs(place - ops.arange(num_steps, dtype="float32")))  # [frames, steps]
         return ops.matmul(weights, steps)
 

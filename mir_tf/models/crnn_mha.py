@@ -19,9 +19,9 @@ def network(log_mel: keras.KerasTensor, config: ModelConfig) -> keras.KerasTenso
 
 
 def self_attention(x: keras.KerasTensor, heads: int) -> keras.KerasTensor:
-    """Scaled dot-product attention of the steps of ``x`` [batch, steps, width] to one another, as PyTorch's.
+    """Scaled dot-product attention among the steps of ``x`` [batch, steps, width], as PyTorch's.
 
-    Vaswani et al., Attention Is All You Need (NeurIPS 2017), section 3.2; query, key and value come from one layer.
+    Vaswani et al., Attention Is All You Need (NeurIPS 2017), section 3.2.
     """
     width = x.shape[-1]
     # Keras' defaults, Glorot over the stacked projections and zero biases, are PyTorch's too.

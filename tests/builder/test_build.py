@@ -1,11 +1,9 @@
-"""The whole builder: records on one clock, bad tracks named, the same bytes from any number of workers."""
+"""The whole builder: audio and labels on one clock, bad tracks named, the same bytes from any number of workers."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -15,11 +13,311 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+from slakh_tree import write_midi, write_track
 
-from mir_tf import audio, frontend, schema
-from mir_tf.config import FRONT_ENDS, FrontEndConfig
+from mir_tf import schema
+from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import AudioError, DataError
-from tfrecords_builder.__main__ import main
+from tfrecords_builder.__main__ import _front_end, main
 from tfrecords_builder.build import build, make_record
+from tfrecords_builder.render import default_soundfont
 from tfrecords_builder.slakh import Stem, Track, find_tracks
-from tests.builder.conftest import write_midi, write_track
+
+DEFAULT = FRONT_ENDS["default"]
+
+
+def run(*arguments: str | Path) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def write_tree(root: Path) -> None:
+    """Four good tracks, one omitted, and one of every kind of damage."""
+    write_track(root / "train" / "Track00001", seconds=3.21)
+    write_track(root / "train" / "Track00002", rate=44100, seed=1, stems={"S00": (64, [(0.5, 1.0)])})
+    write_track(root / "validation" / "Track00003", seconds=0.55)
+    write_track(root / "test" / "Track00004")
+    write_track(root / "omitted" / "Track00005")
+
+    truncated = write_track(root / "train" / "Track00011") / "mix.flac"
+    truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
+    corrupt = write_track(root / "train" / "Track00012") / "mix.flac"
+    content = corrupt.read_bytes()
+    corrupt.write_bytes(content[:20000] + bytes(2000) + content[22000:])
+    midi = write_track(root / "test" / "Track00013") / "MIDI" / "S01.mid"
+    midi.write_bytes(midi.read_bytes()[:30])
+    (write_track(root / "train" / "Track00014") / "stems" / "S01.flac").unlink()
+    (write_track(root / "train" / "Track00015") / "metadata.yaml").write_text("stems: wrong")
+    folder = write_track(root / "train" / "Track00016")
+    (folder / "mix.flac").unlink()
+    soundfile.write(folder / "mix.wav", np.full(16000, np.nan), 16000, subtype="FLOAT")
+
+
+SETTINGS = ("--set", "n_mels=32", "--set", "log_floor_db=-70")
+
+CAUSES = {
+    "Track00011": "Track00011/mix.flac: damaged or cut off",
+    "Track00012": "Track00012/mix.flac: damaged or cut off",
+    "Track00013": "Track00013/MIDI/S01.mid: ",
+    "Track00014": "Track00014/stems/S01.flac: missing stem",
+    "Track00015": "Track00015/metadata.yaml: ",
+    "Track00016": "Track00016/mix.wav: holds NaN",
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, click.testing.Result]:
+    """The data set of :func:`write_tree` by two workers, and what the command said."""
+    root = tmp_path_factory.mktemp("built")
+    write_tree(root / "tree")
+    return root, run("--slakh", root / "tree", "--out", root / "data", *SETTINGS, "--workers", 2)
+
+
+def test_bad_tracks_are_named_and_the_rest_is_built(built: tuple[Path, click.testing.Result]) -> None:
+    root, result = built
+    assert result.exit_code == 1
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    manifest = schema.read_manifest(root / "data")
+    assert {name: split.tracks for name, split in manifest.splits.items()} == {
+        "train": 2,
+        "validation": 1,
+        "test": 1,
+    }
+    left_out = {item["item"]: item["reason"] for item in manifest.left_out}
+    assert sorted(left_out) == ["Track00005", *CAUSES]
+    for track, cause in CAUSES.items():
+        assert cause in left_out[track]
+        assert f"{track}: {left_out[track]}" in result.stdout
+    assert "omitted" in left_out["Track00005"]
+    assert "not used: 1 tracks set apart in the folder omitted" in result.stdout
+    assert f"mir-tf fit --data {root / 'data'}" in result.stdout
+    assert "4/10 tracks" not in result.stderr
+    assert "8/8" in result.stderr  # two of ten were found out before the work began
+
+
+def test_the_manifest_counts_what_the_shards_hold(built: tuple[Path, click.testing.Result]) -> None:
+    root, _ = built
+    manifest = schema.read_manifest(root / "data")
+    files = [str(root / "data" / name) for name in manifest.splits["train"].shards]
+    records = list(tf.data.TFRecordDataset(files).map(schema.parse))
+    values = np.concatenate([item["log_mel"].numpy().astype(np.float64).ravel() for item in records])
+    assert manifest.feature_mean == pytest.approx(values.mean())
+    assert manifest.feature_deviation == pytest.approx(values.std())
+    train = manifest.splits["train"]
+    assert train.seconds == pytest.approx(3.21 + 2.0, abs=1e-4)
+    assert train.label_frames == 33 + 20
+    # By hand, from slakh_tree.DEFAULT_STEMS: 0.3 to 0.9 and 1.5 to 1.55; and from write_tree: 0.5 to 1.0.
+    family = {name: count for name, count in train.activity["family"].items() if count}
+    assert family == {"Guitar": 7, "Drums": 2, "Reed": 5}
+    assert manifest.front_end == DEFAULT.replace(n_mels=32, log_floor_db=-70.0)
+    assert manifest.source["slakh"] == str(root / "tree")
+
+
+def test_any_number_of_workers_gives_the_same_bytes(built: tuple[Path, click.testing.Result]) -> None:
+    root, _ = built
+    result = run("--slakh", root / "tree", "--out", root / "alone", *SETTINGS, "--workers", 1, "--skip-bad")
+    assert result.exit_code == 0
+    names = sorted(path.name for path in (root / "data").iterdir())
+    assert names == sorted(path.name for path in (root / "alone").iterdir())
+    assert len(names) == 4  # a shard for each split, and the manifest
+    for name in names:
+        assert (root / "alone" / name).read_bytes() == (root / "data" / name).read_bytes()
+
+
+def test_a_finished_data_set_is_not_touched(built: tuple[Path, click.testing.Result]) -> None:
+    root, _ = built
+    result = run("--slakh", root / "tree", "--out", root / "data")
+    assert result.exit_code == 1
+    assert "holds a finished data set" in result.stderr
+    schema.read_manifest(root / "data")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_a_clear_error(tmp_path: Path) -> None:
+    write_track(tmp_path / "tree" / "train" / "Track00001")
+    tracks, _ = find_tracks(tmp_path / "tree")
+
+    def kill_worker(total: int, seconds: float) -> None:
+        for child in active_children():
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
+
+    # The worker goes on while its first result is looked at: there must be work left for it when it is killed.
+    with pytest.raises(DataError, match=r"a worker process was killed .* take fewer than 1 workers"):
+        build(tracks * 200, [], tmp_path / "data", DEFAULT, {}, 1, kill_worker)
+    assert not (tmp_path / "data").exists()
+
+
+def test_nothing_built_is_an_error_that_tells_the_causes(tmp_path: Path) -> None:
+    (write_track(tmp_path / "tree" / "train" / "Track00001") / "mix.flac").unlink()
+    result = run("--slakh", tmp_path / "tree", "--out", tmp_path / "data", "--skip-bad")
+    assert result.exit_code == 1
+    assert "Track00001/mix.flac: missing" in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("release", ["slakh2100_flac_redux", "babyslakh_16k"])
+def test_the_genuine_tracks_are_as_librosa_and_their_midi_say(shared_folder: Path, release: str) -> None:
+    ((track,), _) = find_tracks(shared_folder / "data" / "slakh_fixture" / "mirdata" / release)
+    record = make_record(track, DEFAULT)
+    assert (record.num_samples, record.sample_rate) == (44100, 22050)
+
+    samples, rate = soundfile.read(track.mix)
+    samples = librosa.resample(samples, orig_sr=rate, target_sr=22050, res_type="soxr_hq")
+    padded = np.pad(samples, (2048 - 441) // 2 + 1)
+    mel = librosa.feature.melspectrogram(y=padded[1:], sr=22050, n_fft=2048, hop_length=441, center=False)
+    expected = librosa.power_to_db(mel, ref=1.0, amin=1e-6, top_db=None).T
+    assert record.log_mel.shape == (100, 128)
+    np.testing.assert_allclose(record.log_mel[: len(expected)], expected[:100], atol=0.05)  # float16
+
+    # SOURCES.txt of the fixture: only the distortion guitar sounds in its two seconds, from 0.78 s on.
+    assert np.argwhere(record.activity).tolist() == [[frame, 30] for frame in range(7, 20)]
+
+
+def clicks(tmp_path: Path, *onsets: float, seconds: float) -> Track:
+    """A track that clicks where its MIDI has notes."""
+    samples = np.zeros(round(seconds * 44100), np.float32)
+    for onset in onsets:
+        samples[round((onset + 0.05) * 44100)] = 0.9
+    soundfile.write(tmp_path / "mix.flac", samples, 44100)
+    write_midi(tmp_path / "S00.mid", [(115, [(onset, onset + 0.1) for onset in onsets])])
+    return Track("a", "a", "train", tmp_path / "mix.flac", (Stem("S00", 115, tmp_path / "S00.mid"),))
+
+
+@pytest.mark.parametrize(("segment", "first"), [(None, 0), (4.0, 30)])
+def test_audio_and_labels_share_one_clock(tmp_path: Path, segment: float | None, first: int) -> None:
+    onsets = (0.5, 3.3, 5.0, 6.9, 9.4)
+    track = clicks(tmp_path, *onsets, seconds=10.0)
+    record = make_record(track, DEFAULT.replace(segment_seconds=segment))
+    loudness = record.log_mel.astype(np.float32).sum(axis=1).reshape(-1, DEFAULT.subframes).max(axis=1)
+    # A window of 93 ms around a click reaches into its neighbours: only peaks count.
+    padded = np.pad(loudness, 1, constant_values=loudness.min())
+    peaks = (loudness > padded[:-2]) & (loudness >= padded[2:])
+    np.testing.assert_array_equal(peaks, record.activity[:, 115])
+    assert np.flatnonzero(peaks).tolist() == [
+        round(onset * 10) - first for onset in onsets if 0 <= onset * 10 - first < len(loudness)
+    ]
+
+
+@pytest.mark.parametrize("preset", FRONT_ENDS)
+def test_a_track_shorter_than_the_segment_is_used_whole(tmp_path: Path, preset: str) -> None:
+    record = make_record(clicks(tmp_path, 0.5, seconds=1.02), FRONT_ENDS[preset])
+    assert len(record.activity) == 11
+    assert len(record.log_mel) == 11 * FRONT_ENDS[preset].subframes
+
+
+def test_midi_that_ends_at_another_time_than_the_mix_is_cut_or_filled(tmp_path: Path) -> None:
+    track = clicks(tmp_path, 0.5, seconds=1.0)
+    for end, frames in ((0.6, [5]), (30.0, [5, 6, 7, 8, 9])):
+        write_midi(tmp_path / "S00.mid", [(115, [(0.5, end)])])
+        assert np.flatnonzero(make_record(track, DEFAULT).activity[:, 115]).tolist() == frames
+
+
+def test_a_missing_mix_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"gone\.flac: cannot be opened"):
+        make_record(Track("a", "a", "train", tmp_path / "gone.flac", ()), DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "exactly one of --slakh, --midi, --demo"),
+        (["--slakh", ".", "--demo", "3"], "exactly one of --slakh, --midi, --demo"),
+        (["--midi", "."], "--midi and --soundfont belong together"),
+        (["--demo", "3", "--soundfont", __file__], "--midi and --soundfont belong together"),
+        (["--slakh", ".", "--keep-audio", "x"], "--keep-audio and --shuffle-programs belong to"),
+        (["--slakh", ".", "--shuffle-programs", "1"], "--keep-audio and --shuffle-programs belong to"),
+        (["--slakh", "no such folder"], "does not exist"),
+        (["--slakh", ".", "--set", "hop_length"], "expected FIELD=VALUE"),
+        (["--slakh", ".", "--set", "hop=3"], "has no field 'hop'"),
+        (["--slakh", ".", "--set", "hop_length=440"], "a divisor of the label frame"),
+        (["--slakh", ".", "--set", "hop_length=wide"], "hop_length is 'wide', a str"),
+        (["--slakh", ".", "--set", "hop_length=[1"], "is no value that YAML knows"),
+        (["--slakh", ".", "--workers", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_usage_has_exit_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = run(*arguments, "--out", tmp_path / "data")
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_empty_tree_has_exit_status_1(tmp_path: Path) -> None:
+    result = run("--slakh", tmp_path, "--out", tmp_path / "data")
+    assert result.exit_code == 1
+    assert "no track found" in result.stderr
+
+
+def test_every_field_of_the_front_end_can_be_set() -> None:
+    changed = {
+        "sample_rate": 16000,
+        "n_fft": 1024,
+        "hop_length": 800,
+        "frame_center": "start",
+        "window": "hamming",
+        "n_mels": 64,
+        "f_min": 30,
+        "f_max": 7000.5,
+        "mel_scale": "htk",
+        "power": 1.0,
+        "log_floor_db": -90,
+        "normalization": "clip",
+        "top_db": 70,
+        "segment_seconds": 20,
+    }
+    front_end = _front_end("default", tuple(f"{name}={value}" for name, value in changed.items()))
+    assert front_end.to_dict() == changed
+    assert _front_end("seed_44k", ("top_db=null",)) == FRONT_ENDS["seed_44k"].replace(top_db=None)
+
+
+def test_help_needs_no_tensorflow() -> None:
+    code = (
+        "import sys; from tfrecords_builder.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "finally: assert not {'tensorflow', 'librosa', 'pretty_midi'} & set(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "hop_length = 441" in result.stdout
+
+
+def test_midi_that_cannot_be_rendered_is_named(tmp_path: Path) -> None:
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    (songs / "broken.mid").write_bytes(b"MThd")
+    soundfont = default_soundfont()
+    result = run("--midi", songs, "--soundfont", soundfont, "--out", tmp_path / "data", "--workers", 1)
+    assert result.exit_code == 1
+    assert f"{songs}: not one file could be rendered" in result.stderr
+    assert "broken.mid: unreadable MIDI" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["songs"]
+
+
+@pytest.mark.slow
+def test_midi_is_built_without_its_bad_files(tmp_path: Path) -> None:
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    (songs / "broken.mid").write_bytes(b"MThd")
+    write_midi(songs / "good.mid", [(0, [(0.0, 1.0)]), (128, [(0.5, 0.6)])])
+    soundfont = default_soundfont()
+    result = run("--midi", songs, "--soundfont", soundfont, "--out", tmp_path / "data", "--workers", 1)
+    assert result.exit_code == 1
+    assert "left out: broken.mid: " in result.stdout
+    manifest = schema.read_manifest(tmp_path / "data")
+    activity = manifest.splits["train"].activity["family"]
+    assert {name: frames for name, frames in activity.items() if frames} == {"Piano": 10, "Drums": 1}
+    assert [item["item"] for item in manifest.left_out] == ["broken.mid"]
+    assert manifest.source["soundfonts"] == ["TimGM6mb.sf2"]
+
+
+@pytest.mark.slow
+def test_the_demo_builds_by_itself(tmp_path: Path) -> None:
+    arguments = ("--demo", 3, "--out", tmp_path / "data", "--keep-audio", tmp_path / "tree", "--workers", 2)
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    manifest = schema.read_manifest(tmp_path / "data")
+    assert sum(split.tracks for split in manifest.splits.values()) == 3
+    assert manifest.splits["train"].activity["family"]["Drums"] > 0
+    tracks, left_out = find_tracks(tmp_path / "tree")
+    assert (len(tracks), left_out) == (3, [])
+    assert not list(tmp_path.glob(".rendering-*"))

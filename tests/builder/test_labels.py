@@ -44,9 +44,7 @@ def overlapped_frames(path: Path, num_label_frames: int, start: float) -> NDArra
         (0.95, 9.0, [9]),
     ],
 )
-def test_a_note_marks_the_frames_it_overlaps(
-    tmp_path: Path, on: float, off: float, frames: list[int]
-) -> None:
+def test_a_note_marks_the_frames_it_overlaps(tmp_path: Path, on: float, off: float, frames: list[int]) -> None:
     activity = stem_activity(write_notes(tmp_path / "a.mid", (on, off)), 10)
     assert np.flatnonzero(activity).tolist() == frames
 

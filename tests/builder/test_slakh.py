@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from slakh_tree import write_track
 
 from mir_tf.errors import DataError
 from tfrecords_builder import slakh
 
 MakeTrack = Callable[..., Path]
+
+
+@pytest.fixture
+def make_track(tmp_path: Path) -> MakeTrack:
+    """Writes a track at a place in the tree, given as ``train/Track00001``."""
+    return lambda place, **options: write_track(tmp_path / "tree" / place, **options)
 
 
 def change_metadata(folder: Path, stem: str, **changes: object) -> None:
@@ -116,9 +123,7 @@ def test_a_stem_without_plugin_and_files_was_not_rendered(tmp_path: Path, make_t
     assert not left_out
 
 
-def test_a_stem_with_midi_but_no_plugin_and_audio_was_not_rendered(
-    tmp_path: Path, make_track: MakeTrack
-) -> None:
+def test_a_stem_with_midi_but_no_plugin_and_audio_was_not_rendered(tmp_path: Path, make_track: MakeTrack) -> None:
     folder = make_track("train/Track00001")
     change_metadata(folder, "S00", plugin_name="None")
     (folder / "stems" / "S00.flac").unlink()

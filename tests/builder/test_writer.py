@@ -28,9 +28,7 @@ def record(number: int) -> Record:
     )
 
 
-def write(
-    folder: Path, numbers: list[int], shard_bytes: int = writer.SHARD_BYTES
-) -> dict[str, schema.SplitSummary]:
+def write(folder: Path, numbers: list[int], shard_bytes: int = writer.SHARD_BYTES) -> dict[str, schema.SplitSummary]:
     folder.mkdir()
     parts = [writer.write_part(folder, "train" if n < 8 else "test", record(n)) for n in numbers]
     return writer.write_shards(folder, parts, shard_bytes)

@@ -1,12 +1,10 @@
-"""Small Slakh trees, made with soundfile and pretty_midi."""
+"""Writes small tracks in Slakh's layout."""
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pretty_midi
-import pytest
 import soundfile
 import yaml
 
@@ -48,9 +46,3 @@ def write_track(
     write_midi(folder / "all_src.mid", list(stems.values()), seed)
     (folder / "metadata.yaml").write_text(yaml.safe_dump({"UUID": f"uuid-{folder.name}", "stems": entries}))
     return folder
-
-
-@pytest.fixture
-def make_track(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a track at a place in ``tmp_path / "tree"``, given as ``train/Track00001``."""
-    return lambda place, **options: write_track(tmp_path / "tree" / place, **options)

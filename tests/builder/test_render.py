@@ -1,0 +1,354 @@
+import hashlib
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import pyloudnorm
+import pytest
+import soundfile
+import yaml
+from sine_soundfont import write_sine
+
+from mir_tf.errors import DataError
+from tfrecords_builder import compose, render
+
+RATE = render.SAMPLE_RATE
+SILENT_DRUM = 5
+
+
+def write_midi(path: Path, parts, tempos=((0.0, 120.0),)) -> Path:
+    """Writes (program, is_drum, [(start, end, pitch)]) parts."""
+    song = pretty_midi.PrettyMIDI(resolution=480, initial_tempo=tempos[0][1])
+    for start, tempo in tempos[1:]:
+        song._tick_scales.append((song.time_to_tick(start), 60 / (tempo * 480)))
+        song._update_tick_to_time(song.time_to_tick(start) + 100_000)
+    for program, is_drum, notes in parts:
+        part = pretty_midi.Instrument(program, is_drum)
+        part.notes = [pretty_midi.Note(100, pitch, start, end) for start, end, pitch in notes]
+        song.instruments.append(part)
+    song.write(str(path))
+    return path
+
+
+PARTS = [
+    (0, False, [(0.5 * i, 0.5 * i + 0.45, 60 + i) for i in range(8)]),
+    (33, False, [(1.0, 2.0, 36), (2.5, 4.0, 43)]),
+    (0, True, [(2.0 + 0.25 * i, 2.1 + 0.25 * i, 36) for i in range(8)]),
+    (73, False, [(3.0, 3.05, 84)]),
+    (16, True, [(1.0, 1.5, SILENT_DRUM)]),
+    (48, False, []),
+]
+
+
+@pytest.fixture(scope="module")
+def track(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("render")
+    midi = write_midi(folder / "song.mid", PARTS, tempos=((0.0, 120.0), (2.0, 75.0)))
+    render.render_track(render.RenderJob(midi, render.default_soundfont(), "Track00007"), folder / "train")
+    return folder / "train" / "Track00007"
+
+
+def metadata(track: Path) -> dict:
+    return yaml.safe_load((track / "metadata.yaml").read_text())
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_layout_is_that_of_slakh(track):
+    stems = ["S00", "S01", "S02", "S03"]  # S04 is silent, the part without notes is none
+    assert sorted(contents(track)) == sorted(
+        ["all_src.mid", "metadata.yaml", "mix.flac"]
+        + [f"MIDI/{stem}.mid" for stem in stems]
+        + [f"stems/{stem}.flac" for stem in stems]
+    )
+    assert [path.name for path in track.parent.iterdir()] == ["Track00007"]
+    for path in track.rglob("*.flac"):
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.subtype, info.format) == (RATE, 1, "PCM_16", "FLAC")
+        assert info.frames == soundfile.info(track / "mix.flac").frames
+
+
+def test_metadata_keys_are_those_of_slakh(track, shared_folder):
+    genuine = metadata(shared_folder / "data/slakh_fixture/mirdata/slakh2100_flac_redux/train/Track00001")
+    ours = metadata(track)
+    assert set(ours) == set(genuine)
+    assert set(ours["stems"]["S00"]) == set(genuine["stems"]["S00"])
+    unrendered = [stem for stem in genuine["stems"].values() if not stem["audio_rendered"]]
+    assert set(ours["stems"]["S04"]) == set(unrendered[0])
+    kind = {key: type(value) for key, value in genuine["stems"]["S00"].items()}
+    assert {key: type(value) for key, value in ours["stems"]["S00"].items()} == kind
+
+
+def test_metadata_tells_what_was_rendered(track):
+    found = metadata(track)
+    assert found["audio_dir"] == "Track00007/stems"
+    assert found["midi_dir"] == "Track00007/MIDI"
+    assert found["UUID"] == hashlib.md5((track.parents[1] / "song.mid").read_bytes()).hexdigest()
+    names = ("program_num", "is_drum", "midi_program_name", "inst_class", "audio_rendered", "plugin_name")
+    rows = {stem: tuple(entry[name] for name in names) for stem, entry in found["stems"].items()}
+    font = "TimGM6mb.sf2"
+    assert rows == {
+        "S00": (0, False, "Acoustic Grand Piano", "Piano", True, font),
+        "S01": (33, False, "Electric Bass (finger)", "Bass", True, font),
+        "S02": (128, True, "Drums", "Drums", True, font),
+        "S03": (73, False, "Flute", "Pipe", True, font),
+        "S04": (128, True, "Drums", "Drums", False, "None"),
+    }
+    assert not found["stems"]["S04"]["midi_saved"]
+
+
+def test_stems_are_equally_loud_and_sum_to_the_mix(track):
+    found = metadata(track)
+    mix = soundfile.read(track / "mix.flac", dtype="int16")[0].astype(int)
+    total = np.zeros_like(mix)
+    meter = pyloudnorm.Meter(RATE)
+    for path in sorted((track / "stems").iterdir()):
+        stem = soundfile.read(path, dtype="int16")[0].astype(int)
+        total += stem
+        loudness = meter.integrated_loudness(stem / 2**15 / found["overall_gain"])
+        assert loudness == pytest.approx(found["normalization_factor"], abs=0.1)
+        assert np.abs(stem).max() < 2**15 - 1
+    assert np.abs(total - mix).max() <= 2.5  # half a step for each of the four stems and the mix
+    peak = 20 * math.log10(np.abs(mix).max() / 2**15)
+    assert peak == pytest.approx(found["target_peak"], abs=0.01)
+
+
+def test_a_stem_louder_than_the_mix_does_not_clip(tmp_path):
+    # The sine and its opposite, half a period later: the mix nearly vanishes.
+    font = write_sine(tmp_path / "sine.sf2", program=5)
+    length, half = 4.0, 0.5 / 440
+    parts = [(5, False, [(0.5, length, 60)]), (5, False, [(0.5 + half, length + half, 60)])]
+    song = pretty_midi.PrettyMIDI(resolution=22000, initial_tempo=120)
+    for program, is_drum, notes in parts:
+        part = pretty_midi.Instrument(program, is_drum)
+        part.notes = [pretty_midi.Note(100, pitch, start, end) for start, end, pitch in notes]
+        song.instruments.append(part)
+    song.write(str(tmp_path / "song.mid"))
+    render.render_track(render.RenderJob(tmp_path / "song.mid", font, "Track00001"), tmp_path)
+    mix, stem = (soundfile.read(tmp_path / "Track00001" / name)[0] for name in ("mix.flac", "stems/S00.flac"))
+    middle = slice(RATE, 3 * RATE)
+    assert np.abs(mix[middle]).max() < 0.05 * np.abs(stem[middle]).max()
+    assert np.abs(stem).max() == pytest.approx(10 ** (-1 / 20), abs=1e-3)
+
+
+def test_midi_audio_and_original_share_one_clock(track):
+    original = pretty_midi.PrettyMIDI(str(track.parents[1] / "song.mid"))
+    whole = pretty_midi.PrettyMIDI(str(track / "all_src.mid"))
+    assert len(original.get_tempo_changes()[0]) == 2
+    for index in range(4):
+        written = pretty_midi.PrettyMIDI(str(track / "MIDI" / f"S{index:02d}.mid"))
+        np.testing.assert_allclose(written.get_tempo_changes(), original.get_tempo_changes())
+        notes = [[(note.start, note.end) for note in song.instruments[i].notes]
+                 for song, i in ((written, 0), (whole, index), (original, index))]  # fmt: skip
+        np.testing.assert_allclose(notes[0], notes[2], atol=1e-3)
+        np.testing.assert_allclose(notes[1], notes[2], atol=1e-3)
+        audio = np.abs(soundfile.read(track / "stems" / f"S{index:02d}.flac")[0])
+        first = round(written.instruments[0].notes[0].start * RATE)
+        assert audio[: max(first - 1, 0)].max(initial=0) == 0
+        assert audio[first : first + RATE // 20].max() > 0.01
+
+
+def test_sounds_die_away_in_the_tail(track):
+    end = pretty_midi.PrettyMIDI(str(track / "all_src.mid")).get_end_time()
+    mix = soundfile.read(track / "mix.flac")[0]
+    assert len(mix) == pytest.approx((end + 2) * RATE, abs=RATE // 100)
+    assert np.abs(mix[-RATE // 10 :]).max() < 1e-3
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.4, 3.0, 61.0])
+def test_loudness_is_pyloudnorms(seconds):
+    rng = np.random.default_rng(0)
+    signal = rng.normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
+    signal[: len(signal) // 3] *= 0.001  # for the gates
+    ours = render.integrated_loudness(signal, RATE)
+    if seconds < 0.4:
+        assert ours == -math.inf
+    else:
+        assert ours == pytest.approx(pyloudnorm.Meter(RATE).integrated_loudness(signal), abs=0.02)
+
+
+def test_silence_has_no_loudness():
+    assert render.integrated_loudness(np.zeros(RATE, np.float32), RATE) == -math.inf
+    assert render.integrated_loudness(np.full(RATE, 1e-6, np.float32), RATE) == -math.inf
+
+
+def programs(track: Path) -> list[int]:
+    return [stem["program_num"] for stem in metadata(track)["stems"].values()]
+
+
+def test_shuffled_programs_follow_seed_and_name(tmp_path, track):
+    midi = track.parents[1] / "song.mid"
+    for folder, name, seed in (
+        ("a", "Track00001", 3),
+        ("b", "Track00001", 3),
+        ("c", "Track00002", 3),
+        ("d", "Track00001", 4),
+    ):
+        job = render.RenderJob(midi, render.default_soundfont(), name)
+        render.render_track(job, tmp_path / folder, shuffle_programs=seed)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    found = [programs(path) for path in sorted(tmp_path.glob("*/Track*"))]
+    assert found[0] == found[1]
+    assert len({tuple(row) for row in [*found, programs(track)]}) == 4
+    for path, row in zip(sorted(tmp_path.glob("*/Track*")), found, strict=True):
+        assert row[2] == row[4] == 128
+        whole = pretty_midi.PrettyMIDI(str(path / "all_src.mid"))
+        assert [part.program for part in whole.instruments if not part.is_drum] == [row[0], row[1], row[3]]
+        for index in (0, 1, 3):
+            stem = path / "MIDI" / f"S{index:02d}.mid"
+            if stem.exists():
+                assert pretty_midi.PrettyMIDI(str(stem)).instruments[0].program == row[index]
+
+
+def test_shuffled_programs_are_spread_over_all_families():
+    song = pretty_midi.PrettyMIDI()
+    song.instruments = [pretty_midi.Instrument(0) for _ in range(3200)]
+    render._shuffle_programs(song, "seed")
+    drawn = np.bincount([part.program for part in song.instruments], minlength=128)
+    assert len(drawn) == 128
+    assert drawn.min() > 0
+    assert 140 < drawn.reshape(16, 8).sum(axis=1).min() <= drawn.reshape(16, 8).sum(axis=1).max() < 260
+
+
+def test_what_cannot_be_rendered_is_named_and_leaves_nothing(tmp_path):
+    font = write_sine(tmp_path / "sine.sf2", program=5)
+    good = write_midi(tmp_path / "good.mid", [(5, False, [(0, 1, 60)])])
+    (tmp_path / "cut.mid").write_bytes(good.read_bytes()[:30])
+    (tmp_path / "cut.sf2").write_bytes(font.read_bytes()[:5000])
+    write_midi(tmp_path / "none.mid", [])
+    write_midi(tmp_path / "other.mid", [(9, False, [(0, 1, 60)])])
+    write_midi(tmp_path / "long.mid", [(5, False, [(0, 1, 60), (4000, 4001, 60)])])
+    for midi, soundfont, message in (
+        (tmp_path / "cut.mid", font, "cut.mid: unreadable MIDI"),
+        (good, tmp_path / "cut.sf2", "cut.sf2: not a readable SoundFont"),
+        (tmp_path / "none.mid", font, "none.mid: no notes"),
+        (tmp_path / "other.mid", font, "other.mid: none of its notes sounds in .*sine.sf2"),
+        (tmp_path / "long.mid", font, "long.mid: 4003 s long; at most 2400 s"),
+    ):
+        with pytest.raises(DataError, match=message):
+            render.render_track(render.RenderJob(midi, soundfont, "Track00001"), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*")) + list((tmp_path / "out").glob(".*"))
+
+
+def test_a_stuck_note_ends_in_audio_and_midi(tmp_path, monkeypatch):
+    monkeypatch.setattr(render, "MAX_NOTE_SECONDS", 2.0)
+    font = write_sine(tmp_path / "sine.sf2", program=5)
+    midi = write_midi(tmp_path / "stuck.mid", [(5, False, [(1, 9, 60)])])
+    render.render_track(render.RenderJob(midi, font, "Track00001"), tmp_path)
+    assert soundfile.info(tmp_path / "Track00001/mix.flac").duration == pytest.approx(5, abs=0.01)
+    assert pretty_midi.PrettyMIDI(str(tmp_path / "Track00001/MIDI/S00.mid")).get_end_time() == pytest.approx(
+        3, abs=0.01
+    )
+
+
+@pytest.fixture(scope="module")
+def midi_folder(tmp_path_factory) -> Path:
+    """Four songs, one of them twice in another tempo and orchestration, one file that is none."""
+    folder = tmp_path_factory.mktemp("midi")
+    (folder / "deep").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        keys = rng.integers(48, 72, 60)
+        for name, program, beat in (("", 0, 0.1), ("deep/again ", 40, 0.08))[: 2 if number == 0 else 1]:
+            notes = [(i * beat, (i + 1) * beat, int(key)) for i, key in enumerate(keys)]
+            write_midi(folder / f"{name}song {number}.midi", [(program, False, notes)])
+    (folder / "broken.MID").write_bytes(b"MThd")
+    (folder / "readme.txt").write_text("no MIDI")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tree(midi_folder, tmp_path_factory) -> tuple[Path, render.RenderReport, list[tuple[int, float]]]:
+    out = tmp_path_factory.mktemp("tree") / "new"
+    calls: list[tuple[int, float]] = []
+    report = render.render_tree(midi_folder, fonts(midi_folder), out, 1, 5, 2, lambda *call: calls.append(call))
+    return out, report, calls
+
+
+def fonts(midi_folder: Path) -> list[Path]:
+    copy = midi_folder / "copy.sf2"
+    if not copy.exists():
+        shutil.copy(render.default_soundfont(), copy)
+    return [render.default_soundfont(), copy]
+
+
+def test_tree_is_split_by_song(tree):
+    out, report, calls = tree
+    tracks = {path.name: path.parent.name for path in out.glob("*/Track*")}
+    plan = json.loads((out / "songs.json").read_text())
+    assert report.tracks == len(tracks) == len(plan) == len(calls) == 5
+    assert {name: entry["split"] for name, entry in plan.items()} == tracks
+    assert set(tracks.values()) == {"train", "validation", "test"}
+    by_source = {entry["source"]: entry for entry in plan.values()}
+    twin, original = by_source["deep/again song 0.midi"], by_source["song 0.midi"]
+    assert twin["song"] == original["song"] == "deep/again song 0.midi"
+    assert (twin["split"], twin["soundfont"]) == (original["split"], original["soundfont"])
+    assert len({entry["song"] for entry in plan.values()}) == 4
+    assert {entry["soundfont"] for entry in plan.values()} == {"TimGM6mb.sf2", "copy.sf2"}
+    for name, entry in plan.items():
+        stems = metadata(out / entry["split"] / name)["stems"]
+        assert stems["S00"]["plugin_name"] == entry["soundfont"]
+
+
+def test_tree_reports_bad_files_and_progress(tree, midi_folder):
+    _, report, calls = tree
+    [(path, reason)] = report.bad
+    assert path == midi_folder / "broken.MID"
+    assert "unreadable MIDI" in reason
+    assert {total for total, _ in calls} == {5}
+    assert math.fsum(seconds for _, seconds in calls) == pytest.approx(report.seconds) != 0
+
+
+def test_tree_is_the_same_for_any_number_of_workers_and_goes_on_where_it_stopped(tree, midi_folder, tmp_path):
+    out, *_ = tree
+    again = tmp_path / "again"
+    shutil.copytree(out, again)
+    kept, *lost = sorted(again.glob("*/Track*"))
+    for path in lost:
+        shutil.rmtree(path)
+    before = kept.joinpath("mix.flac").stat().st_mtime_ns
+    report = render.render_tree(midi_folder, fonts(midi_folder), again, 1, 5, 1)
+    assert contents(again) == contents(out)
+    assert kept.joinpath("mix.flac").stat().st_mtime_ns == before
+    assert report.tracks == 5
+
+
+def test_a_tree_of_other_settings_is_refused(tree, midi_folder):
+    out, *_ = tree
+    before = contents(out)
+    for soundfonts, seed_of_programs in ((fonts(midi_folder), None), (fonts(midi_folder)[:1], 5)):
+        with pytest.raises(DataError, match="other files or settings"):
+            render.render_tree(midi_folder, soundfonts, out, 1, seed_of_programs, 1)
+    assert contents(out) == before
+
+
+def test_nothing_to_render_is_said(tmp_path):
+    with pytest.raises(DataError, match=r"no \.mid or \.midi file"):
+        render.render_tree(tmp_path, [render.default_soundfont()], tmp_path / "out", 0, None, 1)
+    (tmp_path / "text.sf2").write_text("none")
+    with pytest.raises(DataError, match=r"text\.sf2"):
+        render.render_tree(tmp_path, [tmp_path / "text.sf2"], tmp_path / "out", 0, None, 1)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_composed_songs_render_without_a_silent_stem(tmp_path):
+    for path in compose.compose_folder(tmp_path / "midi", 4, seed=0):
+        render.render_track(render.RenderJob(path, render.default_soundfont(), path.stem), tmp_path)
+        assert all(stem["audio_rendered"] for stem in metadata(tmp_path / path.stem)["stems"].values())
+
+
+def test_workers_load_no_tensorflow():
+    code = "import sys, tfrecords_builder.render, tfrecords_builder.compose; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
