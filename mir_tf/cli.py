@@ -280,15 +280,17 @@ def _print_prediction(console: Console, prediction: Prediction) -> None:
 def _print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
     """Prints ``rows``, the first of which is the header, leaving out the last columns where the terminal is narrow."""
     from rich.box import SIMPLE_HEAD
+    from rich.measure import Measurement
     from rich.table import Table
 
+    unbounded = console.options.update(max_width=10_000)  # what the table would take
     for columns in range(len(rows[0]), 0, -1):
         table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
         for index, name in enumerate(rows[0][:columns]):
             table.add_column(name, justify="right" if index else "left", no_wrap=True)
         for row in rows[1:]:
             table.add_row(*row[:columns])
-        if console.measure(table).maximum <= console.width:
+        if Measurement.get(console, unbounded, table).maximum <= console.width:
             break
     console.print(table)
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import yaml
 
 from mir_tf.errors import ConfigError
+from mir_tf.vocabulary import VOCABULARIES
 
 LABEL_RATE = 10
 """Label frames a second. Frame k covers [k / LABEL_RATE, (k + 1) / LABEL_RATE) seconds."""
@@ -113,7 +114,7 @@ class FrontEndConfig(Config):
     """
 
     sample_rate: int = 22050
-    n_fft: int = 2048
+    n_fft: int = 1024
     hop_length: int = 441
     frame_center: str = "middle"
     window: str = "hann"
@@ -146,6 +147,11 @@ class FrontEndConfig(Config):
             "a power of two between 64 and 65536, because TFLite's RFFT has no other lengths",
         )
         require(self.hop_length >= 1, "hop_length", "at least 1 sample")
+        require(
+            self.frame_center == "start" or self.hop_length <= self.n_fft,
+            "hop_length",
+            f"at most n_fft, {self.n_fft}, where frame_center is 'middle': a longer one skips audio between frames",
+        )
         require(1 <= self.n_mels <= self.n_fft // 2, "n_mels", f"between 1 and {self.n_fft // 2} (half of n_fft)")
         require(self.power in (1.0, 2.0), "power", "1.0 (magnitude) or 2.0 (power)")
         require(-200 <= self.log_floor_db <= 0, "log_floor_db", "between -200 and 0 dB")
@@ -172,6 +178,12 @@ class FrontEndConfig(Config):
             self.hop_length <= exact * 1.25,
             "hop_length",
             f"at most one label frame of 1/{LABEL_RATE} s, {exact:g} samples",
+        )
+        require(
+            self.normalization == "global" or self.subframes == 1,
+            "normalization",
+            f"global with {self.subframes} sub-frames in a label frame: clips normalised to no unit hold no power to "
+            "average; or set hop_length to one label frame",
         )
         # A hop that does not divide the label frame drifts against the labels: bounded over a segment, but never
         # over a whole track.
@@ -238,9 +250,9 @@ class ModelConfig(Config):
         alignment: ``crop`` interpolates each output at its own place in time; ``stretch`` stretches the padded time
             axis over the outputs, as the original did.
         freq_masks: frequency masks of SpecAugment in a training example.
-        freq_mask_bands: bands in the widest frequency mask.
+        freq_mask_bands: bound of a frequency mask's width in bands, exclusive.
         time_masks: time masks of SpecAugment in a training example.
-        time_mask_frames: frames of 1/10 s in the longest time mask.
+        time_mask_frames: bound of a time mask's length in frames of 1/10 s, exclusive.
     """
 
     architecture: str = "crnn"
@@ -328,6 +340,7 @@ class TrainConfig(Config):
     def __post_init__(self) -> None:
         """Checks every field."""
         require = self._require
+        require(self.vocabulary in VOCABULARIES, "vocabulary", " or ".join(VOCABULARIES))
         require(
             self.crop_seconds > 0 and math.isclose(self.crop_seconds * LABEL_RATE % 1, 0),
             "crop_seconds",
@@ -389,6 +402,7 @@ FRONT_ENDS: dict[str, FrontEndConfig] = {
     # The PyTorch project's: 1000 frames from the middle 100 s, hop (n - 2048) // 999 of n samples.
     "seed_44k": FrontEndConfig(
         sample_rate=44100,
+        n_fft=2048,
         hop_length=4412,
         frame_center="start",
         log_floor_db=-100.0,
@@ -398,6 +412,7 @@ FRONT_ENDS: dict[str, FrontEndConfig] = {
     ),
     "seed_22k": FrontEndConfig(
         sample_rate=22050,
+        n_fft=2048,
         hop_length=2205,
         frame_center="start",
         log_floor_db=-100.0,

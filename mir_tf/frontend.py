@@ -97,9 +97,12 @@ def normalize_clip(log_mel_frames: tf.Tensor, num_frames: tf.Tensor | int, confi
 
 @functools.lru_cache(maxsize=8)
 def _compiled_block(config: FrontEndConfig) -> Callable[[NDArray[np.float32]], tf.Tensor]:
-    samples = (_BLOCK_FRAMES - 1) * config.hop_length + config.n_fft
-    signature = [tf.TensorSpec([samples], tf.float32)]
+    signature = [tf.TensorSpec([_block_samples(config)], tf.float32)]
     return tf.function(functools.partial(_log_mel_of_padded, config=config), input_signature=signature)
+
+
+def _block_samples(config: FrontEndConfig) -> int:
+    return (_BLOCK_FRAMES - 1) * config.hop_length + config.n_fft
 
 
 def log_mel_blocks(blocks: Iterable[NDArray[np.float32]], config: FrontEndConfig) -> Iterator[NDArray[np.float32]]:
@@ -107,13 +110,33 @@ def log_mel_blocks(blocks: Iterable[NDArray[np.float32]], config: FrontEndConfig
 
     Args:
         blocks: consecutive pieces [samples] of one signal, of any lengths, at ``config.sample_rate``.
-        config: the front end.
+        config: the front end. Where it has ``segment_seconds``, a longer signal is taken segment by segment: a hop that
+            does not divide the label frame would otherwise drift ever further from the labels.
 
     Yields:
-        float32 [frames, mels] pieces that, joined, equal :func:`log_mel` of the whole signal.
+        float32 [frames, mels] pieces that, joined, equal :func:`log_mel` of the signal, or of its segments joined.
     """
-    compute = _compiled_block(config)
-    block_samples = (_BLOCK_FRAMES - 1) * config.hop_length + config.n_fft
+    if config.segment_seconds is None:
+        yield from _signal_blocks(blocks, config)
+    else:
+        for segment in _segments(blocks, round(config.segment_seconds * config.sample_rate)):
+            yield from _signal_blocks([segment], config)
+
+
+def _segments(blocks: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:
+    """The signal cut into pieces of ``size`` samples, the last of which may be shorter."""
+    pending = np.zeros(0, np.float32)
+    for block in blocks:
+        pending = np.concatenate([pending, block])
+        while len(pending) >= size:
+            yield pending[:size]
+            pending = pending[size:]
+    if len(pending):
+        yield pending
+
+
+def _signal_blocks(blocks: Iterable[NDArray[np.float32]], config: FrontEndConfig) -> Iterator[NDArray[np.float32]]:
+    compute, block_samples = _compiled_block(config), _block_samples(config)
     step_samples = _BLOCK_FRAMES * config.hop_length
     pending = np.zeros(config.left_padding, np.float32)
     num_samples = done = 0

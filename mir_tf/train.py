@@ -28,7 +28,7 @@ from tensorboard.plugins.pr_curve import metadata as pr_curve
 from mir_tf import pipeline, schema
 from mir_tf.bundle import Bundle
 from mir_tf.config import LABEL_RATE, RunConfig, TrainConfig
-from mir_tf.errors import ConfigError, DataError, TrainingError
+from mir_tf.errors import DataError, TrainingError
 from mir_tf.losses import WeightedBCE, class_weights
 from mir_tf.models import build_model
 from mir_tf.pipeline import Track
@@ -172,7 +172,6 @@ def fit(
         What it came to; a finished run is not trained further.
 
     Raises:
-        ConfigError: there is no such vocabulary, or the model cannot be built.
         DataError: the data set is missing, damaged, of another front end, or without tracks to learn from.
         TrainingError: ``out`` holds a run of another configuration or data set, the loss is not finite, or
             memory does not suffice.
@@ -180,8 +179,6 @@ def fit(
     out, train = Path(out), config.train
     manifest = schema.read_manifest(data)
     pipeline.check_front_end(data, manifest, config.front_end)
-    if train.vocabulary not in VOCABULARIES:
-        raise ConfigError(f"TrainConfig.vocabulary is {train.vocabulary!r}; it must be {' or '.join(VOCABULARIES)}")
     vocabulary = VOCABULARIES[train.vocabulary]
     positives = _positives(data, manifest, "train", vocabulary)
     warnings = _warnings(vocabulary, positives, _positives(data, manifest, "validation", vocabulary))

@@ -10,7 +10,7 @@ from mir_tf.config import FrontEndConfig, RunConfig
 from mir_tf.schema import Manifest, Record, SplitSummary
 from mir_tf.vocabulary import DRUMS, NUM_PROGRAMS, VOCABULARIES
 
-FRONT_END = FrontEndConfig(sample_rate=8000, n_fft=256, hop_length=400, n_mels=8)
+FRONT_END = FrontEndConfig(sample_rate=8000, n_fft=512, hop_length=400, n_mels=8)
 """Two feature frames in a label frame."""
 
 CONFIG = RunConfig(FRONT_END).merge(

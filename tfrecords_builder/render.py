@@ -27,7 +27,7 @@ import pyloudnorm
 import soundfile
 import yaml
 from numpy.typing import NDArray
-from scipy.signal import lfilter  # type: ignore[import-untyped]
+from scipy.signal import lfilter
 
 from mir_tf.errors import DataError
 from mir_tf.vocabulary import DRUMS, PROGRAM_NAMES, VOCABULARIES

@@ -14,7 +14,6 @@ import keras
 
 from mir_tf.augment import SpecAugment
 from mir_tf.config import FrontEndConfig, ModelConfig
-from mir_tf.errors import ConfigError
 from mir_tf.models import blocks, cnn, crnn, crnn_mha
 
 MODELS: dict[str, Callable[[keras.KerasTensor, ModelConfig], keras.KerasTensor]] = {
@@ -45,15 +44,7 @@ def build_model(
         A model from float32 [batch, frames, mels], what :func:`mir_tf.frontend.normalize_clip` returns, to float32
         logits [batch, label frames, classes]. ``frames`` is any multiple of ``front_end.subframes``. Input,
         normalisation and logits are float32 under every dtype policy.
-
-    Raises:
-        ConfigError: sub-frames whose power cannot be averaged, because each clip is normalised.
     """
-    if front_end.normalization == "clip" and front_end.subframes > 1:
-        raise ConfigError(
-            f"FrontEndConfig.normalization is 'clip' with {front_end.subframes} sub-frames in a label frame, but "
-            "normalised values hold no power to average; use 'global', or a hop_length of one label frame"
-        )
     x = inputs = keras.Input((None, front_end.n_mels), dtype="float32", name="log_mel")  # [batch, frames, mels]
     if front_end.subframes > 1:
         x = blocks.AveragePower(front_end.subframes, dtype="float32", name="average_power")(x)
