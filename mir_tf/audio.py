@@ -86,15 +86,6 @@ def read_blocks(
         raise AudioError(f"{path}: too short: it gives no sample at {sample_rate} Hz")
 
 
-def read(path: str | Path, sample_rate: int) -> NDArray[np.float32]:
-    """Decodes a whole file as mono at ``sample_rate``: the joined blocks [samples] of :func:`read_blocks`.
-
-    Raises:
-        AudioError: as :func:`read_blocks`.
-    """
-    return np.concatenate(list(read_blocks(path, sample_rate)))
-
-
 @contextlib.contextmanager
 def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
     """Opens an audio file that holds at least one sample; whatever libsndfile says becomes an AudioError."""

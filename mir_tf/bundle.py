@@ -7,6 +7,7 @@ configuration, vocabulary, thresholds and versions. Prediction, evaluation and e
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ import mir_tf.models  # registers the layers that model.keras names
 from mir_tf.config import RunConfig
 from mir_tf.errors import BundleError
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
+from mir_tf.windows import WindowedModel
 
 MODEL = "model.keras"
 DESCRIPTION = "bundle.json"
@@ -48,6 +50,11 @@ class Bundle:
     thresholds: NDArray[np.float32]
     untuned: tuple[str, ...]
     info: dict[str, Any]
+
+    @functools.cached_property
+    def windowed(self) -> WindowedModel:
+        """The model behind its windowed inference: raw log-mel of any length to probabilities."""
+        return WindowedModel(self.model, self.config)
 
     @property
     def vocabulary(self) -> Vocabulary:

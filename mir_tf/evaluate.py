@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from mir_tf.colors import color_of
 from mir_tf.config import LABEL_RATE
 from mir_tf.dominance import dominant_classes, playing_time, same_dominant
 from mir_tf.errors import DataError
+from mir_tf.files import write_text
 from mir_tf.metrics import Baseline, Counts, Ranking
 from mir_tf.schema import read_manifest, split_summary
 from mir_tf.vocabulary import Vocabulary
-from mir_tf.windows import WindowedModel
 
 CURVE_POINTS = 200
 """Points, at most, that are kept of a precision-recall curve."""
@@ -269,8 +268,8 @@ class Evaluation:
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in self.figures().items():
             report.save_png(figure, folder / f"{name}.png")
-        _write(folder / "evaluation.md", self.to_markdown())
-        _write(folder / "evaluation.json", json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        write_text(folder / "evaluation.md", self.to_markdown())
+        write_text(folder / "evaluation.json", json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
 
 
 def evaluate(
@@ -296,10 +295,9 @@ def evaluate(
     summary = split_summary(data, manifest, split)
     if not any(summary.activity[bundle.vocabulary.name].values()):
         raise DataError(f"{data}: nothing sounds in split {split!r}, so there is nothing to measure")
-    model = WindowedModel(bundle.model, bundle.config)
     answers = []
     for track in pipeline.tracks(data, manifest, split, bundle.vocabulary):
-        answers.append(Answer(model.predict_track(track.log_mel), track.truth))
+        answers.append(Answer(bundle.windowed.predict_track(track.log_mel), track.truth))
         if progress is not None:
             progress(len(answers), summary.tracks)
     return assess(answers, bundle.thresholds, bundle.vocabulary, str(data), split)
@@ -444,10 +442,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, 6)
     return value
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file: whole under its name, or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from mir_tf import audio
 from mir_tf.bundle import Bundle
 from mir_tf.config import LABEL_RATE
 from mir_tf.dominance import dominant, intervals, playing_time
+from mir_tf.files import write_text
 from mir_tf.frontend import log_mel_blocks
-from mir_tf.windows import WindowedModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +86,7 @@ class Prediction:
 
     def save_json(self, path: str | Path) -> None:
         """Writes :meth:`to_dict` as JSON, one line: whole under its name, or not at all."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(self.to_dict(), ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(path, json.dumps(self.to_dict(), ensure_ascii=False) + "\n")
 
 
 def predict(bundle: Bundle, path: str | Path, progress: Callable[[float], None] | None = None) -> Prediction:
@@ -115,8 +111,7 @@ def predict(bundle: Bundle, path: str | Path, progress: Callable[[float], None] 
             if progress is not None:
                 progress(num_samples / front_end.sample_rate)
 
-    model = WindowedModel(bundle.model, bundle.config)
-    pieces = list(model.predict_blocks(log_mel_blocks(counted(), front_end)))
+    pieces = list(bundle.windowed.predict_blocks(log_mel_blocks(counted(), front_end)))
     return Prediction(
         path=str(path),
         seconds=num_samples / front_end.sample_rate,

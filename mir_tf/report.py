@@ -7,7 +7,6 @@ caller gives the colours, those of :mod:`mir_tf.colors`.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
 from mir_tf.dominance import intervals
+from mir_tf.files import whole
 
 _INK = "#333333"
 _GRID = "#d9d9d9"
@@ -32,10 +32,8 @@ _MAX_POINTS = 1500
 
 def save_png(figure: Figure, path: str | Path) -> None:
     """Writes ``figure`` as a PNG: whole under its name, or not at all."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png")
-    os.replace(temporary, path)
+    with whole(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def timeline_figure(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from mir_tf.config import FrontEndConfig
 from mir_tf.errors import ConfigError, DataError
+from mir_tf.files import write_text
 from mir_tf.vocabulary import NUM_PROGRAMS
 
 SPLITS = ("train", "validation", "test")
@@ -165,10 +165,7 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
         **dataclasses.asdict(manifest),
     }
     content["front_end"] = manifest.front_end.to_dict()
-    path = Path(folder, MANIFEST)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(Path(folder, MANIFEST), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: str | Path) -> Manifest:

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from mir_tf import pipeline, schema
 from mir_tf.bundle import Bundle
 from mir_tf.config import LABEL_RATE, RunConfig, TrainConfig
 from mir_tf.errors import DataError, TrainingError
+from mir_tf.files import whole, write_text
 from mir_tf.losses import WeightedBCE, class_weights
 from mir_tf.models import build_model
 from mir_tf.pipeline import Track
@@ -191,7 +191,7 @@ def fit(
         state = dataclasses.replace(earlier, config=state.config)
     out.mkdir(parents=True, exist_ok=True)
     sections = {name: fields for name, fields in config.to_dict().items() if name != "front_end"}
-    _write(out / CONFIG, yaml.safe_dump(sections, sort_keys=False).encode())
+    write_text(out / CONFIG, yaml.safe_dump(sections, sort_keys=False))
 
     if train.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -357,9 +357,8 @@ class _Run(keras.callbacks.Callback):
     def _write_checkpoint(self) -> None:
         state = np.frombuffer(json.dumps(dataclasses.asdict(self._state)).encode(), np.uint8)
         values = {str(index): variable.numpy() for index, variable in enumerate(self._variables())}
-        buffer = io.BytesIO()
-        np.savez(buffer, state=state, **values)
-        _write(self._out / CHECKPOINT, buffer.getvalue())
+        with whole(self._out / CHECKPOINT) as temporary, temporary.open("wb") as file:
+            np.savez(file, state=state, **values)
 
     def _write_results(self) -> None:
         """The history and, if the last epoch is the best, the bundle."""
@@ -368,7 +367,7 @@ class _Run(keras.callbacks.Callback):
         table = csv.DictWriter(text, state.history[-1])
         table.writeheader()
         table.writerows(state.history)
-        _write(self._out / HISTORY, text.getvalue().encode())
+        write_text(self._out / HISTORY, text.getvalue())
         if state.schedule.best_epoch != state.epoch:
             return
         names = zip(self._vocabulary.classes, state.best["has_positives"], strict=True)
@@ -504,13 +503,6 @@ def _damaged(path: Path, reason: str) -> TrainingError:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file: whole under its name, or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 @contextlib.contextmanager

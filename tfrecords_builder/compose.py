@@ -10,12 +10,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pretty_midi
+
+from mir_tf.files import whole
 
 _MODES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))
 """Semitones of the degrees of the major and the minor scale."""
@@ -271,8 +272,7 @@ def compose_folder(out: Path, count: int, seed: int) -> list[Path]:
     paths = []
     for index in range(count):
         path = out / f"Song{index:05d}.mid"
-        temporary = path.with_suffix(".tmp")
-        compose_song(seed, index).write(str(temporary))
-        os.replace(temporary, path)
+        with whole(path) as temporary:
+            compose_song(seed, index).write(str(temporary))
         paths.append(path)
     return paths

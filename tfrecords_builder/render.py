@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from mir_tf.errors import DataError
+from mir_tf.files import write_text
 from mir_tf.vocabulary import DRUMS, PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder import songs
 from tfrecords_builder.slakh import SONGS, SPLITS
@@ -399,9 +400,7 @@ def _write_plan(out: Path, midi_dir: Path, plan: Sequence[_Planned], shuffle_pro
             raise DataError(f"{out}: holds a tree of other files or settings; remove it or name a new folder")
         return
     out.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, text)
 
 
 def _finished(

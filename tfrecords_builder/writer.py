@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import hashlib
 import math
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import tensorflow as tf
 
 from mir_tf import schema
 from mir_tf.errors import DataError
+from mir_tf.files import whole
 from mir_tf.schema import Record, SplitSummary
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -100,7 +100,7 @@ def write_part(parts: Path, split: str, record: Record) -> Part:
     """Writes a finished track into the folder ``parts``: whole under its name, or not at all."""
     serialized = schema.encode(record)
     path = parts / f"{record.id}.example"
-    with _whole(path) as temporary:
+    with whole(path) as temporary:
         temporary.write_bytes(serialized)
     # The square of a float16 is exact in float32, and half as large as in float64.
     squares = np.square(record.log_mel, dtype=np.float32)
@@ -153,14 +153,6 @@ def feature_statistics(parts: list[Part]) -> tuple[float, float]:
     return mean, math.sqrt(max(variance, 0.0))
 
 
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name for a file that gets its own name when the block is through."""
-    temporary = path.with_name(path.name + ".tmp")
-    yield temporary
-    os.replace(temporary, path)
-
-
 def _write_split(out: Path, split: str, parts: list[Part], shard_bytes: int) -> SplitSummary:
     count = max(1, round(sum(part.num_bytes for part in parts) / shard_bytes)) if parts else 0
     shards: dict[int, list[Part]] = collections.defaultdict(list)
@@ -168,7 +160,7 @@ def _write_split(out: Path, split: str, parts: list[Part], shard_bytes: int) -> 
         shards[int(hashlib.sha256(part.id.encode()).hexdigest(), 16) % count].append(part)
     names = [schema.shard_name(split, index, count) for index in range(count)]
     for index, name in enumerate(names):
-        with _whole(out / name) as temporary, tf.io.TFRecordWriter(str(temporary)) as file:
+        with whole(out / name) as temporary, tf.io.TFRecordWriter(str(temporary)) as file:
             for part in shards[index]:
                 file.write(part.path.read_bytes())
     return SplitSummary(

@@ -41,12 +41,11 @@ def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> No
     from mir_tf import bundle, pipeline, report
     from mir_tf.colors import color_of
     from mir_tf.schema import read_manifest
-    from mir_tf.windows import WindowedModel
 
     model = bundle.load(run_folder)
     tracks = pipeline.tracks(data, read_manifest(data), "test", model.vocabulary)
     song = next(candidate for candidate in tracks if candidate.id == track)
-    probabilities = WindowedModel(model.model, model.config).predict_track(song.log_mel)
+    probabilities = model.windowed.predict_track(song.log_mel)
     figure = report.timeline_figure(
         probabilities,
         probabilities >= model.thresholds,
