@@ -1,7 +1,8 @@
 """From shards to batches of training examples, and to whole tracks for evaluation.
 
-Every epoch of training is a function of (seed, epoch) alone: the order of the shards, the places of the crops
-and their order are drawn from seeds of its own. A run resumed at an epoch sees what an undisturbed one would.
+Every epoch of training is a function of (seed, epoch) alone: the order of the shards, where their reading begins,
+the places of the crops and their order are drawn from seeds of its own. A run resumed at an epoch sees what an
+undisturbed one would.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _SHARDS_AT_ONCE = 8
 """Shards that are read interleaved."""
 
 _SHUFFLED_CROPS = 256
-"""Crops from which the next one is drawn: about 30 tracks, 100 MB at 30 s and 50 frames a second."""
+"""Crops from which the next one is drawn: 100 MB at 30 s and 50 frames a second."""
 
 # A damaged record, one that does not parse, too few or too many, a shard gone since the manifest was read.
 _READ_ERRORS = (
@@ -113,6 +114,7 @@ def training_dataset(
     projection = tf.constant(VOCABULARIES[train.vocabulary].matrix)
     crop_labels = round(train.crop_seconds * LABEL_RATE)
     crop_frames = crop_labels * front_end.subframes
+    longest_shard = math.ceil(summary.tracks / len(shards))  # about
     # Every track gives at least one crop.
     most_passes = math.ceil(steps_per_epoch * train.batch_size / summary.tracks)
 
@@ -151,9 +153,12 @@ def training_dataset(
     def one_pass(epoch: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
         seed = tf.stack([tf.constant(train.seed, tf.int64), epoch])
         seed = tf.random.experimental.stateless_fold_in(seed, number)
+        # An epoch of few steps ends early in its first pass. Shards are therefore read from a place that is drawn anew
+        # for every pass: else the tracks at their ends would never be heard.
+        firsts = tf.random.stateless_uniform([len(shards)], seed, maxval=longest_shard, dtype=tf.int64)
         records = (
-            tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(shards, seed))
-            .interleave(tf.data.TFRecordDataset, _SHARDS_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE)
+            tf.data.Dataset.from_tensor_slices((tf.random.experimental.stateless_shuffle(shards, seed), firsts))
+            .interleave(_rotated, _SHARDS_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE)
             .apply(tf.data.experimental.assert_cardinality(summary.tracks))
             .enumerate()
         )
@@ -169,6 +174,12 @@ def training_dataset(
         return examples.batch(train.batch_size, drop_remainder=True).take(steps_per_epoch)
 
     return tf.data.Dataset.range(first_epoch, train.epochs).flat_map(one_epoch).prefetch(2)
+
+
+def _rotated(shard: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
+    """The records of a shard from number ``first`` on, then those before it."""
+    records = tf.data.TFRecordDataset(shard)
+    return records.skip(first).concatenate(records.take(first))
 
 
 def _shuffle(dataset: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.data.Dataset:

@@ -3,11 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_data import CONFIG, FRONT_END, PROGRAMS, make_record, write_data
+from tiny_data import CONFIG, FRONT_END, PROGRAMS, make_record, write_data, write_split
 
 from mir_tf import pipeline, schema
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.errors import DataError
+from mir_tf.schema import Manifest
 from mir_tf.vocabulary import VOCABULARIES
 
 LENGTHS = [[30, 50, 15], [25, 60], [20]]
@@ -90,6 +91,20 @@ def test_an_epoch_longer_than_a_pass_begins_another(data):
     config = CONFIG.merge({"train": {"batch_size": CROPS_A_PASS, "epochs": 1}})
     first, second = batches(data, config, steps=2)
     assert [origin(crop) for crop in first[0]] != [origin(crop) for crop in second[0]]
+
+
+def test_short_epochs_hear_every_part_of_a_shard(tmp_path):
+    """The first pass of an epoch may end long before the end of a shard that is larger than the shuffle."""
+    shard = [
+        dataclasses.replace(record, log_mel=np.full_like(record.log_mel, -number / 8))
+        for number, record in ((number, make_record(f"{number:03}", 20)) for number in range(400))
+    ]
+    manifest = Manifest(FRONT_END, {"train": write_split(tmp_path, "train", [shard])}, 0.0, 1.0, [], {})
+    config = CONFIG.merge({"train": {"epochs": 60}})
+    heard = [-8 * log_mel[:, 0, 0] for log_mel, *_ in batches((tmp_path, manifest), config, steps=10)]
+    counts, _ = np.histogram(np.concatenate(heard), bins=10, range=(0, 400))  # 2400 crops, in tenths of the shard
+    assert counts.min() > 120
+    assert counts.max() < 360
 
 
 def test_an_epoch_is_a_function_of_seed_and_number(data):

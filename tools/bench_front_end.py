@@ -2,7 +2,7 @@
 
     python tools/bench_front_end.py --songs 40
 
-Composes and renders songs (about two minutes in all), and prints for each candidate
+Composes and renders songs, and prints for each candidate
 
 - heard: the share of places in time at which a click counts at least half of what it counts at the best place;
 - own: the share of a click's energy that lands in the label frame in which it happens;
@@ -14,6 +14,7 @@ Composes and renders songs (about two minutes in all), and prints for each candi
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,17 +31,18 @@ from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import build, compose, render, slakh
 
+DEFAULT = "22.05 kHz 1024/441, the default"
 CANDIDATES = {
     "44.1 kHz 2048/4412, the original's": FRONT_ENDS["seed_44k"].replace(log_floor_db=-60.0),
-    "44.1 kHz 2048/882": FrontEndConfig(sample_rate=44100, hop_length=882),
+    "44.1 kHz 2048/882": FrontEndConfig(sample_rate=44100, n_fft=2048, hop_length=882),
     "44.1 kHz 4096/882": FrontEndConfig(sample_rate=44100, n_fft=4096, hop_length=882),
     "22.05 kHz 4096/2205": FrontEndConfig(n_fft=4096, hop_length=2205),
-    "22.05 kHz 1024/441": FrontEndConfig(n_fft=1024),
-    "22.05 kHz 2048/441, the default": FrontEndConfig(),
-    "22.05 kHz 2048/441, from the start": FrontEndConfig(frame_center="start"),
+    DEFAULT: FrontEndConfig(),
+    "22.05 kHz 1024/441, from the start": FrontEndConfig(frame_center="start"),
+    "22.05 kHz 2048/441": FrontEndConfig(n_fft=2048),
     "22.05 kHz 4096/441": FrontEndConfig(n_fft=4096),
-    "22.05 kHz 2048/245": FrontEndConfig(hop_length=245),
-    "16 kHz 1024/320": FrontEndConfig(sample_rate=16000, n_fft=1024, hop_length=320),
+    "22.05 kHz 1024/245": FrontEndConfig(hop_length=245),
+    "16 kHz 1024/320": FrontEndConfig(sample_rate=16000, hop_length=320),
 }
 _FOLDS = 5
 _CONTEXT = 2
@@ -61,7 +63,7 @@ def main(songs: int, seed: int) -> None:
     for name, front_end in CANDIDATES.items():
         heard, own = _clicks(front_end)
         size = front_end.frame_rate * front_end.n_mels * 2 * 3600 / 1e6
-        gain = precision[name] - precision["22.05 kHz 2048/441, the default"]
+        gain = precision[name] - precision[DEFAULT]
         click.echo(
             f"{name:36} {heard:5.0%}  {own:5.0%}  {_speed(front_end):4.0f}×  {size:4.0f}  {precision[name].mean():.3f}"
             f"   {gain.mean():+.3f} ± {gain.std(ddof=1) / np.sqrt(_FOLDS):.3f}"
@@ -69,9 +71,9 @@ def main(songs: int, seed: int) -> None:
 
 
 def _render(folder: Path, songs: int, seed: int) -> Sequence[slakh.Track]:
-    for number, midi in enumerate(compose.compose_folder(folder / "midi", songs, seed)):
-        job = render.RenderJob(midi, render.default_soundfont(), f"Track{number:05d}")
-        render.render_track(job, folder / "tree")
+    compose.compose_folder(folder / "midi", songs, seed)
+    soundfonts = [render.default_soundfont()]
+    render.render_tree(folder / "midi", soundfonts, folder / "tree", seed, None, workers=os.cpu_count() or 1)
     tracks, _ = slakh.find_tracks(folder / "tree")
     return tracks
 
