@@ -19,20 +19,22 @@ if TYPE_CHECKING:
 
     from mir_tf.predict import Prediction
 
-_EXISTING = click.Path(exists=True, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_NEW = click.Path(path_type=Path)
+_NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+_NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class _Verbs(click.Group):
-    """A group whose commands end with a message and an exit status, not a traceback, on a :class:`MirTfError`."""
+    """A group whose commands end with a message and an exit status, not a traceback, on what a person can mend."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except ConfigError as error:
             raise click.UsageError(str(error)) from error  # exit status 2
-        except MirTfError as error:
+        except BrokenPipeError:  # `mir-tf inspect DATA | head`; click ends quietly
+            raise
+        except (MirTfError, OSError) as error:
             raise click.ClickException(str(error)) from error  # exit status 1
 
 
@@ -57,20 +59,18 @@ def main() -> None:
 
 @main.command()
 @click.argument("data", type=_FOLDER)
-@click.option("--picture", type=_NEW, help="PNG to draw into.  [default: DATA/inspection.png]")
+@click.option("--picture", type=_NEW_FILE, help="PNG to draw into.  [default: DATA/inspection.png]")
 def inspect(data: Path, picture: Path | None) -> None:
     """Print and draw what the data set in DATA holds.
 
     Hours, songs and tracks of each split, how much each class sounds, what was left out and why; and a page of
     log-mel pictures with their labels beneath.
     """
-    from rich.console import Console
-
     from mir_tf import inspection
 
     picture = picture or data / "inspection.png"
     inspection.draw(data, picture)
-    console = Console()
+    console = _console()
     for table in inspection.inspect(data).tables():
         _print_table(console, *table)
     console.print(f"Pictures: {picture}", soft_wrap=True)
@@ -83,7 +83,7 @@ def _defaults(config: type, name: str) -> str:
 
 @main.command()
 @click.option("--data", type=_FOLDER, required=True, help="Folder made by python -m tfrecords_builder.")
-@click.option("--out", type=_NEW, required=True, help="Folder of the run; the same command resumes a run in it.")
+@click.option("--out", type=_NEW_FOLDER, required=True, help="Folder of the run; the same command resumes a run in it.")
 @click.option(
     "--model",
     "architecture",
@@ -129,16 +129,18 @@ def fit(data: Path, out: Path, architecture: str | None, config_file: Path | Non
 
     from mir_tf.schema import read_manifest
     from mir_tf.train import fit as train
+    from mir_tf.train import unheard_classes
+    from mir_tf.vocabulary import VOCABULARIES
 
-    config = RunConfig.for_front_end(read_manifest(data).front_end)
-    if config_file is not None:
-        config = config.merge(read_yaml(config_file))
-    config = config.merge(
-        {
-            "model": {"architecture": architecture} if architecture else {},
-            "train": {name: value for name, value in options.items() if value is not None},
-        }
-    )
+    manifest = read_manifest(data)
+    sections = {} if config_file is None else read_yaml(config_file)
+    for name, values in {"model": {"architecture": architecture}, "train": options}.items():
+        given = {field: value for field, value in values.items() if value is not None}
+        if isinstance(sections.setdefault(name, {}), dict):  # anything else, merge refuses
+            sections[name] = {**sections[name], **given}
+    config = RunConfig.for_front_end(manifest.front_end).merge(sections)
+    for sentence in unheard_classes(data, manifest, VOCABULARIES[config.train.vocabulary]):
+        click.echo(f"warning: {sentence}", err=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -146,7 +148,7 @@ def fit(data: Path, out: Path, architecture: str | None, config_file: Path | Non
         TextColumn("steps, loss {task.fields[loss]:.4f}, left in this epoch"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_stderr(), transient=True) as progress:
+    with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
         task = progress.add_task("training", total=None, loss=float("nan"))
 
         def on_step(step: int, steps: int, loss: float) -> None:
@@ -163,8 +165,6 @@ def fit(data: Path, out: Path, architecture: str | None, config_file: Path | Non
             )
 
         result = train(data, out, config, on_epoch=on_epoch, on_step=on_step)
-    for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
     ended = "early: validation stopped rising" if result.stopped_early else "at its last epoch"
     click.echo(
         f"Ended {ended}. Best macro F1 on validation {result.best_macro_f1:.4f}, epoch {result.best_epoch}; "
@@ -182,7 +182,7 @@ def fit(data: Path, out: Path, architecture: str | None, config_file: Path | Non
     show_default=True,
     help="Thresholds were tuned on validation: figures from there flatter.",
 )
-@click.option("--out", type=_NEW, help="Folder for tables and pictures.  [default: RUN/evaluation-SPLIT]")
+@click.option("--out", type=_NEW_FOLDER, help="Folder for tables and pictures.  [default: RUN/evaluation-SPLIT]")
 def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
     """Measure the model in RUN on unseen songs.
 
@@ -190,19 +190,18 @@ def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
     bootstrap intervals over tracks; all beside the best constant answers. OUT receives evaluation.json,
     evaluation.md and pictures.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from mir_tf import bundle
     from mir_tf.evaluate import evaluate as measure
 
     model = bundle.load(run)
-    with Progress(console=_stderr(), transient=True) as progress:
+    with Progress(console=_console(stderr=True), transient=True) as progress:
         task = progress.add_task("tracks", total=None)
         result = measure(model, data, split, lambda done, total: progress.update(task, completed=done, total=total))
     out = out or run / f"evaluation-{split}"
     result.save(out)
-    console = Console()
+    console = _console()
     for title, table in ((result.title, result.headline_table()), ("Classes", result.class_table())):
         _print_table(console, title, table)
     for note in result.notes():
@@ -213,7 +212,7 @@ def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
 @main.command()
 @click.argument("run", type=_FOLDER)
 @click.argument("audio", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=_NEW, help="Folder for the JSON files.  [default: beside each recording]")
+@click.option("--out", type=_NEW_FOLDER, help="Folder for the JSON files.  [default: beside each recording]")
 def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
     """Name the instruments in recordings, with the model in RUN.
 
@@ -221,7 +220,7 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
     their playing time and the dominant one are printed, and SONG.mp3.json is written with the timeline. A file that
     cannot be read is named, the rest goes on, and the exit status is 1.
     """
-    from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     from mir_tf import bundle
@@ -237,10 +236,10 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
     model = bundle.load(run)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    console, failed = Console(), 0
-    with Progress(console=_stderr(), transient=True) as progress:
+    console, failed = _console(), 0
+    with Progress(console=_console(stderr=True), transient=True) as progress:
         for path, target in zip(audio, targets, strict=True):
-            task = progress.add_task(path.name, total=None)
+            task = progress.add_task(escape(path.name), total=None)
             try:
                 progress.update(task, total=probe(path).seconds)
                 result = hear(model, path, lambda seconds, task=task: progress.update(task, completed=seconds))
@@ -261,20 +260,18 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
 def _print_prediction(console: Console, prediction: Prediction) -> None:
     rows = [["instrument", "playing time", "share"]]
     for instrument in prediction.to_dict()["instruments"]:
-        seconds = instrument["playing_time"]
-        rows.append(
-            [
-                instrument["class"],
-                f"{int(seconds // 60)}:{seconds % 60:04.1f}",
-                f"{100 * instrument['share']:.1f} %",
-            ]
-        )
-    length = f"{int(prediction.seconds // 60)}:{prediction.seconds % 60:04.1f}"
-    title = f"{Path(prediction.path).name}, {length}: "
+        rows.append([instrument["class"], _clock(instrument["playing_time"]), f"{100 * instrument['share']:.1f} %"])
+    title = f"{Path(prediction.path).name}, {_clock(prediction.seconds)}: "
     if prediction.dominant is None:
         console.print(title + "no instrument heard", soft_wrap=True)
     else:
         _print_table(console, title + f"dominant {prediction.dominant}", rows)
+
+
+def _clock(seconds: float) -> str:
+    """Minutes, seconds and tenths."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
 def _print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
@@ -293,9 +290,12 @@ def _print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) ->
         if Measurement.get(console, unbounded, table).maximum <= console.width:
             break
     console.print(table)
+    if left_out := rows[0][columns:]:
+        console.print(f"For {', '.join(left_out)} this terminal is too narrow.", soft_wrap=True)
 
 
-def _stderr() -> Console:
+def _console(stderr: bool = False) -> Console:
+    """A console that prints names of files as they are: brackets in them are no markup."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=stderr, markup=False, highlight=False)

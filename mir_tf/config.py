@@ -6,6 +6,7 @@ bundle, and two parties that disagree refuse each other by :meth:`FrontEndConfig
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -51,7 +52,7 @@ class Config:
             ConfigError: an unknown field, a wrong type or a value out of range.
         """
         fields = {field.name: field for field in dataclasses.fields(self)}
-        if unknown := sorted(set(changes) - set(fields)):
+        if unknown := sorted(map(str, set(changes) - set(fields))):
             raise ConfigError(
                 f"{type(self).__name__} has no field {', '.join(map(repr, unknown))}; "
                 f"its fields are {', '.join(sorted(fields))}"
@@ -80,8 +81,11 @@ def _coerce(name: str, annotation: str, value: Any) -> Any:
     if value is None and "None" in annotation:
         return None
     kind = annotation.replace(" | None", "")
-    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if kind == "float" and isinstance(value, int | str) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):  # YAML 1.1 reads 1e-3, without a dot, as text
+            value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name} is {value}; it must be finite")
     if kind == "tuple[int, ...]" and isinstance(value, list | tuple) and all(type(item) is int for item in value):
         return tuple(value)
     if kind in ("int", "float", "bool", "str") and type(value).__name__ == kind:
@@ -190,7 +194,7 @@ class FrontEndConfig(Config):
         drift = abs(self.hop_length * self.subframes - exact) / exact
         if drift:
             divisors = [hop for hop in range(1, int(exact) + 1) if exact % hop == 0]
-            nearest = min(divisors, key=lambda hop: abs(hop - self.hop_length), default=None)
+            nearest = min(divisors, key=lambda hop: abs(hop - self.hop_length), default="none at this sample_rate")
             require(
                 self.segment_seconds is not None and drift * self.segment_seconds * LABEL_RATE <= 0.5,
                 "hop_length",
@@ -440,19 +444,30 @@ class RunConfig:
         "window": WindowConfig,
     }
 
+    def __post_init__(self) -> None:
+        """Checks the sections against each other.
+
+        Raises:
+            ConfigError: clips that are normalised each by itself are trained on at another length than they are used.
+        """
+        if self.front_end.normalization == "clip" and self.train.crop_seconds != self.window.window_seconds:
+            raise ConfigError(
+                f"TrainConfig.crop_seconds is {self.train.crop_seconds:g} and WindowConfig.window_seconds "
+                f"{self.window.window_seconds:g}; with a front end that normalises each clip they must be equal, "
+                "because a clip's normalisation depends on its length"
+            )
+
     @classmethod
     def for_front_end(cls, front_end: FrontEndConfig) -> RunConfig:
-        """The defaults that go with ``front_end``.
-
-        A front end that normalises each clip can only be trained and run on whole segments, the original's way.
-        """
-        if front_end.segment_seconds is None:
+        """The defaults that go with ``front_end``: the original's where it normalises each clip, as that did."""
+        if front_end.normalization == "global":
             return cls(front_end)
+        seconds = front_end.segment_seconds or TrainConfig.crop_seconds
         return cls(
             front_end,
             ModelConfig(alignment="stretch"),
-            TrainConfig(crop_seconds=front_end.segment_seconds),
-            WindowConfig(window_seconds=front_end.segment_seconds, overlap_seconds=0.0),
+            TrainConfig(crop_seconds=seconds),
+            WindowConfig(window_seconds=seconds, overlap_seconds=0.0),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -465,7 +480,7 @@ class RunConfig:
         Raises:
             ConfigError: an unknown section or field, a wrong type, a value out of range.
         """
-        if unknown := sorted(set(sections) - set(self.SECTIONS)):
+        if unknown := sorted(map(str, set(sections) - set(self.SECTIONS))):
             raise ConfigError(
                 f"no section {', '.join(map(repr, unknown))}; the sections are {', '.join(self.SECTIONS)}"
             )

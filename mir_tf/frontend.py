@@ -143,7 +143,9 @@ def _signal_blocks(blocks: Iterable[NDArray[np.float32]], config: FrontEndConfig
     for block in blocks:
         num_samples += len(block)
         pending = np.concatenate([pending, np.asarray(block, np.float32)])
-        while len(pending) >= block_samples and done + _BLOCK_FRAMES <= config.num_frames(num_samples):
+        while len(pending) >= max(block_samples, step_samples) and done + _BLOCK_FRAMES <= config.num_frames(
+            num_samples
+        ):
             yield compute(pending[:block_samples]).numpy()
             pending = pending[step_samples:]
             done += _BLOCK_FRAMES

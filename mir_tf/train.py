@@ -60,7 +60,6 @@ class FitResult:
         best_epoch: the epoch, from 1, in the bundle.
         best_macro_f1: its macro F1 on validation.
         stopped_early: validation stopped rising before the last epoch.
-        warnings: classes without examples, in words.
     """
 
     out: Path
@@ -68,7 +67,6 @@ class FitResult:
     best_epoch: int
     best_macro_f1: float
     stopped_early: bool
-    warnings: list[str]
 
 
 @dataclasses.dataclass
@@ -181,7 +179,7 @@ def fit(
     pipeline.check_front_end(data, manifest, config.front_end)
     vocabulary = VOCABULARIES[train.vocabulary]
     positives = _positives(data, manifest, "train", vocabulary)
-    warnings = _warnings(vocabulary, positives, _positives(data, manifest, "validation", vocabulary))
+    _positives(data, manifest, "validation", vocabulary)  # refuses now what would fail after the first epoch
 
     state = _State(config.to_dict(), _sha256(Path(data, schema.MANIFEST)), Schedule(train.learning_rate))
     values: list[NDArray[Any]] = []
@@ -219,7 +217,6 @@ def fit(
         best_epoch=state.schedule.best_epoch,
         best_macro_f1=state.schedule.best,
         stopped_early=state.schedule.is_over(train),
-        warnings=warnings,
     )
 
 
@@ -230,6 +227,23 @@ def reset_random_state(model: keras.Model, seed: int, epoch: int) -> None:
         drawn = np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0]
         # Keras' state is a seed and a counter of draws; it casts the seed to int32.
         state.assign([int(drawn >> 1), 0])
+
+
+def unheard_classes(data: str | Path, manifest: Manifest, vocabulary: Vocabulary) -> list[str]:
+    """Says which classes never sound in the train or the validation split, and what follows; empty if all do.
+
+    Raises:
+        DataError: there are no training or validation tracks, or no class sounds in them.
+    """
+    sentences = []
+    for split, consequence in (
+        ("train", "the model cannot learn them; their weight is 1"),
+        ("validation", "their threshold is 0.5, and they stay out of macro F1"),
+    ):
+        positives = _positives(data, manifest, split, vocabulary)
+        if missing := [name for name, count in zip(vocabulary.classes, positives, strict=True) if not count]:
+            sentences.append(f"never sounding in split {split!r}: {', '.join(missing)}: {consequence}")
+    return sentences
 
 
 class _Run(keras.callbacks.Callback):
@@ -312,9 +326,9 @@ class _Run(keras.callbacks.Callback):
                 "thresholds": validation.tuned.thresholds.tolist(),
                 "has_positives": validation.tuned.has_positives.tolist(),
             }
+        self._write_summaries(validation, row)  # first: a checkpoint says that its epoch needs nothing more
         self._write_checkpoint()
         self._write_results()
-        self._write_summaries(validation, row)
         if self._on_epoch:
             self._on_epoch(epoch + 1, row)
         self.model.stop_training = state.schedule.is_over(train)
@@ -456,17 +470,6 @@ def _positives(data: str | Path, manifest: Manifest, split: str, vocabulary: Voc
             "build the data set from other songs"
         )
     return positives
-
-
-def _warnings(vocabulary: Vocabulary, train: NDArray[np.int64], validation: NDArray[np.int64]) -> list[str]:
-    warnings = []
-    for positives, split, consequence in (
-        (train, "train", "the model cannot learn them; their weight is 1"),
-        (validation, "validation", "their threshold is 0.5, and they stay out of macro F1"),
-    ):
-        if missing := [name for name, count in zip(vocabulary.classes, positives, strict=True) if not count]:
-            warnings.append(f"never sounding in split {split!r}: {', '.join(missing)}: {consequence}")
-    return warnings
 
 
 def _read_checkpoint(path: Path) -> tuple[_State, list[NDArray[Any]]]:

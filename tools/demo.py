@@ -60,7 +60,7 @@ def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> No
 @click.command(help=__doc__)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo"),
     show_default=True,
     help="Folder; replaced.",
@@ -68,9 +68,12 @@ def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> No
 def main(out: Path) -> None:
     """See the module's docstring."""
     began = time.monotonic()
-    if out.exists() and not (out / "data").exists() and any(out.iterdir()):
+    marker = out / ".mir-tf-demo"
+    if out.exists() and any(out.iterdir()) and not marker.exists():
         raise click.UsageError(f"{out} is not empty and not from this demo; name another folder")
     shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    marker.touch()
     audio, data, trained = out / "audio", out / "data", out / "run"
     run(
         "python",

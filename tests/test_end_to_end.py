@@ -1,0 +1,115 @@
+"""The main job through the command lines, from audio and MIDI to what is heard in an unseen song."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import click.testing
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from slakh_tree import write_track
+
+from mir_tf import cli
+from mir_tf.vocabulary import VOCABULARIES
+from tfrecords_builder import __main__ as builder
+
+FAMILY = VOCABULARIES["family"]
+RATE = 16000
+SECONDS = 12
+PITCHES = {30: 300, 73: 900, 128: 2500}
+"""Program → the pitch in Hz that stands for it: a guitar, a flute, drums."""
+
+SETTINGS = {
+    "model": {"conv_filters": [8, 8], "gru_units": 8, "gru_layers": 1, "conv_dropout": 0.1, "head_dropout": 0.1}
+    | {"time_padding": 4, "time_mask_frames": 2, "freq_mask_bands": 2},
+    "train": {"epochs": 2, "steps_per_epoch": 40, "batch_size": 4, "crop_seconds": 4.0, "learning_rate": 0.01},
+    "window": {"window_seconds": 5.0, "overlap_seconds": 1.0},
+}
+
+
+def write_song(folder: Path, seed: int) -> np.ndarray:
+    """Writes a Slakh track in which each of :data:`PITCHES` comes and goes; gives the truth [label frames, classes]."""
+    generator = np.random.default_rng(seed)
+    time = np.arange(SECONDS * RATE) / RATE
+    truth = np.zeros((10 * SECONDS, len(FAMILY)), bool)
+    audio = generator.normal(0, 1e-3, len(time))
+    stems = {}
+    for number, (program, pitch) in enumerate(PITCHES.items()):
+        # In thirds of a label frame, so that notes end between its edges, and none is shorter than half a second.
+        edges = np.cumsum(generator.integers(15, 60, 40)) / 30
+        notes = [(on, off) for on, off in zip(edges[::2], edges[1::2], strict=True) if off < SECONDS]
+        for on, off in notes:
+            audio += 0.2 * np.sin(2 * np.pi * pitch * time) * ((time >= on) & (time < off))
+            truth[int(10 * on + 1e-6) : int(np.ceil(10 * off - 1e-6)), FAMILY.index(program)] = True
+        stems[f"S{number:02d}"] = (program, notes)
+    write_track(folder, stems, SECONDS, RATE, seed)
+    soundfile.write(folder / "mix.flac", audio, RATE)
+    return truth
+
+
+def run(command: click.Command, *words: str | Path) -> None:
+    result = click.testing.CliRunner().invoke(command, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+
+
+def test_from_a_slakh_tree_to_what_is_heard(tmp_path: Path) -> None:
+    tree, data, trained = tmp_path / "tree", tmp_path / "data", tmp_path / "run"
+    songs = {f"train/Track0000{seed}": seed for seed in range(4)} | {"validation/Track00008": 8}
+    for name, seed in songs.items():
+        write_song(tree / name, seed)
+    unseen = tree / "test" / "Track00009"
+    truth = write_song(unseen, 9)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(yaml.safe_dump(SETTINGS))
+
+    changes = ("sample_rate=8000", "n_fft=512", "hop_length=400", "n_mels=16")
+    front_end = [word for change in changes for word in ("--set", change)]
+    run(builder.main, "--slakh", tree, "--out", data, *front_end, "--workers", 1)
+    run(cli.main, "fit", "--data", data, "--config", settings, "--out", trained)
+    run(cli.main, "evaluate", trained, "--data", data, "--out", tmp_path / "evaluation")
+    run(cli.main, "predict", trained, unseen / "mix.flac", "--out", tmp_path)
+
+    evaluation = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
+    heard = json.loads((tmp_path / "mix.flac.json").read_text())
+    assert (evaluation["tracks"], evaluation["seconds"], heard["seconds"]) == (1, SECONDS, SECONDS)
+    assert heard["classes"] == [scores["name"] for scores in evaluation["classes"]] == list(FAMILY.classes)
+
+    # The labels that the builder stored are those of the notes.
+    np.testing.assert_allclose(
+        [scores["prevalence"] for scores in evaluation["classes"]], truth.mean(axis=0), atol=1e-6
+    )
+
+    # What predict hears in the recording is what evaluate heard in the record of it.
+    active = np.zeros_like(truth)
+    for instrument in heard["instruments"]:
+        column = heard["classes"].index(instrument["class"])
+        for interval in instrument["intervals"]:
+            active[round(10 * interval["start"]) : round(10 * interval["end"]), column] = True
+    f1 = 2 * (active & truth).sum() / (active.sum() + truth.sum())
+    # The record is float16: a probability that lies on its threshold may fall to either side of it.
+    assert evaluation["headlines"]["micro_f1"]["value"] == pytest.approx(f1, abs=0.01)
+
+    # And it is right.
+    assert f1 > 0.9
+    assert evaluation["headlines"]["micro_f1"]["value"] > evaluation["baseline"]["micro_f1"] + 0.1
+    print("f1", f1, evaluation["headlines"]["micro_f1"], evaluation["baseline"]["micro_f1"])
+
+
+@pytest.mark.slow
+def test_the_demo(tmp_path: Path) -> None:
+    """``make demo`` as a newcomer runs it: composed songs, the default front end, a model that beats any constant."""
+    script = Path(__file__).parents[1] / "tools" / "demo.py"
+    result = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    demo = tmp_path / "demo"
+    evaluation = json.loads((demo / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+    for name in ("micro_f1", "macro_f1"):
+        assert evaluation["headlines"][name]["value"] >= evaluation["baseline"][name] + 0.10
+    for picture in ("timeline.png", "data/inspection.png", "evaluation/f1_per_class.png"):
+        assert (demo / picture).read_bytes().startswith(b"\x89PNG")
+    prediction = json.loads((demo / "mix.flac.json").read_text(encoding="utf-8"))
+    assert prediction["dominant"] in prediction["classes"]

@@ -1,0 +1,62 @@
+"""What loads when: help texts and the lowest layer without TensorFlow, the package alone without anything."""
+
+import configparser
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mir_tf import cli
+
+TENSORFLOW = {"tensorflow", "tensorflow_io", "keras"}
+MIR_TF = ("-c", "from mir_tf.cli import main; main(prog_name='mir-tf')")
+
+
+def run(*words: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """Runs Python; gives what it said and the modules that it imported."""
+    result = subprocess.run([sys.executable, "-X", "importtime", *words], capture_output=True, text=True, timeout=300)
+    # import time:       109 |        109 |   package.module
+    lines = [line for line in result.stderr.splitlines() if line.startswith("import time:")]
+    return result, {line.rpartition("|")[2].strip() for line in lines}
+
+
+def top_level(modules: set[str]) -> set[str]:
+    return {module.partition(".")[0] for module in modules}
+
+
+def test_the_probe_sees_imports() -> None:
+    _, modules = run("-c", "import json.decoder")
+    assert {"json", "json.decoder"} <= modules
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*MIR_TF, "--help"),
+        *((*MIR_TF, verb, "--help") for verb in cli.main.commands),
+        ("-m", "tfrecords_builder", "--help"),
+    ],
+    ids=["mir-tf", *cli.main.commands, "tfrecords_builder"],
+)
+def test_help_comes_without_tensorflow(words: tuple[str, ...]) -> None:
+    result, modules = run(*words)
+    assert result.returncode == 0
+    assert "Usage: " in result.stdout
+    assert "mir_tf.config" in modules
+    assert not top_level(modules) & TENSORFLOW
+
+
+def test_the_lowest_layer_loads_without_tensorflow() -> None:
+    contracts = configparser.ConfigParser(interpolation=None)
+    contracts.read(Path(__file__).parents[1] / "setup.cfg", encoding="utf-8")
+    lowest = contracts["importlinter:contract:no-tensorflow"]["source_modules"].split()
+    _, modules = run("-c", f"import {', '.join(lowest)}")
+    assert set(lowest) <= modules
+    assert not top_level(modules) & TENSORFLOW
+
+
+def test_the_package_alone_loads_nothing() -> None:
+    _, modules = run("-c", "import mir_tf; print(mir_tf.__version__)")
+    assert {module for module in modules if module.startswith("mir_tf")} == {"mir_tf"}
+    assert not top_level(modules) & {"numpy", "click", "yaml", *TENSORFLOW}

@@ -1,0 +1,107 @@
+"""Vocabularies: total maps from every stem that Slakh or General MIDI can name to a class."""
+
+import numpy as np
+import pytest
+
+from mir_tf.vocabulary import DRUMS, NUM_PROGRAMS, PROGRAM_NAMES, VOCABULARIES, Vocabulary, program_index
+
+each_vocabulary = pytest.mark.parametrize("vocabulary", VOCABULARIES.values(), ids=VOCABULARIES)
+
+
+@pytest.mark.parametrize(("name", "size"), [("family", 17), ("slakh", 35), ("program", 129)])
+def test_sizes(name: str, size: int) -> None:
+    vocabulary = VOCABULARIES[name]
+    assert vocabulary.name == name
+    assert len(vocabulary) == len(set(vocabulary.classes)) == size
+
+
+@each_vocabulary
+def test_the_map_is_total_and_no_class_is_empty(vocabulary: Vocabulary) -> None:
+    assert len(vocabulary.class_of) == NUM_PROGRAMS
+    reached = set()
+    for program in range(NUM_PROGRAMS):
+        for is_drum in (False, True):
+            index = vocabulary.index(program, is_drum)
+            assert index is None or 0 <= index < len(vocabulary)
+            if is_drum or program == DRUMS:
+                assert vocabulary.classes[index] == "Drums"
+            else:
+                assert index is None or vocabulary.classes[index] != "Drums"
+            reached.add(index)
+    assert reached - {None} == set(range(len(vocabulary)))
+
+
+@pytest.mark.parametrize(("name", "unmapped"), [("family", []), ("slakh", list(range(96, 128))), ("program", [])])
+def test_programs_without_a_class_are_listed(name: str, unmapped: list[int]) -> None:
+    vocabulary = VOCABULARIES[name]
+    assert vocabulary.unmapped() == unmapped
+    assert unmapped == [program for program in range(NUM_PROGRAMS) if vocabulary.index(program) is None]
+
+
+@pytest.mark.parametrize(
+    ("program", "is_drum", "family", "slakh", "name"),
+    [
+        (0, False, "Piano", "Acoustic Piano", "Acoustic Grand Piano"),
+        (4, False, "Piano", "Electric Piano", "Electric Piano 1"),
+        (7, False, "Piano", "Acoustic Piano", "Clavinet"),
+        (8, False, "Chromatic Percussion", "Chromatic Percussion", "Celesta"),
+        (23, False, "Organ", "Organ", "Tango Accordion"),
+        (30, False, "Guitar", "Distorted Electric Guitar", "Distortion Guitar"),
+        (33, False, "Bass", "Electric Bass", "Electric Bass (finger)"),
+        (47, False, "Strings", "Timpani", "Timpani"),
+        (48, False, "Ensemble", "String Ensemble", "String Ensemble 1"),
+        (61, False, "Brass", "Brass Section", "Brass Section"),
+        (71, False, "Reed", "Clarinet", "Clarinet"),
+        (73, False, "Pipe", "Pipe", "Flute"),
+        (87, False, "Synth Lead", "Synth Lead", "Lead 8 (bass + lead)"),
+        (95, False, "Synth Pad", "Synth Pad", "Pad 8 (sweep)"),
+        (96, False, "Synth Effects", None, "FX 1 (rain)"),
+        (105, False, "Ethnic", None, "Banjo"),
+        (118, False, "Percussive", None, "Synth Drum"),
+        (127, False, "Sound Effects", None, "Gunshot"),
+        (128, False, "Drums", "Drums", "Drums"),
+        (0, True, "Drums", "Drums", "Drums"),
+    ],
+)
+def test_classes_of_some_stems(program: int, is_drum: bool, family: str, slakh: str | None, name: str) -> None:
+    for vocabulary, expected in (("family", family), ("slakh", slakh), ("program", name)):
+        index = VOCABULARIES[vocabulary].index(program, is_drum)
+        assert (None if index is None else VOCABULARIES[vocabulary].classes[index]) == expected
+
+
+def test_families_have_eight_programs_each() -> None:
+    assert VOCABULARIES["family"].class_of == (*(program // 8 for program in range(128)), 16)
+
+
+def test_every_program_has_a_name_of_its_own() -> None:
+    assert len(set(PROGRAM_NAMES)) == NUM_PROGRAMS
+    assert all(PROGRAM_NAMES)
+
+
+@each_vocabulary
+@pytest.mark.parametrize("shape", [(NUM_PROGRAMS,), (40, NUM_PROGRAMS), (2, 3, NUM_PROGRAMS), (0, NUM_PROGRAMS)])
+def test_projection_equals_a_plain_loop(vocabulary: Vocabulary, shape: tuple[int, ...]) -> None:
+    activity = np.random.default_rng(len(shape)).random(shape) < 0.1
+    expected = np.zeros((*shape[:-1], len(vocabulary)), bool)
+    for program in range(NUM_PROGRAMS):
+        if (index := vocabulary.index(program)) is not None:
+            expected[..., index] |= activity[..., program]
+    found = vocabulary.project(activity)
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found, expected)
+
+
+@each_vocabulary
+def test_matrix_gives_a_program_one_class_or_none(vocabulary: Vocabulary) -> None:
+    assert vocabulary.matrix.shape == (NUM_PROGRAMS, len(vocabulary))
+    expected = [program not in vocabulary.unmapped() for program in range(NUM_PROGRAMS)]
+    np.testing.assert_array_equal(vocabulary.matrix.sum(axis=1), expected)
+
+
+@pytest.mark.parametrize("program", [-1, 129])
+def test_what_is_no_program_is_refused(program: int) -> None:
+    with pytest.raises(ValueError, match=f"program {program} is not a General MIDI program"):
+        program_index(program)
+    with pytest.raises(ValueError, match=f"program {program} is not"):
+        VOCABULARIES["family"].index(program)
+    assert program_index(program, is_drum=True) == DRUMS
