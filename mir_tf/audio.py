@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -14,6 +16,14 @@ from numpy.typing import NDArray
 
 from mir_tf.errors import AudioError
 
+_BLOCK_SECONDS = 10.0
+
+_UNKNOWN = 2**63 - 1
+"""Length that libsndfile reports where a header states none: SF_COUNT_MAX."""
+
+_STREAMED = 2**31 - 2**16
+"""RIFF sizes from here on are the placeholders of programs that wrote to a pipe."""
+
 
 @dataclasses.dataclass(frozen=True)
 class AudioInfo:
@@ -21,12 +31,10 @@ class AudioInfo:
 
     Attributes:
         sample_rate: Hz.
-        channels: number of channels.
         num_samples: samples in each channel; an estimate for mp3.
     """
 
     sample_rate: int
-    channels: int
     num_samples: int
 
     @property
@@ -36,13 +44,16 @@ class AudioInfo:
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Reads the header of an audio file.
+    """Reads the header of an audio file; one that states no length, as of a streamed flac, is decoded and counted.
 
     Raises:
-        AudioError: the file is missing, not audio, or holds no samples.
+        AudioError: the file is missing, not audio, cut off, or holds no samples.
     """
-    with _open(path) as file:
-        return AudioInfo(file.samplerate, file.channels, file.frames)
+    with _open(path) as (file, raw):
+        count = file.frames
+        if count == _UNKNOWN:
+            count = sum(map(len, _decode(file, raw, path, 0.0, None, _BLOCK_SECONDS)))
+        return AudioInfo(file.samplerate, count)
 
 
 def read_blocks(
@@ -50,12 +61,15 @@ def read_blocks(
     sample_rate: int,
     start: float = 0.0,
     seconds: float | None = None,
-    block_seconds: float = 10.0,
+    block_seconds: float = _BLOCK_SECONDS,
 ) -> Iterator[NDArray[np.float32]]:
     """Decodes a file as mono at ``sample_rate``, in bounded memory.
 
     The channels are averaged. A segment of n samples gives n * ``sample_rate`` / (rate of the file) samples,
     rounded half up; what lies outside of the segment has no influence on it.
+
+    A file that was cut off is refused where its header states its length: flac and wav, unless they were written
+    to a pipe. The length of an mp3 is an estimate and that of an ogg is measured: of these, whatever is there is read.
 
     Args:
         path: any file that libsndfile reads: wav, flac, mp3, ogg, ...
@@ -68,13 +82,14 @@ def read_blocks(
         float32 [samples], never empty, of varying lengths.
 
     Raises:
-        AudioError: the file is missing, not audio, damaged, shorter than its header or the segment says,
-            holds a value that is not finite, or too little to give one sample.
+        AudioError: the file is missing, not audio, damaged, cut off (see above), shorter than the segment; it holds
+            a value that is not finite, or too little to give one sample; it is an mp3 that goes on where
+            libsndfile believes it to end.
     """
     num_given = 0
-    with _open(path) as file:
+    with _open(path) as (file, raw):
         resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1)
-        for block in _decode(file, path, start, seconds, block_seconds):
+        for block in _decode(file, raw, path, start, seconds, block_seconds):
             resampled = resampler.resample_chunk(block)  # [samples]
             if len(resampled):
                 num_given += len(resampled)
@@ -86,42 +101,63 @@ def read_blocks(
         raise AudioError(f"{path}: too short: it gives no sample at {sample_rate} Hz")
 
 
+class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
+    """A file that is read on and on: soundfile's own seeks after every read, in vain where no length is stated."""
+
+    def seekable(self) -> bool:
+        """What makes soundfile seek."""
+        return False
+
+
 @contextlib.contextmanager
-def _open(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    """Opens an audio file that holds at least one sample; whatever libsndfile says becomes an AudioError."""
+def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
+    """Opens an audio file that holds at least one sample; whatever libsndfile says becomes an AudioError.
+
+    Yields:
+        The decoder, and the file that it reads from.
+    """
     try:
-        # libsndfile's own words for a missing file, a folder and a file that is not audio are all alike.
-        Path(path).open("rb").close()
+        raw = Path(path).open("rb")  # noqa: SIM115  # only the opening lies within the try
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
-    try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, TypeError):  # TypeError: .raw, which has no header
-        raise AudioError(f"{path}: not audio, or of a format that libsndfile does not read") from None
-    with file:
-        if not file.frames:
-            raise AudioError(f"{path}: holds no samples")
-        yield file
+    with raw:
+        _require_whole_wav(raw, path)
+        try:
+            file = _SoundFile(raw)
+        except (soundfile.SoundFileError, TypeError):  # TypeError: .raw, which has no header
+            raise AudioError(f"{path}: not audio, or of a format that libsndfile does not read") from None
+        with file:
+            if not file.frames:
+                raise AudioError(f"{path}: holds no samples")
+            yield file, raw
+
+
+def _require_whole_wav(raw: BinaryIO, path: str | Path) -> None:
+    """Refuses a wav that ends before its header says so: libsndfile takes the end of the file for the sound's."""
+    name, stated = raw.read(4), int.from_bytes(raw.read(4), "little")
+    there = raw.seek(0, os.SEEK_END) - 8
+    raw.seek(0)
+    if name == b"RIFF" and there + 1 < stated < _STREAMED:  # some programs count a last byte of padding, and forget it
+        raise AudioError(f"{path}: damaged or cut off: {there} bytes follow its header, which states {stated}")
 
 
 def _decode(
-    file: soundfile.SoundFile, path: str | Path, start: float, seconds: float | None, block_seconds: float
+    file: _SoundFile, raw: BinaryIO, path: str | Path, start: float, seconds: float | None, block_seconds: float
 ) -> Iterator[NDArray[np.float32]]:
     """Mono blocks [samples] of a segment at the file's own rate, checked for damage."""
     rate = file.samplerate
-    first = round(start * rate)
-    wanted = file.frames - first if seconds is None else round(seconds * rate)
-    if first + wanted > file.frames or wanted <= 0:
+    first = position = round(start * rate)
+    end = file.frames if seconds is None else first + round(seconds * rate)
+    if not first < end <= file.frames:
         raise AudioError(f"{path}: lasts {file.frames / rate:.3f} s; nothing to read from {start:.3f} s on")
-    position = first
     try:
         if first:  # some formats cannot seek, but can be read from their beginning
             file.seek(first)
-        while position < first + wanted:
-            size = min(round(block_seconds * rate), first + wanted - position)
+        while position < end:
+            size = min(round(block_seconds * rate), end - position)
             samples = file.read(size, dtype="float32", always_2d=True)  # [samples, channels]
             if not len(samples):
-                break  # the header of an mp3 only estimates its length; a cut flac fails instead
+                break
             if not np.isfinite(samples).all():
                 raise AudioError(f"{path}: holds NaN or infinity, after {position / rate:.1f} s")
             position += len(samples)
@@ -129,3 +165,17 @@ def _decode(
     except soundfile.SoundFileError as error:
         cause = str(error).removeprefix("Error : ").rstrip(".")
         raise AudioError(f"{path}: damaged or cut off after {position / rate:.1f} s ({cause})") from None
+    is_estimate = file.format == "MP3" or file.frames == _UNKNOWN
+    if position < end and not (seconds is None and is_estimate):
+        raise AudioError(f"{path}: damaged or cut off after {position / rate:.1f} s of {end / rate:.1f} s")
+    if position == file.frames and file.format == "MP3" and _goes_on(raw):
+        raise AudioError(
+            f"{path}: does not state its true length, so that libsndfile reads only {position / rate:.1f} s of it; "
+            "convert it to flac or wav"
+        )
+
+
+def _goes_on(raw: BinaryIO) -> bool:
+    """Whether more than the padding of an mp3 follows: five frames at least, or another mp3."""
+    rest = raw.read(8192)
+    return len(rest) == 8192 and (rest.startswith(b"ID3") or (rest[0] == 0xFF and rest[1] >= 0xE0))

@@ -109,7 +109,7 @@ class FrontEndConfig(Config):
         f_max: upper edge of the highest band in Hz; None is half the sample rate.
         mel_scale: ``slaney`` (bands of unit area, librosa's ``norm="slaney"``) or ``htk`` (bands of unit peak).
         power: exponent of the magnitude before the mel bands: 2.0 (power) or 1.0 (magnitude).
-        log_floor_db: dB, re a mel power of 1, below which nothing is told apart. −60 dB lies 100 dB under a
+        log_floor_db: dB, re a mel power of 1, below which nothing is told apart. −60 dB lies about 90 dB under a
             full-scale sine in the default preset.
         normalization: ``global`` (mean and deviation of the train split, a layer of the model) or ``clip`` (the
             clip's own top_db, mean and deviation, over its true frames).
@@ -488,7 +488,7 @@ class RunConfig:
         for name, fields in sections.items():
             if not isinstance(fields, dict):
                 raise ConfigError(f"section {name!r} is {fields!r}; it must hold fields and their values")
-            changed[name] = getattr(self, name).replace(**fields)
+            changed[name] = getattr(self, name).replace(**{str(field): value for field, value in fields.items()})
         return dataclasses.replace(self, **changed)
 
     @classmethod

@@ -30,7 +30,7 @@ def read(path: Path, rate: int) -> np.ndarray:
 
 def test_probe_tells_what_was_written(tmp_path: Path, noise: np.ndarray) -> None:
     info = audio.probe(write(tmp_path / "a.flac", noise))
-    assert info == audio.AudioInfo(RATE, 2, len(noise))
+    assert info == audio.AudioInfo(RATE, len(noise))
     assert info.seconds == pytest.approx(3 + 77 / RATE)
 
 
@@ -140,7 +140,7 @@ def test_a_flac_that_ends_between_frames_is_refused(tmp_path: Path, noise: np.nd
     assert int.from_bytes(content[21:26], "big") & (2**36 - 1) == len(noise)
     content[22:26] = (len(noise) + RATE).to_bytes(4, "big")
     path.write_bytes(content)
-    with pytest.raises(AudioError, match=r"a\.flac: damaged or cut off after 0\.0 s"):
+    with pytest.raises(AudioError, match=r"a\.flac: damaged or cut off after 3\.0 s of 4\.0 s"):
         read(path, RATE)
 
 
@@ -154,8 +154,92 @@ def test_a_corrupt_flac_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
         read(path, RATE)
 
 
+def write_streamed_flac(path: Path, samples: np.ndarray) -> Path:
+    """Writes what an encoder that cannot seek back writes: a header in which the number of samples is 0, unknown."""
+    write(path, samples)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_streamed_flac_is_read_to_its_end(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write_streamed_flac(tmp_path / "a.flac", noise)
+    assert audio.probe(path) == audio.AudioInfo(RATE, len(noise))
+    expected = read(write(tmp_path / "b.flac", noise), RATE)
+    np.testing.assert_array_equal(read(path, RATE), expected)
+    segment = np.concatenate(list(audio.read_blocks(path, RATE, start=1.25, seconds=0.5)))
+    np.testing.assert_array_equal(segment, expected[round(1.25 * RATE) :][: RATE // 2])
+    with pytest.raises(AudioError, match=r"a\.flac: damaged or cut off after 3\.0 s of 3\.5 s"):
+        list(audio.read_blocks(path, RATE, start=2.5, seconds=1.0))
+
+
+def test_a_truncated_streamed_flac_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write_streamed_flac(tmp_path / "a.flac", noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for use in (lambda path: read(path, RATE), audio.probe):
+        with pytest.raises(AudioError, match=r"a\.flac: damaged or cut off after 0\.0 s"):
+            use(path)
+
+
+def test_a_truncated_wav_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.wav", noise)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(AudioError, match=r"a\.wav: damaged or cut off: 264\d+ bytes follow .* states 529\d+"):
+        audio.probe(path)
+
+
+def test_a_streamed_wav_is_read_to_its_end(tmp_path: Path, noise: np.ndarray) -> None:
+    """Who writes to a pipe states the greatest length there is."""
+    path = write(tmp_path / "a.wav", noise)
+    content = bytearray(path.read_bytes())
+    data = content.index(b"data")
+    content[4:8] = content[data + 4 : data + 8] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    assert len(read(path, RATE)) == len(noise)
+
+
 def test_a_truncated_mp3_gives_what_is_there(tmp_path: Path, noise: np.ndarray) -> None:
     """The length in its header is an estimate: less is no damage."""
     path = write(tmp_path / "a.mp3", noise)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert RATE < len(read(path, RATE)) < 2 * RATE
+
+
+def write_mp3_without_length(path: Path, samples: np.ndarray, bitrate_mode: str) -> Path:
+    """Writes an mp3 whose first frame, which tells the number of the others, is taken away."""
+    write(path, samples, bitrate_mode=bitrate_mode, compression_level=0.5)
+    content = path.read_bytes()
+    tag = content.index(b"Xing" if bitrate_mode == "VARIABLE" else b"Info")
+    path.write_bytes(content[content.index(b"\xff\xfb", tag) :])
+    return path
+
+
+def test_an_mp3_that_libsndfile_would_cut_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    """It stops at an estimate, from the bit rate of the first frame: too soon where the others need less."""
+    samples = np.concatenate([noise, 1e-4 * noise, 1e-4 * noise])
+    path = write_mp3_without_length(tmp_path / "a.mp3", samples, "VARIABLE")
+    with pytest.raises(AudioError, match=r"a\.mp3: does not state its true length, .* only \d\.\d s of it; convert"):
+        read(path, RATE)
+
+
+def test_two_mp3_in_one_file_are_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.mp3", noise)
+    path.write_bytes(2 * path.read_bytes())
+    with pytest.raises(AudioError, match=r"a\.mp3: does not state its true length, .* only 3\.0 s of it"):
+        read(path, RATE)
+
+
+@pytest.mark.parametrize("after", [b"", b"TAG" + bytes(125), b"APETAGEX" + bytes(500)])
+def test_an_mp3_of_constant_bit_rate_needs_no_length(tmp_path: Path, noise: np.ndarray, after: bytes) -> None:
+    path = write_mp3_without_length(tmp_path / "a.mp3", noise, "CONSTANT")
+    path.write_bytes(path.read_bytes() + after)
+    assert len(read(path, RATE)) == pytest.approx(len(noise), abs=3 * 1152)
+
+
+def test_what_is_no_sound_may_follow_an_mp3(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.mp3", noise)
+    path.write_bytes(path.read_bytes() + b"APETAGEX" + bytes(20000))
+    assert len(read(path, RATE)) == len(noise)

@@ -92,7 +92,7 @@ def test_an_unknown_field_lists_the_known_ones() -> None:
         (FrontEndConfig, "sample_rate", None, "int"),
         (FrontEndConfig, "n_mels", 64.0, "int"),
         (FrontEndConfig, "n_mels", True, "int"),
-        (FrontEndConfig, "power", "2", "float"),
+        (FrontEndConfig, "power", "loud", "float"),
         (FrontEndConfig, "power", False, "float"),
         (FrontEndConfig, "window", 3, "str"),
         (FrontEndConfig, "f_max", "high", "float | None"),
@@ -107,8 +107,9 @@ def test_a_value_of_the_wrong_type_is_refused(section: type[Config], name: str, 
         section().replace(**{name: value})
 
 
-def test_a_whole_number_passes_for_a_float_and_counts_as_one() -> None:
-    config = FrontEndConfig().replace(log_floor_db=-60, f_max=None)
+@pytest.mark.parametrize("floor", [-60, "-60", "-6e1"])  # YAML 1.1 reads -6e1, without a dot, as text
+def test_a_number_in_other_dress_passes_for_a_float_and_counts_as_one(floor: int | str) -> None:
+    config = FrontEndConfig().replace(log_floor_db=floor, f_max=None)
     assert type(config.log_floor_db) is float
     assert config.fingerprint() == FINGERPRINTS["default"]
 
@@ -255,6 +256,16 @@ def test_a_run_follows_its_front_end() -> None:
         assert run.window == WindowConfig(100.0, 0.0)
 
 
+def test_clips_normalised_without_a_segment_are_run_as_they_are_trained() -> None:
+    front_end = FRONT_ENDS["seed_22k"].replace(segment_seconds=None)
+    run = RunConfig.for_front_end(front_end)
+    assert run.train.crop_seconds == run.window.window_seconds == TrainConfig().crop_seconds
+    assert run.window.overlap_seconds == 0
+    with pytest.raises(ConfigError, match=r"crop_seconds is 10 and WindowConfig.window_seconds 30; .* must be equal"):
+        run.merge({"train": {"crop_seconds": 10.0}})
+    run.merge({"train": {"crop_seconds": 10.0}, "window": {"window_seconds": 10.0}})
+
+
 def test_merging_changes_what_is_named_and_keeps_the_rest() -> None:
     run = RunConfig().merge({"train": {"seed": 5}}).merge({"train": {"epochs": 2}, "model": {}})
     assert run == RunConfig(train=TrainConfig(seed=5, epochs=2))
@@ -264,6 +275,8 @@ def test_merging_changes_what_is_named_and_keeps_the_rest() -> None:
     ("sections", "message"),
     [
         ({"trian": {}}, "no section 'trian'; the sections are front_end, model, train, window"),
+        ({7: {}}, "no section '7'"),
+        ({"train": {7: 1}}, "TrainConfig has no field '7'"),
         ({"train": 3}, "section 'train' is 3; it must hold fields and their values"),
         ({"train": None}, "section 'train' is None"),
         ({"model": {"layers": 3}}, "ModelConfig has no field 'layers'; its fields are"),

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import click
 
-SONGS = 60
+SONGS = 84
 SEED = 0
 MARGIN = 0.10
 
-TRAINING = ["--epochs", "10", "--steps-per-epoch", "24", "--batch-size", "8", "--crop-seconds", "10"]
+TRAINING = Path(__file__).with_suffix(".yaml")
+"""A narrow network with little regularisation, which learns in minutes."""
 
 
 def run(*words: str | Path) -> None:
@@ -89,7 +90,7 @@ def main(out: Path) -> None:
         data,
     )
     run("mir-tf", "inspect", data)
-    run("mir-tf", "fit", "--data", data, "--model", "crnn", "--seed", str(SEED), *TRAINING, "--out", trained)
+    run("mir-tf", "fit", "--data", data, "--model", "crnn", "--seed", str(SEED), "--config", TRAINING, "--out", trained)
     run("mir-tf", "evaluate", trained, "--data", data, "--out", out / "evaluation")
     track = min(folder.name for folder in (audio / "test").iterdir())
     run("mir-tf", "predict", trained, audio / "test" / track / "mix.flac", "--out", out)
