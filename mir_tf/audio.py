@@ -116,20 +116,18 @@ def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
     Yields:
         The decoder, and the file that it reads from.
     """
-    try:
-        raw = Path(path).open("rb")  # noqa: SIM115  # only the opening lies within the try
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
-    with raw:
-        _require_whole_wav(raw, path)
+    with contextlib.ExitStack() as stack:
         try:
-            file = _SoundFile(raw)
+            raw = stack.enter_context(Path(path).open("rb"))
+            _require_whole_wav(raw, path)
+            file = stack.enter_context(_SoundFile(raw))
+        except OSError as error:
+            raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
         except (soundfile.SoundFileError, TypeError):  # TypeError: .raw, which has no header
             raise AudioError(f"{path}: not audio, or of a format that libsndfile does not read") from None
-        with file:
-            if not file.frames:
-                raise AudioError(f"{path}: holds no samples")
-            yield file, raw
+        if not file.frames:
+            raise AudioError(f"{path}: holds no samples")
+        yield file, raw
 
 
 def _require_whole_wav(raw: BinaryIO, path: str | Path) -> None:

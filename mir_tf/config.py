@@ -22,6 +22,9 @@ from mir_tf.vocabulary import VOCABULARIES
 LABEL_RATE = 10
 """Label frames a second. Frame k covers [k / LABEL_RATE, (k + 1) / LABEL_RATE) seconds."""
 
+SPLITS = ("train", "validation", "test")
+"""The parts of a data set. No song stands in two of them."""
+
 ConfigT = TypeVar("ConfigT", bound="Config")
 
 

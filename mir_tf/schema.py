@@ -20,7 +20,6 @@ from mir_tf.errors import ConfigError, DataError
 from mir_tf.files import write_text
 from mir_tf.vocabulary import NUM_PROGRAMS
 
-SPLITS = ("train", "validation", "test")
 MANIFEST = "manifest.json"
 FORMAT = 1
 """Version of the records and the manifest; a reader refuses any other."""

@@ -1,8 +1,8 @@
 """Total maps from what MIDI says of a stem, (program, is_drum), to the class a model answers.
 
 Labels are stored once per General MIDI program, with drums as program 128, and projected to a vocabulary when they
-are read; changing the vocabulary needs no rebuild. A program that a vocabulary does not know maps to None, is listed
-by :meth:`Vocabulary.unmapped` and counted by the builder: nothing falls out silently.
+are read; changing the vocabulary needs no rebuild. A program that a vocabulary does not know maps to None and is
+listed by :meth:`Vocabulary.unmapped`; where one sounds, the builder says so: nothing falls out silently.
 """
 
 from __future__ import annotations
@@ -37,14 +37,6 @@ class Vocabulary:
     def __len__(self) -> int:
         """Number of classes."""
         return len(self.classes)
-
-    def index(self, program: int, is_drum: bool = False) -> int | None:
-        """The class of a stem, or None where the vocabulary has none.
-
-        Raises:
-            ValueError: ``program`` is not between 0 and 128.
-        """
-        return self.class_of[program_index(program, is_drum)]
 
     @functools.cached_property
     def matrix(self) -> NDArray[np.float32]:

@@ -17,9 +17,12 @@ import yaml
 
 from mir_tf.config import FRONT_ENDS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
+from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
 
 if TYPE_CHECKING:
-    from tfrecords_builder.build import BuildReport, Progress
+    from mir_tf.schema import Manifest
+    from tfrecords_builder.build import BuildReport
+    from tfrecords_builder.processes import Progress
     from tfrecords_builder.slakh import LeftOut
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -31,7 +34,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog=f"\b\nFront-end fields for --set, with the values of the default preset:\n{_FIELDS}",
+    epilog=f"\b\nFields for --set, as the default preset has them (mir_tf/config.py explains them):\n{_FIELDS}",
 )
 @click.option("--slakh", type=_FOLDER, metavar="TREE", help="Build from a Slakh2100 tree: redux, original or baby.")
 @click.option("--midi", type=_FOLDER, metavar="DIR", help="Render a folder of multi-track MIDI, and build from that.")
@@ -44,7 +47,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     type=_FILE,
     multiple=True,
     metavar="SF2",
-    help="With --midi: what to render with. Several are dealt out by song.",
+    help="With --midi: an .sf2 file to render with. May be repeated: several are dealt out by song.",
 )
 @click.option(
     "--shuffle-programs",
@@ -71,13 +74,14 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Change a field of the front end; may be repeated. The fields are listed below.",
+    help="Change a field of the front end. May be repeated; the fields are listed below.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
+    metavar="SEED",
     help="Of the split by song, the composed songs and the dealing of SoundFonts.",
 )
 @click.option(
@@ -85,9 +89,10 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     type=click.IntRange(min=1),
     default=os.cpu_count() or 1,
     show_default="one a core",
+    metavar="N",
     help="Processes, of at most 1 GB of memory each.",
 )
-@click.option("--skip-bad", is_flag=True, help="Exit with 0 although tracks were left out because they are damaged.")
+@click.option("--skip-bad", is_flag=True, help="Exit with 0 even if damaged tracks were left out.")
 def main(
     slakh: Path | None,
     midi: Path | None,
@@ -102,7 +107,7 @@ def main(
     workers: int,
     skip_bad: bool,
 ) -> None:
-    r"""Turn Slakh2100, or any MIDI with a SoundFont, into TFRecords of log-mel frames and labels.
+    """Turn Slakh2100, or any MIDI with a SoundFont, into TFRecords of log-mel frames and labels.
 
     \b
     One of three sources:
@@ -119,6 +124,10 @@ def main(
         raise click.UsageError("--midi and --soundfont belong together")
     if slakh is not None and (keep_audio is not None or shuffle_programs is not None):
         raise click.UsageError("--keep-audio and --shuffle-programs belong to --midi and --demo")
+    if keep_audio is not None:
+        inner, outer = sorted((keep_audio.resolve(), out.resolve()), key=lambda path: len(path.parts), reverse=True)
+        if inner.is_relative_to(outer):
+            raise click.UsageError("--keep-audio and --out must be two folders, neither within the other")
     source = {
         "slakh": slakh and str(slakh),
         "midi": midi and str(midi),
@@ -239,6 +248,9 @@ def _print_summary(report: BuildReport, out: Path) -> None:
     click.echo(f"{'split':<12}{'tracks':>8}{'songs':>8}{'hours':>9}")
     for name, split in report.manifest.splits.items():
         click.echo(f"{name:<12}{split.tracks:>8}{split.songs:>8}{split.seconds / 3600:>9.3f}")
+    for name, vocabulary in VOCABULARIES.items():
+        if programs := _sounding(report.manifest, vocabulary.unmapped()):
+            click.echo(f"no class in vocabulary {name}: {', '.join(programs)}")
     for item in report.left_out:
         if item.is_bad:
             click.echo(f"left out: {item.item}: {item.reason}")
@@ -247,6 +259,15 @@ def _print_summary(report: BuildReport, out: Path) -> None:
         click.echo(f"not used: {count} tracks {reason}")
     click.echo(f"The data set is in {out}. Next: look at it, then train on it:")
     click.echo(f"  mir-tf inspect {out}\n  mir-tf fit --data {out} --model crnn --out RUN")
+
+
+def _sounding(manifest: Manifest, programs: list[int]) -> list[str]:
+    """Those of ``programs`` that sound somewhere, each with its share of all label frames."""
+    splits = manifest.splits.values()
+    label_frames = sum(split.label_frames for split in splits)
+    names = [PROGRAM_NAMES[program] for program in programs]
+    frames = [sum(split.activity["program"][name] for split in splits) for name in names]
+    return [f"{name} ({count / label_frames:.1%})" for name, count in zip(names, frames, strict=True) if count]
 
 
 if __name__ == "__main__":

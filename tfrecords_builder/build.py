@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +13,13 @@ from numpy.typing import NDArray
 
 from mir_tf import audio, frontend, schema
 from mir_tf.config import FrontEndConfig
-from mir_tf.errors import DataError, MirTfError
+from mir_tf.errors import DataError
 from mir_tf.schema import Manifest, Record
-from tfrecords_builder import writer
+from tfrecords_builder import processes, writer
 from tfrecords_builder.labels import track_activity
+from tfrecords_builder.processes import Failure, Progress
 from tfrecords_builder.slakh import LeftOut, Track
 from tfrecords_builder.writer import Part
-
-Progress = Callable[[int, float], None]
-"""Called after each track with the number of tracks in all and the seconds of audio that it gave."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,30 +90,15 @@ def _build_parts(
 ) -> tuple[list[Part], list[LeftOut]]:
     parts: list[Part] = []
     failed: list[LeftOut] = []
-    pool = concurrent.futures.ProcessPoolExecutor(
-        max_workers=max(1, min(workers, len(tracks))),
-        # A fork of a process that has loaded TensorFlow hangs.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_use_one_core,
-    )
-    try:
-        for future in concurrent.futures.as_completed(
-            pool.submit(_build_part, track, folder, front_end) for track in tracks
-        ):
-            result = future.result()
-            if isinstance(result, Part):
-                parts.append(result)
+    with processes.pool(max(1, min(workers, len(tracks))), _use_one_core) as pool:
+        futures = {pool.submit(_build_part, track, folder, front_end): track for track in tracks}
+        for track, part in processes.finished(futures):
+            if isinstance(part, Failure):
+                failed.append(LeftOut(track.id, part.reason))
             else:
-                failed.append(result)
+                parts.append(part)
             if progress is not None:
-                progress(len(tracks), result.seconds if isinstance(result, Part) else 0.0)
-    except BrokenProcessPool as error:
-        raise DataError(
-            f"a worker process was killed after {len(parts)} of {len(tracks)} tracks, most likely for "
-            f"want of memory; take fewer than {workers} workers"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+                progress(len(tracks), 0.0 if isinstance(part, Failure) else part.seconds)
     return parts, failed
 
 
@@ -129,12 +109,9 @@ def _use_one_core() -> None:
     tf.config.set_visible_devices([], "GPU")
 
 
-def _build_part(track: Track, folder: Path, front_end: FrontEndConfig) -> Part | LeftOut:
+def _build_part(track: Track, folder: Path, front_end: FrontEndConfig) -> Part:
     """What a worker does with a track."""
-    try:
-        return writer.write_part(folder, track.split, make_record(track, front_end))
-    except MirTfError as error:
-        return LeftOut(track.id, str(error))
+    return writer.write_part(folder, track.split, make_record(track, front_end))
 
 
 def make_record(track: Track, front_end: FrontEndConfig) -> Record:

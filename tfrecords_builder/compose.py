@@ -1,4 +1,4 @@
-"""Seeded songs of about 40 seconds for the demo: every class sounds, none sounds always.
+"""Seeded songs of about 28 seconds for the demo: every class sounds, none sounds always.
 
 A song has a key, a tempo, a progression of chords and three orchestrations, of verse, chorus and break, whose
 parts enter, rest and leave. The families of their instruments come from an endless deck that deals each of
@@ -30,7 +30,7 @@ _BEATS = 4
 _FORM = (("intro", 1), ("verse", 2), ("chorus", 2), ("break", 1.5), ("chorus", 2), ("outro", 1))
 """Sections and their relative lengths."""
 
-_ORCHESTRAS = {"verse": 3, "chorus": 4, "break": 2}
+_ORCHESTRAS = {"verse": 2, "chorus": 3, "break": 2}
 """Parts in each orchestration. The intro is two parts of the verse, the outro two of the chorus."""
 
 _DRUM_SECTIONS = ("", "chorus", "chorus outro", "verse chorus", "intro verse break", "verse break outro")
@@ -157,7 +157,7 @@ def _drums(rng: random.Random) -> _Role:
 
 
 def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
-    """Composes one song, 35 to 45 seconds long.
+    """Composes one song, 24 to 32 seconds long.
 
     Args:
         seed: of the collection.
@@ -169,7 +169,7 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
     rng = random.Random(f"{seed}:song:{index}")
     tempo = rng.randint(80, 140)
     beat = 60 / tempo
-    sections = _sections(round(rng.uniform(37, 43) / (beat * _BEATS)))
+    sections = _sections(round(rng.uniform(25, 31) / (beat * _BEATS)))
     bars = _bars(sum(count for _, count in sections), rng)
     song = pretty_midi.PrettyMIDI(initial_tempo=tempo)
 

@@ -18,7 +18,8 @@ def stem_activity(midi: Path, num_label_frames: int, start: float = 0.0) -> NDAr
     """In which label frames a stem plays: from note-on to note-off, one frame at least.
 
     A note sounds in every frame that it overlaps. The pedal is ignored, drums count as they are written.
-    Whatever instruments the file names, all its notes are the stem's.
+    Whatever instruments the file names, all its notes are the stem's. One thing is lost: a note whose note-off
+    comes at the very tick of its note-on is dropped by pretty_midi, and marks nothing.
 
     Args:
         midi: the stem's MIDI file, on the clock of the mix.

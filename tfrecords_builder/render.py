@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import concurrent.futures.process
 import copy
 import dataclasses
 import functools
@@ -11,15 +9,14 @@ import hashlib
 import itertools
 import json
 import math
-import multiprocessing
 import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pretty_midi
@@ -29,11 +26,13 @@ import yaml
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
 from mir_tf.files import write_text
 from mir_tf.vocabulary import DRUMS, PROGRAM_NAMES, VOCABULARIES
-from tfrecords_builder import songs
-from tfrecords_builder.slakh import SONGS, SPLITS
+from tfrecords_builder import processes, songs
+from tfrecords_builder.processes import Failure, Progress
+from tfrecords_builder.slakh import SONGS
 from tfrecords_builder.soundfont import SoundFont
 
 SAMPLE_RATE = 44100
@@ -54,10 +53,9 @@ MAX_SECONDS = 2400.0
 MAX_NOTE_SECONDS = 60.0
 """Longer notes end here: most lack a note-off, and playing one takes 50 bytes a sample."""
 
-Progress = Callable[[int, float], None]
-"""Called after each track with the number of tracks in all and the seconds of audio that it gave."""
-
-ResultT = TypeVar("ResultT")
+CACHED_NOTES = 64
+CACHED_SECONDS = 5.0
+"""Longest note that is kept for its repetitions: 64 of them, with their releases, are 77 MB."""
 
 _FAMILY_SIZE = 8
 _BLOCK_SECONDS = 30
@@ -249,15 +247,17 @@ def _synthesize(
 ) -> NDArray[np.float32]:
     """The instrument's notes, mono [count]; what still sounds after that is cut."""
 
-    @functools.lru_cache(maxsize=64)
     def sound(pitch: int, velocity: int, samples: int) -> NDArray[np.float32]:
         seconds = samples / sample_rate
         return soundfont.note(instrument.program, instrument.is_drum, pitch, velocity, seconds, sample_rate)
 
+    cached = functools.lru_cache(CACHED_NOTES)(sound)
     audio = np.zeros(count, np.float32)
     for note in instrument.notes:
         start = round(note.start * sample_rate)
-        piece = sound(note.pitch, note.velocity, round(note.end * sample_rate) - start)[: count - start]
+        samples = round(note.end * sample_rate) - start
+        play = cached if samples <= CACHED_SECONDS * sample_rate else sound
+        piece = play(note.pitch, note.velocity, samples)[: count - start]
         audio[start : start + len(piece)] += piece
     return audio
 
@@ -330,29 +330,28 @@ def render_tree(
     if not files:
         raise DataError(f"{midi_dir}: no .mid or .midi file in it")
     bad: list[tuple[Path, str]] = []
+    notes = {}
     seconds = []
-    spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn) as pool:
-        try:
-            reading = {pool.submit(_notes, file): file for file in files}
-            notes = {file.relative_to(midi_dir).as_posix(): found for file, found in _finished(reading, bad)}
-            plan = _plan(midi_dir, files, songs.group_songs(notes), soundfonts, seed)
-            _write_plan(out, midi_dir, plan, shuffle_programs)
-            rendering = {
-                pool.submit(_render_and_measure, item.job, out / item.split, shuffle_programs): item.job.midi
-                for item in plan
-                if not (out / item.split / item.job.name).exists()
-            }
-            for _, length in _finished(rendering, bad):
+    with processes.pool(workers) as pool:
+        for file, found in processes.finished({pool.submit(_notes, file): file for file in files}):
+            if isinstance(found, Failure):
+                bad.append((file, found.reason))
+            else:
+                notes[file.relative_to(midi_dir).as_posix()] = found
+        plan = _plan(midi_dir, files, songs.group_songs(notes), soundfonts, seed)
+        _write_plan(out, midi_dir, plan, shuffle_programs)
+        rendering = {
+            pool.submit(_render_and_measure, item.job, out / item.split, shuffle_programs): item.job.midi
+            for item in plan
+            if not (out / item.split / item.job.name).exists()
+        }
+        for file, length in processes.finished(rendering):
+            if isinstance(length, Failure):
+                bad.append((file, length.reason))
+            else:
                 seconds.append(length)
-                if progress is not None:
-                    progress(len(rendering), length)
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise DataError(
-                f"{out}: a worker process died, most likely for want of memory; try again with fewer workers"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+            if progress is not None:
+                progress(len(rendering), 0.0 if isinstance(length, Failure) else length)
     tracks = sum((out / item.split / item.job.name).exists() for item in plan)
     return RenderReport(tracks, math.fsum(seconds), sorted(bad))
 
@@ -401,17 +400,6 @@ def _write_plan(out: Path, midi_dir: Path, plan: Sequence[_Planned], shuffle_pro
         return
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
-
-
-def _finished(
-    futures: dict[concurrent.futures.Future[ResultT], Path], bad: list[tuple[Path, str]]
-) -> Iterator[tuple[Path, ResultT]]:
-    """Results as they come; the files that give none join ``bad``."""
-    for future in concurrent.futures.as_completed(futures):
-        try:
-            yield futures[future], future.result()
-        except DataError as error:
-            bad.append((futures[future], str(error)))
 
 
 def _notes(path: Path) -> frozenset[tuple[int, ...]]:

@@ -15,15 +15,17 @@ from typing import Any
 
 import yaml
 
+from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
 from mir_tf.vocabulary import program_index
 from tfrecords_builder import songs
 
-SPLITS = ("train", "validation", "test")
 OMITTED = "omitted"
 """Folder of the tracks that the redux release sets apart as twins of others."""
 SONGS = "songs.json"
 """File in the root of a rendered tree: of each track the song, its MIDI file and its SoundFont."""
+
+_AUDIO = (".flac", ".wav")
 
 # libyaml reads the 2,100 metadata files in seconds, the loader in Python in minutes.
 _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -93,8 +95,8 @@ def find_tracks(root: str | Path, seed: int = 0) -> tuple[list[Track], list[Left
         DataError: there is no track at all, or two have one name.
     """
     root = Path(root)
-    split_of = {folder: split for split in (*SPLITS, OMITTED) for folder in sorted((root / split).glob("Track*"))}
-    folders = list(split_of) or [folder for folder in sorted(root.glob("Track*")) if folder.is_dir()]
+    split_of = {folder: split for split in (*SPLITS, OMITTED) for folder in _track_folders(root / split)}
+    folders = list(split_of) or _track_folders(root)
     if not folders:
         expected = "expected folders TrackNNNNN in it, or in its folders train, validation and test"
         raise DataError(f"{root}: no track found; {expected}")
@@ -123,6 +125,10 @@ def find_tracks(root: str | Path, seed: int = 0) -> tuple[list[Track], list[Left
     return sorted(tracks, key=lambda track: track.id), left_out
 
 
+def _track_folders(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("Track*")) if path.is_dir()]
+
+
 def _require_unique_names(folders: list[Path]) -> None:
     by_name: dict[str, Path] = {}
     for folder in folders:
@@ -131,15 +137,20 @@ def _require_unique_names(folders: list[Path]) -> None:
 
 
 def _audio_file(folder: Path, name: str) -> Path | None:
-    candidates = (folder / f"{name}{suffix}" for suffix in (".flac", ".wav"))
+    candidates = (folder / f"{name}{suffix}" for suffix in _AUDIO)
     return next((path for path in candidates if path.is_file()), None)
+
+
+def _audio_files(folder: Path) -> set[str]:
+    """The names for which :func:`_audio_file` finds a file, but for hidden ones, as macOS leaves."""
+    return {path.stem for path in folder.glob("[!.]*") if path.suffix in _AUDIO}
 
 
 def _read_track(folder: Path, split: str) -> Track:
     """The track in a folder; its song is the MIDI file that it was rendered from, by Slakh's UUID.
 
     Raises:
-        DataError: the mix or a stem lacks a file, metadata.yaml cannot be read or is wrong.
+        DataError: the mix or a stem lacks a file, metadata.yaml cannot be read, is wrong or lacks a stem.
     """
     mix = _audio_file(folder, "mix")
     if mix is None:
@@ -147,24 +158,28 @@ def _read_track(folder: Path, split: str) -> Track:
     path = folder / "metadata.yaml"
     try:
         metadata = yaml.load(path.read_text(encoding="utf-8"), _YamlLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or no such date
         raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(metadata, dict) or not isinstance(metadata.get("stems"), dict):
         raise DataError(f"{path}: holds no mapping 'stems'")
     stems = tuple(stem for item in sorted(metadata["stems"].items(), key=str) if (stem := _read_stem(folder, *item)))
+    if unknown := sorted(_audio_files(folder / "stems") - set(metadata["stems"])):
+        raise DataError(f"{path}: holds no stem {', '.join(unknown)}, whose audio is there and sounds in the mix")
     if not stems:
         raise DataError(f"{folder}: no stem has both an audio and a MIDI file")
-    return Track(folder.name, str(metadata.get("UUID", folder.name)), split, mix, stems)
+    return Track(folder.name, str(metadata.get("UUID") or folder.name), split, mix, stems)
 
 
 def _read_stem(folder: Path, name: str, entry: Any) -> Stem | None:
     """The stem that an entry of metadata.yaml tells of, or None where it was not rendered."""
     path = folder / "metadata.yaml"
     try:
-        number = entry["program_num"]
-        if not isinstance(number, int):
+        number, is_drum = entry["program_num"], entry["is_drum"]
+        if type(number) is not int:  # a bool is an int too
             raise TypeError(f"program_num is {number!r}; it must be a whole number")
-        program = program_index(number, entry["is_drum"])
+        if not isinstance(is_drum, bool):
+            raise TypeError(f"is_drum is {is_drum!r}; it must be true or false")
+        program = program_index(number, is_drum)
         # Stems that were not rendered have the plugin "None", as a word.
         names_plugin = entry.get("plugin_name") not in (None, "None")
         says_rendered = entry.get("audio_rendered") is True

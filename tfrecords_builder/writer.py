@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from mir_tf import schema
+from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
 from mir_tf.files import whole
 from mir_tf.schema import Record, SplitSummary
@@ -137,7 +138,7 @@ def write_shards(out: Path, parts: list[Part], shard_bytes: int = SHARD_BYTES) -
     """
     return {
         split: _write_split(out, split, [part for part in parts if part.split == split], shard_bytes)
-        for split in schema.SPLITS
+        for split in SPLITS
     }
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-SONGS = 84
+SONGS = 120
 SEED = 0
 MARGIN = 0.10
 

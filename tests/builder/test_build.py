@@ -30,10 +30,13 @@ def run(*arguments: str | Path) -> click.testing.Result:
     return click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+SAX_AND_BANJO = {"S00": (64, [(0.5, 1.0)]), "S01": (105, [(1.0, 1.2), (1.9, 2.0)])}
+
+
 def write_tree(root: Path) -> None:
     """Four good tracks, one omitted, and one of every kind of damage."""
     write_track(root / "train" / "Track00001", seconds=3.21)
-    write_track(root / "train" / "Track00002", rate=44100, seed=1, stems={"S00": (64, [(0.5, 1.0)])})
+    write_track(root / "train" / "Track00002", rate=44100, seed=1, stems=SAX_AND_BANJO)
     write_track(root / "validation" / "Track00003", seconds=0.55)
     write_track(root / "test" / "Track00004")
     write_track(root / "omitted" / "Track00005")
@@ -90,6 +93,9 @@ def test_bad_tracks_are_named_and_the_rest_is_built(built: tuple[Path, click.tes
     assert "omitted" in left_out["Track00005"]
     assert "not used: 1 tracks set apart in the folder omitted" in result.stdout
     assert f"mir-tf fit --data {root / 'data'}" in result.stdout
+    # Three label frames of 33 + 20 + 6 + 20; the other vocabularies have a class for each program.
+    assert result.stdout.count("no class in vocabulary") == 1
+    assert "no class in vocabulary slakh: Banjo (3.8%)\n" in result.stdout
     assert "4/10 tracks" not in result.stderr
     assert "8/8" in result.stderr  # two of ten were found out before the work began
 
@@ -105,9 +111,9 @@ def test_the_manifest_counts_what_the_shards_hold(built: tuple[Path, click.testi
     train = manifest.splits["train"]
     assert train.seconds == pytest.approx(3.21 + 2.0, abs=1e-4)
     assert train.label_frames == 33 + 20
-    # By hand, from slakh_tree.DEFAULT_STEMS: 0.3 to 0.9 and 1.5 to 1.55; and from write_tree: 0.5 to 1.0.
+    # By hand, from slakh_tree.DEFAULT_STEMS: 0.3 to 0.9 and 1.5 to 1.55; and from SAX_AND_BANJO.
     family = {name: count for name, count in train.activity["family"].items() if count}
-    assert family == {"Guitar": 7, "Drums": 2, "Reed": 5}
+    assert family == {"Guitar": 7, "Drums": 2, "Reed": 5, "Ethnic": 3}
     assert manifest.front_end == DEFAULT.replace(n_mels=32, log_floor_db=-70.0)
     assert manifest.source["slakh"] == str(root / "tree")
 
@@ -163,8 +169,8 @@ def test_the_genuine_tracks_are_as_librosa_and_their_midi_say(shared_folder: Pat
 
     samples, rate = soundfile.read(track.mix)
     samples = librosa.resample(samples, orig_sr=rate, target_sr=22050, res_type="soxr_hq")
-    padded = np.pad(samples, (2048 - 441) // 2 + 1)
-    mel = librosa.feature.melspectrogram(y=padded[1:], sr=22050, n_fft=2048, hop_length=441, center=False)
+    padded = np.pad(samples, (1024 - 441) // 2 + 1)
+    mel = librosa.feature.melspectrogram(y=padded[1:], sr=22050, n_fft=1024, hop_length=441, center=False)
     expected = librosa.power_to_db(mel, ref=1.0, amin=1e-6, top_db=None).T
     assert record.log_mel.shape == (100, 128)
     np.testing.assert_allclose(record.log_mel[: len(expected)], expected[:100], atol=0.05)  # float16
@@ -242,6 +248,33 @@ def test_wrong_usage_has_exit_status_2(tmp_path: Path, arguments: list[str], mes
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(("kept", "out"), [("data/audio", "data"), ("tree", "tree/data"), ("data", "../here/data")])
+def test_audio_is_not_kept_within_the_data_set_nor_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str, out: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    result = run("--demo", 1, "--keep-audio", kept, "--out", out)
+    assert result.exit_code == 2
+    assert "--keep-audio and --out must be two folders" in " ".join(result.stderr.split())
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_what_cannot_be_written_has_exit_status_1(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    write_track(tmp_path / "tree" / "train" / "Track00001")
+    for arguments in (
+        ("--demo", 1, "--out", tmp_path / "file" / "data"),
+        ("--demo", 1, "--keep-audio", tmp_path / "file" / "tree", "--out", tmp_path / "data"),
+        ("--slakh", tmp_path / "tree", "--out", tmp_path / "file" / "data"),
+    ):
+        result = run(*arguments, "--workers", 1)
+        assert result.exit_code == 1
+        assert isinstance(result.exception, SystemExit)
+        assert str(tmp_path / "file") in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tree"]
+
+
 def test_an_empty_tree_has_exit_status_1(tmp_path: Path) -> None:
     result = run("--slakh", tmp_path, "--out", tmp_path / "data")
     assert result.exit_code == 1
@@ -251,8 +284,8 @@ def test_an_empty_tree_has_exit_status_1(tmp_path: Path) -> None:
 def test_every_field_of_the_front_end_can_be_set() -> None:
     changed = {
         "sample_rate": 16000,
-        "n_fft": 1024,
-        "hop_length": 800,
+        "n_fft": 2048,
+        "hop_length": 1600,
         "frame_center": "start",
         "window": "hamming",
         "n_mels": 64,
@@ -278,7 +311,8 @@ def test_help_needs_no_tensorflow() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert "hop_length = 441" in result.stdout
+    assert "\n    hop_length = 441\n" in result.stdout
+    assert "\n    python -m tfrecords_builder --demo 40 --out DATA\n" in result.stdout
 
 
 def test_midi_that_cannot_be_rendered_is_named(tmp_path: Path) -> None:

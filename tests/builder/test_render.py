@@ -4,6 +4,7 @@ import math
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from sine_soundfont import write_sine
 
 from mir_tf.errors import DataError
 from tfrecords_builder import compose, render
+from tfrecords_builder.soundfont import SoundFont
 
 RATE = render.SAMPLE_RATE
 SILENT_DRUM = 5
@@ -252,9 +254,22 @@ def test_a_stuck_note_ends_in_audio_and_midi(tmp_path, monkeypatch):
     )
 
 
+def test_long_notes_are_not_kept_in_memory(tmp_path):
+    rate, seconds = 8000, 60
+    part = pretty_midi.Instrument(5)
+    part.notes = [pretty_midi.Note(100, pitch, 0, seconds) for pitch in range(40, 60)]
+    soundfont = SoundFont(write_sine(tmp_path / "sine.sf2", program=5))
+    tracemalloc.start()
+    render._synthesize(part, soundfont, seconds * rate, rate)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The track itself, and 50 bytes a sample of the note that is played; twenty kept ones would be another 38 MB.
+    assert peak < (4 + 60) * seconds * rate
+
+
 @pytest.fixture(scope="module")
 def midi_folder(tmp_path_factory) -> Path:
-    """Four songs, one of them twice in another tempo and orchestration, one file that is none."""
+    """Four songs, one of them twice in another tempo and orchestration, two that fail early and late, one text."""
     folder = tmp_path_factory.mktemp("midi")
     (folder / "deep").mkdir()
     rng = np.random.default_rng(0)
@@ -264,6 +279,7 @@ def midi_folder(tmp_path_factory) -> Path:
             notes = [(i * beat, (i + 1) * beat, int(key)) for i, key in enumerate(keys)]
             write_midi(folder / f"{name}song {number}.midi", [(program, False, notes)])
     (folder / "broken.MID").write_bytes(b"MThd")
+    write_midi(folder / "zero.mid", [(0, True, [(0, 1, SILENT_DRUM)])])
     (folder / "readme.txt").write_text("no MIDI")
     return folder
 
@@ -284,10 +300,11 @@ def fonts(midi_folder: Path) -> list[Path]:
 
 
 def test_tree_is_split_by_song(tree):
-    out, report, calls = tree
+    out, report, _ = tree
     tracks = {path.name: path.parent.name for path in out.glob("*/Track*")}
     plan = json.loads((out / "songs.json").read_text())
-    assert report.tracks == len(tracks) == len(plan) == len(calls) == 5
+    assert plan.pop("Track00007")["source"] == "zero.mid"
+    assert report.tracks == len(tracks) == len(plan) == 5
     assert {name: entry["split"] for name, entry in plan.items()} == tracks
     assert set(tracks.values()) == {"train", "validation", "test"}
     by_source = {entry["source"]: entry for entry in plan.values()}
@@ -303,10 +320,11 @@ def test_tree_is_split_by_song(tree):
 
 def test_tree_reports_bad_files_and_progress(tree, midi_folder):
     _, report, calls = tree
-    [(path, reason)] = report.bad
-    assert path == midi_folder / "broken.MID"
-    assert "unreadable MIDI" in reason
-    assert {total for total, _ in calls} == {5}
+    reasons = {path.relative_to(midi_folder).as_posix(): reason for path, reason in report.bad}
+    assert sorted(reasons) == ["broken.MID", "zero.mid"]
+    assert "unreadable MIDI" in reasons["broken.MID"]
+    assert "none of its notes sounds" in reasons["zero.mid"]
+    assert [total for total, _ in calls] == 6 * [6]
     assert math.fsum(seconds for _, seconds in calls) == pytest.approx(report.seconds) != 0
 
 

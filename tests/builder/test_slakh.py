@@ -1,6 +1,7 @@
 """The layouts of Slakh's releases, and what can be wrong with a track."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,16 @@ def test_split_folders_tell_the_split_and_omitted_stays_out(tmp_path: Path, make
     ]
     assert [(item.item, item.is_bad) for item in left_out] == [("Track00004", False)]
     assert "omitted" in left_out[0].reason
+
+
+@pytest.mark.parametrize("place", ["", "train"])
+def test_files_beside_the_tracks_are_none(tmp_path: Path, make_track: MakeTrack, place: str) -> None:
+    make_track(Path(place, "Track00001"))
+    (tmp_path / "tree" / place / "Track00002.tar.gz").touch()
+    (tmp_path / "tree" / place / "Track00001" / "stems" / "._S00.flac").touch()  # macOS leaves such
+    tracks, left_out = slakh.find_tracks(tmp_path / "tree")
+    assert [track.id for track in tracks] == ["Track00001"]
+    assert not left_out
 
 
 def test_the_song_of_a_split_tree_is_its_midi_file(tmp_path: Path, make_track: MakeTrack) -> None:
@@ -141,6 +152,10 @@ def remove_stem_said_to_be_rendered(folder: Path) -> None:
     (folder / "MIDI" / "S00.mid").unlink()
 
 
+def add_unknown_stem(folder: Path) -> None:
+    shutil.copy(folder / "stems" / "S00.flac", folder / "stems" / "S07.flac")
+
+
 def write_metadata(text: str) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         (folder / "metadata.yaml").write_text(text)
@@ -177,6 +192,10 @@ def remove_all_stems(folder: Path) -> None:
         (change_stem(program_num=-1), "metadata.yaml: stem S00: program -1"),
         (change_stem(program_num="Piano"), "metadata.yaml: stem S00: "),
         (change_stem(program_num=30.5), "metadata.yaml: stem S00: program_num is 30.5"),
+        (change_stem(program_num=True), "metadata.yaml: stem S00: program_num is True"),
+        (change_stem(is_drum="false"), "metadata.yaml: stem S00: is_drum is 'false'; it must be true or false"),
+        (write_metadata("UUID: 2001-99-99\nstems: {}"), "metadata.yaml: cannot be read: month must be in 1..12"),
+        (add_unknown_stem, "metadata.yaml: holds no stem S07, whose audio is there"),
     ],
 )
 def test_a_damaged_track_is_named_and_the_rest_found(
