@@ -120,8 +120,7 @@ def load(folder: str | Path) -> Bundle:
         raise BundleError(f"{description}: damaged: {error!r}; train the model again") from error
     if fingerprint != config.front_end.fingerprint():
         raise BundleError(f"{description}: the front end does not give the stored fingerprint; train the model again")
-    vocabulary = VOCABULARIES.get(config.train.vocabulary)
-    if vocabulary is None or list(vocabulary.classes) != classes or thresholds.shape != (len(classes),):
+    if list(VOCABULARIES[config.train.vocabulary].classes) != classes or thresholds.shape != (len(classes),):
         raise BundleError(
             f"{description}: its classes or thresholds are not those of the vocabulary "
             f"{config.train.vocabulary!r} of this version; train the model again"

@@ -98,7 +98,7 @@ def test_another_front_end_is_refused(folder):
         ({"classes": ["Piano"]}, "not those of the vocabulary 'family'"),
         ({"thresholds": [0.5]}, "not those of the vocabulary 'family'"),
         ({"thresholds": ["high"]}, "damaged"),
-        ({"train": {"vocabulary": "birds"}}, "not those of the vocabulary 'birds'"),
+        ({"train": {"vocabulary": "birds"}}, "damaged: .*vocabulary is 'birds'"),
         ({"model": {"depth": 3}}, "damaged: .*no field 'depth'"),
         ({"window": None}, "damaged"),
     ],

@@ -71,7 +71,7 @@ def manifest(tmp_path: Path) -> Manifest:
     (tmp_path / name).touch()
     train = SplitSummary(2, 1, 12.5, 125, [name], {"family": {"Piano": 7}})
     manifest = Manifest(
-        front_end=FrontEndConfig(n_mels=64, hop_length=2205),
+        front_end=FrontEndConfig(n_mels=64, n_fft=4096, hop_length=2205),
         splits={"train": train, "test": SplitSummary(0, 0, 0.0, 0, [], {})},
         feature_mean=-30.5,
         feature_deviation=12.25,
