@@ -122,7 +122,7 @@ def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
             _require_whole_wav(raw, path)
             file = stack.enter_context(_SoundFile(raw))
         except OSError as error:
-            raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
+            raise AudioError(f"{path}: cannot be opened: {error.strerror or error}") from None
         except (soundfile.SoundFileError, TypeError):  # TypeError: .raw, which has no header
             raise AudioError(f"{path}: not audio, or of a format that libsndfile does not read") from None
         if not file.frames:

@@ -47,7 +47,7 @@ def write_song(folder: Path, seed: int) -> np.ndarray:
         notes = [(on, off) for on, off in zip(edges[::2], edges[1::2], strict=True) if off < SECONDS]
         for on, off in notes:
             audio += sound * ((time >= on) & (time < off))
-            truth[int(10 * on + 1e-6) : int(np.ceil(10 * off - 1e-6)), FAMILY.index(program)] = True
+            truth[int(10 * on + 1e-6) : int(np.ceil(10 * off - 1e-6)), FAMILY.class_of[program]] = True
         stems[f"S{number:02d}"] = (program, notes)
     write_track(folder, stems, SECONDS, RATE, seed)
     soundfile.write(folder / "mix.flac", audio, RATE)

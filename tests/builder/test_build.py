@@ -148,7 +148,7 @@ def test_a_killed_worker_is_a_clear_error(tmp_path: Path) -> None:
             os.kill(child.pid, signal.SIGKILL)
 
     # The worker goes on while its first result is looked at: there must be work left for it when it is killed.
-    with pytest.raises(DataError, match=r"a worker process was killed .* take fewer than 1 workers"):
+    with pytest.raises(DataError, match=r"a worker process was killed"):
         build(tracks * 200, [], tmp_path / "data", DEFAULT, {}, 1, kill_worker)
     assert not (tmp_path / "data").exists()
 

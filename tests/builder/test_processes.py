@@ -30,8 +30,8 @@ def test_bad_items_stop_nothing(tmp_path: Path) -> None:
 
 def test_a_killed_process_is_a_clear_error() -> None:
     with (
-        pytest.raises(DataError, match=r"a worker process was killed, .* take fewer than 1 workers"),
-        processes.pool(1) as pool,
+        pytest.raises(DataError, match=r"a worker process was killed, .* 3 need up to 1 GB each; take fewer"),
+        processes.pool(3) as pool,
     ):
         list(processes.finished({pool.submit(os._exit, 1): "item"}))
 
