@@ -157,7 +157,7 @@ def test_dominance_and_playing_time():
 def test_intervals_are_reproducible_hold_the_value_and_shrink_with_more_tracks(evaluation):
     again = assess(some_answers(), THRESHOLDS, FAMILY, "DATA", "test")
     more = assess(some_answers(tracks=72), THRESHOLDS, FAMILY, "DATA", "test")
-    assert evaluation.headlines == again.headlines
+    assert repr(evaluation.headlines) == repr(again.headlines)  # some are NaN, which equals nothing
     for name in ("micro_f1", "track_averaged_micro_f1", "playing_time_error"):
         few, many = evaluation.headlines[name], more.headlines[name]
         assert few.low < few.value < few.high
