@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
-from mir_tf import audio, frontend, schema
+from mir_tf import schema
 from mir_tf.config import FrontEndConfig
 from mir_tf.errors import DataError
-from mir_tf.schema import Manifest, Record
+from mir_tf.schema import Manifest
 from tfrecords_builder import processes, writer
-from tfrecords_builder.labels import track_activity
 from tfrecords_builder.processes import Failure, Progress
+from tfrecords_builder.record import make_record
 from tfrecords_builder.slakh import LeftOut, Track
 from tfrecords_builder.writer import Part
 
@@ -112,30 +109,3 @@ def _use_one_core() -> None:
 def _build_part(track: Track, folder: Path, front_end: FrontEndConfig) -> Part:
     """What a worker does with a track."""
     return writer.write_part(folder, track.split, make_record(track, front_end))
-
-
-def make_record(track: Track, front_end: FrontEndConfig) -> Record:
-    """Reads a track: log-mel frames of its mix, and the activity of its stems on the same clock.
-
-    Raises:
-        AudioError: the mix cannot be decoded.
-        DataError: the MIDI of a stem cannot be read.
-    """
-    start, seconds = front_end.segment(audio.probe(track.mix).seconds)
-    num_samples = 0
-
-    def counted_blocks() -> Iterator[NDArray[np.float32]]:
-        nonlocal num_samples
-        for block in audio.read_blocks(track.mix, front_end.sample_rate, start, seconds):
-            num_samples += len(block)
-            yield block
-
-    pieces = [piece.astype(np.float16) for piece in frontend.log_mel_blocks(counted_blocks(), front_end)]
-    return Record(
-        id=track.id,
-        song=track.song,
-        num_samples=num_samples,
-        sample_rate=front_end.sample_rate,
-        log_mel=np.concatenate(pieces),  # [frames, mels]
-        activity=track_activity(track, front_end.num_label_frames(num_samples), start),
-    )

@@ -19,7 +19,8 @@ from mir_tf import schema
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import AudioError, DataError
 from tfrecords_builder.__main__ import _front_end, main
-from tfrecords_builder.build import build, make_record
+from tfrecords_builder.build import build
+from tfrecords_builder.record import make_record
 from tfrecords_builder.render import default_soundfont
 from tfrecords_builder.slakh import Stem, Track, find_tracks
 
