@@ -7,6 +7,7 @@ last: a folder without one is no data set. One record is one track, of variable 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,18 @@ from mir_tf.errors import ConfigError, DataError
 from mir_tf.files import write_text
 from mir_tf.vocabulary import NUM_PROGRAMS
 
+DATA_SET_NAME = "instruments"
+"""The name that TensorFlow Datasets reads from the names of the shards."""
+
+SHARDS = f"{DATA_SET_NAME}-*.tfrecord-*"
+"""Pattern of the shards' names."""
+
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 """Version of the records and the manifest; a reader refuses any other."""
 
-_ACTIVITY_BYTES = -(-NUM_PROGRAMS // 8)
+ACTIVITY_BYTES = -(-NUM_PROGRAMS // 8)
+"""Bytes of a label frame: a bit a program."""
 
 _FEATURES = {
     "id": tf.io.FixedLenFeature([], tf.string),
@@ -95,10 +103,10 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     log_mel = tf.io.decode_raw(features["log_mel"], tf.float16, little_endian=True)
     log_mel = tf.reshape(log_mel, [features["num_frames"], features["num_mels"]])
     packed = tf.io.decode_raw(features["activity"], tf.uint8)
-    packed = tf.reshape(packed, [features["num_label_frames"], _ACTIVITY_BYTES, 1])
+    packed = tf.reshape(packed, [features["num_label_frames"], ACTIVITY_BYTES, 1])
     # numpy.packbits puts the first of eight in the highest bit.
     bits = tf.bitwise.bitwise_and(packed, tf.constant([128, 64, 32, 16, 8, 4, 2, 1], tf.uint8))
-    activity = tf.reshape(tf.cast(bits > 0, tf.float32), [features["num_label_frames"], 8 * _ACTIVITY_BYTES])
+    activity = tf.reshape(tf.cast(bits > 0, tf.float32), [features["num_label_frames"], 8 * ACTIVITY_BYTES])
     return {
         "id": features["id"],
         "song": features["song"],
@@ -111,7 +119,38 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 def shard_name(split: str, index: int, count: int) -> str:
     """File name of a shard, as TensorFlow Datasets spells it."""
-    return f"instruments-{split}.tfrecord-{index:05d}-of-{count:05d}"
+    return f"{DATA_SET_NAME}-{split}.tfrecord-{index:05d}-of-{count:05d}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A shard, and what tells that it is whole.
+
+    Attributes:
+        name: of the file.
+        records: records in it.
+        num_bytes: its size.
+        sha256: of its bytes, in hexadecimal.
+    """
+
+    name: str
+    records: int
+    num_bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path, records: int) -> Shard:
+        """The shard in the file ``path``, which holds so many records."""
+        return cls(path.name, records, path.stat().st_size, sha256(path))
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,19 +158,21 @@ class SplitSummary:
     """What a split holds.
 
     Attributes:
-        tracks: records.
+        tracks: different tracks.
         songs: different songs among them.
-        seconds: audio.
-        label_frames: label frames of all tracks.
-        shards: file names, in order.
+        records: items to learn from: at least one a track.
+        seconds: audio of all records.
+        label_frames: label frames of all records.
+        shards: in order.
         activity: vocabulary name → class name → label frames in which the class sounds.
     """
 
     tracks: int
     songs: int
+    records: int
     seconds: float
     label_frames: int
-    shards: list[str]
+    shards: list[Shard]
     activity: dict[str, dict[str, int]]
 
 
@@ -155,6 +196,10 @@ class Manifest:
     left_out: list[dict[str, str]]
     source: dict[str, Any]
 
+    def shards(self) -> list[Shard]:
+        """The shards of all splits."""
+        return [shard for summary in self.splits.values() for shard in summary.shards]
+
 
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     """Writes ``manifest.json`` in ``folder``: whole under its name, or not at all."""
@@ -167,8 +212,12 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     write_text(Path(folder, MANIFEST), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_manifest(folder: str | Path) -> Manifest:
+def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
     """Reads the manifest of the data set in ``folder``.
+
+    Args:
+        folder: the data set.
+        require_shards: whether it is an error that a shard is missing.
 
     Raises:
         DataError: there is none, it is damaged, of another version, or names a shard that is missing.
@@ -187,7 +236,10 @@ def read_manifest(folder: str | Path) -> Manifest:
         if content["format"] != FORMAT:
             raise DataError(f"{path}: format {content['format']}; this version reads format {FORMAT}: build it again")
         front_end = FrontEndConfig.from_dict(content["front_end"])
-        splits = {name: SplitSummary(**summary) for name, summary in content["splits"].items()}
+        splits = {
+            name: SplitSummary(**{**summary, "shards": [Shard(**shard) for shard in summary["shards"]]})
+            for name, summary in content["splits"].items()
+        }
         manifest = Manifest(
             front_end=front_end,
             splits=splits,
@@ -197,10 +249,9 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise DataError(f"{path}: damaged: {error!r}; build the data set again") from error
     if content.get("fingerprint") != front_end.fingerprint():
         raise DataError(f"{path}: the front end does not give the stored fingerprint; build the data set again")
-    for summary in splits.values():
-        for shard in summary.shards:
-            if not Path(folder, shard).is_file():
-                raise DataError(f"{folder}: shard {shard} is missing; build the data set again")
+    for shard in manifest.shards() if require_shards else []:
+        if not Path(folder, shard.name).is_file():
+            raise DataError(f"{folder}: shard {shard.name} is missing; build the data set again")
     return manifest
 
 

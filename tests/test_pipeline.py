@@ -175,7 +175,7 @@ def replace_by_another_record(path):
 @pytest.mark.parametrize("damage", [truncate, corrupt, replace_by_another_record])
 def test_a_damaged_shard_is_named(tmp_path, damage):
     manifest = write_data(tmp_path, {"train": LENGTHS})
-    shard = manifest.splits["train"].shards[1]
+    shard = manifest.splits["train"].shards[1].name
     damage(tmp_path / shard)
     with pytest.raises(DataError, match=rf"{shard}: damaged .*build the data set again"):
         list(pipeline.tracks(tmp_path, manifest, "train", VOCABULARIES["family"]))
@@ -188,7 +188,7 @@ def test_a_damaged_shard_is_named(tmp_path, damage):
 
 def test_missing_records_are_counted(tmp_path):
     manifest = write_data(tmp_path, {"train": LENGTHS})
-    (tmp_path / manifest.splits["train"].shards[0]).write_bytes(b"")
+    (tmp_path / manifest.splits["train"].shards[0].name).write_bytes(b"")
     with pytest.raises(DataError, match="hold 3 records, the manifest says 6"):
         list(pipeline.tracks(tmp_path, manifest, "train", VOCABULARIES["family"]))
     with (

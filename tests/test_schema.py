@@ -11,7 +11,7 @@ import tensorflow as tf
 from mir_tf import schema
 from mir_tf.config import FrontEndConfig
 from mir_tf.errors import DataError
-from mir_tf.schema import Manifest, Record, SplitSummary
+from mir_tf.schema import Manifest, Record, Shard, SplitSummary
 
 
 def record(frames: int = 50, label_frames: int = 10, mels: int = 128, seed: int = 0) -> Record:
@@ -67,12 +67,12 @@ def test_shards_are_named_as_tfds_names_them() -> None:
 @pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
     """Written in ``tmp_path``."""
-    name = schema.shard_name("train", 0, 1)
-    (tmp_path / name).touch()
-    train = SplitSummary(2, 1, 12.5, 125, [name], {"family": {"Piano": 7}})
+    path = tmp_path / schema.shard_name("train", 0, 1)
+    path.touch()
+    train = SplitSummary(2, 1, 3, 12.5, 125, [Shard.of(path, 3)], {"family": {"Piano": 7}})
     manifest = Manifest(
         front_end=FrontEndConfig(n_mels=64, n_fft=4096, hop_length=2205),
-        splits={"train": train, "test": SplitSummary(0, 0, 0.0, 0, [], {})},
+        splits={"train": train, "test": SplitSummary(0, 0, 0, 0.0, 0, [], {})},
         feature_mean=-30.5,
         feature_deviation=12.25,
         left_out=[{"item": "Track00009", "reason": "größer"}],
@@ -138,7 +138,7 @@ def test_a_manifest_that_is_no_mapping_is_named(tmp_path: Path, text: str) -> No
 
 
 def test_a_missing_shard_is_named(tmp_path: Path, manifest: Manifest) -> None:
-    (tmp_path / manifest.splits["train"].shards[0]).unlink()
+    (tmp_path / manifest.splits["train"].shards[0].name).unlink()
     with pytest.raises(DataError, match=r"shard instruments-train.* is missing"):
         schema.read_manifest(tmp_path)
 

@@ -255,7 +255,7 @@ def test_no_memory_says_what_to_do(data, tmp_path):
 
 def test_a_damaged_shard_is_named(tmp_path):
     manifest = write_data(tmp_path / "data", SPLITS)
-    path = tmp_path / "data" / manifest.splits["train"].shards[1]
+    path = tmp_path / "data" / manifest.splits["train"].shards[1].name
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(DataError, match=rf"{path.name}: damaged"):
         fit(tmp_path / "data", tmp_path / "run", CNN)

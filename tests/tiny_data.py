@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mir_tf import schema
 from mir_tf.config import FrontEndConfig, RunConfig
-from mir_tf.schema import Manifest, Record, SplitSummary
+from mir_tf.schema import Manifest, Record, Shard, SplitSummary
 from mir_tf.vocabulary import DRUMS, NUM_PROGRAMS, VOCABULARIES
 
 FRONT_END = FrontEndConfig(sample_rate=8000, n_fft=512, hop_length=400, n_mels=8)
@@ -62,13 +62,15 @@ def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSu
         with tf.io.TFRecordWriter(str(folder / name)) as writer:
             for record in records:
                 writer.write(schema.encode(record))
+    written = [Shard.of(folder / name, len(records)) for name, records in zip(names, shards, strict=True)]
     records = [record for shard in shards for record in shard]
     return SplitSummary(
         tracks=len(records),
         songs=len({record.song for record in records}),
+        records=len(records),
         seconds=sum(record.num_samples / record.sample_rate for record in records),
         label_frames=sum(len(record.activity) for record in records),
-        shards=names,
+        shards=written,
         activity={
             name: {
                 class_name: sum(int(vocabulary.project(record.activity)[:, index].sum()) for record in records)

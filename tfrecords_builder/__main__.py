@@ -6,7 +6,6 @@ import collections
 import contextlib
 import dataclasses
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +60,12 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     metavar="TREE",
     help="With --midi or --demo: render into this folder and keep it.",
 )
-@click.option("--out", type=_NEW, required=True, metavar="DATA", help="Folder of the data set; must be new or empty.")
+@click.option(
+    "--out",
+    type=_NEW,
+    metavar="DATA",
+    help="Folder of the data set: new, empty, or with an interrupted build of the same arguments, which goes on.",
+)
 @click.option(
     "--preset",
     type=click.Choice(list(FRONT_ENDS)),
@@ -100,7 +104,7 @@ def main(
     soundfonts: tuple[Path, ...],
     shuffle_programs: int | None,
     keep_audio: Path | None,
-    out: Path,
+    out: Path | None,
     preset: str,
     settings: tuple[str, ...],
     seed: int,
@@ -120,6 +124,8 @@ def main(
     given = {"--slakh": slakh, "--midi": midi, "--demo": demo}
     if sum(value is not None for value in given.values()) != 1:
         raise click.UsageError(f"exactly one of {', '.join(given)} is needed")
+    if out is None:
+        raise click.UsageError("--out is needed")
     if (midi is None) != (not soundfonts):
         raise click.UsageError("--midi and --soundfont belong together")
     if slakh is not None and (keep_audio is not None or shuffle_programs is not None):
@@ -132,7 +138,7 @@ def main(
         "slakh": slakh and str(slakh),
         "midi": midi and str(midi),
         "demo": demo,
-        "soundfonts": [path.name for path in soundfonts],
+        "soundfonts": [str(path) for path in soundfonts],
         "shuffle_programs": shuffle_programs,
         "seed": seed,
     }
@@ -140,20 +146,25 @@ def main(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         front_end = _front_end(preset, settings)
-        from tfrecords_builder import build, writer
+        from tfrecords_builder import build, resume
         from tfrecords_builder.slakh import find_tracks
 
-        writer.require_new(out)  # before the hours of rendering, not after them
-        with contextlib.ExitStack() as stack:
+        if resume.is_finished(out, front_end, source):
+            resume.remove(out)
+            click.echo(f"{out}: the data set is finished; nothing to do")
+            return
+        with resume.unfinished(out, front_end, source) as unfinished:
             if slakh is not None:
                 tree, not_rendered = slakh, []
             else:
-                tree, not_rendered = stack.enter_context(
-                    _rendered_tree(midi, demo, soundfonts, shuffle_programs, keep_audio, out, seed, workers)
-                )
+                tree = keep_audio or unfinished / resume.TREE
+                not_rendered = _render(midi, demo, soundfonts, shuffle_programs, tree, unfinished, seed, workers)
             tracks, left_out = find_tracks(tree, seed)
-            progress = stack.enter_context(_progress_bar("Building"))
-            report = build.build(tracks, not_rendered + left_out, out, front_end, source, workers, progress)
+            supply = build.FilesOnDisk(tree)
+            with _progress_bar("Building") as progress:
+                report = build.build(
+                    tracks, not_rendered + left_out, unfinished, front_end, source, workers, supply, progress
+                )
     except ConfigError as error:
         raise click.UsageError(str(error)) from error  # exit status 2
     except (MirTfError, OSError) as error:
@@ -163,35 +174,29 @@ def main(
         click.get_current_context().exit(1)
 
 
-@contextlib.contextmanager
-def _rendered_tree(
+def _render(
     midi: Path | None,
     demo: int | None,
     soundfonts: tuple[Path, ...],
     shuffle_programs: int | None,
-    keep_audio: Path | None,
-    out: Path,
+    tree: Path,
+    unfinished: Path,
     seed: int,
     workers: int,
-) -> Iterator[tuple[Path, list[LeftOut]]]:
-    """A Slakh tree rendered from MIDI, and the files that could not be; only ``keep_audio`` outlives it."""
+) -> list[LeftOut]:
+    """Renders what is missing in ``tree``; returns the MIDI files that cannot be."""
     from tfrecords_builder import compose, render
     from tfrecords_builder.slakh import LeftOut
 
-    # Beside the data set and not in /tmp, because a song takes some 100 MB.
-    beside = out.absolute().parent
-    beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".rendering-", dir=beside) as scratch:
-        tree = keep_audio or Path(scratch, "tree")
-        if midi is None:
-            midi, soundfonts = Path(scratch, "midi"), (render.default_soundfont(),)
-            compose.compose_folder(midi, demo, seed)
-        with _progress_bar("Rendering") as progress:
-            report = render.render_tree(midi, soundfonts, tree, seed, shuffle_programs, workers, progress)
-        if not report.tracks:
-            causes = "".join(f"\n  {reason}" for _, reason in report.bad[:10])
-            raise DataError(f"{midi}: not one file could be rendered:{causes}")
-        yield tree, [LeftOut(str(path.relative_to(midi)), reason) for path, reason in report.bad]
+    if midi is None:
+        midi, soundfonts = unfinished / "midi", (render.default_soundfont(),)
+        compose.compose_folder(midi, demo, seed)
+    with _progress_bar("Rendering") as progress:
+        report = render.render_tree(midi, soundfonts, tree, seed, shuffle_programs, workers, progress)
+    if not report.tracks:
+        causes = "".join(f"\n  {reason}" for _, reason in report.bad[:10])
+        raise DataError(f"{midi}: not one file could be rendered:{causes}")
+    return [LeftOut(str(path.relative_to(midi)), reason) for path, reason in report.bad]
 
 
 def _front_end(preset: str, settings: tuple[str, ...]) -> FrontEndConfig:
@@ -245,6 +250,8 @@ def _progress_bar(title: str) -> Iterator[Progress]:
 
 
 def _print_summary(report: BuildReport, out: Path) -> None:
+    if report.taken_up:
+        click.echo(f"taken up from the interrupted build: {report.taken_up} tracks")
     click.echo(f"{'split':<12}{'tracks':>8}{'songs':>8}{'hours':>9}")
     for name, split in report.manifest.splits.items():
         click.echo(f"{name:<12}{split.tracks:>8}{split.songs:>8}{split.seconds / 3600:>9.3f}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -12,11 +14,45 @@ from mir_tf import schema
 from mir_tf.config import FrontEndConfig
 from mir_tf.errors import DataError
 from mir_tf.schema import Manifest
-from tfrecords_builder import processes, writer
+from tfrecords_builder import processes, resume, tfds_metadata, writer
 from tfrecords_builder.processes import Failure, Progress
 from tfrecords_builder.record import make_record
 from tfrecords_builder.slakh import LeftOut, Track
 from tfrecords_builder.writer import Part
+
+
+class Supply(Protocol):
+    """Where the files of tracks come from."""
+
+    def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
+        """Yields each of ``wanted`` once, in any order, when its files can be read."""
+
+    def close(self, track: Track) -> None:
+        """Says that nobody reads the files of ``track`` any more."""
+
+
+class FilesOnDisk:
+    """The supply of tracks whose files lie in a folder.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
+        """Yields all at once."""
+        yield from wanted
+
+    def close(self, track: Track) -> None:
+        """Makes sure that it was not the whole folder that vanished, as with a disk that was unplugged.
+
+        Raises:
+            DataError: it was.
+        """
+        if not self._root.exists():
+            raise DataError(f"{self._root}: vanished during the build")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,19 +62,22 @@ class BuildReport:
     Attributes:
         manifest: as it was written.
         left_out: what is not in the data set, by name.
+        taken_up: tracks that an interrupted build had finished.
     """
 
     manifest: Manifest
     left_out: list[LeftOut]
+    taken_up: int
 
 
 def build(
     tracks: list[Track],
     left_out: list[LeftOut],
-    out: str | Path,
+    unfinished: Path,
     front_end: FrontEndConfig,
     source: dict[str, Any],
     workers: int,
+    supply: Supply,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Builds a data set. The same tracks give the same shards, bit for bit, with any number of workers.
@@ -46,36 +85,40 @@ def build(
     Args:
         tracks: what to build; those that turn out to be damaged are left out.
         left_out: what has been left out before, for the manifest and the report.
-        out: folder of the data set, empty or not there yet.
+        unfinished: the folder that :func:`tfrecords_builder.resume.unfinished` yields; tracks that are finished
+            there are taken up. The data set comes into the folder that holds it.
         front_end: of the records.
         source: what the tracks were made from and how, for the manifest.
         workers: processes, of at most 1 GB of memory each.
+        supply: of the tracks' files.
         progress: called after each track.
 
     Raises:
-        DataError: ``out`` is not empty or cannot be written, no track could be built, a worker was killed.
+        DataError: no track could be built, a worker was killed, the files vanished.
+        OSError: the disk is full, or cannot be written.
     """
-    out = Path(out)
-    try:
-        with writer.new_data_set(out) as parts_folder:
-            parts, failed = _build_parts(tracks, parts_folder, front_end, workers, progress)
-            left_out = sorted(left_out + failed, key=lambda item: item.item)
-            if not parts:
-                causes = "".join(f"\n  {item.item}: {item.reason}" for item in left_out[:10])
-                raise DataError(f"{out}: not built, because no track could be used:{causes}")
-            mean, deviation = writer.feature_statistics([part for part in parts if part.split == "train"])
-            manifest = Manifest(
-                front_end=front_end,
-                splits=writer.write_shards(out, parts),
-                feature_mean=mean,
-                feature_deviation=deviation,
-                left_out=[{"item": item.item, "reason": item.reason} for item in left_out],
-                source=source,
-            )
-            schema.write_manifest(out, manifest)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written: {error}") from error
-    return BuildReport(manifest, left_out)
+    out, folder = unfinished.parent, unfinished / resume.PARTS
+    folder.mkdir(exist_ok=True)
+    found = {track.id: part for track in tracks if (part := writer.find_part(folder, track)) is not None}
+    wanted = [track for track in tracks if track.id not in found]
+    built, failed = _build_parts(wanted, folder, front_end, workers, supply, progress)
+    parts = [*found.values(), *built]
+    left_out = sorted(left_out + failed, key=lambda item: (item.item, item.reason))
+    if not parts:
+        causes = "".join(f"\n  {item.item}: {item.reason}" for item in left_out[:10])
+        raise DataError(f"{out}: not built, because no track could be used:{causes}")
+    mean, deviation = writer.feature_statistics([part for part in parts if part.split == "train"])
+    manifest = Manifest(
+        front_end=front_end,
+        splits=writer.write_shards(out, folder, parts),
+        feature_mean=mean,
+        feature_deviation=deviation,
+        left_out=[{"item": item.item, "reason": item.reason} for item in left_out],
+        source=source,
+    )
+    tfds_metadata.write(out, manifest)
+    schema.write_manifest(out, manifest)  # last: a folder without one is no data set
+    return BuildReport(manifest, left_out, len(found))
 
 
 def _build_parts(
@@ -83,13 +126,15 @@ def _build_parts(
     folder: Path,
     front_end: FrontEndConfig,
     workers: int,
+    supply: Supply,
     progress: Progress | None,
 ) -> tuple[list[Part], list[LeftOut]]:
     parts: list[Part] = []
     failed: list[LeftOut] = []
     with processes.pool(max(1, min(workers, len(tracks))), _use_one_core) as pool:
-        futures = {pool.submit(_build_part, track, folder, front_end): track for track in tracks}
-        for track, part in processes.finished(futures):
+        build_part = functools.partial(_build_part, folder=folder, front_end=front_end)
+        for track, part in pool.results(build_part, supply.open(tracks)):
+            supply.close(track)
             if isinstance(part, Failure):
                 failed.append(LeftOut(track.id, part.reason))
             else:
@@ -108,4 +153,4 @@ def _use_one_core() -> None:
 
 def _build_part(track: Track, folder: Path, front_end: FrontEndConfig) -> Part:
     """What a worker does with a track."""
-    return writer.write_part(folder, track.split, make_record(track, front_end))
+    return writer.write_part(folder, track, [make_record(track, front_end)])

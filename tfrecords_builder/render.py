@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
 import hashlib
+import io
 import itertools
 import json
 import math
 import os
 import random
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -131,8 +132,7 @@ def render_track(
     if shuffle_programs is not None:
         _shuffle_programs(song, f"{shuffle_programs}:{job.name}")
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{job.name}.", dir=out) as temporary:
-        folder = Path(temporary, job.name)
+    with _new_folder(out / f".{job.name}.tmp") as folder:
         for name in ("MIDI", "stems", "raw"):
             folder.joinpath(name).mkdir(parents=True)
         song.write(str(folder / "all_src.mid"))
@@ -185,6 +185,17 @@ def integrated_loudness(signal: NDArray[np.float32], sample_rate: int) -> float:
         return -math.inf
     power = power[power > power.mean() / 10]  # the relative gate, 10 dB below
     return offset + 10 * math.log10(power.mean())
+
+
+@contextlib.contextmanager
+def _new_folder(path: Path) -> Iterator[Path]:
+    """A folder for the block, empty even where a process that was killed left one of this name."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @functools.lru_cache(maxsize=4)
@@ -287,9 +298,11 @@ def _stored(path: Path, size: int) -> Iterator[NDArray[np.float32]]:
 
 
 def _write_flac(path: Path, pieces: Iterable[NDArray[np.float32]], gain: float, sample_rate: int) -> None:
-    with soundfile.SoundFile(path, "w", sample_rate, channels=1, subtype="PCM_16", format="FLAC") as file:
+    encoded = io.BytesIO()  # because libsndfile does not tell a full disk from success
+    with soundfile.SoundFile(encoded, "w", sample_rate, channels=1, subtype="PCM_16", format="FLAC") as file:
         for piece in pieces:
             file.write(np.rint(piece * np.float32(gain * 2**15)).astype(np.int16))
+    path.write_bytes(encoded.getbuffer())
 
 
 def render_tree(
@@ -333,25 +346,22 @@ def render_tree(
     notes = {}
     seconds = []
     with processes.pool(workers) as pool:
-        for file, found in processes.finished({pool.submit(_notes, file): file for file in files}):
+        for file, found in pool.results(_notes, files):
             if isinstance(found, Failure):
                 bad.append((file, found.reason))
             else:
                 notes[file.relative_to(midi_dir).as_posix()] = found
         plan = _plan(midi_dir, files, songs.group_songs(notes), soundfonts, seed)
         _write_plan(out, midi_dir, plan, shuffle_programs)
-        rendering = {
-            pool.submit(_render_and_measure, item.job, out / item.split, shuffle_programs): item.job.midi
-            for item in plan
-            if not (out / item.split / item.job.name).exists()
-        }
-        for file, length in processes.finished(rendering):
+        missing = [item for item in plan if not (out / item.split / item.job.name).exists()]
+        render = functools.partial(_render_and_measure, out=out, shuffle_programs=shuffle_programs)
+        for item, length in pool.results(render, missing):
             if isinstance(length, Failure):
-                bad.append((file, length.reason))
+                bad.append((item.job.midi, length.reason))
             else:
                 seconds.append(length)
             if progress is not None:
-                progress(len(rendering), 0.0 if isinstance(length, Failure) else length)
+                progress(len(missing), 0.0 if isinstance(length, Failure) else length)
     tracks = sum((out / item.split / item.job.name).exists() for item in plan)
     return RenderReport(tracks, math.fsum(seconds), sorted(bad))
 
@@ -408,7 +418,8 @@ def _notes(path: Path) -> frozenset[tuple[int, ...]]:
     raise DataError(f"{path}: no notes")
 
 
-def _render_and_measure(job: RenderJob, out: Path, shuffle_programs: int | None) -> float:
-    """Renders a track and returns its seconds."""
-    render_track(job, out, shuffle_programs=shuffle_programs)
-    return float(soundfile.info(out / job.name / "mix.flac").duration)
+def _render_and_measure(item: _Planned, out: Path, shuffle_programs: int | None) -> float:
+    """Renders a track of the tree ``out`` and returns its seconds."""
+    folder = out / item.split
+    render_track(item.job, folder, shuffle_programs=shuffle_programs)
+    return float(soundfile.info(folder / item.job.name / "mix.flac").duration)

@@ -1,14 +1,14 @@
-"""From finished tracks to a data set: part files, then shards, then the manifest, each whole or absent."""
+"""From finished tracks to a data set: part files, then shards, each whole or absent under its name."""
 
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import hashlib
+import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,31 +16,30 @@ import tensorflow as tf
 
 from mir_tf import schema
 from mir_tf.config import SPLITS
-from mir_tf.errors import DataError
-from mir_tf.files import whole
-from mir_tf.schema import Record, SplitSummary
+from mir_tf.files import whole, write_text
+from mir_tf.schema import Record, Shard, SplitSummary
 from mir_tf.vocabulary import VOCABULARIES
+from tfrecords_builder.slakh import Track
 
 SHARD_BYTES = 100_000_000
 """Size that shards come close to: few enough files for a bucket, enough of them to shuffle."""
 
-_PARTS = ".parts"
-
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A finished track, as a file of one serialised record, and what the manifest needs to know of it.
+    """A finished track: the file ``ID.tfrecord`` of its records, and in ``ID.json`` what the manifest needs to know.
 
     Attributes:
         id: of the track.
         song: of the track.
         split: of the track.
-        path: the file.
-        num_bytes: its size.
-        seconds: of audio.
-        label_frames: label frames.
+        records: how many.
+        num_bytes: size of the file.
+        sha256: of the file.
+        seconds: of audio, of all records.
+        label_frames: of all records.
         activity: vocabulary name → label frames of each class, in the vocabulary's order.
-        num_values: values of the log-mel.
+        num_values: values of the log-mels.
         total: their sum.
         total_squares: the sum of their squares.
     """
@@ -48,8 +47,9 @@ class Part:
     id: str
     song: str
     split: str
-    path: Path
+    records: int
     num_bytes: int
+    sha256: str
     seconds: float
     label_frames: int
     activity: dict[str, list[int]]
@@ -58,86 +58,93 @@ class Part:
     total_squares: float
 
 
-def require_new(out: Path) -> None:
-    """Checks that a data set can begin in ``out``: the folder is empty or not there yet.
+def write_part(folder: Path, track: Track, records: Iterable[Record]) -> Part:
+    """Writes the records of a finished track into ``folder``, one at a time in memory.
 
     Raises:
-        DataError: it holds something, or is a file.
+        OSError: the disk is full, or cannot be written.
     """
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise DataError(f"{out}: is a file; a data set is a folder")
-    held = sorted(path.name for path in out.iterdir())
-    if schema.MANIFEST in held:
-        raise DataError(f"{out}: holds a finished data set; remove it or choose another folder")
-    if _PARTS in held:
-        raise DataError(f"{out}: holds a build that runs or was killed; remove it or choose another folder")
-    if held:
-        raise DataError(f"{out}: is not empty, it holds {held[0]}; choose another folder")
-
-
-@contextlib.contextmanager
-def new_data_set(out: Path) -> Iterator[Path]:
-    """Begins a data set in ``out`` and yields the folder for its parts, which is gone afterwards.
-
-    Where the block fails, ``out`` is removed.
-
-    Raises:
-        DataError: as :func:`require_new`.
-    """
-    require_new(out)
-    parts = out / _PARTS
-    parts.mkdir(parents=True)
-    try:
-        yield parts
-        shutil.rmtree(parts)
-    except BaseException:
-        shutil.rmtree(out, ignore_errors=True)  # it was empty: all in it is this build's
-        raise
-
-
-def write_part(parts: Path, split: str, record: Record) -> Part:
-    """Writes a finished track into the folder ``parts``: whole under its name, or not at all."""
-    serialized = schema.encode(record)
-    path = parts / f"{record.id}.example"
+    count = label_frames = num_values = 0
+    seconds = total = total_squares = 0.0
+    activity = {name: np.zeros(len(vocabulary.classes), int) for name, vocabulary in VOCABULARIES.items()}
+    path = _data(folder, track.id)
     with whole(path) as temporary:
-        temporary.write_bytes(serialized)
-    # The square of a float16 is exact in float32, and half as large as in float64.
-    squares = np.square(record.log_mel, dtype=np.float32)
-    return Part(
-        id=record.id,
-        song=record.song,
-        split=split,
-        path=path,
-        num_bytes=len(serialized),
-        seconds=record.num_samples / record.sample_rate,
-        label_frames=len(record.activity),
-        activity={
-            name: vocabulary.project(record.activity).sum(axis=0).tolist() for name, vocabulary in VOCABULARIES.items()
-        },
-        num_values=record.log_mel.size,
-        total=float(record.log_mel.sum(dtype=np.float64)),
-        total_squares=float(squares.sum(dtype=np.float64)),
+        try:
+            with tf.io.TFRecordWriter(str(temporary)) as file:
+                for record in records:
+                    file.write(schema.encode(record))
+                    count += 1
+                    seconds += record.num_samples / record.sample_rate
+                    label_frames += len(record.activity)
+                    for name, vocabulary in VOCABULARIES.items():
+                        activity[name] += vocabulary.project(record.activity).sum(axis=0)
+                    num_values += record.log_mel.size
+                    total += float(record.log_mel.sum(dtype=np.float64))
+                    # The square of a float16 is exact in float32, and half as large as in float64.
+                    squares = np.square(record.log_mel, dtype=np.float32)
+                    total_squares += float(squares.sum(dtype=np.float64))
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from error
+    part = Part(
+        id=track.id,
+        song=track.song,
+        split=track.split,
+        records=count,
+        num_bytes=path.stat().st_size,
+        sha256=schema.sha256(path),
+        seconds=seconds,
+        label_frames=label_frames,
+        activity={name: frames.tolist() for name, frames in activity.items()},
+        num_values=num_values,
+        total=total,
+        total_squares=total_squares,
     )
+    # Last: a part without this file is none.
+    write_text(_facts(folder, track.id), json.dumps(dataclasses.asdict(part)))
+    return part
 
 
-def write_shards(out: Path, parts: list[Part], shard_bytes: int = SHARD_BYTES) -> dict[str, SplitSummary]:
-    """Joins parts into the shards of their splits.
+def find_part(folder: Path, track: Track) -> Part | None:
+    """The part of a track in ``folder``, or None where it is missing, not whole, or of another split or song."""
+    try:
+        part = Part(**json.loads(_facts(folder, track.id).read_text(encoding="utf-8")))
+        fits = (part.id, part.song, part.split) == (track.id, track.song, track.split)
+        return part if fits and schema.sha256(_data(folder, track.id)) == part.sha256 else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _data(folder: Path, track: str) -> Path:
+    return folder / f"{track}.tfrecord"
+
+
+def _facts(folder: Path, track: str) -> Path:
+    return folder / f"{track}.json"
+
+
+def write_shards(out: Path, folder: Path, parts: list[Part], shard_bytes: int = SHARD_BYTES) -> dict[str, SplitSummary]:
+    """Joins parts into the shards of their splits; shards that stand in ``out`` already go.
 
     The SHA-256 of its id tells the shard of a track, its id the place in there: the same tracks give the same
     bytes, in whatever order they were finished.
 
     Args:
         out: the folder of the data set.
+        folder: of the parts.
         parts: the finished tracks.
         shard_bytes: size that shards come close to.
 
     Returns:
         Split name → its summary, for every split.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
     """
+    for pattern in schema.SHARDS, f".{schema.SHARDS}":  # hidden: what was being written when a process was killed
+        for stale in out.glob(pattern):
+            stale.unlink()
     return {
-        split: _write_split(out, split, [part for part in parts if part.split == split], shard_bytes)
+        split: _write_split(out, folder, split, [part for part in parts if part.split == split], shard_bytes)
         for split in SPLITS
     }
 
@@ -154,22 +161,26 @@ def feature_statistics(parts: list[Part]) -> tuple[float, float]:
     return mean, math.sqrt(max(variance, 0.0))
 
 
-def _write_split(out: Path, split: str, parts: list[Part], shard_bytes: int) -> SplitSummary:
+def _write_split(out: Path, folder: Path, split: str, parts: list[Part], shard_bytes: int) -> SplitSummary:
     count = max(1, round(sum(part.num_bytes for part in parts) / shard_bytes)) if parts else 0
-    shards: dict[int, list[Part]] = collections.defaultdict(list)
+    members: dict[int, list[Part]] = collections.defaultdict(list)
     for part in sorted(parts, key=lambda part: part.id):
-        shards[int(hashlib.sha256(part.id.encode()).hexdigest(), 16) % count].append(part)
-    names = [schema.shard_name(split, index, count) for index in range(count)]
-    for index, name in enumerate(names):
-        with whole(out / name) as temporary, tf.io.TFRecordWriter(str(temporary)) as file:
-            for part in shards[index]:
-                file.write(part.path.read_bytes())
+        members[int(hashlib.sha256(part.id.encode()).hexdigest(), 16) % count].append(part)
+    shards = []
+    for index in range(count):
+        path = out / schema.shard_name(split, index, count)
+        with whole(path) as temporary, temporary.open("wb") as joined:
+            for part in members[index]:
+                with _data(folder, part.id).open("rb") as file:
+                    shutil.copyfileobj(file, joined)
+        shards.append(Shard.of(path, sum(part.records for part in members[index])))
     return SplitSummary(
         tracks=len(parts),
         songs=len({part.song for part in parts}),
+        records=sum(part.records for part in parts),
         seconds=math.fsum(part.seconds for part in parts),
         label_frames=sum(part.label_frames for part in parts),
-        shards=names,
+        shards=shards,
         activity={
             name: {
                 class_name: sum(part.activity[name][index] for part in parts)

@@ -23,7 +23,7 @@ from mir_tf import pipeline, schema
 from mir_tf.config import LABEL_RATE, FrontEndConfig, ModelConfig, RunConfig
 from mir_tf.losses import WeightedBCE
 from mir_tf.models import build_model
-from mir_tf.schema import Manifest, Record, SplitSummary
+from mir_tf.schema import Manifest, Record, Shard, SplitSummary
 from mir_tf.vocabulary import NUM_PROGRAMS, VOCABULARIES
 
 _SHARDS = 4
@@ -112,7 +112,8 @@ def _write_data(folder: Path, front_end: FrontEndConfig) -> Manifest:
                 )
                 writer.write(schema.encode(record))
     seconds, frames = float(_TRACKS * _TRACK_SECONDS), _TRACKS * label_frames
-    summary = SplitSummary(_TRACKS, _TRACKS, seconds, frames, names, {})
+    shards = [Shard.of(folder / name, len(range(index, _TRACKS, _SHARDS))) for index, name in enumerate(names)]
+    summary = SplitSummary(_TRACKS, _TRACKS, _TRACKS, seconds, frames, shards, {})
     return Manifest(front_end, {"train": summary}, -30.0, 15.0, [], {"kind": "noise"})
 
 

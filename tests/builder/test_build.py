@@ -18,8 +18,10 @@ from slakh_tree import write_midi, write_track
 from mir_tf import schema
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import AudioError, DataError
+from tfrecords_builder import resume
 from tfrecords_builder.__main__ import _front_end, main
-from tfrecords_builder.build import build
+from tfrecords_builder.build import BuildReport, FilesOnDisk, build
+from tfrecords_builder.processes import Progress
 from tfrecords_builder.record import make_record
 from tfrecords_builder.render import default_soundfont
 from tfrecords_builder.slakh import Stem, Track, find_tracks
@@ -104,7 +106,7 @@ def test_bad_tracks_are_named_and_the_rest_is_built(built: tuple[Path, click.tes
 def test_the_manifest_counts_what_the_shards_hold(built: tuple[Path, click.testing.Result]) -> None:
     root, _ = built
     manifest = schema.read_manifest(root / "data")
-    files = [str(root / "data" / name) for name in manifest.splits["train"].shards]
+    files = [str(root / "data" / shard.name) for shard in manifest.splits["train"].shards]
     records = list(tf.data.TFRecordDataset(files).map(schema.parse))
     values = np.concatenate([item["log_mel"].numpy().astype(np.float64).ravel() for item in records])
     assert manifest.feature_mean == pytest.approx(values.mean())
@@ -121,37 +123,66 @@ def test_the_manifest_counts_what_the_shards_hold(built: tuple[Path, click.testi
 
 def test_any_number_of_workers_gives_the_same_bytes(built: tuple[Path, click.testing.Result]) -> None:
     root, _ = built
-    result = run("--slakh", root / "tree", "--out", root / "alone", *SETTINGS, "--workers", 1, "--skip-bad")
-    assert result.exit_code == 0
-    names = sorted(path.name for path in (root / "data").iterdir())
-    assert names == sorted(path.name for path in (root / "alone").iterdir())
-    assert len(names) == 4  # a shard for each split, and the manifest
-    for name in names:
-        assert (root / "alone" / name).read_bytes() == (root / "data" / name).read_bytes()
+    before = contents(root / "data")
+    for workers in (1, 3):
+        out = root / f"by {workers}"
+        result = run("--slakh", root / "tree", "--out", out, *SETTINGS, "--workers", workers, "--skip-bad")
+        assert result.exit_code == 0
+        assert contents(out) == before
+    assert len(before) == 6  # a shard for each split, the manifest, and TensorFlow Datasets' two files
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_a_finished_data_set_is_not_touched(built: tuple[Path, click.testing.Result]) -> None:
     root, _ = built
-    result = run("--slakh", root / "tree", "--out", root / "data")
+    before = contents(root / "data")
+    result = run("--slakh", root / "tree", "--out", root / "data", *SETTINGS, "--workers", 1)
+    assert result.exit_code == 0
+    assert result.stdout == f"{root / 'data'}: the data set is finished; nothing to do\n"
+    result = run("--slakh", root / "tree", "--out", root / "data", *SETTINGS[:2], "--seed", 1)
     assert result.exit_code == 1
-    assert "holds a finished data set" in result.stderr
-    schema.read_manifest(root / "data")
+    assert "holds a finished data set of other arguments" in result.stderr
+    assert "(log_floor_db: -70.0 there, -60.0 here; seed: 0 there, 1 here)" in result.stderr
+    assert contents(root / "data") == before
 
 
-@pytest.mark.slow
-def test_a_killed_worker_is_a_clear_error(tmp_path: Path) -> None:
-    write_track(tmp_path / "tree" / "train" / "Track00001")
+def kill_worker(total: int, seconds: float) -> None:
+    for child in active_children():
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+
+
+def interrupt(total: int, seconds: float) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("stop", "reason"), [(kill_worker, "a worker process was killed"), (interrupt, "interrupted")])
+def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: Progress, reason: str) -> None:
+    for number in range(12):
+        write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seed=number)
     tracks, _ = find_tracks(tmp_path / "tree")
+    supply = FilesOnDisk(tmp_path / "tree")
 
-    def kill_worker(total: int, seconds: float) -> None:
-        for child in active_children():
-            assert child.pid is not None
-            os.kill(child.pid, signal.SIGKILL)
+    def build_into(out: Path, progress: Progress | None = None) -> BuildReport:
+        with resume.unfinished(out, DEFAULT, {}) as unfinished:
+            return build(tracks, [], unfinished, DEFAULT, {}, 1, supply, progress)
 
-    # The worker goes on while its first result is looked at: there must be work left for it when it is killed.
-    with pytest.raises(DataError, match=r"a worker process was killed"):
-        build(tracks * 200, [], tmp_path / "data", DEFAULT, {}, 1, kill_worker)
-    assert not (tmp_path / "data").exists()
+    with pytest.raises(DataError, match=rf"{reason}[^\n]*\n.* keeps what is finished: run the same command again"):
+        build_into(tmp_path / "data", stop)
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [resume.UNFINISHED]
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.tfrecord")}
+    built: list[float] = []
+
+    def count(total: int, seconds: float) -> None:
+        built.append(seconds)
+        assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+    assert 0 < build_into(tmp_path / "data", count).taken_up == len(finished) == 12 - len(built) < 12
+    build_into(tmp_path / "undisturbed")
+    assert contents(tmp_path / "data") == contents(tmp_path / "undisturbed")
 
 
 def test_nothing_built_is_an_error_that_tells_the_causes(tmp_path: Path) -> None:
@@ -342,17 +373,20 @@ def test_midi_is_built_without_its_bad_files(tmp_path: Path) -> None:
     activity = manifest.splits["train"].activity["family"]
     assert {name: frames for name, frames in activity.items() if frames} == {"Piano": 10, "Drums": 1}
     assert [item["item"] for item in manifest.left_out] == ["broken.mid"]
-    assert manifest.source["soundfonts"] == ["TimGM6mb.sf2"]
+    assert manifest.source["soundfonts"] == [str(soundfont)]
 
 
 @pytest.mark.slow
-def test_the_demo_builds_by_itself(tmp_path: Path) -> None:
-    arguments = ("--demo", 3, "--out", tmp_path / "data", "--keep-audio", tmp_path / "tree", "--workers", 2)
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
+def test_the_demo_builds_by_itself_with_any_number_of_workers(tmp_path: Path) -> None:
+    kept = {1: ("--keep-audio", tmp_path / "tree"), 2: (), 3: ()}
+    for workers, keep in kept.items():
+        result = run("--demo", 3, "--out", tmp_path / f"by {workers}", *keep, "--workers", workers)
+        assert result.exit_code == 0, result.output
+    (tmp_path / "by 1").rename(tmp_path / "data")
+    for workers in (2, 3):
+        assert contents(tmp_path / f"by {workers}") == contents(tmp_path / "data")
     manifest = schema.read_manifest(tmp_path / "data")
     assert sum(split.tracks for split in manifest.splits.values()) == 3
     assert manifest.splits["train"].activity["family"]["Drums"] > 0
     tracks, left_out = find_tracks(tmp_path / "tree")
     assert (len(tracks), left_out) == (3, [])
-    assert not list(tmp_path.glob(".rendering-*"))

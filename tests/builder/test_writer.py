@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 
 from mir_tf import schema
-from mir_tf.errors import DataError
-from mir_tf.schema import Record
+from mir_tf.schema import Record, Shard
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import writer
+from tfrecords_builder.slakh import Track
+from tfrecords_builder.writer import Part
 
 
 def record(number: int) -> Record:
@@ -28,10 +29,21 @@ def record(number: int) -> Record:
     )
 
 
-def write(folder: Path, numbers: list[int], shard_bytes: int = writer.SHARD_BYTES) -> dict[str, schema.SplitSummary]:
-    folder.mkdir()
-    parts = [writer.write_part(folder, "train" if n < 8 else "test", record(n)) for n in numbers]
-    return writer.write_shards(folder, parts, shard_bytes)
+def track(number: int) -> Track:
+    split = "train" if number < 8 else "test"
+    return Track(f"Track{number:05d}", f"song {number // 2}", split, Path("mix.flac"), ())
+
+
+def write_part(folder: Path, *numbers: int) -> Part:
+    """A part with the record of the first of ``numbers``, and further ones."""
+    folder.mkdir(exist_ok=True)
+    return writer.write_part(folder, track(numbers[0]), map(record, numbers))
+
+
+def write(out: Path, numbers: list[int], shard_bytes: int = writer.SHARD_BYTES) -> dict[str, schema.SplitSummary]:
+    out.mkdir()
+    parts = [write_part(out / "parts", number) for number in numbers]
+    return writer.write_shards(out, out / "parts", parts, shard_bytes)
 
 
 def ids_in(path: Path) -> list[str]:
@@ -40,20 +52,20 @@ def ids_in(path: Path) -> list[str]:
 
 def test_shards_hold_every_record_whole(tmp_path: Path) -> None:
     splits = write(tmp_path / "a", list(range(10)))
-    assert splits["train"].shards == ["instruments-train.tfrecord-00000-of-00001"]
-    parsed = list(tf.data.TFRecordDataset(str(tmp_path / "a" / splits["train"].shards[0])).map(schema.parse))
+    assert splits["train"].shards == [Shard.of(tmp_path / "a" / "instruments-train.tfrecord-00000-of-00001", 8)]
+    parsed = list(tf.data.TFRecordDataset(str(tmp_path / "a" / splits["train"].shards[0].name)).map(schema.parse))
     for number, item in enumerate(parsed):
         np.testing.assert_array_equal(item["log_mel"], record(number).log_mel.astype(np.float32))
         np.testing.assert_array_equal(item["activity"], record(number).activity)
     assert len(parsed) == 8
-    assert ids_in(tmp_path / "a" / splits["test"].shards[0]) == ["Track00008", "Track00009"]
+    assert ids_in(tmp_path / "a" / splits["test"].shards[0].name) == ["Track00008", "Track00009"]
 
 
 def test_the_summary_counts(tmp_path: Path) -> None:
     splits = write(tmp_path / "a", list(range(10)))
     records = [record(number) for number in range(8)]
     train = splits["train"]
-    assert (train.tracks, train.songs) == (8, 4)
+    assert (train.tracks, train.songs, train.records) == (8, 4, 8)
     assert train.seconds == pytest.approx(sum(item.num_samples for item in records) / 22050)
     assert train.label_frames == sum(len(item.activity) for item in records)
     piano = sum(int(item.activity[:, :8].any(axis=1).sum()) for item in records)
@@ -70,13 +82,13 @@ def test_shards_do_not_depend_on_the_order_of_the_tracks(tmp_path: Path) -> None
     second = write(tmp_path / "b", numbers[::-1], shard_bytes=5000)
     assert first == second
     assert len(first["train"].shards) > 2
-    for name in first["train"].shards + first["test"].shards:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    for shard in first["train"].shards + first["test"].shards:
+        assert (tmp_path / "a" / shard.name).read_bytes() == (tmp_path / "b" / shard.name).read_bytes()
 
 
 def test_the_hash_of_its_id_tells_the_shard_of_a_track(tmp_path: Path) -> None:
     shards = write(tmp_path / "a", list(range(8)), shard_bytes=5000)["train"].shards
-    found = {track: index for index, name in enumerate(shards) for track in ids_in(tmp_path / "a" / name)}
+    found = {name: index for index, shard in enumerate(shards) for name in ids_in(tmp_path / "a" / shard.name)}
     assert found == {
         f"Track{number:05d}": int(hashlib.sha256(f"Track{number:05d}".encode()).hexdigest(), 16) % len(shards)
         for number in range(8)
@@ -84,7 +96,7 @@ def test_the_hash_of_its_id_tells_the_shard_of_a_track(tmp_path: Path) -> None:
 
 
 def test_the_statistics_are_those_of_all_values(tmp_path: Path) -> None:
-    parts = [writer.write_part(tmp_path, "train", record(number)) for number in range(6)]
+    parts = [write_part(tmp_path, number) for number in range(6)]
     values = np.concatenate([record(number).log_mel.astype(np.float64).ravel() for number in range(6)])
     assert writer.feature_statistics(parts) == pytest.approx((values.mean(), values.std()), rel=1e-9)
     assert writer.feature_statistics(parts) == writer.feature_statistics(parts[::-1])
@@ -96,50 +108,48 @@ def test_without_tracks_the_statistics_change_nothing() -> None:
 
 def test_silence_has_no_deviation(tmp_path: Path) -> None:
     silent = dataclasses.replace(record(1), log_mel=np.full((30, 16), -60, np.float16))
-    assert writer.feature_statistics([writer.write_part(tmp_path, "train", silent)]) == (-60.0, 0.0)
+    assert writer.feature_statistics([writer.write_part(tmp_path, track(1), [silent])]) == (-60.0, 0.0)
 
 
-def test_a_new_data_set_may_begin_in_an_empty_folder(tmp_path: Path) -> None:
-    for out in (tmp_path / "new" / "data", tmp_path / "empty"):
-        (tmp_path / "empty").mkdir(exist_ok=True)
-        with writer.new_data_set(out) as parts:
-            assert parts.parent == out
-            (out / "result").touch()
-        assert [path.name for path in out.iterdir()] == ["result"]
+def test_a_track_may_have_several_records(tmp_path: Path) -> None:
+    parts = [write_part(tmp_path / "parts", 0, 1, 2), write_part(tmp_path / "parts", 5)]
+    assert (parts[0].id, parts[0].records, parts[0].label_frames) == ("Track00000", 3, 5 + 6 + 7)
+    train = writer.write_shards(tmp_path, tmp_path / "parts", parts)["train"]
+    assert (train.tracks, train.records, train.label_frames) == (2, 4, 18 + 10)
+    (shard,) = train.shards
+    assert shard.records == 4
+    assert ids_in(tmp_path / shard.name) == [f"Track{number:05d}" for number in (0, 1, 2, 5)]
 
 
-@pytest.mark.parametrize(
-    ("held", "reason"),
-    [
-        ("manifest.json", "holds a finished data set"),
-        (".parts/a", "holds a build that runs or was killed"),
-        ("thesis.tex", "is not empty, it holds thesis.tex"),
-    ],
-)
-def test_a_folder_that_holds_something_is_refused_and_kept(tmp_path: Path, held: str, reason: str) -> None:
-    path = tmp_path / held
-    path.parent.mkdir(exist_ok=True)
-    path.touch()
-    with pytest.raises(DataError, match=reason), writer.new_data_set(tmp_path):
-        pass
-    assert path.exists()
+def test_a_part_is_found_again(tmp_path: Path) -> None:
+    part = write_part(tmp_path, 3, 4)
+    assert writer.find_part(tmp_path, track(3)) == part
+    assert writer.find_part(tmp_path, track(4)) is None
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "a").touch()
-    with pytest.raises(DataError, match="is a file"):
-        writer.require_new(tmp_path / "a")
+@pytest.mark.parametrize("suffix", ["tfrecord", "json"])
+def test_a_part_that_is_not_whole_is_none(tmp_path: Path, suffix: str) -> None:
+    write_part(tmp_path, 3)
+    path = tmp_path / f"Track00003.{suffix}"
+    content = path.read_bytes()
+    for damaged in (content[:-1], b"", content[:-1] + bytes([content[-1] ^ 1])):
+        path.write_bytes(damaged)
+        assert writer.find_part(tmp_path, track(3)) is None
+    path.unlink()
+    assert writer.find_part(tmp_path, track(3)) is None
 
 
-def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    out = tmp_path / "data"
+def test_a_part_of_another_song_or_split_is_none(tmp_path: Path) -> None:
+    write_part(tmp_path, 3)
+    for change in ({"split": "test"}, {"song": "another"}):
+        assert writer.find_part(tmp_path, dataclasses.replace(track(3), **change)) is None
 
-    def fail() -> None:
-        with writer.new_data_set(out) as parts:
-            writer.write_part(parts, "train", record(0))
-            (out / "half").touch()
-            raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert not out.exists()
+def test_shards_of_an_interrupted_build_go(tmp_path: Path) -> None:
+    stale = [
+        tmp_path / f"{dot}instruments-train.tfrecord-00001-of-00002{end}" for dot, end in (("", ""), (".", ".tmp"))
+    ]
+    for path in stale:
+        path.touch()
+    writer.write_shards(tmp_path, tmp_path / "parts", [write_part(tmp_path / "parts", 0)])
+    assert not any(path.exists() for path in stale)
