@@ -6,15 +6,16 @@ import collections
 import contextlib
 import dataclasses
 import os
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import yaml
 
-from mir_tf.config import FRONT_ENDS, FrontEndConfig
+from mir_tf.config import FRONT_ENDS, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
 
@@ -96,6 +97,12 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     metavar="N",
     help="Processes, of at most 1 GB of memory each.",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be built, how large and how long, by building a few tracks."
+)
+@click.option(
+    "--verify", type=_FOLDER, metavar="DATA", help="Build nothing: read a data set whole, and name damaged files."
+)
 @click.option("--skip-bad", is_flag=True, help="Exit with 0 even if damaged tracks were left out.")
 def main(
     slakh: Path | None,
@@ -109,6 +116,8 @@ def main(
     settings: tuple[str, ...],
     seed: int,
     workers: int,
+    dry_run: bool,
+    verify: Path | None,
     skip_bad: bool,
 ) -> None:
     """Turn Slakh2100, or any MIDI with a SoundFont, into TFRecords of log-mel frames and labels.
@@ -118,14 +127,16 @@ def main(
       python -m tfrecords_builder --slakh slakh2100_flac_redux --out DATA
       python -m tfrecords_builder --midi SONGS --soundfont FluidR3_GM.sf2 --out DATA
       python -m tfrecords_builder --demo 40 --out DATA
+    Interrupted, it goes on when the same command is run again. Afterwards, and whenever there is doubt:
+      python -m tfrecords_builder --verify DATA
 
-    Exit status: 0 fine, 1 nothing built, or damaged tracks left out (see --skip-bad), 2 wrong usage.
+    Exit status: 0 fine, 1 nothing built, damaged tracks left out (see --skip-bad) or damage found, 2 wrong usage.
     """
-    given = {"--slakh": slakh, "--midi": midi, "--demo": demo}
+    given = {"--slakh": slakh, "--midi": midi, "--demo": demo, "--verify": verify}
     if sum(value is not None for value in given.values()) != 1:
         raise click.UsageError(f"exactly one of {', '.join(given)} is needed")
-    if out is None:
-        raise click.UsageError("--out is needed")
+    if (verify is None) != (out is not None):
+        raise click.UsageError("--out belongs to --slakh, --midi and --demo, which need it")
     if (midi is None) != (not soundfonts):
         raise click.UsageError("--midi and --soundfont belong together")
     if slakh is not None and (keep_audio is not None or shuffle_programs is not None):
@@ -144,34 +155,114 @@ def main(
     }
     # TensorFlow's own chatter tells a user nothing; what it cannot do, it raises.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        front_end = _front_end(preset, settings)
-        from tfrecords_builder import build, resume
-        from tfrecords_builder.slakh import find_tracks
+    with _errors_shown():
+        if verify is not None:
+            is_fine = _verify(verify)
+        else:
+            front_end = _front_end(preset, settings)
+            from tfrecords_builder import build, resume
+            from tfrecords_builder.slakh import find_tracks
 
-        if resume.is_finished(out, front_end, source):
-            resume.remove(out)
-            click.echo(f"{out}: the data set is finished; nothing to do")
-            return
-        with resume.unfinished(out, front_end, source) as unfinished:
-            if slakh is not None:
-                tree, not_rendered = slakh, []
-            else:
-                tree = keep_audio or unfinished / resume.TREE
-                not_rendered = _render(midi, demo, soundfonts, shuffle_programs, tree, unfinished, seed, workers)
-            tracks, left_out = find_tracks(tree, seed)
-            supply = build.FilesOnDisk(tree)
-            with _progress_bar("Building") as progress:
-                report = build.build(
-                    tracks, not_rendered + left_out, unfinished, front_end, source, workers, supply, progress
-                )
+            if resume.is_finished(out, front_end, source):
+                resume.remove(out)
+                click.echo(f"{out}: the data set is finished; nothing to do")
+                return
+            if dry_run:
+                resume.require_free(out, front_end, source)
+                _estimate(slakh, midi, demo, soundfonts, shuffle_programs, front_end, seed, workers)
+                return
+            with resume.unfinished(out, front_end, source) as unfinished:
+                if slakh is not None:
+                    tree, not_rendered = slakh, []
+                else:
+                    tree = keep_audio or unfinished / resume.TREE
+                    not_rendered = _render(midi, demo, soundfonts, shuffle_programs, tree, unfinished, seed, workers)
+                tracks, left_out = find_tracks(tree, seed)
+                supply = build.FilesOnDisk(tree)
+                with _progress_bar("Building") as progress:
+                    report = build.build(
+                        tracks, not_rendered + left_out, unfinished, front_end, source, workers, supply, progress
+                    )
+            _print_summary(report, out)
+            is_fine = skip_bad or not any(item.is_bad for item in report.left_out)
+    if not is_fine:
+        click.get_current_context().exit(1)
+
+
+@contextlib.contextmanager
+def _errors_shown() -> Iterator[None]:
+    """Ends the command where the block raises an error that a person can mend."""
+    try:
+        yield
     except ConfigError as error:
         raise click.UsageError(str(error)) from error  # exit status 2
     except (MirTfError, OSError) as error:
         raise click.ClickException(str(error)) from error  # exit status 1
-    _print_summary(report, out)
-    if any(item.is_bad for item in report.left_out) and not skip_bad:
-        click.get_current_context().exit(1)
+
+
+def _verify(folder: Path) -> bool:
+    """Prints what is damaged in a data set, or that nothing is."""
+    from mir_tf import schema
+    from tfrecords_builder.verify import damages
+
+    damaged = False
+    with _progress_bar("Verifying") as progress:
+        for damage in damages(folder, progress):
+            damaged = True
+            click.echo(f"damaged: {damage}")
+    if damaged:
+        click.echo(f"{folder}: build the data set again")
+        return False
+    manifest = schema.read_manifest(folder)
+    records = sum(split.records for split in manifest.splits.values())
+    shards = manifest.shards()
+    size = _size(sum(shard.num_bytes for shard in shards))
+    click.echo(f"{folder}: fine: {len(shards)} shards, {records} records, {size}")
+    return True
+
+
+def _estimate(
+    slakh: Path | None,
+    midi: Path | None,
+    demo: int | None,
+    soundfonts: tuple[Path, ...],
+    shuffle_programs: int | None,
+    front_end: FrontEndConfig,
+    seed: int,
+    workers: int,
+) -> None:
+    """Prints what a build would give."""
+    from tfrecords_builder import compose, estimate, render
+    from tfrecords_builder.build import FilesOnDisk
+    from tfrecords_builder.slakh import find_tracks
+
+    if slakh is not None:
+        result = estimate.of_tracks(*find_tracks(slakh, seed), front_end, FilesOnDisk(slakh))
+    else:
+        with tempfile.TemporaryDirectory() as composed:
+            if midi is None:
+                midi, soundfonts = Path(composed), (render.default_soundfont(),)
+                compose.compose_folder(midi, demo, seed)
+            result = estimate.of_midi(midi, soundfonts, seed, shuffle_programs, front_end, workers)
+    splits = {split: result.of_split(split) for split in SPLITS}
+    _print_splits(
+        (split, len(tracks), len({track.song for track in tracks}), sum(track.seconds for track in tracks))
+        for split, tracks in splits.items()
+    )
+    _print_left_out(result.left_out)
+    cost, scale = result.cost, result.scale
+    size = _size(cost.num_bytes * scale)
+    click.echo(f"About {size}, and as much again while it is built", nl=False)
+    click.echo(f", and {_size(cost.rendered_bytes * scale)} of rendered audio." if slakh is None else ".")
+    minutes = cost.work * scale / workers / 60
+    click.echo(
+        f"About {minutes:.1f} minutes with {workers} workers, where each has a core of its own, "
+        f"once they have started. An estimate: {cost.audio:.0f} s of audio took {cost.work:.1f} s."
+    )
+
+
+def _size(num_bytes: float) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.2f} MB"
 
 
 def _render(
@@ -252,20 +343,30 @@ def _progress_bar(title: str) -> Iterator[Progress]:
 def _print_summary(report: BuildReport, out: Path) -> None:
     if report.taken_up:
         click.echo(f"taken up from the interrupted build: {report.taken_up} tracks")
-    click.echo(f"{'split':<12}{'tracks':>8}{'songs':>8}{'hours':>9}")
-    for name, split in report.manifest.splits.items():
-        click.echo(f"{name:<12}{split.tracks:>8}{split.songs:>8}{split.seconds / 3600:>9.3f}")
+    splits = report.manifest.splits
+    _print_splits((name, split.tracks, split.songs, split.seconds) for name, split in splits.items())
     for name, vocabulary in VOCABULARIES.items():
         if programs := _sounding(report.manifest, vocabulary.unmapped()):
             click.echo(f"no class in vocabulary {name}: {', '.join(programs)}")
-    for item in report.left_out:
-        if item.is_bad:
-            click.echo(f"left out: {item.item}: {item.reason}")
-    unused = collections.Counter(item.reason for item in report.left_out if not item.is_bad)
-    for reason, count in unused.items():
-        click.echo(f"not used: {count} tracks {reason}")
+    _print_left_out(report.left_out)
     click.echo(f"The data set is in {out}. Next: look at it, then train on it:")
     click.echo(f"  mir-tf inspect {out}\n  mir-tf fit --data {out} --model crnn --out RUN")
+
+
+def _print_splits(rows: Iterable[tuple[str, int, int, float]]) -> None:
+    """Prints a row for each split: its name, tracks, songs, and seconds of audio."""
+    click.echo(f"{'split':<12}{'tracks':>8}{'songs':>8}{'hours':>9}")
+    for name, tracks, songs, seconds in rows:
+        click.echo(f"{name:<12}{tracks:>8}{songs:>8}{seconds / 3600:>9.3f}")
+
+
+def _print_left_out(left_out: list[LeftOut]) -> None:
+    for item in left_out:
+        if item.is_bad:
+            click.echo(f"left out: {item.item}: {item.reason}")
+    unused = collections.Counter(item.reason for item in left_out if not item.is_bad)
+    for reason, count in unused.items():
+        click.echo(f"not used: {count} tracks {reason}")
 
 
 def _sounding(manifest: Manifest, programs: list[int]) -> list[str]:

@@ -32,7 +32,7 @@ from mir_tf.errors import DataError
 from mir_tf.files import write_text
 from mir_tf.vocabulary import DRUMS, PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder import processes, songs
-from tfrecords_builder.processes import Failure, Progress
+from tfrecords_builder.processes import Failure, Pool, Progress
 from tfrecords_builder.slakh import SONGS
 from tfrecords_builder.soundfont import SoundFont
 
@@ -124,9 +124,7 @@ def render_track(
     song.instruments = [instrument for instrument in song.instruments if instrument.notes]
     if not song.instruments:
         raise DataError(f"{job.midi}: no notes")
-    for note in (notes := [note for instrument in song.instruments for note in instrument.notes]):
-        note.end = min(note.end, note.start + MAX_NOTE_SECONDS)
-    seconds = max(note.end for note in notes) + TAIL
+    seconds = _seconds(song)
     if seconds > MAX_SECONDS:
         raise DataError(f"{job.midi}: {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s can be rendered")
     if shuffle_programs is not None:
@@ -185,6 +183,22 @@ def integrated_loudness(signal: NDArray[np.float32], sample_rate: int) -> float:
         return -math.inf
     power = power[power > power.mean() / 10]  # the relative gate, 10 dB below
     return offset + 10 * math.log10(power.mean())
+
+
+def track_seconds(path: Path) -> float:
+    """Length of the track that a MIDI file with notes gives.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return _seconds(songs.read_midi(path))
+
+
+def _seconds(song: pretty_midi.PrettyMIDI) -> float:
+    """Length of the track of a song; shortens its notes to what is played."""
+    for note in (notes := [note for instrument in song.instruments for note in instrument.notes]):
+        note.end = min(note.end, note.start + MAX_NOTE_SECONDS)
+    return float(max(note.end for note in notes) + TAIL)
 
 
 @contextlib.contextmanager
@@ -305,6 +319,56 @@ def _write_flac(path: Path, pieces: Iterable[NDArray[np.float32]], gain: float, 
     path.write_bytes(encoded.getbuffer())
 
 
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A track of a tree that is to be rendered.
+
+    Attributes:
+        job: what to render.
+        song: that it is of.
+        split: of that song.
+    """
+
+    job: RenderJob
+    song: str
+    split: str
+
+
+def plan_tree(
+    midi_dir: Path, soundfonts: Sequence[Path], seed: int, pool: Pool
+) -> tuple[list[Planned], list[tuple[Path, str]]]:
+    """What :func:`render_tree` renders of a folder, and the files whose notes cannot be read, with the reasons.
+
+    Raises:
+        DataError: there is no MIDI file, or a SoundFont cannot be read.
+    """
+    for soundfont in soundfonts:
+        _soundfont(soundfont)
+    files = sorted(path for path in midi_dir.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
+    if not files:
+        raise DataError(f"{midi_dir}: no .mid or .midi file in it")
+    bad = []
+    notes = {}
+    for file, found in pool.results(_notes, files):
+        if isinstance(found, Failure):
+            bad.append((file, found.reason))
+        else:
+            notes[file.relative_to(midi_dir).as_posix()] = found
+    song_of = songs.group_songs(notes)
+    split_of = songs.split_songs(song_of.values(), seed)
+    # Dealt out within each split, so that each hears all SoundFonts as evenly as can be.
+    order = sorted(split_of)
+    random.Random(seed).shuffle(order)
+    order.sort(key=split_of.__getitem__)
+    soundfont_of = dict(zip(order, itertools.cycle(soundfonts)))
+    plan = []
+    for number, file in enumerate(files, 1):
+        if (song := song_of.get(file.relative_to(midi_dir).as_posix())) is not None:
+            job = RenderJob(file, soundfont_of[song], f"Track{number:05d}")
+            plan.append(Planned(job, song, split_of[song]))
+    return plan, bad
+
+
 def render_tree(
     midi_dir: Path,
     soundfonts: Sequence[Path],
@@ -337,21 +401,9 @@ def render_tree(
         DataError: there is no MIDI file, a SoundFont cannot be read, ``out`` holds a tree of other files or
             settings, or a worker process died.
     """
-    for soundfont in soundfonts:
-        _soundfont(soundfont)
-    files = sorted(path for path in midi_dir.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
-    if not files:
-        raise DataError(f"{midi_dir}: no .mid or .midi file in it")
-    bad: list[tuple[Path, str]] = []
-    notes = {}
     seconds = []
     with processes.pool(workers) as pool:
-        for file, found in pool.results(_notes, files):
-            if isinstance(found, Failure):
-                bad.append((file, found.reason))
-            else:
-                notes[file.relative_to(midi_dir).as_posix()] = found
-        plan = _plan(midi_dir, files, songs.group_songs(notes), soundfonts, seed)
+        plan, bad = plan_tree(midi_dir, soundfonts, seed, pool)
         _write_plan(out, midi_dir, plan, shuffle_programs)
         missing = [item for item in plan if not (out / item.split / item.job.name).exists()]
         render = functools.partial(_render_and_measure, out=out, shuffle_programs=shuffle_programs)
@@ -366,31 +418,7 @@ def render_tree(
     return RenderReport(tracks, math.fsum(seconds), sorted(bad))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Planned:
-    job: RenderJob
-    song: str
-    split: str
-
-
-def _plan(
-    midi_dir: Path, files: Sequence[Path], song_of: dict[str, str], soundfonts: Sequence[Path], seed: int
-) -> list[_Planned]:
-    split_of = songs.split_songs(song_of.values(), seed)
-    # Dealt out within each split, so that each hears all SoundFonts as evenly as can be.
-    order = sorted(split_of)
-    random.Random(seed).shuffle(order)
-    order.sort(key=split_of.__getitem__)
-    soundfont_of = dict(zip(order, itertools.cycle(soundfonts)))
-    plan = []
-    for number, file in enumerate(files, 1):
-        if (song := song_of.get(file.relative_to(midi_dir).as_posix())) is not None:
-            job = RenderJob(file, soundfont_of[song], f"Track{number:05d}")
-            plan.append(_Planned(job, song, split_of[song]))
-    return plan
-
-
-def _write_plan(out: Path, midi_dir: Path, plan: Sequence[_Planned], shuffle_programs: int | None) -> None:
+def _write_plan(out: Path, midi_dir: Path, plan: Sequence[Planned], shuffle_programs: int | None) -> None:
     """Writes songs.json, or makes sure that the one that stands is the same."""
     content = {
         item.job.name: {
@@ -418,7 +446,7 @@ def _notes(path: Path) -> frozenset[tuple[int, ...]]:
     raise DataError(f"{path}: no notes")
 
 
-def _render_and_measure(item: _Planned, out: Path, shuffle_programs: int | None) -> float:
+def _render_and_measure(item: Planned, out: Path, shuffle_programs: int | None) -> float:
     """Renders a track of the tree ``out`` and returns its seconds."""
     folder = out / item.split
     render_track(item.job, folder, shuffle_programs=shuffle_programs)

@@ -63,13 +63,11 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
         DataError: ``out`` is a file, holds other things, a build of other arguments or of another TensorFlow, or
             cannot be written; the block was interrupted or raised an error that a person can mend.
     """
-    # Records are the same, bit for bit, from one version of TensorFlow only.
-    arguments = front_end.to_dict() | source | {"tensorflow": tf.__version__}
+    require_free(out, front_end, source)
     folder = out / UNFINISHED
-    _require_free(out, arguments)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / _ARGUMENTS, json.dumps(arguments, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / _ARGUMENTS, json.dumps(_arguments(front_end, source), indent=2, ensure_ascii=False) + "\n")
         yield folder
     except BaseException as error:
         stands = any((folder / PARTS).glob("*.json")) or any((folder / TREE).glob("*/Track*"))
@@ -90,7 +88,17 @@ def remove(out: Path) -> None:
     shutil.rmtree(out / UNFINISHED, ignore_errors=True)
 
 
-def _require_free(out: Path, arguments: dict[str, Any]) -> None:
+def _arguments(front_end: FrontEndConfig, source: dict[str, Any]) -> dict[str, Any]:
+    # Records are the same, bit for bit, from one version of TensorFlow only.
+    return front_end.to_dict() | source | {"tensorflow": tf.__version__}
+
+
+def require_free(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> None:
+    """Checks that a data set can begin in ``out``, or go on there.
+
+    Raises:
+        DataError: it is a file, holds other things, or a build of other arguments or of another TensorFlow.
+    """
     if not out.exists():
         return
     if not out.is_dir():
@@ -101,7 +109,7 @@ def _require_free(out: Path, arguments: dict[str, Any]) -> None:
             there = json.loads(stored.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"{stored}: cannot be read: {error}; remove {out} or choose another folder") from error
-        if differences := _differences(there, arguments):
+        if differences := _differences(there, _arguments(front_end, source)):
             raise DataError(f"{out}: holds an interrupted build of other arguments ({differences}); {_REMEDY}")
     elif held := sorted(path.name for path in out.iterdir() if path.name != UNFINISHED):
         raise DataError(f"{out}: is not empty, it holds {held[0]}; choose another folder")

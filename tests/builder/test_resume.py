@@ -1,0 +1,215 @@
+"""A build goes on with what an interrupted one finished, and with nothing else; killed often, it ends the same."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click.testing
+import pytest
+from slakh_tree import write_midi, write_track
+
+from mir_tf.config import FRONT_ENDS
+from mir_tf.errors import DataError
+from tfrecords_builder import render, resume
+from tfrecords_builder.__main__ import main
+
+FRONT_END = FRONT_ENDS["default"]
+
+
+def run(*arguments: str | Path) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def interrupt(out: Path, source: dict[str, object]) -> None:
+    """Begins a build, finishes a track and stops."""
+    with resume.unfinished(out, FRONT_END, source) as folder:
+        (folder / resume.PARTS).mkdir()
+        (folder / resume.PARTS / "a.json").touch()
+        raise OSError("no space")
+
+
+def interrupted(out: Path, source: dict[str, object]) -> None:
+    """Leaves a build behind that finished a track."""
+    with pytest.raises(DataError, match=r"^no space\n.* keeps what is finished: run the same command again to go on"):
+        interrupt(out, source)
+
+
+@pytest.mark.parametrize("out", ["new/data", "empty"])
+def test_a_data_set_may_begin_in_an_empty_folder(tmp_path: Path, out: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with resume.unfinished(tmp_path / out, FRONT_END, {}) as folder:
+        assert folder.parent == tmp_path / out
+        (tmp_path / out / "result").touch()
+    assert list(contents(tmp_path / out)) == ["result"]
+
+
+def test_what_is_finished_is_there_again(tmp_path: Path) -> None:
+    interrupted(tmp_path, {"seed": 1})
+    with resume.unfinished(tmp_path, FRONT_END, {"seed": 1}) as folder:
+        assert (folder / resume.PARTS / "a.json").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_arguments_are_refused_by_name(tmp_path: Path) -> None:
+    interrupted(tmp_path, {"seed": 1, "soundfonts": ["a.sf2"]})
+    before = contents(tmp_path / resume.UNFINISHED / resume.PARTS)
+    other = {"seed": 2, "soundfonts": ["a.sf2"], "stems": True}
+    expected = r"\(n_mels: 128 there, 64 here; seed: 1 there, 2 here; stems: None there, True here\)"
+    with (
+        pytest.raises(DataError, match=rf"interrupted build of other arguments {expected}; give the same"),
+        resume.unfinished(tmp_path, FRONT_END.replace(n_mels=64), other),
+    ):
+        pass
+    assert contents(tmp_path / resume.UNFINISHED / resume.PARTS) == before
+
+
+def test_another_tensorflow_is_refused(tmp_path: Path) -> None:
+    interrupted(tmp_path, {})
+    arguments = tmp_path / resume.UNFINISHED / "arguments.json"
+    arguments.write_text(arguments.read_text().replace('"tensorflow": "', '"tensorflow": "1.'))
+    with pytest.raises(DataError, match=r"tensorflow: '1\.\d"):
+        resume.require_free(tmp_path, FRONT_END, {})
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with (
+        pytest.raises(DataError, match=r"is not empty, it holds thesis\.tex"),
+        resume.unfinished(tmp_path, FRONT_END, {}),
+    ):
+        pass
+    assert list(contents(tmp_path)) == ["thesis.tex"]
+    with pytest.raises(DataError, match="is a file"):
+        resume.require_free(tmp_path / "thesis.tex", FRONT_END, {})
+
+
+def test_a_failure_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "data"
+
+    def fail() -> None:
+        with resume.unfinished(out, FRONT_END, {}) as folder:
+            (folder / resume.PARTS).mkdir()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not out.exists()
+
+
+def test_a_clean_up_that_was_killed_is_finished(tmp_path: Path) -> None:
+    write_track(tmp_path / "tree" / "train" / "Track00001")
+    arguments = ("--slakh", tmp_path / "tree", "--out", tmp_path / "data", "--workers", 1)
+    assert run(*arguments).exit_code == 0
+    before = contents(tmp_path / "data")
+    (tmp_path / "data" / resume.UNFINISHED).mkdir()
+    assert run(*arguments).exit_code == 0
+    assert contents(tmp_path / "data") == before
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str, *options: str) -> Iterator[Path]:
+    """A disk of its own at ``folder``, where this process may mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("may not mount a disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_a_clear_error_and_the_build_goes_on_with_more_room(tmp_path: Path) -> None:
+    for number in range(3):
+        write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seconds=30.0, seed=number)
+    arguments = ("--slakh", tmp_path / "tree", "--workers", 1, "--out")
+    with small_disk(tmp_path / "disk", "1m") as disk:  # a track takes 0.4 MB
+        result = run(*arguments, disk / "data")
+        assert result.exit_code == 1
+        assert isinstance(result.exception, SystemExit)
+        assert "No space left on device" in result.stderr
+        assert "run the same command again to go on" in result.stderr
+        assert [path.name for path in (disk / "data").iterdir()] == [resume.UNFINISHED]
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        result = run(*arguments, disk / "data")
+        assert result.exit_code == 0, result.output
+        assert "taken up from the interrupted build: " in result.stdout
+        assert run(*arguments, tmp_path / "data").exit_code == 0
+        assert contents(disk / "data") == contents(tmp_path / "data")
+
+
+def test_a_full_disk_while_rendering_is_not_the_fault_of_the_song(tmp_path: Path) -> None:
+    midi = tmp_path / "a.mid"
+    write_midi(midi, [(19, [(at, at + 1) for at in range(20)])])
+    job = render.RenderJob(midi, render.default_soundfont(), "Track00001")
+    raw = 4 * render.SAMPLE_RATE * 22  # two files of a tenth of this follow
+    with small_disk(tmp_path / "disk", str(raw + 100_000)) as disk:
+        with pytest.raises(OSError, match="No space left on device"):
+            render.render_track(job, disk)
+        assert not list(disk.iterdir())
+
+
+def test_a_disk_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    write_track(tmp_path / "tree" / "train" / "Track00001")
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        result = run("--slakh", tmp_path / "tree", "--workers", 1, "--out", disk / "data")
+        assert result.exit_code == 1
+        assert isinstance(result.exception, SystemExit)
+        assert "Read-only file system" in result.stderr
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tfrecords_builder", *map(str, arguments)]
+    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def finished_work(out: Path) -> int:
+    """Rendered tracks and parts."""
+    folder = out / resume.UNFINISHED
+    return len([*(folder / resume.TREE).glob("*/Track*"), *(folder / resume.PARTS).glob("*.json")])
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_a_build_ends_as_if_undisturbed(tmp_path: Path) -> None:
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    chance = random.Random(0)
+    for number in range(16):
+        notes = [(at / 4, (at + 1) / 4) for at in range(240)]
+        write_midi(songs / f"{number:02d}.mid", [(chance.randrange(128), notes) for _ in range(3)], seed=number)
+    (songs / "broken.mid").write_bytes(b"MThd")
+    arguments = ("--midi", songs, "--soundfont", render.default_soundfont(), "--skip-bad", "--out")
+    undisturbed = start(*arguments, tmp_path / "undisturbed", "--workers", 1)
+
+    out = tmp_path / "data"
+    left = [0]
+    for reached in [0, *sorted(chance.sample(range(1, 26), 10))]:
+        build = start(*arguments, out, "--workers", 2)
+        while reached and build.poll() is None and finished_work(out) < max(reached, left[-1] + 1):
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.3 if reached else 3))  # the first dies before it has finished anything
+        assert build.poll() is None, left
+        os.killpg(build.pid, signal.SIGKILL)
+        build.wait()
+        left.append(finished_work(out))
+        assert not (out / "manifest.json").exists()
+    build = start(*arguments, out, "--workers", 2)
+    assert build.wait() == 0
+    assert undisturbed.wait() == 0
+    assert contents(out) == contents(tmp_path / "undisturbed")
+    assert left == sorted(left)  # nothing finished was lost
+    assert len({count for count in left if 0 < count < 16}) >= 3, left  # killed while it rendered
+    assert len({count for count in left if 16 < count < 32}) >= 3, left  # and while it built
