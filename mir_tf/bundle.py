@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import mir_tf
 import mir_tf.models  # registers the layers that model.keras names
 from mir_tf.config import RunConfig
 from mir_tf.errors import BundleError
+from mir_tf.files import whole, write_text
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 from mir_tf.windows import WindowedModel
 
@@ -70,13 +70,13 @@ class Bundle:
         """Writes the bundle into ``folder``, which is made if need be; an older bundle there is replaced."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        model_path = folder / "unfinished.keras"  # Keras insists on the suffix.
-        # The same layers without what the model was compiled with: the optimiser would triple the file.
-        keras.Model(self.model.input, self.model.output, name=self.model.name).save(model_path)
+        with whole(folder / MODEL) as model_path:
+            # The same layers without what the model was compiled with: the optimiser would triple the file.
+            keras.Model(self.model.input, self.model.output, name=self.model.name).save(model_path)
         content = {
             "format": FORMAT,
             "fingerprint": self.config.front_end.fingerprint(),
-            "model_sha256": _sha256(model_path),
+            "model_sha256": _sha256(folder / MODEL),
             **self.config.to_dict(),
             "classes": list(self.classes),
             "thresholds": [float(threshold) for threshold in self.thresholds],
@@ -88,11 +88,8 @@ class Bundle:
                 "tensorflow": tf.__version__,
             },
         }
-        description_path = folder / "unfinished.json"
-        description_path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        # Stopped between these two, the folder holds a model that is not the described one: load refuses it.
-        os.replace(model_path, folder / MODEL)
-        os.replace(description_path, folder / DESCRIPTION)
+        # Stopped before this, the folder holds a model that is not the described one: load refuses it.
+        write_text(folder / DESCRIPTION, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def load(folder: str | Path) -> Bundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from mir_tf.errors import ConfigError, MirTfError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from mir_tf.predict import Prediction
 
@@ -67,11 +69,13 @@ def inspect(data: Path, picture: Path | None) -> None:
     log-mel pictures with their labels beneath.
     """
     from mir_tf import inspection
+    from mir_tf.schema import read_manifest
 
+    manifest = read_manifest(data)
     picture = picture or data / "inspection.png"
-    inspection.draw(data, picture)
+    inspection.draw(data, manifest, picture)
     console = _console()
-    for table in inspection.inspect(data).tables():
+    for table in inspection.tables(manifest):
         _print_table(console, *table)
     console.print(f"Pictures: {picture}", soft_wrap=True)
 
@@ -198,7 +202,11 @@ def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
     model = bundle.load(run)
     with Progress(console=_console(stderr=True), transient=True) as progress:
         task = progress.add_task("tracks", total=None)
-        result = measure(model, data, split, lambda done, total: progress.update(task, completed=done, total=total))
+
+        def on_track(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        result = measure(model, data, split, on_track)
     out = out or run / f"evaluation-{split}"
     result.save(out)
     console = _console()
@@ -242,7 +250,7 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
             task = progress.add_task(escape(path.name), total=None)
             try:
                 progress.update(task, total=probe(path).seconds)
-                result = hear(model, path, lambda seconds, task=task: progress.update(task, completed=seconds))
+                result = hear(model, path, functools.partial(_seconds_done, progress, task))
             except AudioError as error:
                 failed += 1
                 click.echo(f"Error: {error}", err=True)
@@ -257,10 +265,15 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
         sys.exit(1)
 
 
+def _seconds_done(progress: Progress, task: TaskID, seconds: float) -> None:
+    progress.update(task, completed=seconds)
+
+
 def _print_prediction(console: Console, prediction: Prediction) -> None:
     rows = [["instrument", "playing time", "share"]]
-    for instrument in prediction.to_dict()["instruments"]:
-        rows.append([instrument["class"], _clock(instrument["playing_time"]), f"{100 * instrument['share']:.1f} %"])
+    seconds, share = prediction.playing_time, prediction.share
+    for index in prediction.heard:
+        rows.append([prediction.classes[index], _clock(seconds[index]), f"{100 * share[index]:.1f} %"])
     title = f"{Path(prediction.path).name}, {_clock(prediction.seconds)}: "
     if prediction.dominant is None:
         console.print(title + "no instrument heard", soft_wrap=True)

@@ -21,7 +21,7 @@ from mir_tf.dominance import dominant_classes, playing_time, same_dominant
 from mir_tf.errors import DataError
 from mir_tf.files import write_text
 from mir_tf.metrics import Baseline, Counts, Ranking
-from mir_tf.schema import read_manifest, split_summary
+from mir_tf.schema import class_frames, read_manifest
 from mir_tf.vocabulary import Vocabulary
 
 CURVE_POINTS = 200
@@ -292,14 +292,13 @@ def evaluate(
     """
     manifest = read_manifest(data)
     pipeline.check_front_end(data, manifest, bundle.config.front_end)
-    summary = split_summary(data, manifest, split)
-    if not any(summary.activity[bundle.vocabulary.name].values()):
+    if not class_frames(data, manifest, split, bundle.vocabulary).any():
         raise DataError(f"{data}: nothing sounds in split {split!r}, so there is nothing to measure")
     answers = []
     for track in pipeline.tracks(data, manifest, split, bundle.vocabulary):
         answers.append(Answer(bundle.windowed.predict_track(track.log_mel), track.truth))
         if progress is not None:
-            progress(len(answers), summary.records)
+            progress(len(answers), manifest.splits[split].records)
     return assess(answers, bundle.thresholds, bundle.vocabulary, str(data), split)
 
 
@@ -324,9 +323,10 @@ def assess(
     )  # [tracks, classes]
     concerned = presence.tp + presence.fp + presence.fn  # [tracks, classes], 1 where a class sounds or is heard
     time_errors = np.stack([np.abs(playing_time(heard) - playing_time(true)) for heard, true in pairs])
-    rankings = [Ranking.of(*column) for column in zip(probabilities.T, truth.T, strict=True)]
     baseline = metrics.constant_baseline(np.count_nonzero(truth, axis=0), len(truth))
     bootstrap = _Bootstrap(len(answers))
+    track_of = np.repeat(np.arange(len(answers)), [len(true) for _, true in pairs])  # [frames]
+    ranked = _rank(probabilities, truth, track_of, bootstrap)
 
     each = np.ones(len(answers), np.int64)
     whole, seen = tracks.resampled(each), presence.resampled(each)  # [classes]
@@ -334,8 +334,8 @@ def assess(
         "precision": whole.where_positive(whole.precision),
         "recall": whole.where_positive(whole.recall),
         "baseline_f1": whole.where_positive(baseline.f1),
-        "average_precision": np.array([ranking.average_precision for ranking in rankings]),
-        "roc_auc": np.array([ranking.roc_auc for ranking in rankings]),
+        "average_precision": ranked.average_precision[0],
+        "roc_auc": ranked.roc_auc[0],
         "presence_precision": seen.where_positive(seen.precision),
         "presence_recall": seen.where_positive(seen.recall),
         "presence_f1": seen.where_positive(seen.f1),
@@ -349,7 +349,7 @@ def assess(
             name=name,
             tracks=int(seen.positives[index]),
             f1=Estimate(*f1[:, index].tolist()),
-            curve=_curve(rankings[index]),
+            curve=ranked.curves[index],
             **{measure: float(values[index]) for measure, values in measures.items()},
         )
         for index, name in enumerate(vocabulary.classes)
@@ -360,8 +360,8 @@ def assess(
     headlines = {
         **_agreement(tracks, bootstrap),
         "track_averaged_micro_f1": bootstrap.ratio(metrics.track_micro_f1(tracks), each),
-        "macro_average_precision": Estimate(float(metrics.mean_defined(measures["average_precision"]))),
-        "macro_roc_auc": Estimate(float(metrics.mean_defined(measures["roc_auc"]))),
+        "macro_average_precision": bootstrap.macro(ranked.average_precision),
+        "macro_roc_auc": bootstrap.macro(ranked.roc_auc),
         **{f"presence_{name}": estimate for name, estimate in _agreement(presence, bootstrap).items()},
         "dominant_accuracy": bootstrap.ratio([same_dominant(heard, true) for heard, true in pairs], each),
         "dominant_playing_time_error": bootstrap.ratio(dominant_errors, [bool(tied) for tied in dominants]),
@@ -387,23 +387,60 @@ class _Bootstrap:
     def __init__(self, tracks: int) -> None:
         self._each = np.ones((1, tracks), np.int64)
         # One track has no spread to show.
-        self._weights = metrics.bootstrap_weights(tracks) if tracks > 1 else None
+        self.weights = metrics.bootstrap_weights(tracks) if tracks > 1 else None
 
     def __call__(self, statistic: Statistic) -> NDArray[np.float64]:
         """Value, low and high of a statistic: [3, ...]."""
         value = statistic(self._each)
-        if self._weights is None:
+        if self.weights is None:
             return np.concatenate([value, np.full((2, *value.shape[1:]), np.nan)])
-        return np.concatenate([value, metrics.interval(statistic(self._weights))])
+        return np.concatenate([value, metrics.interval(statistic(self.weights))])
 
     def estimate(self, statistic: Statistic) -> Estimate:
         """Of a single measure."""
         return Estimate(*self(statistic).tolist())
 
+    def macro(self, samples: NDArray[np.float64]) -> Estimate:
+        """Of the mean over the classes of a measure [1 + samples, classes], that of the split itself first."""
+        value, *drawn = metrics.mean_defined(samples).tolist()
+        return Estimate(value, *metrics.interval(np.array(drawn)).tolist()) if drawn else Estimate(value)
+
     def ratio(self, parts: ArrayLike, wholes: ArrayLike) -> Estimate:
         """Of the quotient of two sums over the tracks [tracks]; 0 where there is nothing to divide by."""
         parts, wholes = np.asarray(parts, float), np.asarray(wholes, float)
         return self.estimate(lambda weights: weights @ parts / np.maximum(weights @ wholes, 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ranked:
+    """What the rankings of all classes come to.
+
+    Attributes:
+        average_precision: [1 + samples, classes] of the split and of each of its resamples.
+        roc_auc: likewise.
+        curves: recall and precision [2, points] of each class.
+    """
+
+    average_precision: NDArray[np.float64]
+    roc_auc: NDArray[np.float64]
+    curves: list[NDArray[np.float64]]
+
+
+def _rank(
+    probabilities: NDArray[np.float32], truth: NDArray[np.bool_], tracks: NDArray[np.int64], bootstrap: _Bootstrap
+) -> _Ranked:
+    """Ranks the frames [frames, classes] class by class: the rankings of all at once would fill the memory.
+
+    ``tracks`` [frames] are the tracks that the frames are of.
+    """
+    average_precision, roc_auc, curves = [], [], []
+    for scores, true in zip(probabilities.T, truth.T, strict=True):
+        ranking = Ranking.of(scores, true)
+        drawn = [] if bootstrap.weights is None else [ranking.resampled(scores, true, tracks, bootstrap.weights)]
+        average_precision.append(np.hstack([each.average_precision for each in (ranking, *drawn)]))
+        roc_auc.append(np.hstack([each.roc_auc for each in (ranking, *drawn)]))
+        curves.append(_curve(ranking))
+    return _Ranked(np.stack(average_precision, axis=1), np.stack(roc_auc, axis=1), curves)
 
 
 def _agreement(tracks: Counts, bootstrap: _Bootstrap) -> dict[str, Estimate]:

@@ -12,7 +12,7 @@ from pathlib import Path
 def whole(path: str | Path) -> Iterator[Path]:
     """A temporary name beside ``path``, for the block to write; it becomes ``path`` when the block is through."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".unfinished-{path.name}")  # with its suffix, by which some writers choose the format
     try:
         yield temporary
         os.replace(temporary, path)

@@ -7,14 +7,13 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from mir_tf.thresholds import ratio
+
 BOOTSTRAP_SAMPLES = 1000
 """Resamples behind an interval."""
 
-
-def _ratio(numerator: NDArray[np.int64], denominator: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Quotient, 0 where both are 0."""
-    ratio: NDArray[np.float64] = numerator / np.maximum(denominator, 1)
-    return ratio
+RESAMPLED_THRESHOLDS = 1000
+"""Thresholds, at most, at which the resamples of a ranking are counted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,17 +69,17 @@ class Counts:
     @property
     def precision(self) -> NDArray[np.float64]:
         """Share of the predictions that are true; 0 where there are none."""
-        return _ratio(self.tp, self.tp + self.fp)
+        return ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> NDArray[np.float64]:
         """Share of the truth that is predicted; 0 where there is none."""
-        return _ratio(self.tp, self.positives)
+        return ratio(self.tp, self.positives)
 
     @property
     def f1(self) -> NDArray[np.float64]:
         """Harmonic mean of precision and recall; 0 where nothing is true or predicted."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def macro_precision(self) -> NDArray[np.float64]:
@@ -129,12 +128,12 @@ def track_micro_f1(tracks: Counts) -> NDArray[np.float64]:
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """What is found of one class as the threshold falls through every distinct score.
+    """What is found of one class as the threshold falls: in the frames, or in each of many resamples of them.
 
     Attributes:
         thresholds: [scores], descending; a frame is predicted where its score is at least the threshold.
-        tp: int64 [scores], predicted and true.
-        fp: int64 [scores], predicted, not true.
+        tp: int64 [..., scores], predicted and true.
+        fp: int64 [..., scores], predicted, not true.
     """
 
     thresholds: NDArray[np.float32]
@@ -143,7 +142,7 @@ class Ranking:
 
     @classmethod
     def of(cls, scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> Ranking:
-        """Ranks the frames of one class.
+        """Ranks the frames of one class, with a threshold at every distinct score.
 
         Args:
             scores: [frames], at least one.
@@ -156,31 +155,61 @@ class Ranking:
         tp = np.cumsum(truth, dtype=np.int64)[last]
         return cls(scores[last], tp, last + 1 - tp)
 
+    def resampled(
+        self,
+        scores: NDArray[np.float32],
+        truth: NDArray[np.bool_],
+        tracks: NDArray[np.int64],
+        weights: NDArray[np.int64],
+    ) -> Ranking:
+        """The ranking in each resample of the tracks, at up to :data:`RESAMPLED_THRESHOLDS` of the thresholds.
+
+        Args:
+            scores: [frames] that were ranked.
+            truth: bool [frames].
+            tracks: int64 [frames], the track that each frame is of.
+            weights: int64 [samples, tracks], how often each track is drawn.
+        """
+        # At about equal numbers of frames, so that what differs is told apart wherever the scores lie.
+        frames = self.tp + self.fp  # [scores]
+        wanted = np.linspace(0, frames[-1], RESAMPLED_THRESHOLDS + 1)[1:]
+        thresholds = self.thresholds[np.unique(np.searchsorted(frames, wanted))]  # [kept]
+        # Of each frame the first threshold at which it is predicted.
+        steps = np.searchsorted(-thresholds, -scores)  # [frames]
+        kept = len(thresholds)
+
+        def cumulated(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+            cells = tracks[chosen] * kept + steps[chosen]
+            counts = np.bincount(cells, minlength=weights.shape[1] * kept).reshape(-1, kept)  # [tracks, kept]
+            # As floats, which are multiplied some thirty times faster, and hold these counts exactly.
+            drawn = weights.astype(np.float64) @ counts.astype(np.float64)  # [samples, kept]
+            return drawn.astype(np.int64).cumsum(axis=1)
+
+        return Ranking(thresholds, cumulated(truth), cumulated(~truth))
+
     @property
     def precision(self) -> NDArray[np.float64]:
-        """[scores]."""
-        return self.tp / (self.tp + self.fp)
+        """[..., scores]; 0 where nothing is predicted."""
+        return ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """[scores]; 0 where the class is never true."""
-        return _ratio(self.tp, self.tp[-1])
+        """[..., scores]; 0 where the class is never true."""
+        return ratio(self.tp, self.tp[..., -1:])
 
     @property
-    def average_precision(self) -> float:
-        """Precision averaged over the steps of recall, as scikit-learn; NaN where the class is never true."""
-        if not self.tp[-1]:
-            return np.nan
-        return float(np.sum(np.diff(self.recall, prepend=0) * self.precision))
+    def average_precision(self) -> NDArray[np.float64]:
+        """[...]: precision averaged over the steps of recall, as scikit-learn; NaN where the class is never true."""
+        mean = np.sum(np.diff(self.recall, prepend=0) * self.precision, axis=-1)
+        return np.where(self.tp[..., -1] > 0, mean, np.nan)
 
     @property
-    def roc_auc(self) -> float:
-        """Chance that a true frame scores above a false one, ties for half; NaN where one kind is missing."""
-        if not self.tp[-1] or not self.fp[-1]:
-            return np.nan
+    def roc_auc(self) -> NDArray[np.float64]:
+        """[...]: chance that a true frame scores above a false one, ties for half; NaN where one kind is missing."""
         heights = np.diff(self.fp, prepend=0)
         middles = self.tp - np.diff(self.tp, prepend=0) / 2
-        return float(np.sum(heights * middles) / (self.tp[-1] * self.fp[-1]))
+        pairs = self.tp[..., -1] * self.fp[..., -1]
+        return np.where(pairs > 0, np.sum(heights * middles, axis=-1) / np.maximum(pairs, 1), np.nan)
 
 
 def confusion(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -231,13 +260,13 @@ def constant_baseline(positives: NDArray[np.int64], frames: int) -> Baseline:
         positives: int64 [classes], frames in which each class sounds.
         frames: frames of the split.
     """
-    f1 = _ratio(2 * positives, positives + frames)
+    f1 = ratio(2 * positives, positives + frames)
     # Every class answered "always" adds equally many predictions, so the best k of them are the k most
     # frequent: the best choice is among these prefixes.
     order = np.argsort(-positives, kind="stable")
     hits = np.append(0, np.cumsum(positives[order]))  # [classes + 1], of the first k classes
     predicted = frames * np.arange(len(positives) + 1)
-    micro_f1 = _ratio(2 * hits, predicted + positives.sum())
+    micro_f1 = ratio(2 * hits, predicted + positives.sum())
     best = int(np.argmax(micro_f1))
     micro_always = np.zeros(len(positives), bool)
     micro_always[order[:best]] = True

@@ -28,8 +28,9 @@ from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 _SHARDS_AT_ONCE = 8
 """Shards that are read interleaved."""
 
-_SHUFFLED_CROPS = 256
-"""Crops from which the next one is drawn: 100 MB at 30 s and 50 frames a second."""
+_SHUFFLE_BYTES = 512_000_000
+"""Memory for the crops from which the next one is drawn: 11 hours of music in the default front end. With a tenth of
+that a batch came from a few neighbouring tracks, and the network learnt next to nothing."""
 
 # A damaged record, one that does not parse, too few or too many, a shard gone since the manifest was read.
 _READ_ERRORS = (
@@ -166,7 +167,7 @@ def training_dataset(
             lambda index, record: crops_of(index, schema.parse(record), seed),
             num_parallel_calls=tf.data.AUTOTUNE,
         ).unbatch()
-        return _shuffle(crops, _SHUFFLED_CROPS, seed)
+        return _shuffle(crops, max(1, _SHUFFLE_BYTES // (2 * crop_frames * front_end.n_mels)), seed)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         passes = tf.data.Dataset.range(most_passes).flat_map(lambda number: one_pass(epoch, number))

@@ -60,10 +60,15 @@ class Prediction:
         index = dominant(self.active)
         return None if index is None else self.classes[index]
 
+    @property
+    def heard(self) -> list[int]:
+        """Indices of the classes that are heard, the longest playing first."""
+        seconds = self.playing_time
+        return [int(index) for index in np.argsort(-seconds, kind="stable") if seconds[index] > 0]
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON knows it. ``instruments`` are those heard, the longest playing first."""
         active, seconds, share = self.active, self.playing_time, self.share
-        heard = [index for index in np.argsort(-seconds, kind="stable") if seconds[index] > 0]
         return {
             "path": self.path,
             "seconds": round(self.seconds, 3),
@@ -75,7 +80,7 @@ class Prediction:
                     "share": round(float(share[index]), 4),
                     "intervals": [{"start": start, "end": end} for start, end in intervals(active[:, index]).tolist()],
                 }
-                for index in heard
+                for index in self.heard
             ],
             "model": self.model,
             "frame_rate": LABEL_RATE,

@@ -1,4 +1,4 @@
-"""The pictures: a song's timeline, F1 per class, precision-recall curves, which class is taken for which.
+"""The pictures: a song and its timeline, F1 per class, precision-recall curves, which class is taken for which.
 
 Every function takes arrays and returns a matplotlib ``Figure``, without pyplot and its global state. The
 caller gives the colours, those of :mod:`mir_tf.colors`.
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import librosa
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,7 +20,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from mir_tf.config import LABEL_RATE
+from mir_tf.config import LABEL_RATE, FrontEndConfig
 from mir_tf.dominance import intervals
 from mir_tf.files import whole
 
@@ -28,12 +29,66 @@ _GRID = "#d9d9d9"
 _TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _MAX_TICKS = 16
 _MAX_POINTS = 1500
+_RANGE_DB = 80
+_HERTZ = (200, 500, 1000, 2000, 5000, 10000, 20000)
 
 
 def save_png(figure: Figure, path: str | Path) -> None:
     """Writes ``figure`` as a PNG: whole under its name, or not at all."""
     with whole(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def pixels(figure: Figure) -> NDArray[np.uint8]:
+    """``figure`` as uint8 [height, width, 3]."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3]
+
+
+def draw_log_mel(axes: Axes, log_mel: NDArray[np.float32], front_end: FrontEndConfig) -> None:
+    """Draws log-mel [frames, mels] in dB over seconds and Hz."""
+    columns = _averaged(log_mel)  # [columns, mels]
+    seconds = len(log_mel) / front_end.frame_rate
+    limits: dict[str, Any] = {"vmin": columns.max() - _RANGE_DB, "vmax": columns.max(), "cmap": "magma"}
+    _draw_roll(axes, columns, seconds, **limits)
+    centres = librosa.mel_frequencies(
+        front_end.n_mels + 2, fmin=front_end.f_min, fmax=front_end.band_edge, htk=front_end.mel_scale == "htk"
+    )[1:-1]
+    shown = [hertz for hertz in _HERTZ if centres[0] <= hertz <= centres[-1]]
+    axes.set_yticks(np.interp(shown, centres, np.arange(front_end.n_mels)), [f"{hertz:g}" for hertz in shown])
+    axes.set_ylabel("Hz")
+
+
+def song_figure(
+    log_mel: NDArray[np.float32],
+    front_end: FrontEndConfig,
+    truth: NDArray[np.bool_],
+    probabilities: NDArray[np.float32],
+    classes: Sequence[str],
+    title: str,
+) -> Figure:
+    """What a model is given of a song, what plays, and what it answers for every class, one above the other.
+
+    Args:
+        log_mel: float32 [frames, mels], dB.
+        front_end: of these.
+        truth: bool [label frames, classes].
+        probabilities: float32 [label frames, classes].
+        classes: class names.
+        title: of the picture.
+    """
+    figure = _figure(14, 10)
+    picture, *rolls = figure.subplots(3, 1, sharex=True)
+    draw_log_mel(picture, log_mel, front_end)
+    picture.set_title(f"{title}: log-mel, dB", loc="left")
+    seconds = len(truth) / LABEL_RATE
+    for axes, name, roll in zip(rolls, ("truth", "probability"), (truth, probabilities), strict=True):
+        _draw_roll(axes, _averaged(roll.astype(np.float32)), seconds, vmin=0, vmax=1)
+        axes.set_title(name, loc="left")
+        axes.set_yticks(range(len(classes)), classes, fontsize=7 if len(classes) <= 40 else 2)
+    _time_axis(rolls[-1], seconds)
+    return figure
 
 
 def timeline_figure(
@@ -224,6 +279,19 @@ def confusion_figure(
     axes.set_title(f"{title}\n% of the frames in which the class of the row sounds", loc="left", size=14)
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1], format=lambda share, _: f"{share:.0%}")
     return figure
+
+
+def _averaged(roll: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``roll`` [frames, rows] as a bounded number of columns [columns, rows]; frames that share one are averaged."""
+    starts = np.arange(0, len(roll), math.ceil(len(roll) / _MAX_POINTS))
+    sizes = np.diff(starts, append=len(roll))[:, np.newaxis]
+    return np.add.reduceat(roll, starts) / sizes
+
+
+def _draw_roll(axes: Axes, columns: NDArray[np.float32], seconds: float, **style: Any) -> None:
+    """Draws [columns, rows] over ``seconds``, the first row at the bottom."""
+    extent = (0, seconds, -0.5, columns.shape[1] - 0.5)
+    axes.imshow(columns.T, origin="lower", aspect="auto", interpolation="nearest", extent=extent, **style)
 
 
 def _figure(width: float, height: float) -> Figure:

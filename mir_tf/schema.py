@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mir_tf.config import FrontEndConfig
 from mir_tf.errors import ConfigError, DataError
 from mir_tf.files import write_text
-from mir_tf.vocabulary import NUM_PROGRAMS
+from mir_tf.vocabulary import NUM_PROGRAMS, Vocabulary
 
 DATA_SET_NAME = "instruments"
 """The name that TensorFlow Datasets reads from the names of the shards."""
@@ -267,3 +267,18 @@ def split_summary(folder: str | Path, manifest: Manifest, split: str) -> SplitSu
             f"{folder}: no track in split {split!r}; the splits with tracks are {', '.join(filled) or 'none'}"
         )
     return manifest.splits[split]
+
+
+def class_frames(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """Label frames [classes] of ``split`` in which each class of ``vocabulary`` sounds.
+
+    Raises:
+        DataError: the data set has no such split, no track in it, or its manifest does not count these classes.
+    """
+    activity = split_summary(folder, manifest, split).activity
+    try:
+        return np.array([activity[vocabulary.name][name] for name in vocabulary.classes], np.int64)
+    except KeyError as error:
+        raise DataError(
+            f"{folder}: its manifest counts no {error} in split {split!r}; build the data set again"
+        ) from error

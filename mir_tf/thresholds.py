@@ -91,7 +91,7 @@ def tune(histogram: ScoreHistogram) -> TunedThresholds:
     true_positives, false_positives = histogram.at_least()  # [classes, BINS]
     positives = true_positives[:, 0]
     has_positives = positives > 0
-    f1 = _ratio(2 * true_positives, true_positives + false_positives + positives[:, np.newaxis])
+    f1 = ratio(2 * true_positives, true_positives + false_positives + positives[:, np.newaxis])
     is_best = f1 == f1.max(axis=1, keepdims=True)
     first = is_best.argmax(axis=1)
     # The first run ends before the first threshold after it that is worse.
@@ -104,16 +104,16 @@ def tune(histogram: ScoreHistogram) -> TunedThresholds:
     f1_at_best = f1[classes, best]
     return TunedThresholds(
         thresholds=(best / BINS).astype(np.float32),
-        precision=_ratio(hits, hits + alarms),
-        recall=_ratio(hits, positives),
+        precision=ratio(hits, hits + alarms),
+        recall=ratio(hits, positives),
         f1=f1_at_best,
         has_positives=has_positives,
         macro_f1=float(f1_at_best[has_positives].mean()) if has_positives.any() else float("nan"),
-        micro_f1=float(_ratio(2 * hits.sum(), hits.sum() + alarms.sum() + positives.sum())),
+        micro_f1=float(ratio(2 * hits.sum(), hits.sum() + alarms.sum() + positives.sum())),
     )
 
 
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    """``part / whole``, 0 where both are 0."""
-    ratio: NDArray[np.float64] = part / np.maximum(whole, 1)
-    return ratio
+def ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    """``part / whole`` of counts, 0 where both are 0."""
+    quotient: NDArray[np.float64] = part / np.maximum(whole, 1)
+    return quotient

@@ -19,14 +19,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 import yaml
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tensorboard.plugins.pr_curve import metadata as pr_curve
 
-from mir_tf import pipeline, schema
+from mir_tf import pipeline, report, schema
 from mir_tf.bundle import Bundle
-from mir_tf.config import LABEL_RATE, RunConfig, TrainConfig
+from mir_tf.config import RunConfig, TrainConfig
 from mir_tf.errors import DataError, TrainingError
 from mir_tf.files import whole, write_text
 from mir_tf.losses import WeightedBCE, class_weights
@@ -285,7 +283,7 @@ class _Run(keras.callbacks.Callback):
                     shuffle=False,  # Or Keras warns that the data set has to do that itself, as it does.
                     verbose=0,
                 )
-        except tf.errors.ResourceExhaustedError as error:
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise TrainingError(
                 f"out of memory: {train.batch_size} crops of {train.crop_seconds:g} s do not fit; use a "
                 "smaller batch_size or crop_seconds, or mixed_precision"
@@ -413,8 +411,16 @@ class _Run(keras.callbacks.Callback):
             tf.summary.write(f"precision_recall/{name}", curve, step=epoch, metadata=metadata)
         every = self._config.train.picture_every
         if every and epoch % every == 0:
-            picture = _picture(validation.track, validation.probabilities, self._vocabulary, epoch)
-            tf.summary.image("validation_song", picture[np.newaxis], step=epoch)
+            track = validation.track
+            figure = report.song_figure(
+                track.log_mel,
+                self._config.front_end,
+                track.truth,
+                validation.probabilities,
+                self._vocabulary.classes,
+                title=f"{track.id} after epoch {epoch}",
+            )
+            tf.summary.image("validation_song", report.pixels(figure)[np.newaxis], step=epoch)
         self._writer.flush()
 
 
@@ -427,38 +433,10 @@ def _pr_curves(histogram: ScoreHistogram) -> NDArray[np.float32]:
     return np.stack([hits, alarms, rejections, misses, precision, recall], axis=1)
 
 
-def _picture(track: Track, probabilities: NDArray[np.float32], vocabulary: Vocabulary, epoch: int) -> NDArray[np.uint8]:
-    """Log-mel, truth and probabilities of a track, one above the other: uint8 [height, width, 3]."""
-    figure = Figure(figsize=(14, 10), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    panels = figure.subplots(3, 1, sharex=True)
-    seconds = len(probabilities) / LABEL_RATE
-    bands, classes = track.log_mel.shape[1], len(vocabulary)
-    for axes, title, rows, top in (
-        (panels[0], f"{track.id}: log-mel, dB", track.log_mel, bands),
-        (panels[1], "truth", track.truth.astype(np.float32), classes),
-        (panels[2], f"probability after epoch {epoch}", probabilities, classes),
-    ):
-        limits = {} if axes is panels[0] else {"vmin": 0, "vmax": 1}
-        extent = (0, seconds, -0.5, top - 0.5)
-        axes.imshow(rows.T, aspect="auto", origin="lower", interpolation="nearest", extent=extent, **limits)
-        axes.set_title(title, loc="left")
-    for axes in panels[1:]:
-        axes.set_yticks(range(classes), vocabulary.classes, fontsize=7 if classes <= 40 else 2)
-    panels[2].set_xlabel("seconds")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3]
-
-
 def _positives(data: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> NDArray[np.int64]:
     """Label frames of ``split`` in which each class sounds."""
     try:
-        counts = schema.split_summary(data, manifest, split).activity[vocabulary.name]
-        positives = np.array([counts[name] for name in vocabulary.classes], np.int64)
-    except KeyError as error:
-        raise DataError(
-            f"{data}: its manifest counts no {error} in split {split!r}; build the data set again"
-        ) from error
+        positives = schema.class_frames(data, manifest, split, vocabulary)
     except DataError as error:
         raise DataError(
             f"{error}. Training learns from split 'train' and tunes thresholds on split 'validation': build "

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from tiny_data import FRONT_END, PROGRAMS, make_record, write_data
 
-from mir_tf import inspection, schema
+from mir_tf import inspection
 from mir_tf.colors import CLASS_COLORS, color_of
 from mir_tf.errors import DataError
 from mir_tf.schema import Manifest
@@ -21,8 +21,8 @@ def manifest(tmp_path: Path) -> Manifest:
     return write_data(tmp_path, {"train": [[40, 50], [60]], "validation": [], "test": [[37]]})
 
 
-def test_the_tables_count_what_is_there(tmp_path: Path, manifest: Manifest) -> None:
-    tables = dict(inspection.inspect(tmp_path).tables())
+def test_the_tables_count_what_is_there(manifest: Manifest) -> None:
+    tables = dict(inspection.tables(manifest))
     assert tables["Splits"] == [
         ["split", "tracks", "songs", "hours", "shards"],
         ["train", "3", "3", "0.00", "2"],
@@ -38,26 +38,23 @@ def test_the_tables_count_what_is_there(tmp_path: Path, manifest: Manifest) -> N
     assert "Left out" not in tables
 
 
-def test_what_is_left_out_is_told_by_reason(tmp_path: Path, manifest: Manifest) -> None:
+def test_what_is_left_out_is_told_by_reason(manifest: Manifest) -> None:
     reasons = ["mix.flac: missing", "set apart", "set apart"]
     manifest.left_out.extend({"item": f"Track{i}", "reason": reason} for i, reason in enumerate(reasons))
-    schema.write_manifest(tmp_path, manifest)
-    tables = dict(inspection.inspect(tmp_path).tables())
+    tables = dict(inspection.tables(manifest))
     assert tables["Left out"] == [["reason", "tracks"], ["mix.flac: missing", "1"], ["set apart", "2"]]
 
 
-@pytest.mark.usefixtures("manifest")
-def test_the_page_shows_two_tracks_of_each_split(tmp_path: Path) -> None:
-    pictures = inspection.page(tmp_path).axes[::2]
+def test_the_page_shows_two_tracks_of_each_split(tmp_path: Path, manifest: Manifest) -> None:
+    pictures = inspection.page(tmp_path, manifest).axes[::2]
     titles = [axes.get_title(loc="left") for axes in pictures]
     assert titles == [
         f"{name.partition('-')[0]}: {name} (song song of {name})" for name in ("train-0-0", "train-0-1", "test-0-0")
     ]
 
 
-@pytest.mark.usefixtures("manifest")
-def test_labels_stand_beneath_the_sound_they_name(tmp_path: Path) -> None:
-    picture, labels = inspection.page(tmp_path).axes[-2:]
+def test_labels_stand_beneath_the_sound_they_name(tmp_path: Path, manifest: Manifest) -> None:
+    picture, labels = inspection.page(tmp_path, manifest).axes[-2:]
     record = make_record("test-0-0", 37)
     family = VOCABULARIES["family"]
     lanes = {text.get_text(): lane for lane, text in zip(labels.get_yticks(), labels.get_yticklabels(), strict=True)}
@@ -82,17 +79,16 @@ def drawn_frames(axes: Axes, lane: float, color: str, count: int) -> list[int]:
     return [k for k in range(count) if any(box.x0 < (k + 0.5) / 10 < box.x1 for box in boxes)]
 
 
-@pytest.mark.usefixtures("manifest")
-def test_the_page_becomes_a_png(tmp_path: Path) -> None:
-    inspection.draw(tmp_path, tmp_path / "page.png")
+def test_the_page_becomes_a_png(tmp_path: Path, manifest: Manifest) -> None:
+    inspection.draw(tmp_path, manifest, tmp_path / "page.png")
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(DataError, match=r"page\.png: cannot be written: No such file"):
-        inspection.draw(tmp_path, tmp_path / "nowhere" / "page.png")
+        inspection.draw(tmp_path, manifest, tmp_path / "nowhere" / "page.png")
 
 
 def test_a_long_track_is_averaged_into_fewer_columns(tmp_path: Path) -> None:
-    write_data(tmp_path, {"train": [[2001]]})
-    picture, labels = inspection.page(tmp_path).axes
+    manifest = write_data(tmp_path, {"train": [[2001]]})
+    picture, labels = inspection.page(tmp_path, manifest).axes
     (image,) = picture.images
     columns = image.get_array()
     assert columns.shape == (FRONT_END.n_mels, 1334)  # of 4002 frames, three at once
@@ -102,8 +98,8 @@ def test_a_long_track_is_averaged_into_fewer_columns(tmp_path: Path) -> None:
 
 
 def test_frequencies_stand_at_their_bands(tmp_path: Path) -> None:
-    write_data(tmp_path, {"train": [[10]]}, FRONT_END.replace(n_mels=100, mel_scale="htk", f_min=100.0))
-    picture = inspection.page(tmp_path).axes[0]
+    manifest = write_data(tmp_path, {"train": [[10]]}, FRONT_END.replace(n_mels=100, mel_scale="htk", f_min=100.0))
+    picture = inspection.page(tmp_path, manifest).axes[0]
     bands = dict(zip([text.get_text() for text in picture.get_yticklabels()], picture.get_yticks(), strict=True))
 
     def mel(hertz: float) -> float:
@@ -112,13 +108,6 @@ def test_frequencies_stand_at_their_bands(tmp_path: Path) -> None:
     for hertz in (200, 1000, 2000):
         expected = (mel(hertz) - mel(100)) / (mel(4000) - mel(100)) * 101 - 1
         assert bands[str(hertz)] == pytest.approx(expected, abs=0.05)
-
-
-def test_no_data_set_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a data set"):
-        inspection.inspect(tmp_path)
-    with pytest.raises(DataError, match="not a data set"):
-        inspection.draw(tmp_path, tmp_path / "page.png")
 
 
 def test_every_class_has_the_colour_of_its_family() -> None:

@@ -100,6 +100,31 @@ def test_ranking_measures_of_one_kind_only_are_undefined():
     np.testing.assert_array_equal(never.recall, [0, 0])
 
 
+@pytest.mark.parametrize("values", [3, 30, 10**6])
+def test_resampled_rankings_are_those_of_the_drawn_tracks(values):
+    scores, truth = scores_and_truth(600, values, 0.3, 0)
+    tracks = np.repeat(np.arange(3), [100, 300, 200])
+    truth[tracks == 0] = False
+    weights = np.array([[1, 1, 1], [0, 2, 1], [1, 0, 2], [3, 0, 0]])
+    resampled = Ranking.of(scores, truth).resampled(scores, truth, tracks, weights)
+    for index, drawn in enumerate(weights[:3]):
+        frames = np.concatenate([np.flatnonzero(tracks == track) for track in np.repeat(np.arange(3), drawn)])
+        args = truth[frames], scores[frames]
+        assert resampled.average_precision[index] == pytest.approx(sklearn.metrics.average_precision_score(*args))
+        assert resampled.roc_auc[index] == pytest.approx(sklearn.metrics.roc_auc_score(*args))
+    assert np.isnan([resampled.average_precision[3], resampled.roc_auc[3]]).all()
+
+
+def test_resampled_rankings_of_many_frames_are_close():
+    scores, truth = scores_and_truth(50_000, 10**6, 0.02, 0)
+    ranking = Ranking.of(scores, truth)
+    drawn = ranking.resampled(scores, truth, np.zeros(50_000, int), np.ones((1, 1), int))
+    assert len(ranking.thresholds) > 30_000
+    assert drawn.tp.shape[1] <= metrics.RESAMPLED_THRESHOLDS
+    assert drawn.average_precision[0] == pytest.approx(float(ranking.average_precision), abs=2e-3)
+    assert drawn.roc_auc[0] == pytest.approx(float(ranking.roc_auc), abs=2e-4)
+
+
 def test_confusion_shares_a_miss_out_over_what_is_wrongly_heard():
     truth = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]], bool)
     active = np.array([[1, 0, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]], bool)

@@ -93,15 +93,27 @@ def test_an_epoch_longer_than_a_pass_begins_another(data):
     assert [origin(crop) for crop in first[0]] != [origin(crop) for crop in second[0]]
 
 
-def test_short_epochs_hear_every_part_of_a_shard(tmp_path):
-    """The first pass of an epoch may end long before the end of a shard that is larger than the shuffle."""
+def numbered_tracks(folder, count, label_frames):
+    """A data set of one shard; the log-mel of a track holds minus an eighth of its number."""
     shard = [
         dataclasses.replace(record, log_mel=np.full_like(record.log_mel, -number / 8))
-        for number, record in ((number, make_record(f"{number:03}", 20)) for number in range(400))
+        for number, record in ((number, make_record(f"{number:03}", label_frames)) for number in range(count))
     ]
-    manifest = Manifest(FRONT_END, {"train": write_split(tmp_path, "train", [shard])}, 0.0, 1.0, [], {})
+    return folder, Manifest(FRONT_END, {"train": write_split(folder, "train", [shard])}, 0.0, 1.0, [], {})
+
+
+def test_a_batch_is_not_made_of_neighbours(tmp_path):
+    data = numbered_tracks(tmp_path, 40, label_frames=400)  # of 20 crops each, 800 in all
+    heard = [-8 * log_mel[:, 0, 0] for log_mel, *_ in batches(data, CONFIG.merge({"train": {"epochs": 1}}), steps=25)]
+    assert len(set(np.concatenate(heard))) > 32  # of 100 crops; 36.8 tracks are expected
+
+
+def test_short_epochs_hear_every_part_of_a_shard(tmp_path, monkeypatch):
+    """The first pass of an epoch may end long before the end of a shard that is larger than the shuffle."""
+    monkeypatch.setattr(pipeline, "_SHUFFLE_BYTES", 200_000)
+    data = numbered_tracks(tmp_path, 400, label_frames=20)
     config = CONFIG.merge({"train": {"epochs": 60}})
-    heard = [-8 * log_mel[:, 0, 0] for log_mel, *_ in batches((tmp_path, manifest), config, steps=10)]
+    heard = [-8 * log_mel[:, 0, 0] for log_mel, *_ in batches(data, config, steps=10)]
     counts, _ = np.histogram(np.concatenate(heard), bins=10, range=(0, 400))  # 2400 crops, in tenths of the shard
     assert counts.min() > 120
     assert counts.max() < 360

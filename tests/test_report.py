@@ -8,6 +8,7 @@ from matplotlib.image import imread
 
 from mir_tf import report
 from mir_tf.colors import color_of
+from mir_tf.config import FRONT_ENDS
 from mir_tf.vocabulary import VOCABULARIES
 
 FAMILY = VOCABULARIES["family"]
@@ -62,6 +63,24 @@ def test_timeline_without_truth_has_no_truth_in_its_legend():
 
     assert legend(timeline(truth=True)) == ["heard", "probability (height)", "truth"]
     assert legend(timeline(truth=False)) == ["heard", "probability (height)"]
+
+
+def test_a_song_stands_above_its_truth_and_its_answers_on_one_clock():
+    front_end = FRONT_ENDS["default"].replace(n_mels=8)
+    generator = np.random.default_rng(0)
+    truth = generator.random((20, 17)) < 0.5
+    probabilities = generator.random((20, 17)).astype(np.float32)
+    log_mel = generator.normal(-40, 10, (100, 8)).astype(np.float32)
+    figure = report.song_figure(log_mel, front_end, truth, probabilities, FAMILY.classes, "song")
+    drawn = [axes.images[0] for axes in figure.axes]
+    for image, expected in zip(drawn, (log_mel, truth, probabilities), strict=True):
+        np.testing.assert_allclose(image.get_array(), expected.T)
+        assert image.origin == "lower"
+        assert image.get_extent()[:2] == [0, 2.0]
+    assert [image.get_clim() for image in drawn[1:]] == [(0, 1), (0, 1)]
+    picture = report.pixels(figure)
+    assert picture.shape == (1000, 1400, 3)
+    assert picture.dtype == np.uint8
 
 
 @pytest.mark.parametrize(

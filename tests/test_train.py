@@ -126,7 +126,7 @@ def test_history_and_config_are_written(undisturbed):
     sections = read_yaml(result.out / train.CONFIG)
     assert "front_end" not in sections
     assert RunConfig(FRONT_END).merge(sections) == CONFIG
-    assert not [path for path in result.out.iterdir() if path.suffix == ".tmp" or "unfinished" in path.name]
+    assert not [path for path in result.out.iterdir() if "unfinished" in path.name]
 
 
 def test_classes_without_examples_are_named(data, undisturbed):

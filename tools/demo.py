@@ -9,6 +9,7 @@ Exits with 1 where micro or macro F1 does not beat the best constant answers by 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -95,6 +96,7 @@ def main(out: Path) -> None:
     track = min(folder.name for folder in (audio / "test").iterdir())
     run("mir-tf", "predict", trained, audio / "test" / track / "mix.flac", "--out", out)
     timeline = out / "timeline.png"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # as mir-tf does: TensorFlow's start-up chatter tells a user nothing
     draw_timeline(trained, data, track, timeline)
 
     evaluation = json.loads((out / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
