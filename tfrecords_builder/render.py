@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -119,7 +120,7 @@ def render_track(
         DataError: the MIDI or the SoundFont cannot be read, or nothing sounds.
     """
     soundfont = _soundfont(job.soundfont)
-    song = songs.read_midi(job.midi)
+    song = _read_midi(job.midi)
     song.instruments = [instrument for instrument in song.instruments if instrument.notes]
     if not song.instruments:
         raise DataError(f"{job.midi}: no notes")
@@ -155,6 +156,21 @@ def render_track(
         folder.joinpath("metadata.yaml").write_text(yaml.safe_dump(metadata), encoding="utf-8")
         shutil.rmtree(folder / "raw")
         os.replace(folder, out / job.name)
+
+
+def _read_midi(path: Path) -> pretty_midi.PrettyMIDI:
+    """Reads a MIDI file.
+
+    Raises:
+        DataError: it cannot be read; says why.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Tempo changes outside the first track: against the standard, common, and not played.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return pretty_midi.PrettyMIDI(str(path))
+    except Exception as error:  # damaged bytes make the parser fail in any way: KeyError, EOFError, ...
+        raise DataError(f"{path}: unreadable MIDI: {type(error).__name__}: {error}") from error
 
 
 def integrated_loudness(signal: NDArray[np.float32], sample_rate: int) -> float:
@@ -214,7 +230,7 @@ def _render_stems(
         alone.instruments = [instrument]
         alone.write(str(midi))
         # What is heard is read back from what is written, so that labels made from it fit.
-        instrument.notes = [note for written in songs.read_midi(midi).instruments for note in written.notes]
+        instrument.notes = [note for written in _read_midi(midi).instruments for note in written.notes]
         audio = _synthesize(instrument, soundfont, count, sample_rate)
         loudness = integrated_loudness(audio, sample_rate)
         rendered = loudness > -math.inf
@@ -402,7 +418,7 @@ def _write_plan(out: Path, midi_dir: Path, plan: Sequence[_Planned], shuffle_pro
     write_text(path, text)
 
 
-def _notes(path: Path) -> frozenset[tuple[int, ...]]:
+def _notes(path: Path) -> frozenset[int]:
     if notes := songs.song_notes(path):
         return notes
     raise DataError(f"{path}: no notes")

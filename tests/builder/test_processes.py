@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mir_tf.errors import DataError
-from tfrecords_builder import processes, songs
+from tfrecords_builder import processes
+from tfrecords_builder.midi import read_parts
 from tfrecords_builder.processes import Failure
 
 
@@ -17,7 +18,7 @@ def test_bad_items_stop_nothing(tmp_path: Path) -> None:
             "good": pool.submit(int, "3"),
             "value": pool.submit(int, "three"),
             "memory": pool.submit(bytes, 2**60),
-            "midi": pool.submit(songs.read_midi, midi),
+            "midi": pool.submit(read_parts, midi),
             "last": pool.submit(int, "4"),
         }
         results = dict(processes.finished({future: item for item, future in work.items()}))
@@ -25,7 +26,7 @@ def test_bad_items_stop_nothing(tmp_path: Path) -> None:
     assert results["value"] == Failure("ValueError: invalid literal for int() with base 10: 'three'")
     assert results["memory"] == Failure("MemoryError")
     assert isinstance(results["midi"], Failure)
-    assert results["midi"].reason.startswith(f"{midi}: unreadable MIDI: FileNotFoundError")
+    assert results["midi"].reason.startswith(f"{midi}: cannot be read")
 
 
 def test_a_killed_process_is_a_clear_error() -> None:
