@@ -36,20 +36,26 @@ _FEATURES = {
     "num_label_frames": tf.io.FixedLenFeature([], tf.int64),
     "log_mel": tf.io.FixedLenFeature([], tf.string),
     "activity": tf.io.FixedLenFeature([], tf.string),
+    "audible": tf.io.FixedLenFeature([], tf.string),
 }
+
+LABELS = ("midi", "audible")
+"""Label policies: from note-on to note-off, or where the stem is heard."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One track.
+    """One track, or one stem of it alone.
 
     Attributes:
-        id: name of the track, unique in the data set.
-        song: the song it belongs to; tracks of one song never stand in two splits.
+        id: name of the track, or of track and stem; unique in the data set.
+        song: the song it belongs to; the manifest names the songs that stand in more than one split.
         num_samples: length of the audio used, at ``sample_rate``.
         sample_rate: Hz.
         log_mel: float16 [frames, mels] in dB, raw.
-        activity: bool [label frames, 129], per General MIDI program, drums last.
+        activity: bool [label frames, 129], per General MIDI program, drums last: the labels ``midi``.
+        audible: the labels ``audible``, alike; None where the stems were not heard.
+        findings: suspicions against stems, for the manifest; they are not stored in the record.
     """
 
     id: str
@@ -58,6 +64,20 @@ class Record:
     sample_rate: int
     log_mel: NDArray[np.float16]
     activity: NDArray[np.bool_]
+    audible: NDArray[np.bool_] | None = None
+    findings: tuple[str, ...] = ()
+
+    def targets(self, labels: str) -> NDArray[np.bool_]:
+        """Activity [label frames, 129] by a policy of :data:`LABELS`.
+
+        Raises:
+            ValueError: the stems were not heard.
+        """
+        if labels == "midi":
+            return self.activity
+        if self.audible is None:
+            raise ValueError(f"{self.id}: has no labels {labels!r}")
+        return self.audible
 
 
 def encode(record: Record) -> bytes:
@@ -79,13 +99,18 @@ def encode(record: Record) -> bytes:
         "num_label_frames": integers(record.activity.shape[0]),
         "log_mel": text(np.ascontiguousarray(record.log_mel, "<f2").tobytes()),
         "activity": text(np.packbits(record.activity, axis=1).tobytes()),
+        "audible": text(b"" if record.audible is None else np.packbits(record.audible, axis=1).tobytes()),
     }
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)
 
 
-def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+def parse(serialized: tf.Tensor, labels: str = "midi") -> dict[str, tf.Tensor]:
     """The inverse of :func:`encode`, as a graph operation.
+
+    Args:
+        serialized: a record.
+        labels: which activity to give: the manifest says which is the data set's.
 
     Returns:
         ``id`` and ``song`` (string), ``num_samples`` and ``sample_rate`` (int64), ``log_mel`` float32 [frames, mels],
@@ -94,7 +119,7 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     features = tf.io.parse_single_example(serialized, _FEATURES)
     log_mel = tf.io.decode_raw(features["log_mel"], tf.float16, little_endian=True)
     log_mel = tf.reshape(log_mel, [features["num_frames"], features["num_mels"]])
-    packed = tf.io.decode_raw(features["activity"], tf.uint8)
+    packed = tf.io.decode_raw(features["activity" if labels == "midi" else labels], tf.uint8)
     packed = tf.reshape(packed, [features["num_label_frames"], _ACTIVITY_BYTES, 1])
     # numpy.packbits puts the first of eight in the highest bit.
     bits = tf.bitwise.bitwise_and(packed, tf.constant([128, 64, 32, 16, 8, 4, 2, 1], tf.uint8))

@@ -14,7 +14,7 @@ from mir_tf.errors import DataError
 from mir_tf.schema import Manifest
 from tfrecords_builder import processes, writer
 from tfrecords_builder.processes import Failure, Progress
-from tfrecords_builder.record import make_record
+from tfrecords_builder.record import Recipe, make_records
 from tfrecords_builder.slakh import LeftOut, Track
 from tfrecords_builder.writer import Part
 
@@ -108,4 +108,4 @@ def _use_one_core() -> None:
 
 def _build_part(track: Track, folder: Path, front_end: FrontEndConfig) -> Part:
     """What a worker does with a track."""
-    return writer.write_part(folder, track.split, make_record(track, front_end))
+    return writer.write_part(folder, track.split, make_records(track, Recipe(front_end))[0])

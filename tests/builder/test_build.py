@@ -20,7 +20,7 @@ from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import AudioError, DataError
 from tfrecords_builder.__main__ import _front_end, main
 from tfrecords_builder.build import build
-from tfrecords_builder.record import make_record
+from tfrecords_builder.record import Recipe, make_records
 from tfrecords_builder.render import default_soundfont
 from tfrecords_builder.slakh import Stem, Track, find_tracks
 
@@ -165,7 +165,7 @@ def test_nothing_built_is_an_error_that_tells_the_causes(tmp_path: Path) -> None
 @pytest.mark.parametrize("release", ["slakh2100_flac_redux", "babyslakh_16k"])
 def test_the_genuine_tracks_are_as_librosa_and_their_midi_say(shared_folder: Path, release: str) -> None:
     ((track,), _) = find_tracks(shared_folder / "data" / "slakh_fixture" / "mirdata" / release)
-    record = make_record(track, DEFAULT)
+    (record,) = make_records(track, Recipe(DEFAULT))
     assert (record.num_samples, record.sample_rate) == (44100, 22050)
 
     samples, rate = soundfile.read(track.mix)
@@ -187,14 +187,16 @@ def clicks(tmp_path: Path, *onsets: float, seconds: float) -> Track:
         samples[round((onset + 0.05) * 44100)] = 0.9
     soundfile.write(tmp_path / "mix.flac", samples, 44100)
     write_midi(tmp_path / "S00.mid", [(115, [(onset, onset + 0.1) for onset in onsets])])
-    return Track("a", "a", "train", tmp_path / "mix.flac", (Stem("S00", 115, tmp_path / "S00.mid"),))
+    return Track(
+        "a", "a", "train", tmp_path / "mix.flac", (Stem("S00", 115, tmp_path / "S00.mid", tmp_path / "mix.flac"),)
+    )
 
 
 @pytest.mark.parametrize(("segment", "first"), [(None, 0), (4.0, 30)])
 def test_audio_and_labels_share_one_clock(tmp_path: Path, segment: float | None, first: int) -> None:
     onsets = (0.5, 3.3, 5.0, 6.9, 9.4)
     track = clicks(tmp_path, *onsets, seconds=10.0)
-    record = make_record(track, DEFAULT.replace(segment_seconds=segment))
+    (record,) = make_records(track, Recipe(DEFAULT.replace(segment_seconds=segment)))
     loudness = record.log_mel.astype(np.float32).sum(axis=1).reshape(-1, DEFAULT.subframes).max(axis=1)
     # A window of 93 ms around a click reaches into its neighbours: only peaks count.
     padded = np.pad(loudness, 1, constant_values=loudness.min())
@@ -207,7 +209,7 @@ def test_audio_and_labels_share_one_clock(tmp_path: Path, segment: float | None,
 
 @pytest.mark.parametrize("preset", FRONT_ENDS)
 def test_a_track_shorter_than_the_segment_is_used_whole(tmp_path: Path, preset: str) -> None:
-    record = make_record(clicks(tmp_path, 0.5, seconds=1.02), FRONT_ENDS[preset])
+    (record,) = make_records(clicks(tmp_path, 0.5, seconds=1.02), Recipe(FRONT_ENDS[preset]))
     assert len(record.activity) == 11
     assert len(record.log_mel) == 11 * FRONT_ENDS[preset].subframes
 
@@ -216,12 +218,13 @@ def test_midi_that_ends_at_another_time_than_the_mix_is_cut_or_filled(tmp_path: 
     track = clicks(tmp_path, 0.5, seconds=1.0)
     for end, frames in ((0.6, [5]), (30.0, [5, 6, 7, 8, 9])):
         write_midi(tmp_path / "S00.mid", [(115, [(0.5, end)])])
-        assert np.flatnonzero(make_record(track, DEFAULT).activity[:, 115]).tolist() == frames
+        (record,) = make_records(track, Recipe(DEFAULT))
+        assert np.flatnonzero(record.activity[:, 115]).tolist() == frames
 
 
 def test_a_missing_mix_is_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"gone\.flac: cannot be opened"):
-        make_record(Track("a", "a", "train", tmp_path / "gone.flac", ()), DEFAULT)
+        make_records(Track("a", "a", "train", tmp_path / "gone.flac", ()), Recipe(DEFAULT))
 
 
 @pytest.mark.parametrize(
