@@ -22,7 +22,7 @@ from tfrecords_builder.splits import OMITTED
 
 _GZIP = b"\x1f\x8b"
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
 
 _DAMAGE = (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
 """What a truncated or altered archive raises."""

@@ -70,7 +70,7 @@ def test_an_archive_gives_the_records_of_its_tree(
         np.testing.assert_array_equal(record.audible, same.audible)
         archive.close(track)
         seen.append(track)
-    assert seen == tracks
+    assert sorted(seen, key=lambda track: track.id) == tracks
     assert files_in(tmp_path / "scratch") == []
 
 
@@ -88,7 +88,7 @@ def test_members_beside_the_tracks_are_none(tmp_path: Path) -> None:
     for name in ("Track00009.txt", "train/Track00001/stems/._S00.flac", "train/Track00001/MIDI/more/S09.mid"):
         (tree / name).parent.mkdir(exist_ok=True)
         (tree / name).write_bytes(b"x")
-    path = pack(tree, tmp_path / "a.tar")
+    path = pack(tree, tmp_path / "a.tar", mode="w")
     with tarfile.open(path, "a") as archive:
         for name in ("../Track00001/mix.flac", "train/Track00007/../mix.flac"):
             archive.addfile(tarfile.TarInfo(name), io.BytesIO())
@@ -113,22 +113,19 @@ def test_a_damaged_track_in_a_whole_archive_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0.4, 0.6, 0.8])
 def test_a_truncated_archive_is_named_and_what_stands_before_is_built(tmp_path: Path, name: str, keep: float) -> None:
     tree = tmp_path / "tree"
-    for number in range(1, 21):
-        # Larger than the blocks that are read at once, which are lost whole where a .gz breaks off.
-        write_track(tree / "train" / f"Track{number:05d}", seconds=4.0, rate=44100, seed=number)
+    for number in range(1, 11):
+        write_track(tree / "train" / f"Track{number:05d}", seed=number)
     path = pack(tree, tmp_path / name, mode="w:gz" if name.endswith("gz") else "w")
     path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
     archive, tracks, left_out = read(path, tmp_path / "scratch")
-    assert abs(len(tracks) - 20 * keep) <= 3
+    assert abs(len(tracks) - 10 * keep) <= 1.5
     assert [track.id for track in tracks] == [f"Track{number + 1:05d}" for number in range(len(tracks))]
     assert sorted(item.item for item in left_out) == sorted([f"Track{len(tracks) + 1:05d}", name])
     assert all(item.is_bad and f"{path}: damaged or cut off" in item.reason for item in left_out)
-    built = []
     for track in archive.open(tracks):
-        make_records(track, RECIPE)
-        built.append(track.id)
+        for file in (track.mix, *(stem.audio for stem in track.stems), *(stem.midi for stem in track.stems)):
+            assert file.read_bytes() == (tree / file.relative_to(tmp_path / "scratch")).read_bytes()
         archive.close(track)
-    assert built == [track.id for track in tracks]
 
 
 def test_an_archive_cut_between_two_members_is_noticed(tmp_path: Path) -> None:
@@ -139,7 +136,8 @@ def test_an_archive_cut_between_two_members_is_noticed(tmp_path: Path) -> None:
     _, tracks, left_out = read(path, tmp_path / "scratch")
     assert "a.tar" in [item.item for item in left_out]
     assert "lacks the mark of its end" in left_out[0].reason
-    assert {track.id for track in tracks} >= {"Track00003"} or {track.id for track in tracks} == {"Track00004"}
+    # In the order of the archive: test, train. What the last track lacks cannot be known.
+    assert [track.id for track in tracks] == ["Track00001", "Track00004"]
 
 
 def test_a_wrong_checksum_is_noticed(tmp_path: Path) -> None:
