@@ -23,6 +23,8 @@ LABEL_RATE = 10
 """Label frames a second. Frame k covers [k / LABEL_RATE, (k + 1) / LABEL_RATE) seconds."""
 
 SPLITS = ("train", "validation", "test")
+LABELS = ("midi", "audible")
+"""Label policies: active from note-on to note-off, or where the stem is heard."""
 """The parts of a data set. No song stands in two of them."""
 
 ConfigT = TypeVar("ConfigT", bound="Config")

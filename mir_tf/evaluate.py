@@ -299,7 +299,7 @@ def evaluate(
     for track in pipeline.tracks(data, manifest, split, bundle.vocabulary):
         answers.append(Answer(bundle.windowed.predict_track(track.log_mel), track.truth))
         if progress is not None:
-            progress(len(answers), summary.tracks)
+            progress(len(answers), summary.records)
     return assess(answers, bundle.thresholds, bundle.vocabulary, str(data), split)
 
 

@@ -74,7 +74,7 @@ def check_front_end(folder: str | Path, manifest: Manifest, front_end: FrontEndC
 def default_steps(manifest: Manifest, split: str, config: RunConfig) -> int:
     """Steps that pass over every second of ``split`` about once."""
     summary = manifest.splits[split]
-    crops = max(summary.tracks, summary.seconds / config.train.crop_seconds)
+    crops = max(summary.records, summary.seconds / config.train.crop_seconds)
     return math.ceil(crops / config.train.batch_size)
 
 
@@ -114,9 +114,9 @@ def training_dataset(
     projection = tf.constant(VOCABULARIES[train.vocabulary].matrix)
     crop_labels = round(train.crop_seconds * LABEL_RATE)
     crop_frames = crop_labels * front_end.subframes
-    longest_shard = math.ceil(summary.tracks / len(shards))  # about
-    # Every track gives at least one crop.
-    most_passes = math.ceil(steps_per_epoch * train.batch_size / summary.tracks)
+    longest_shard = math.ceil(summary.records / len(shards))  # about
+    # Every record gives at least one crop.
+    most_passes = math.ceil(steps_per_epoch * train.batch_size / summary.records)
 
     def crops_of(index: tf.Tensor, record: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """All crops of a track: log-mel, targets, and true label frames."""
@@ -159,11 +159,11 @@ def training_dataset(
         records = (
             tf.data.Dataset.from_tensor_slices((tf.random.experimental.stateless_shuffle(shards, seed), firsts))
             .interleave(_rotated, _SHARDS_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE)
-            .apply(tf.data.experimental.assert_cardinality(summary.tracks))
+            .apply(tf.data.experimental.assert_cardinality(summary.records))
             .enumerate()
         )
         crops = records.map(
-            lambda index, record: crops_of(index, schema.parse(record), seed),
+            lambda index, record: crops_of(index, schema.parse(record, manifest.labels), seed),
             num_parallel_calls=tf.data.AUTOTUNE,
         ).unbatch()
         return _shuffle(crops, _SHUFFLED_CROPS, seed)
@@ -208,8 +208,8 @@ def tracks(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocab
     summary = schema.split_summary(folder, manifest, split)
     records = (
         tf.data.TFRecordDataset([str(Path(folder, shard)) for shard in summary.shards])
-        .apply(tf.data.experimental.assert_cardinality(summary.tracks))
-        .map(schema.parse)
+        .apply(tf.data.experimental.assert_cardinality(summary.records))
+        .map(lambda record: schema.parse(record, manifest.labels))
         .prefetch(1)
     )
     with damage_named(folder, manifest, split):
@@ -241,9 +241,9 @@ def damage_named(folder: str | Path, manifest: Manifest, split: str) -> Iterator
                 # Before its message TensorFlow puts the graph node, {{...}}, and after it a graph trace.
                 cause = re.sub(r"{{.*?}} ?", "", damage.message).partition("\n")[0]
                 raise DataError(f"{Path(folder, shard)}: damaged ({cause}); build the data set again") from error
-        if found != summary.tracks:
+        if found != summary.records:
             raise DataError(
                 f"{folder}: the shards of split {split!r} hold {found} records, the manifest says "
-                f"{summary.tracks}; build the data set again"
+                f"{summary.records}; build the data set again"
             ) from error
         raise

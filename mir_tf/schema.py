@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from mir_tf.config import FrontEndConfig
+from mir_tf.config import LABELS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError
 from mir_tf.files import write_text
 from mir_tf.vocabulary import NUM_PROGRAMS
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 """Version of the records and the manifest; a reader refuses any other."""
 
 _ACTIVITY_BYTES = -(-NUM_PROGRAMS // 8)
@@ -38,9 +38,6 @@ _FEATURES = {
     "activity": tf.io.FixedLenFeature([], tf.string),
     "audible": tf.io.FixedLenFeature([], tf.string),
 }
-
-LABELS = ("midi", "audible")
-"""Label policies: from note-on to note-off, or where the stem is heard."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +65,7 @@ class Record:
     findings: tuple[str, ...] = ()
 
     def targets(self, labels: str) -> NDArray[np.bool_]:
-        """Activity [label frames, 129] by a policy of :data:`LABELS`.
+        """Activity [label frames, 129] by a policy of ``config.LABELS``.
 
         Raises:
             ValueError: the stems were not heard.
@@ -144,20 +141,25 @@ class SplitSummary:
     """What a split holds.
 
     Attributes:
-        tracks: records.
+        tracks: different tracks.
         songs: different songs among them.
-        seconds: audio.
-        label_frames: label frames of all tracks.
+        records: items to learn from: the mixes of the tracks, and stems.
+        seconds: audio of all records.
+        label_frames: label frames of all records.
         shards: file names, in order.
-        activity: vocabulary name → class name → label frames in which the class sounds.
+        activity: vocabulary name → class name → label frames in which the class sounds, by the data set's labels.
+        disagreement: vocabulary name → class name → label frames of the mixes in which the class sounds by the
+            labels ``midi`` alone, by ``audible`` alone, and by both; empty where the stems were not heard.
     """
 
     tracks: int
     songs: int
+    records: int
     seconds: float
     label_frames: int
     shards: list[str]
     activity: dict[str, dict[str, int]]
+    disagreement: dict[str, dict[str, list[int]]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +173,9 @@ class Manifest:
         feature_deviation: their standard deviation, in dB.
         left_out: for every track or stem left out ``{"item": ..., "reason": ...}``.
         source: what it was built from and with which settings.
+        labels: the policy of ``config.LABELS`` whose activity is learned and judged.
+        leaks: pair of splits → song that stands in both → its tracks.
+        findings: track → suspicions against its stems; tracks without are left out.
     """
 
     front_end: FrontEndConfig
@@ -179,6 +184,9 @@ class Manifest:
     feature_deviation: float
     left_out: list[dict[str, str]]
     source: dict[str, Any]
+    labels: str = "midi"
+    leaks: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
+    findings: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
@@ -190,6 +198,10 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     }
     content["front_end"] = manifest.front_end.to_dict()
     write_text(Path(folder, MANIFEST), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+_PLAIN = ("feature_mean", "feature_deviation", "left_out", "source", "labels", "leaks", "findings")
+"""Fields of the manifest that JSON holds as they are."""
 
 
 def read_manifest(folder: str | Path) -> Manifest:
@@ -216,7 +228,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         manifest = Manifest(
             front_end=front_end,
             splits=splits,
-            **{key: content[key] for key in ("feature_mean", "feature_deviation", "left_out", "source")},
+            **{key: content[key] for key in _PLAIN},
         )
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DataError(f"{path}: damaged: {error!r}; build the data set again") from error
@@ -226,6 +238,8 @@ def read_manifest(folder: str | Path) -> Manifest:
         for shard in summary.shards:
             if not Path(folder, shard).is_file():
                 raise DataError(f"{folder}: shard {shard} is missing; build the data set again")
+    if manifest.labels not in LABELS:
+        raise DataError(f"{path}: damaged: labels {manifest.labels!r}; build the data set again")
     return manifest
 
 

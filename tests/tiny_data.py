@@ -66,6 +66,7 @@ def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSu
     return SplitSummary(
         tracks=len(records),
         songs=len({record.song for record in records}),
+        records=len(records),
         seconds=sum(record.num_samples / record.sample_rate for record in records),
         label_frames=sum(len(record.activity) for record in records),
         shards=names,

@@ -8,16 +8,17 @@ import dataclasses
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import yaml
 
-from mir_tf.config import FRONT_ENDS, FrontEndConfig
+from mir_tf.config import FRONT_ENDS, LABELS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
+from tfrecords_builder.splits import SCHEMES
 
 if TYPE_CHECKING:
     from mir_tf.schema import Manifest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_EITHER = click.Path(exists=True, path_type=Path)
 _NEW = click.Path(path_type=Path)
 
 _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclasses.fields(FrontEndConfig))
@@ -36,7 +38,24 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=f"\b\nFields for --set, as the default preset has them (mir_tf/config.py explains them):\n{_FIELDS}",
 )
-@click.option("--slakh", type=_FOLDER, metavar="TREE", help="Build from a Slakh2100 tree: redux, original or baby.")
+@click.option(
+    "--slakh",
+    type=_EITHER,
+    metavar="TREE",
+    help="Build from Slakh2100, redux, original or baby: a folder, or a .tar or .tar.gz, which is read as a stream "
+    "and never unpacked whole.",
+)
+@click.option(
+    "--split-scheme",
+    type=click.Choice(SCHEMES),
+    default="folder",
+    show_default=True,
+    help="With --slakh: split by the folders that tracks lie in (80/10/10 by song where there are none), or by one of "
+    "the published lists of track numbers. split2 and redux have no MIDI file in two splits.",
+)
+@click.option(
+    "--drop-leaks", is_flag=True, help="With --slakh: leave tracks out of train whose song is in validation or test."
+)
 @click.option("--midi", type=_FOLDER, metavar="DIR", help="Render a folder of multi-track MIDI, and build from that.")
 @click.option(
     "--demo", type=click.IntRange(min=1), metavar="N", help="Compose and render N songs, and build from that."
@@ -77,6 +96,21 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     help="Change a field of the front end. May be repeated; the fields are listed below.",
 )
 @click.option(
+    "--labels",
+    type=click.Choice(LABELS),
+    default="midi",
+    show_default=True,
+    help="midi: an instrument is active from note-on to note-off. audible: where its stem is heard, up to 2 s after "
+    "the note-off; reads the audio of every stem, which takes some eight times as long.",
+)
+@click.option(
+    "--stems",
+    "with_stems",
+    is_flag=True,
+    help="Let every stem of a train track be an item of its own. Like --labels audible, this stores both kinds of "
+    "labels, and reports stems whose sound does not fit their MIDI.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
@@ -95,6 +129,8 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
 @click.option("--skip-bad", is_flag=True, help="Exit with 0 even if damaged tracks were left out.")
 def main(
     slakh: Path | None,
+    split_scheme: str,
+    drop_leaks: bool,
     midi: Path | None,
     demo: int | None,
     soundfonts: tuple[Path, ...],
@@ -103,6 +139,8 @@ def main(
     out: Path,
     preset: str,
     settings: tuple[str, ...],
+    labels: str,
+    with_stems: bool,
     seed: int,
     workers: int,
     skip_bad: bool,
@@ -110,8 +148,9 @@ def main(
     """Turn Slakh2100, or any MIDI with a SoundFont, into TFRecords of log-mel frames and labels.
 
     \b
-    One of three sources:
+    One of three sources; the first in two forms:
       python -m tfrecords_builder --slakh slakh2100_flac_redux --out DATA
+      python -m tfrecords_builder --slakh slakh2100_flac_redux.tar.gz --labels audible --stems --out DATA
       python -m tfrecords_builder --midi SONGS --soundfont FluidR3_GM.sf2 --out DATA
       python -m tfrecords_builder --demo 40 --out DATA
 
@@ -124,6 +163,8 @@ def main(
         raise click.UsageError("--midi and --soundfont belong together")
     if slakh is not None and (keep_audio is not None or shuffle_programs is not None):
         raise click.UsageError("--keep-audio and --shuffle-programs belong to --midi and --demo")
+    if slakh is None and (split_scheme != "folder" or drop_leaks):
+        raise click.UsageError("--split-scheme and --drop-leaks belong to --slakh: songs that are rendered never leak")
     if keep_audio is not None:
         inner, outer = sorted((keep_audio.resolve(), out.resolve()), key=lambda path: len(path.parts), reverse=True)
         if inner.is_relative_to(outer):
@@ -135,25 +176,44 @@ def main(
         "soundfonts": [path.name for path in soundfonts],
         "shuffle_programs": shuffle_programs,
         "seed": seed,
+        "split_scheme": split_scheme,
+        "drop_leaks": drop_leaks,
+        "labels": labels,
+        "stems": with_stems,
     }
     # TensorFlow's own chatter tells a user nothing; what it cannot do, it raises.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         front_end = _front_end(preset, settings)
         from tfrecords_builder import build, writer
-        from tfrecords_builder.slakh import find_tracks
+        from tfrecords_builder.archive import Archive
+        from tfrecords_builder.record import Recipe
+        from tfrecords_builder.slakh import choose_tracks, read_layout
+        from tfrecords_builder.slakh import drop_leaks as without_leaks
 
+        recipe = Recipe(front_end, labels, with_stems)
         writer.require_new(out)  # before the hours of rendering, not after them
         with contextlib.ExitStack() as stack:
-            if slakh is not None:
-                tree, not_rendered = slakh, []
+            archive = None
+            if slakh is not None and slakh.is_file():
+                scratch = stack.enter_context(_scratch_beside(out, "unpacking"))
+                archive = Archive(slakh, scratch, with_stems=recipe.hears_stems)
+                with _reading_bar(slakh.name) as advance:
+                    layout, left_out = archive.layout(advance)
+            elif slakh is not None:
+                layout, left_out = read_layout(slakh), []
             else:
-                tree, not_rendered = stack.enter_context(
+                tree, left_out = stack.enter_context(
                     _rendered_tree(midi, demo, soundfonts, shuffle_programs, keep_audio, out, seed, workers)
                 )
-            tracks, left_out = find_tracks(tree, seed)
+                layout = read_layout(tree)
+            tracks, unused = choose_tracks(layout, seed, split_scheme)
+            left_out += unused
+            if drop_leaks:
+                tracks, dropped = without_leaks(tracks)
+                left_out += dropped
             progress = stack.enter_context(_progress_bar("Building"))
-            report = build.build(tracks, not_rendered + left_out, out, front_end, source, workers, progress)
+            report = build.build(tracks, left_out, out, recipe, source, workers, progress, archive)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error  # exit status 2
     except (MirTfError, OSError) as error:
@@ -178,13 +238,10 @@ def _rendered_tree(
     from tfrecords_builder import compose, render
     from tfrecords_builder.slakh import LeftOut
 
-    # Beside the data set and not in /tmp, because a song takes some 100 MB.
-    beside = out.absolute().parent
-    beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".rendering-", dir=beside) as scratch:
-        tree = keep_audio or Path(scratch, "tree")
+    with _scratch_beside(out, "rendering") as scratch:
+        tree = keep_audio or scratch / "tree"
         if midi is None:
-            midi, soundfonts = Path(scratch, "midi"), (render.default_soundfont(),)
+            midi, soundfonts = scratch / "midi", (render.default_soundfont(),)
             compose.compose_folder(midi, demo, seed)
         with _progress_bar("Rendering") as progress:
             report = render.render_tree(midi, soundfonts, tree, seed, shuffle_programs, workers, progress)
@@ -192,6 +249,31 @@ def _rendered_tree(
             causes = "".join(f"\n  {reason}" for _, reason in report.bad[:10])
             raise DataError(f"{midi}: not one file could be rendered:{causes}")
         yield tree, [LeftOut(str(path.relative_to(midi)), reason) for path, reason in report.bad]
+
+
+@contextlib.contextmanager
+def _scratch_beside(out: Path, purpose: str) -> Iterator[Path]:
+    """A folder for the block, beside the data set and not in /tmp, because a song takes some 100 MB."""
+    beside = out.absolute().parent
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{purpose}-", dir=beside) as scratch:
+        yield Path(scratch)
+
+
+@contextlib.contextmanager
+def _reading_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr for the reading of a file.
+
+    Yields:
+        what to call with the bytes read and the bytes in all.
+    """
+    from rich import progress
+    from rich.console import Console
+
+    columns = ("Listing {task.description}", progress.BarColumn(), progress.DownloadColumn())
+    with progress.Progress(*columns, progress.TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _front_end(preset: str, settings: tuple[str, ...]) -> FrontEndConfig:
@@ -245,9 +327,22 @@ def _progress_bar(title: str) -> Iterator[Progress]:
 
 
 def _print_summary(report: BuildReport, out: Path) -> None:
-    click.echo(f"{'split':<12}{'tracks':>8}{'songs':>8}{'hours':>9}")
-    for name, split in report.manifest.splits.items():
-        click.echo(f"{name:<12}{split.tracks:>8}{split.songs:>8}{split.seconds / 3600:>9.3f}")
+    manifest = report.manifest
+    click.echo(f"{'split':<12}{'tracks':>8}{'stems':>8}{'songs':>8}{'hours':>9}")
+    for name, split in manifest.splits.items():
+        stems = split.records - split.tracks
+        click.echo(f"{name:<12}{split.tracks:>8}{stems:>8}{split.songs:>8}{split.seconds / 3600:>9.3f}")
+    for pair, songs in manifest.leaks.items():
+        click.echo(f"leak: {len(songs)} songs are in both of {pair} (see --drop-leaks):")
+        for tracks in songs.values():
+            click.echo(f"  {', '.join(tracks)}")
+    if any(split.disagreement for split in manifest.splits.values()):
+        click.echo("labels of the mixes that differ, midi and audible, of the frames in which either is active:")
+        for name, share in _differing(manifest).items():
+            click.echo(f"  {name:<24}{share:>7.1%}")
+    for track, findings in manifest.findings.items():
+        for finding in findings:
+            click.echo(f"suspect: {track}/{finding}")
     for name, vocabulary in VOCABULARIES.items():
         if programs := _sounding(report.manifest, vocabulary.unmapped()):
             click.echo(f"no class in vocabulary {name}: {', '.join(programs)}")
@@ -256,9 +351,20 @@ def _print_summary(report: BuildReport, out: Path) -> None:
             click.echo(f"left out: {item.item}: {item.reason}")
     unused = collections.Counter(item.reason for item in report.left_out if not item.is_bad)
     for reason, count in unused.items():
-        click.echo(f"not used: {count} tracks {reason}")
+        click.echo(f"not used: {count} items {reason}")
     click.echo(f"The data set is in {out}. Next: look at it, then train on it:")
     click.echo(f"  mir-tf inspect {out}\n  mir-tf fit --data {out} --model crnn --out RUN")
+
+
+def _differing(manifest: Manifest) -> dict[str, float]:
+    """Class of the families → share of the frames with either kind of label in which the mixes have only one."""
+    shares: dict[str, float] = {}
+    for name in VOCABULARIES["family"].classes:
+        counts = [split.disagreement["family"][name] for split in manifest.splits.values() if split.disagreement]
+        either = sum(map(sum, counts))
+        if either:
+            shares[name] = sum(midi + audible for midi, audible, _ in counts) / either
+    return shares
 
 
 def _sounding(manifest: Manifest, programs: list[int]) -> list[str]:

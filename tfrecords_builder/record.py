@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf import audio, frontend
-from mir_tf.config import FrontEndConfig
+from mir_tf.config import LABELS, FrontEndConfig
 from mir_tf.errors import ConfigError
-from mir_tf.schema import LABELS, Record
+from mir_tf.schema import Record
 from mir_tf.vocabulary import NUM_PROGRAMS
 from tfrecords_builder import faults, labels
 from tfrecords_builder.slakh import Track
@@ -24,7 +24,7 @@ class Recipe:
 
     Attributes:
         front_end: of the log-mel frames.
-        labels: the policy, one of ``schema.LABELS``.
+        labels: the policy, one of ``config.LABELS``.
         stems: whether each stem of a train track becomes a record of its own.
     """
 

@@ -29,18 +29,23 @@ _PARTS = ".parts"
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A finished track, as a file of one serialised record, and what the manifest needs to know of it.
+    """A finished track, as a file of its records, and what the manifest needs to know of it.
 
     Attributes:
         id: of the track.
         song: of the track.
         split: of the track.
+        records: how many.
         path: the file.
         num_bytes: its size.
-        seconds: of audio.
-        label_frames: label frames.
-        activity: vocabulary name → label frames of each class, in the vocabulary's order.
-        num_values: values of the log-mel.
+        seconds: of audio, of all records.
+        label_frames: of all records.
+        activity: vocabulary name → label frames of each class, in the vocabulary's order, of all records.
+        disagreement: vocabulary name → label frames of the mix in which each class sounds by the labels ``midi``
+            alone, by ``audible`` alone, and by both; empty where the stems were not heard.
+        findings: suspicions against stems.
+        num_values: values of the log-mel of the mix: stems, mostly silent, would move the mean away from what a
+            model is to hear.
         total: their sum.
         total_squares: the sum of their squares.
     """
@@ -48,11 +53,14 @@ class Part:
     id: str
     song: str
     split: str
+    records: int
     path: Path
     num_bytes: int
     seconds: float
     label_frames: int
     activity: dict[str, list[int]]
+    disagreement: dict[str, list[list[int]]]
+    findings: list[str]
     num_values: int
     total: float
     total_squares: float
@@ -97,29 +105,52 @@ def new_data_set(out: Path) -> Iterator[Path]:
         raise
 
 
-def write_part(parts: Path, split: str, record: Record) -> Part:
-    """Writes a finished track into the folder ``parts``: whole under its name, or not at all."""
-    serialized = schema.encode(record)
-    path = parts / f"{record.id}.example"
-    with whole(path) as temporary:
-        temporary.write_bytes(serialized)
+def write_part(parts: Path, split: str, records: list[Record], labels: str) -> Part:
+    """Writes a finished track into the folder ``parts``: whole under its name, or not at all.
+
+    Args:
+        parts: the folder.
+        split: of the track.
+        records: of the mix, then of its stems.
+        labels: the policy that the counts go by.
+    """
+    mix = records[0]
+    path = parts / f"{mix.id}.tfrecord"
+    activity = {name: np.zeros(len(vocabulary.classes), int) for name, vocabulary in VOCABULARIES.items()}
+    with whole(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as file:
+        for record in records:
+            file.write(schema.encode(record))
+            for name, vocabulary in VOCABULARIES.items():
+                activity[name] += vocabulary.project(record.targets(labels)).sum(axis=0)
     # The square of a float16 is exact in float32, and half as large as in float64.
-    squares = np.square(record.log_mel, dtype=np.float32)
+    squares = np.square(mix.log_mel, dtype=np.float32)
     return Part(
-        id=record.id,
-        song=record.song,
+        id=mix.id,
+        song=mix.song,
         split=split,
+        records=len(records),
         path=path,
-        num_bytes=len(serialized),
-        seconds=record.num_samples / record.sample_rate,
-        label_frames=len(record.activity),
-        activity={
-            name: vocabulary.project(record.activity).sum(axis=0).tolist() for name, vocabulary in VOCABULARIES.items()
-        },
-        num_values=record.log_mel.size,
-        total=float(record.log_mel.sum(dtype=np.float64)),
+        num_bytes=path.stat().st_size,
+        seconds=sum(record.num_samples / record.sample_rate for record in records),
+        label_frames=sum(len(record.activity) for record in records),
+        activity={name: frames.tolist() for name, frames in activity.items()},
+        disagreement=_disagreement(mix),
+        findings=list(mix.findings),
+        num_values=mix.log_mel.size,
+        total=float(mix.log_mel.sum(dtype=np.float64)),
         total_squares=float(squares.sum(dtype=np.float64)),
     )
+
+
+def _disagreement(mix: Record) -> dict[str, list[list[int]]]:
+    if mix.audible is None:
+        return {}
+    result = {}
+    for name, vocabulary in VOCABULARIES.items():
+        written, heard = vocabulary.project(mix.activity), vocabulary.project(mix.audible)  # [label frames, classes]
+        kinds = (written & ~heard, heard & ~written, written & heard)
+        result[name] = np.stack([kind.sum(axis=0) for kind in kinds], axis=1).tolist()
+    return result
 
 
 def write_shards(out: Path, parts: list[Part], shard_bytes: int = SHARD_BYTES) -> dict[str, SplitSummary]:
@@ -161,12 +192,14 @@ def _write_split(out: Path, split: str, parts: list[Part], shard_bytes: int) -> 
         shards[int(hashlib.sha256(part.id.encode()).hexdigest(), 16) % count].append(part)
     names = [schema.shard_name(split, index, count) for index in range(count)]
     for index, name in enumerate(names):
-        with whole(out / name) as temporary, tf.io.TFRecordWriter(str(temporary)) as file:
+        with whole(out / name) as temporary, temporary.open("wb") as joined:
             for part in shards[index]:
-                file.write(part.path.read_bytes())
+                with part.path.open("rb") as file:
+                    shutil.copyfileobj(file, joined)
     return SplitSummary(
         tracks=len(parts),
         songs=len({part.song for part in parts}),
+        records=sum(part.records for part in parts),
         seconds=math.fsum(part.seconds for part in parts),
         label_frames=sum(part.label_frames for part in parts),
         shards=names,
@@ -176,5 +209,13 @@ def _write_split(out: Path, split: str, parts: list[Part], shard_bytes: int) -> 
                 for index, class_name in enumerate(vocabulary.classes)
             }
             for name, vocabulary in VOCABULARIES.items()
+        },
+        disagreement={
+            name: {
+                class_name: np.sum([part.disagreement[name][index] for part in parts], axis=0).tolist()
+                for index, class_name in enumerate(vocabulary.classes)
+            }
+            for name, vocabulary in VOCABULARIES.items()
+            if any(part.disagreement for part in parts)
         },
     )

@@ -112,7 +112,7 @@ def _write_data(folder: Path, front_end: FrontEndConfig) -> Manifest:
                 )
                 writer.write(schema.encode(record))
     seconds, frames = float(_TRACKS * _TRACK_SECONDS), _TRACKS * label_frames
-    summary = SplitSummary(_TRACKS, _TRACKS, seconds, frames, names, {})
+    summary = SplitSummary(_TRACKS, _TRACKS, _TRACKS, seconds, frames, names, {})
     return Manifest(front_end, {"train": summary}, -30.0, 15.0, [], {"kind": "noise"})
 
 

@@ -92,7 +92,7 @@ def test_bad_tracks_are_named_and_the_rest_is_built(built: tuple[Path, click.tes
         assert cause in left_out[track]
         assert f"{track}: {left_out[track]}" in result.stdout
     assert "omitted" in left_out["Track00005"]
-    assert "not used: 1 tracks set apart in the folder omitted" in result.stdout
+    assert "not used: 1 items set apart in the folder omitted" in result.stdout
     assert f"mir-tf fit --data {root / 'data'}" in result.stdout
     # Three label frames of 33 + 20 + 6 + 20; the other vocabularies have a class for each program.
     assert result.stdout.count("no class in vocabulary") == 1
@@ -150,7 +150,7 @@ def test_a_killed_worker_is_a_clear_error(tmp_path: Path) -> None:
 
     # The worker goes on while its first result is looked at: there must be work left for it when it is killed.
     with pytest.raises(DataError, match=r"a worker process was killed"):
-        build(tracks * 200, [], tmp_path / "data", DEFAULT, {}, 1, kill_worker)
+        build(tracks * 200, [], tmp_path / "data", Recipe(DEFAULT), {}, 1, kill_worker)
     assert not (tmp_path / "data").exists()
 
 
