@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import soundfile
 import tensorflow as tf
 from slakh_tree import write_midi, write_track
 
-from mir_tf import schema
+from mir_tf import pipeline, schema
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import AudioError, DataError
+from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.__main__ import _front_end, main
 from tfrecords_builder.build import build
 from tfrecords_builder.record import Recipe, make_records
@@ -138,6 +140,75 @@ def test_a_finished_data_set_is_not_touched(built: tuple[Path, click.testing.Res
     schema.read_manifest(root / "data")
 
 
+def write_slakh(root: Path) -> None:
+    """A leak from train to test, a known bad stem, and a stem that is silent."""
+    write_track(root / "train" / "Track00003", seed=1)
+    write_track(root / "train" / "Track00262", seed=2)
+    write_track(root / "train" / "Track00004", seed=3)
+    write_track(root / "test" / "Track01939", seed=4)
+    for place in ("train/Track00004", "test/Track01939"):
+        path = root / place / "metadata.yaml"
+        path.write_text(path.read_text().replace(path.parent.name, "twin"))
+    silent = root / "train/Track00003/stems/S01.flac"
+    soundfile.write(silent, np.zeros(32000), 16000)
+
+
+def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
+    """With audible labels, stems and leaks."""
+    write_slakh(tmp_path / "tree")
+    with tarfile.open(tmp_path / "slakh.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "tree", "slakh2100")
+    options = (*SETTINGS, "--labels", "audible", "--stems", "--workers", 2)
+    result = run("--slakh", tmp_path / "slakh.tar.gz", "--out", tmp_path / "data", *options)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "slakh.tar.gz", "tree"]
+    manifest = schema.read_manifest(tmp_path / "data")
+    train, test = manifest.splits["train"], manifest.splits["test"]
+    # Two stems of each train track, but for the one that is known to be bad.
+    assert (train.tracks, train.records, test.tracks, test.records) == (3, 3 + 5, 1, 1)
+    assert manifest.labels == "audible"
+    assert manifest.leaks == {"train, test": {"uuid-twin": ["Track00004", "Track01939"]}}
+    assert manifest.findings == {"Track00003": ["S01: silent while its MIDI plays (100% of 2 notes)"]}
+    assert [item["item"] for item in manifest.left_out] == ["Track00262/S01"]
+    for said in (
+        "leak: 1 songs are in both of train, test",
+        "  Track00004, Track01939",
+        "suspect: Track00003/S01: silent while its MIDI plays (100% of 2 notes)",
+        "not used: 1 items left out of the labels, known for short-labels",
+    ):
+        assert said in result.stdout
+    # Guitar: frames 3 to 8 and 15, and heard, in noise without end, from 3 on: 7 and 17 of each of 3 mixes.
+    assert train.disagreement["family"]["Guitar"] == [0, 3 * 10, 3 * 7]
+    # Drums: 0 and 10 in two mixes, heard in one of them.
+    assert train.disagreement["family"]["Drums"] == [2, 18, 2]
+    assert train.activity["family"]["Guitar"] == 2 * 3 * 17
+    assert train.activity["family"]["Drums"] == 2 * 20
+    shares = {line.split()[0]: line.split()[1] for line in result.stdout.splitlines() if line.startswith("  ")}
+    # Of all splits: 10 of 17 frames, and in three mixes 2 + 2 * 18 of 4 + 2 * 18.
+    assert (shares["Guitar"], shares["Drums"]) == ("58.8%", "90.5%")
+
+    record = next(iter(pipeline.tracks(tmp_path / "data", manifest, "test", VOCABULARIES["family"])))
+    assert np.flatnonzero(record.truth[:, 3]).tolist() == list(range(3, 20))
+
+    again = run("--slakh", tmp_path / "tree", "--out", tmp_path / "tree data", *options)
+    assert again.exit_code == 0
+    for shard in train.shards + test.shards:
+        assert (tmp_path / "data" / shard).read_bytes() == (tmp_path / "tree data" / shard).read_bytes()
+
+
+def test_a_scheme_without_leaks(tmp_path: Path) -> None:
+    write_slakh(tmp_path / "tree")
+    options = (*SETTINGS, "--split-scheme", "original", "--drop-leaks", "--workers", 1)
+    result = run("--slakh", tmp_path / "tree", "--out", tmp_path / "data", *options)
+    assert result.exit_code == 0
+    manifest = schema.read_manifest(tmp_path / "data")
+    assert {name: split.tracks for name, split in manifest.splits.items()} == {"train": 2, "validation": 0, "test": 1}
+    assert (manifest.leaks, manifest.findings, manifest.labels) == ({}, {}, "midi")
+    assert not any(split.disagreement for split in manifest.splits.values())
+    assert "not used: 1 items dropped from train: its song is in test too" in result.stdout
+    assert manifest.source["split_scheme"] == "original"
+
+
 @pytest.mark.slow
 def test_a_killed_worker_is_a_clear_error(tmp_path: Path) -> None:
     write_track(tmp_path / "tree" / "train" / "Track00001")
@@ -237,6 +308,10 @@ def test_a_missing_mix_is_named(tmp_path: Path) -> None:
         (["--slakh", ".", "--keep-audio", "x"], "--keep-audio and --shuffle-programs belong to"),
         (["--slakh", ".", "--shuffle-programs", "1"], "--keep-audio and --shuffle-programs belong to"),
         (["--slakh", "no such folder"], "does not exist"),
+        (["--demo", "3", "--drop-leaks"], "--split-scheme and --drop-leaks belong to --slakh"),
+        (["--demo", "3", "--split-scheme", "redux"], "--split-scheme and --drop-leaks belong to --slakh"),
+        (["--slakh", ".", "--split-scheme", "redux2"], "'redux2' is not one of"),
+        (["--slakh", ".", "--labels", "loud"], "'loud' is not one of"),
         (["--slakh", ".", "--set", "hop_length"], "expected FIELD=VALUE"),
         (["--slakh", ".", "--set", "hop=3"], "has no field 'hop'"),
         (["--slakh", ".", "--set", "hop_length=440"], "a divisor of the label frame"),
