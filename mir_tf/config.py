@@ -23,7 +23,10 @@ LABEL_RATE = 10
 """Label frames a second. Frame k covers [k / LABEL_RATE, (k + 1) / LABEL_RATE) seconds."""
 
 SPLITS = ("train", "validation", "test")
-"""The parts of a data set. No song stands in two of them."""
+"""The parts of a data set."""
+
+LABELS = ("midi", "audible")
+"""Label policies: active from note-on to note-off, or where the stem is heard."""
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 

@@ -25,19 +25,34 @@ _TRACKS = 2
 
 
 def tables(manifest: Manifest) -> list[tuple[str, list[list[str]]]]:
-    """Titled tables, each a header and its rows: the splits, the classes of each vocabulary, what is left out."""
-    titled = [("Splits", _splits(manifest))]
+    """Titled tables, each a header and its rows: splits, classes of each vocabulary, what is left out or suspect."""
+    titled = [(f"Splits, labels {manifest.labels}", _splits(manifest))]
     titled += [(f"Activity, vocabulary {name}", _activity(manifest, name)) for name in VOCABULARIES]
     if manifest.left_out:
         titled.append(("Left out", _left_out(manifest)))
+    if manifest.leaks:
+        rows = [[pair, str(len(songs))] for pair, songs in manifest.leaks.items()]
+        titled.append(("Songs in two splits", [["splits", "songs"], *rows]))
+    if manifest.findings:
+        rows = [[track, str(len(findings))] for track, findings in manifest.findings.items()]
+        titled.append(("Suspicions against stems", [["track", "suspicions"], *rows]))
     return titled
 
 
 def _splits(manifest: Manifest) -> list[list[str]]:
-    rows = [["split", "tracks", "songs", "hours", "shards"]]
+    rows = [["split", "tracks", "stems", "songs", "hours", "shards"]]
     for name, split in manifest.splits.items():
         hours = f"{split.seconds / 3600:.2f}"
-        rows.append([name, str(split.tracks), str(split.songs), hours, str(len(split.shards))])
+        rows.append(
+            [
+                name,
+                str(split.tracks),
+                str(split.records - split.tracks),
+                str(split.songs),
+                hours,
+                str(len(split.shards)),
+            ]
+        )
     return rows
 
 
@@ -60,7 +75,7 @@ def _activity(manifest: Manifest, vocabulary: str) -> list[list[str]]:
 
 def _left_out(manifest: Manifest) -> list[list[str]]:
     counts = collections.Counter(item["reason"] for item in manifest.left_out)
-    return [["reason", "tracks"], *([reason, str(count)] for reason, count in counts.items())]
+    return [["reason", "items"], *([reason, str(count)] for reason, count in counts.items())]
 
 
 def draw(folder: str | Path, manifest: Manifest, out: str | Path) -> None:

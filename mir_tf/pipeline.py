@@ -164,7 +164,7 @@ def training_dataset(
             .enumerate()
         )
         crops = records.map(
-            lambda index, record: crops_of(index, schema.parse(record), seed),
+            lambda index, record: crops_of(index, schema.parse(record, manifest.labels), seed),
             num_parallel_calls=tf.data.AUTOTUNE,
         ).unbatch()
         return _shuffle(crops, max(1, _SHUFFLE_BYTES // (2 * crop_frames * front_end.n_mels)), seed)
@@ -210,7 +210,7 @@ def tracks(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocab
     records = (
         tf.data.TFRecordDataset([str(Path(folder, shard.name)) for shard in summary.shards])
         .apply(tf.data.experimental.assert_cardinality(summary.records))
-        .map(schema.parse)
+        .map(lambda record: schema.parse(record, manifest.labels))
         .prefetch(1)
     )
     with damage_named(folder, manifest, split):

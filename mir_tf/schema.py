@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from mir_tf.config import FrontEndConfig
+from mir_tf.config import LABELS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError
 from mir_tf.files import write_text
 from mir_tf.vocabulary import NUM_PROGRAMS, Vocabulary
@@ -44,20 +44,23 @@ _FEATURES = {
     "num_label_frames": tf.io.FixedLenFeature([], tf.int64),
     "log_mel": tf.io.FixedLenFeature([], tf.string),
     "activity": tf.io.FixedLenFeature([], tf.string),
+    "audible": tf.io.FixedLenFeature([], tf.string),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One track.
+    """One track, or one stem of it alone.
 
     Attributes:
-        id: name of the track, unique in the data set.
-        song: the song it belongs to; tracks of one song never stand in two splits.
+        id: name of the track, or of track and stem; unique in the data set.
+        song: the song it belongs to; the manifest names the songs that stand in more than one split.
         num_samples: length of the audio used, at ``sample_rate``.
         sample_rate: Hz.
         log_mel: float16 [frames, mels] in dB, raw.
-        activity: bool [label frames, 129], per General MIDI program, drums last.
+        activity: bool [label frames, 129], per General MIDI program, drums last: the labels ``midi``.
+        audible: the labels ``audible``, alike; None where the stems were not heard.
+        findings: suspicions against stems, for the manifest; they are not stored in the record.
     """
 
     id: str
@@ -66,6 +69,20 @@ class Record:
     sample_rate: int
     log_mel: NDArray[np.float16]
     activity: NDArray[np.bool_]
+    audible: NDArray[np.bool_] | None = None
+    findings: tuple[str, ...] = ()
+
+    def targets(self, labels: str) -> NDArray[np.bool_]:
+        """Activity [label frames, 129] by a policy of ``config.LABELS``.
+
+        Raises:
+            ValueError: the stems were not heard.
+        """
+        if labels == "midi":
+            return self.activity
+        if self.audible is None:
+            raise ValueError(f"{self.id}: has no labels {labels!r}")
+        return self.audible
 
 
 def encode(record: Record) -> bytes:
@@ -87,13 +104,18 @@ def encode(record: Record) -> bytes:
         "num_label_frames": integers(record.activity.shape[0]),
         "log_mel": text(np.ascontiguousarray(record.log_mel, "<f2").tobytes()),
         "activity": text(np.packbits(record.activity, axis=1).tobytes()),
+        "audible": text(b"" if record.audible is None else np.packbits(record.audible, axis=1).tobytes()),
     }
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)
 
 
-def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+def parse(serialized: tf.Tensor, labels: str = "midi") -> dict[str, tf.Tensor]:
     """The inverse of :func:`encode`, as a graph operation.
+
+    Args:
+        serialized: a record.
+        labels: which activity to give: the manifest says which is the data set's.
 
     Returns:
         ``id`` and ``song`` (string), ``num_samples`` and ``sample_rate`` (int64), ``log_mel`` float32 [frames, mels],
@@ -102,7 +124,7 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     features = tf.io.parse_single_example(serialized, _FEATURES)
     log_mel = tf.io.decode_raw(features["log_mel"], tf.float16, little_endian=True)
     log_mel = tf.reshape(log_mel, [features["num_frames"], features["num_mels"]])
-    packed = tf.io.decode_raw(features["activity"], tf.uint8)
+    packed = tf.io.decode_raw(features["activity" if labels == "midi" else labels], tf.uint8)
     packed = tf.reshape(packed, [features["num_label_frames"], ACTIVITY_BYTES, 1])
     # numpy.packbits puts the first of eight in the highest bit.
     bits = tf.bitwise.bitwise_and(packed, tf.constant([128, 64, 32, 16, 8, 4, 2, 1], tf.uint8))
@@ -160,11 +182,13 @@ class SplitSummary:
     Attributes:
         tracks: different tracks.
         songs: different songs among them.
-        records: items to learn from: at least one a track.
+        records: items to learn from: the mixes of the tracks, and stems.
         seconds: audio of all records.
         label_frames: label frames of all records.
         shards: in order.
-        activity: vocabulary name → class name → label frames in which the class sounds.
+        activity: vocabulary name → class name → label frames in which the class sounds, by the data set's labels.
+        disagreement: vocabulary name → class name → label frames of the mixes in which the class sounds by the
+            labels ``midi`` alone, by ``audible`` alone, and by both; empty where the stems were not heard.
     """
 
     tracks: int
@@ -174,6 +198,7 @@ class SplitSummary:
     label_frames: int
     shards: list[Shard]
     activity: dict[str, dict[str, int]]
+    disagreement: dict[str, dict[str, list[int]]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +212,9 @@ class Manifest:
         feature_deviation: their standard deviation, in dB.
         left_out: for every track or stem left out ``{"item": ..., "reason": ...}``.
         source: what it was built from and with which settings.
+        labels: the policy of ``config.LABELS`` whose activity is learned and judged.
+        leaks: pair of splits → song that stands in both → its tracks.
+        findings: track → suspicions against its stems; tracks without are left out.
     """
 
     front_end: FrontEndConfig
@@ -195,6 +223,9 @@ class Manifest:
     feature_deviation: float
     left_out: list[dict[str, str]]
     source: dict[str, Any]
+    labels: str = "midi"
+    leaks: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
+    findings: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def shards(self) -> list[Shard]:
         """The shards of all splits."""
@@ -210,6 +241,10 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     }
     content["front_end"] = manifest.front_end.to_dict()
     write_text(Path(folder, MANIFEST), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+_PLAIN = ("feature_mean", "feature_deviation", "left_out", "source", "labels", "leaks", "findings")
+"""Fields of the manifest that JSON holds as they are."""
 
 
 def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
@@ -243,7 +278,7 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
         manifest = Manifest(
             front_end=front_end,
             splits=splits,
-            **{key: content[key] for key in ("feature_mean", "feature_deviation", "left_out", "source")},
+            **{key: content[key] for key in _PLAIN},
         )
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DataError(f"{path}: damaged: {error!r}; build the data set again") from error
@@ -252,6 +287,8 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
     for shard in manifest.shards() if require_shards else []:
         if not Path(folder, shard.name).is_file():
             raise DataError(f"{folder}: shard {shard.name} is missing; build the data set again")
+    if manifest.labels not in LABELS:
+        raise DataError(f"{path}: damaged: labels {manifest.labels!r}; build the data set again")
     return manifest
 
 

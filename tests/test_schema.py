@@ -39,6 +39,15 @@ def test_a_record_comes_back(size: tuple[int, int, int]) -> None:
     np.testing.assert_array_equal(parsed["activity"], written.activity)
 
 
+def test_both_kinds_of_labels_come_back() -> None:
+    written = dataclasses.replace(record(), audible=record(seed=1).activity)
+    np.testing.assert_array_equal(schema.parse(schema.encode(written))["activity"], written.activity)
+    np.testing.assert_array_equal(schema.parse(schema.encode(written), "audible")["activity"], written.audible)
+    assert (written.activity != written.audible).any()
+    with pytest.raises(ValueError, match="Track00001: has no labels 'audible'"):
+        record().targets("audible")
+
+
 def test_every_program_has_its_bit() -> None:
     written = dataclasses.replace(record(), activity=np.eye(129, dtype=np.bool_))
     np.testing.assert_array_equal(schema.parse(schema.encode(written))["activity"], np.eye(129))
@@ -69,7 +78,9 @@ def manifest(tmp_path: Path) -> Manifest:
     """Written in ``tmp_path``."""
     path = tmp_path / schema.shard_name("train", 0, 1)
     path.touch()
-    train = SplitSummary(2, 1, 3, 12.5, 125, [Shard.of(path, 3)], {"family": {"Piano": 7}})
+    train = SplitSummary(
+        2, 1, 5, 12.5, 125, [Shard.of(path, 5)], {"family": {"Piano": 7}}, {"family": {"Piano": [1, 2, 3]}}
+    )
     manifest = Manifest(
         front_end=FrontEndConfig(n_mels=64, n_fft=4096, hop_length=2205),
         splits={"train": train, "test": SplitSummary(0, 0, 0, 0.0, 0, [], {})},
@@ -77,6 +88,9 @@ def manifest(tmp_path: Path) -> Manifest:
         feature_deviation=12.25,
         left_out=[{"item": "Track00009", "reason": "größer"}],
         source={"slakh": "tree", "seed": 3},
+        labels="audible",
+        leaks={"train, test": {"waltz": ["Track00001", "Track00002"]}},
+        findings={"Track00001": ["S03: silent while its MIDI plays (100% of 9 notes)"]},
     )
     schema.write_manifest(tmp_path, manifest)
     return manifest
@@ -100,7 +114,8 @@ def test_no_manifest_is_no_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 2}, "format 2; this version reads format 1"),
+        ({"format": 1}, "format 1; this version reads format 2"),
+        ({"labels": "loud"}, "damaged: labels 'loud'"),
         ({"fingerprint": "0" * 16}, "does not give the stored fingerprint"),
         ({"front_end": {"n_mels": 64, "hop_length": 2205, "colour": "red"}}, "damaged.*'colour'"),
         ({"front_end": {"n_mels": -1}}, "damaged.*n_mels"),
@@ -118,7 +133,9 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, change: dict[str, object], 
     assert str(path) in str(raised.value)
 
 
-@pytest.mark.parametrize("key", ["format", "front_end", "splits", "feature_mean", "left_out", "fingerprint"])
+@pytest.mark.parametrize(
+    "key", ["format", "front_end", "splits", "feature_mean", "left_out", "fingerprint", "labels", "leaks"]
+)
 @pytest.mark.usefixtures("manifest")
 def test_a_manifest_that_lacks_a_key_is_named(tmp_path: Path, key: str) -> None:
     path = tmp_path / "manifest.json"

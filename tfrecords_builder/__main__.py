@@ -6,27 +6,32 @@ import collections
 import contextlib
 import dataclasses
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import yaml
 
-from mir_tf.config import FRONT_ENDS, SPLITS, FrontEndConfig
+from mir_tf.config import FRONT_ENDS, LABELS, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
+from tfrecords_builder.splits import SCHEMES
 
 if TYPE_CHECKING:
     from mir_tf.schema import Manifest
-    from tfrecords_builder.build import BuildReport
+    from tfrecords_builder.build import BuildReport, Supply
+    from tfrecords_builder.estimate import Estimate
     from tfrecords_builder.processes import Progress
-    from tfrecords_builder.slakh import LeftOut
+    from tfrecords_builder.record import Recipe
+    from tfrecords_builder.slakh import LeftOut, Track
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_EITHER = click.Path(exists=True, path_type=Path)
 _NEW = click.Path(path_type=Path)
 
 _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclasses.fields(FrontEndConfig))
@@ -36,7 +41,24 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=f"\b\nFields for --set, as the default preset has them (mir_tf/config.py explains them):\n{_FIELDS}",
 )
-@click.option("--slakh", type=_FOLDER, metavar="TREE", help="Build from a Slakh2100 tree: redux, original or baby.")
+@click.option(
+    "--slakh",
+    type=_EITHER,
+    metavar="TREE",
+    help="Build from Slakh2100, redux, original or baby: a folder, or a .tar or .tar.gz, which is read as a stream "
+    "and never unpacked whole.",
+)
+@click.option(
+    "--split-scheme",
+    type=click.Choice(SCHEMES),
+    default="folder",
+    show_default=True,
+    help="With --slakh: split by the folders that tracks lie in (80/10/10 by song where there are none), or by one of "
+    "the published lists of track numbers. split2 and redux have no MIDI file in two splits.",
+)
+@click.option(
+    "--drop-leaks", is_flag=True, help="With --slakh: leave tracks out of train whose song is in validation or test."
+)
 @click.option("--midi", type=_FOLDER, metavar="DIR", help="Render a folder of multi-track MIDI, and build from that.")
 @click.option(
     "--demo", type=click.IntRange(min=1), metavar="N", help="Compose and render N songs, and build from that."
@@ -82,6 +104,21 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     help="Change a field of the front end. May be repeated; the fields are listed below.",
 )
 @click.option(
+    "--labels",
+    type=click.Choice(LABELS),
+    default="midi",
+    show_default=True,
+    help="midi: an instrument is active from note-on to note-off. audible: where its stem is heard, up to 2 s after "
+    "the note-off; reads the audio of every stem, which takes some eight times as long.",
+)
+@click.option(
+    "--stems",
+    "with_stems",
+    is_flag=True,
+    help="Let every stem of a train track be an item of its own. Like --labels audible, this stores both kinds of "
+    "labels, and reports stems whose sound does not fit their MIDI.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
@@ -106,6 +143,8 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
 @click.option("--skip-bad", is_flag=True, help="Exit with 0 even if damaged tracks were left out.")
 def main(
     slakh: Path | None,
+    split_scheme: str,
+    drop_leaks: bool,
     midi: Path | None,
     demo: int | None,
     soundfonts: tuple[Path, ...],
@@ -114,6 +153,8 @@ def main(
     out: Path | None,
     preset: str,
     settings: tuple[str, ...],
+    labels: str,
+    with_stems: bool,
     seed: int,
     workers: int,
     dry_run: bool,
@@ -123,8 +164,9 @@ def main(
     """Turn Slakh2100, or any MIDI with a SoundFont, into TFRecords of log-mel frames and labels.
 
     \b
-    One of three sources:
+    One of three sources; the first in two forms:
       python -m tfrecords_builder --slakh slakh2100_flac_redux --out DATA
+      python -m tfrecords_builder --slakh slakh2100_flac_redux.tar.gz --labels audible --stems --out DATA
       python -m tfrecords_builder --midi SONGS --soundfont FluidR3_GM.sf2 --out DATA
       python -m tfrecords_builder --demo 40 --out DATA
     Interrupted, it goes on when the same command is run again. Afterwards, and whenever there is doubt:
@@ -141,6 +183,8 @@ def main(
         raise click.UsageError("--midi and --soundfont belong together")
     if slakh is not None and (keep_audio is not None or shuffle_programs is not None):
         raise click.UsageError("--keep-audio and --shuffle-programs belong to --midi and --demo")
+    if slakh is None and (split_scheme != "folder" or drop_leaks):
+        raise click.UsageError("--split-scheme and --drop-leaks belong to --slakh: songs that are rendered never leak")
     if keep_audio is not None:
         inner, outer = sorted((keep_audio.resolve(), out.resolve()), key=lambda path: len(path.parts), reverse=True)
         if inner.is_relative_to(outer):
@@ -152,6 +196,10 @@ def main(
         "soundfonts": [str(path) for path in soundfonts],
         "shuffle_programs": shuffle_programs,
         "seed": seed,
+        "split_scheme": split_scheme,
+        "drop_leaks": drop_leaks,
+        "labels": labels,
+        "stems": with_stems,
     }
     # TensorFlow's own chatter tells a user nothing; what it cannot do, it raises.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -161,15 +209,19 @@ def main(
         else:
             front_end = _front_end(preset, settings)
             from tfrecords_builder import build, resume
-            from tfrecords_builder.slakh import find_tracks
+            from tfrecords_builder.record import Recipe
 
+            recipe = Recipe(front_end, labels, with_stems)
             if resume.is_finished(out, front_end, source):
                 resume.remove(out)
                 click.echo(f"{out}: the data set is finished; nothing to do")
                 return
             if dry_run:
                 resume.require_free(out, front_end, source)
-                _estimate(slakh, midi, demo, soundfonts, shuffle_programs, front_end, seed, workers)
+                if slakh is not None:
+                    _estimate_slakh(slakh, recipe, seed, split_scheme, drop_leaks, workers)
+                else:
+                    _estimate_midi(midi, demo, soundfonts, shuffle_programs, recipe, seed, workers)
                 return
             with resume.unfinished(out, front_end, source) as unfinished:
                 if slakh is not None:
@@ -177,12 +229,12 @@ def main(
                 else:
                     tree = keep_audio or unfinished / resume.TREE
                     not_rendered = _render(midi, demo, soundfonts, shuffle_programs, tree, unfinished, seed, workers)
-                tracks, left_out = find_tracks(tree, seed)
-                supply = build.FilesOnDisk(tree)
-                with _progress_bar("Building") as progress:
-                    report = build.build(
-                        tracks, not_rendered + left_out, unfinished, front_end, source, workers, supply, progress
-                    )
+                with _scratch(unfinished) as scratch:
+                    tracks, left_out, supply = _choose(tree, scratch, recipe, seed, split_scheme, drop_leaks)
+                    with _progress_bar("Building") as progress:
+                        report = build.build(
+                            tracks, not_rendered + left_out, unfinished, recipe, source, workers, supply, progress
+                        )
             _print_summary(report, out)
             is_fine = skip_bad or not any(item.is_bad for item in report.left_out)
     if not is_fine:
@@ -221,39 +273,88 @@ def _verify(folder: Path) -> bool:
     return True
 
 
-def _estimate(
-    slakh: Path | None,
+@contextlib.contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """An empty folder in ``parent`` for the block, whatever a process that was killed left there."""
+    folder = parent / "unpacked"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _choose(
+    root: Path, scratch: Path, recipe: Recipe, seed: int, scheme: str, drop_leaks: bool
+) -> tuple[list[Track], list[LeftOut], Supply]:
+    """The tracks of a tree or an archive, those left out, and where the files come from; unpacks into ``scratch``."""
+    from tfrecords_builder import slakh
+    from tfrecords_builder.archive import Archive
+    from tfrecords_builder.build import FilesOnDisk
+
+    supply: Supply
+    if root.is_file():
+        supply = archive = Archive(root, scratch, with_stems=recipe.hears_stems)
+        with _reading_bar(root.name) as advance:
+            layout, left_out = archive.layout(advance)
+    else:
+        supply, layout, left_out = FilesOnDisk(root), slakh.read_layout(root), []
+    tracks, unused = slakh.choose_tracks(layout, seed, scheme)
+    if drop_leaks:
+        tracks, dropped = slakh.drop_leaks(tracks)
+        unused += dropped
+    return tracks, left_out + unused, supply
+
+
+def _estimate_slakh(slakh: Path, recipe: Recipe, seed: int, scheme: str, drop_leaks: bool, workers: int) -> None:
+    """Prints what a build from Slakh2100 would give."""
+    from tfrecords_builder import estimate
+
+    with tempfile.TemporaryDirectory() as scratch:
+        tracks, left_out, supply = _choose(slakh, Path(scratch), recipe, seed, scheme, drop_leaks)
+        result = estimate.of_tracks(tracks, left_out, recipe, supply, is_stream=slakh.is_file())
+    _print_estimate(result, workers)
+    if slakh.is_file():
+        click.echo("The archive was not unpacked: all tracks are taken to be as long as those few.")
+
+
+def _estimate_midi(
     midi: Path | None,
     demo: int | None,
     soundfonts: tuple[Path, ...],
     shuffle_programs: int | None,
-    front_end: FrontEndConfig,
+    recipe: Recipe,
     seed: int,
     workers: int,
 ) -> None:
-    """Prints what a build would give."""
+    """Prints what a build from MIDI or composed songs would give."""
     from tfrecords_builder import compose, estimate, render
-    from tfrecords_builder.build import FilesOnDisk
-    from tfrecords_builder.slakh import find_tracks
 
-    if slakh is not None:
-        result = estimate.of_tracks(*find_tracks(slakh, seed), front_end, FilesOnDisk(slakh))
-    else:
-        with tempfile.TemporaryDirectory() as composed:
-            if midi is None:
-                midi, soundfonts = Path(composed), (render.default_soundfont(),)
-                compose.compose_folder(midi, demo, seed)
-            result = estimate.of_midi(midi, soundfonts, seed, shuffle_programs, front_end, workers)
+    with tempfile.TemporaryDirectory() as composed:
+        if demo is not None:
+            midi, soundfonts = Path(composed), (render.default_soundfont(),)
+            compose.compose_folder(midi, demo, seed)
+        assert midi is not None
+        result = estimate.of_midi(midi, soundfonts, seed, shuffle_programs, recipe, workers)
+    _print_estimate(result, workers)
+
+
+def _print_estimate(result: Estimate, workers: int) -> None:
     splits = {split: result.of_split(split) for split in SPLITS}
     _print_splits(
-        (split, len(tracks), len({track.song for track in tracks}), sum(track.seconds for track in tracks))
+        (
+            split,
+            len(tracks),
+            sum(track.records - 1 for track in tracks),
+            len({track.song for track in tracks}),
+            sum(track.seconds * track.records for track in tracks),
+        )
         for split, tracks in splits.items()
     )
     _print_left_out(result.left_out)
     cost, scale = result.cost, result.scale
-    size = _size(cost.num_bytes * scale)
-    click.echo(f"About {size}, and as much again while it is built", nl=False)
-    click.echo(f", and {_size(cost.rendered_bytes * scale)} of rendered audio." if slakh is None else ".")
+    click.echo(f"About {_size(result.num_bytes)}, and as much again while it is built", nl=False)
+    click.echo(f", and {_size(cost.rendered_bytes * scale)} of rendered audio." if cost.rendered_bytes else ".")
     minutes = cost.work * scale / workers / 60
     click.echo(
         f"About {minutes:.1f} minutes with {workers} workers, where each has a core of its own, "
@@ -288,6 +389,22 @@ def _render(
         causes = "".join(f"\n  {reason}" for _, reason in report.bad[:10])
         raise DataError(f"{midi}: not one file could be rendered:{causes}")
     return [LeftOut(str(path.relative_to(midi)), reason) for path, reason in report.bad]
+
+
+@contextlib.contextmanager
+def _reading_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr for the reading of a file.
+
+    Yields:
+        what to call with the bytes read and the bytes in all.
+    """
+    from rich import progress
+    from rich.console import Console
+
+    columns = ("Listing {task.description}", progress.BarColumn(), progress.DownloadColumn())
+    with progress.Progress(*columns, progress.TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _front_end(preset: str, settings: tuple[str, ...]) -> FrontEndConfig:
@@ -343,21 +460,35 @@ def _progress_bar(title: str) -> Iterator[Progress]:
 def _print_summary(report: BuildReport, out: Path) -> None:
     if report.taken_up:
         click.echo(f"taken up from the interrupted build: {report.taken_up} tracks")
-    splits = report.manifest.splits
-    _print_splits((name, split.tracks, split.songs, split.seconds) for name, split in splits.items())
+    manifest = report.manifest
+    _print_splits(
+        (name, split.tracks, split.records - split.tracks, split.songs, split.seconds)
+        for name, split in manifest.splits.items()
+    )
+    for pair, songs in manifest.leaks.items():
+        click.echo(f"leak: {len(songs)} songs are in both of {pair} (see --drop-leaks):")
+        for tracks in songs.values():
+            click.echo(f"  {', '.join(tracks)}")
+    if any(split.disagreement for split in manifest.splits.values()):
+        click.echo("labels of the mixes that differ, midi and audible, of the frames in which either is active:")
+        for name, share in _differing(manifest).items():
+            click.echo(f"  {name:<24}{share:>7.1%}")
+    for track, findings in manifest.findings.items():
+        for finding in findings:
+            click.echo(f"suspect: {track}/{finding}")
     for name, vocabulary in VOCABULARIES.items():
-        if programs := _sounding(report.manifest, vocabulary.unmapped()):
+        if programs := _sounding(manifest, vocabulary.unmapped()):
             click.echo(f"no class in vocabulary {name}: {', '.join(programs)}")
     _print_left_out(report.left_out)
     click.echo(f"The data set is in {out}. Next: look at it, then train on it:")
     click.echo(f"  mir-tf inspect {out}\n  mir-tf fit --data {out} --model crnn --out RUN")
 
 
-def _print_splits(rows: Iterable[tuple[str, int, int, float]]) -> None:
-    """Prints a row for each split: its name, tracks, songs, and seconds of audio."""
-    click.echo(f"{'split':<12}{'tracks':>8}{'songs':>8}{'hours':>9}")
-    for name, tracks, songs, seconds in rows:
-        click.echo(f"{name:<12}{tracks:>8}{songs:>8}{seconds / 3600:>9.3f}")
+def _print_splits(rows: Iterable[tuple[str, int, int, int, float]]) -> None:
+    """Prints a row for each split: its name, tracks, stems, songs, and seconds of all items."""
+    click.echo(f"{'split':<12}{'tracks':>8}{'stems':>8}{'songs':>8}{'hours':>9}")
+    for name, tracks, stems, songs, seconds in rows:
+        click.echo(f"{name:<12}{tracks:>8}{stems:>8}{songs:>8}{seconds / 3600:>9.3f}")
 
 
 def _print_left_out(left_out: list[LeftOut]) -> None:
@@ -366,7 +497,18 @@ def _print_left_out(left_out: list[LeftOut]) -> None:
             click.echo(f"left out: {item.item}: {item.reason}")
     unused = collections.Counter(item.reason for item in left_out if not item.is_bad)
     for reason, count in unused.items():
-        click.echo(f"not used: {count} tracks {reason}")
+        click.echo(f"not used: {count} items {reason}")
+
+
+def _differing(manifest: Manifest) -> dict[str, float]:
+    """Class of the families → share of the frames with either kind of label in which the mixes have only one."""
+    shares: dict[str, float] = {}
+    for name in VOCABULARIES["family"].classes:
+        counts = [split.disagreement["family"][name] for split in manifest.splits.values() if split.disagreement]
+        either = sum(map(sum, counts))
+        if either:
+            shares[name] = sum(midi + audible for midi, audible, _ in counts) / either
+    return shares
 
 
 def _sounding(manifest: Manifest, programs: list[int]) -> list[str]:

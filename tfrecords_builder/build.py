@@ -11,12 +11,11 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from mir_tf import schema
-from mir_tf.config import FrontEndConfig
 from mir_tf.errors import DataError
 from mir_tf.schema import Manifest
-from tfrecords_builder import processes, resume, tfds_metadata, writer
+from tfrecords_builder import processes, resume, splits, tfds_metadata, writer
 from tfrecords_builder.processes import Failure, Progress
-from tfrecords_builder.record import make_record
+from tfrecords_builder.record import Recipe, make_records
 from tfrecords_builder.slakh import LeftOut, Track
 from tfrecords_builder.writer import Part
 
@@ -74,7 +73,7 @@ def build(
     tracks: list[Track],
     left_out: list[LeftOut],
     unfinished: Path,
-    front_end: FrontEndConfig,
+    recipe: Recipe,
     source: dict[str, Any],
     workers: int,
     supply: Supply,
@@ -87,7 +86,7 @@ def build(
         left_out: what has been left out before, for the manifest and the report.
         unfinished: the folder that :func:`tfrecords_builder.resume.unfinished` yields; tracks that are finished
             there are taken up. The data set comes into the folder that holds it.
-        front_end: of the records.
+        recipe: of the records.
         source: what the tracks were made from and how, for the manifest.
         workers: processes, of at most 1 GB of memory each.
         supply: of the tracks' files.
@@ -101,7 +100,7 @@ def build(
     folder.mkdir(exist_ok=True)
     found = {track.id: part for track in tracks if (part := writer.find_part(folder, track)) is not None}
     wanted = [track for track in tracks if track.id not in found]
-    built, failed = _build_parts(wanted, folder, front_end, workers, supply, progress)
+    built, failed = _build_parts(wanted, folder, recipe, workers, supply, progress)
     parts = [*found.values(), *built]
     left_out = sorted(left_out + failed, key=lambda item: (item.item, item.reason))
     if not parts:
@@ -109,12 +108,15 @@ def build(
         raise DataError(f"{out}: not built, because no track could be used:{causes}")
     mean, deviation = writer.feature_statistics([part for part in parts if part.split == "train"])
     manifest = Manifest(
-        front_end=front_end,
+        front_end=recipe.front_end,
         splits=writer.write_shards(out, folder, parts),
         feature_mean=mean,
         feature_deviation=deviation,
         left_out=[{"item": item.item, "reason": item.reason} for item in left_out],
         source=source,
+        labels=recipe.labels,
+        leaks=splits.find_leaks(parts),
+        findings={part.id: part.findings for part in sorted(parts, key=lambda part: part.id) if part.findings},
     )
     tfds_metadata.write(out, manifest)
     schema.write_manifest(out, manifest)  # last: a folder without one is no data set
@@ -124,7 +126,7 @@ def build(
 def _build_parts(
     tracks: list[Track],
     folder: Path,
-    front_end: FrontEndConfig,
+    recipe: Recipe,
     workers: int,
     supply: Supply,
     progress: Progress | None,
@@ -132,7 +134,7 @@ def _build_parts(
     parts: list[Part] = []
     failed: list[LeftOut] = []
     with processes.pool(max(1, min(workers, len(tracks))), _use_one_core) as pool:
-        build_part = functools.partial(_build_part, folder=folder, front_end=front_end)
+        build_part = functools.partial(_build_part, folder=folder, recipe=recipe)
         for track, part in pool.results(build_part, supply.open(tracks)):
             supply.close(track)
             if isinstance(part, Failure):
@@ -151,6 +153,6 @@ def _use_one_core() -> None:
     tf.config.set_visible_devices([], "GPU")
 
 
-def _build_part(track: Track, folder: Path, front_end: FrontEndConfig) -> Part:
+def _build_part(track: Track, folder: Path, recipe: Recipe) -> Part:
     """What a worker does with a track."""
-    return writer.write_part(folder, track, [make_record(track, front_end)])
+    return writer.write_part(folder, track, make_records(track, recipe), recipe.labels)

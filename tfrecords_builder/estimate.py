@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from mir_tf import audio, schema
-from mir_tf.config import FrontEndConfig
 from mir_tf.errors import DataError, MirTfError
 from tfrecords_builder import processes, render
 from tfrecords_builder.build import Supply
 from tfrecords_builder.processes import Failure
-from tfrecords_builder.record import make_record
+from tfrecords_builder.record import Recipe, make_records
 from tfrecords_builder.slakh import LeftOut, Track, find_tracks
 
 MEASURED = 3
@@ -23,11 +23,19 @@ MEASURED = 3
 
 @dataclasses.dataclass(frozen=True)
 class PlannedTrack:
-    """A track that would be built, with the seconds of audio that would be used of it."""
+    """A track that would be built.
+
+    Attributes:
+        song: its song.
+        split: its split.
+        seconds: audio that would be used of its mix.
+        records: items that it would give.
+    """
 
     song: str
     split: str
     seconds: float
+    records: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +43,15 @@ class Cost:
     """What audio costs.
 
     Attributes:
-        audio: seconds that were measured.
+        audio: seconds of the mixes that were measured.
+        items: seconds of all their records.
         work: seconds that they took one core.
         num_bytes: size of their records.
         rendered_bytes: size of their rendered audio, kept until the data set is finished.
     """
 
     audio: float
+    items: float
     work: float
     num_bytes: int
     rendered_bytes: int = 0
@@ -70,9 +80,23 @@ class Estimate:
         """The audio of all tracks, as a multiple of the measured part."""
         return sum(track.seconds for track in self.tracks) / self.cost.audio
 
+    @property
+    def num_bytes(self) -> float:
+        """Size of the data set."""
+        return self.cost.num_bytes * sum(track.seconds * track.records for track in self.tracks) / self.cost.items
 
-def of_tracks(tracks: Sequence[Track], left_out: list[LeftOut], front_end: FrontEndConfig, supply: Supply) -> Estimate:
+
+def of_tracks(
+    tracks: Sequence[Track], left_out: list[LeftOut], recipe: Recipe, supply: Supply, is_stream: bool = False
+) -> Estimate:
     """The estimate of a build from audio.
+
+    Args:
+        tracks: what would be built.
+        left_out: what has been left out before.
+        recipe: of the records.
+        supply: of the tracks' files.
+        is_stream: whether only the measured tracks are asked of the supply; the others are taken to be as long.
 
     Raises:
         DataError: not one track can be built.
@@ -80,15 +104,22 @@ def of_tracks(tracks: Sequence[Track], left_out: list[LeftOut], front_end: Front
     planned = []
     bad = []
     measured: list[Cost] = []
+    waiting = {track.id: track for track in tracks}
     for track in supply.open(tracks):
+        del waiting[track.id]
         try:
-            _, seconds = front_end.segment(audio.probe(track.mix).seconds)
+            _, seconds = recipe.front_end.segment(audio.probe(track.mix).seconds)
             if len(measured) < MEASURED:
-                measured.append(_measure(track, seconds, front_end))
-            planned.append(PlannedTrack(track.song, track.split, seconds))
+                measured.append(_measure(track, seconds, recipe))
+            planned.append(_planned(track, seconds, recipe))
         except MirTfError as error:
             bad.append(LeftOut(track.id, str(error)))
         supply.close(track)
+        if is_stream and len(measured) == MEASURED:
+            break
+    if waiting:  # in a stream
+        seconds = statistics.fmean(track.seconds for track in planned)
+        planned += (_planned(track, seconds, recipe) for track in waiting.values())
     left_out = left_out + bad
     if not planned:
         causes = "".join(f"\n  {item.item}: {item.reason}" for item in left_out[:10])
@@ -101,7 +132,7 @@ def of_midi(
     soundfonts: Sequence[Path],
     seed: int,
     shuffle_programs: int | None,
-    front_end: FrontEndConfig,
+    recipe: Recipe,
     workers: int,
 ) -> Estimate:
     """The estimate of a build from MIDI files, a few of which are rendered into a folder for temporary files.
@@ -111,22 +142,23 @@ def of_midi(
     """
     with processes.pool(workers) as pool:
         plan, bad = render.plan_tree(midi, soundfonts, seed, pool)
-        length = dict(pool.results(render.track_seconds, [item.job.midi for item in plan]))
+        extents = dict(pool.results(render.track_extent, [item.job.midi for item in plan]))
     planned = []
     measured: list[Cost] = []
     for item in plan:
-        seconds = length[item.job.midi]
-        if isinstance(seconds, Failure):
-            bad.append((item.job.midi, seconds.reason))
+        extent = extents[item.job.midi]
+        if isinstance(extent, Failure):
+            bad.append((item.job.midi, extent.reason))
             continue
-        seconds = front_end.segment(seconds)[1]
+        seconds = recipe.front_end.segment(extent.seconds)[1]
         if len(measured) < MEASURED:
             try:
-                measured.append(_measure_rendered(item.job, seconds, shuffle_programs, front_end))
+                measured.append(_measure_rendered(item.job, seconds, shuffle_programs, recipe))
             except DataError as error:
                 bad.append((item.job.midi, str(error)))
                 continue
-        planned.append(PlannedTrack(item.song, item.split, seconds))
+        has_stems = recipe.stems and item.split == "train"
+        planned.append(PlannedTrack(item.song, item.split, seconds, 1 + extent.stems * has_stems))
     if not planned:
         causes = "".join(f"\n  {reason}" for _, reason in bad[:10])
         raise DataError(f"{midi}: not one file could be rendered:{causes}")
@@ -134,29 +166,34 @@ def of_midi(
     return Estimate(planned, left_out, _sum(measured))
 
 
-def _measure(track: Track, seconds: float, front_end: FrontEndConfig) -> Cost:
-    make_record(track, front_end)  # once for nothing: TensorFlow's first run builds its graphs
+def _planned(track: Track, seconds: float, recipe: Recipe) -> PlannedTrack:
+    has_stems = recipe.stems and track.split == "train"
+    return PlannedTrack(track.song, track.split, seconds, 1 + len(track.stems) * has_stems)
+
+
+def _measure(track: Track, seconds: float, recipe: Recipe) -> Cost:
+    make_records(track, recipe)  # once for nothing: TensorFlow's first run builds its graphs
     began = time.perf_counter()
-    size = len(schema.encode(make_record(track, front_end)))
-    return Cost(seconds, time.perf_counter() - began, size)
+    records = make_records(track, recipe)
+    size = sum(len(schema.encode(record)) for record in records)
+    return Cost(seconds, seconds * len(records), time.perf_counter() - began, size)
 
 
-def _measure_rendered(
-    job: render.RenderJob, seconds: float, shuffle_programs: int | None, front_end: FrontEndConfig
-) -> Cost:
+def _measure_rendered(job: render.RenderJob, seconds: float, shuffle_programs: int | None, recipe: Recipe) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         render.render_track(job, Path(folder), shuffle_programs=shuffle_programs)
         work = time.perf_counter() - began
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
         (track,), _ = find_tracks(folder)
-        cost = _measure(track, seconds, front_end)
+        cost = _measure(track, seconds, recipe)
         return dataclasses.replace(cost, work=cost.work + work, rendered_bytes=size)
 
 
 def _sum(costs: list[Cost]) -> Cost:
     return Cost(
         audio=sum(cost.audio for cost in costs),
+        items=sum(cost.items for cost in costs),
         work=sum(cost.work for cost in costs),
         num_bytes=sum(cost.num_bytes for cost in costs),
         rendered_bytes=sum(cost.rendered_bytes for cost in costs),

@@ -1,62 +1,115 @@
-"""From the MIDI of rendered stems to activity at ten frames a second."""
+"""From the MIDI of rendered stems, and from how loud they are, to activity at ten frames a second."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
-from mir_tf.vocabulary import NUM_PROGRAMS
-from tfrecords_builder import songs
-from tfrecords_builder.slakh import Track
+from tfrecords_builder.midi import read_parts
+
+AUDIBLE_DB = -60.0
+"""dBFS that a frame must exceed to be audible."""
+
+_UNDER_LOUD_DB = 40.0
+"""A frame this far under the stem's 95th-percentile frame is not audible either."""
+
+AUDIBLE_TAIL = 2.0
+"""Seconds after a note-off in which its sound still counts."""
+
+_SILENCE_DB = -200.0
 
 
-def stem_activity(midi: Path, num_label_frames: int, start: float = 0.0) -> NDArray[np.bool_]:
-    """In which label frames a stem plays: from note-on to note-off, one frame at least.
-
-    A note sounds in every frame that it overlaps. The pedal is ignored, drums count as they are written.
-    Whatever instruments the file names, all its notes are the stem's. One thing is lost: a note whose note-off
-    comes at the very tick of its note-on is dropped by pretty_midi, and marks nothing.
-
-    Args:
-        midi: the stem's MIDI file, on the clock of the mix.
-        num_label_frames: frames wanted.
-        start: seconds of the mix before the first frame.
-
-    Returns:
-        bool [num_label_frames].
+def stem_notes(midi: Path) -> NDArray[np.float64]:
+    """Note-on and note-off of all notes of a stem, in seconds [notes, 2], whatever instruments the file names.
 
     Raises:
         DataError: the file cannot be read as MIDI.
     """
-    active = np.zeros(num_label_frames, np.bool_)
-    for instrument in songs.read_midi(midi).instruments:
-        for note in instrument.notes:
-            # Rounded, because 0.3 s after 0.1 s must end frame 3 and not begin frame 4.
-            first = math.floor(round((note.start - start) * LABEL_RATE, 6))
-            end = max(first + 1, math.ceil(round((note.end - start) * LABEL_RATE, 6)))
-            active[max(first, 0) : max(end, 0)] = True
+    parts = read_parts(midi)
+    return np.concatenate([np.zeros((0, 2)), *(np.stack([part.starts, part.ends], axis=1) for part in parts)])
+
+
+def active_frames(
+    notes: NDArray[np.float64], num_label_frames: int, start: float = 0.0, tail: float = 0.0
+) -> NDArray[np.bool_]:
+    """In which label frames a stem plays: from note-on to note-off, one frame at least.
+
+    A note sounds in every frame that it overlaps. The pedal is ignored, drums count as they are written. One thing is
+    lost: a note whose note-off comes at the very tick of its note-on is no note for the reader, and marks nothing.
+
+    Args:
+        notes: float64 [notes, 2], on the clock of the mix.
+        num_label_frames: frames wanted.
+        start: seconds of the mix before the first frame.
+        tail: seconds that each note lasts longer.
+
+    Returns:
+        bool [num_label_frames].
+    """
+    # Rounded, because 0.3 s after 0.1 s must end frame 3 and not begin frame 4.
+    on, off = np.round((notes.T - start + np.array([[0.0], [tail]])) * LABEL_RATE, 6)  # [notes] each, in frames
+    first = np.floor(on)
+    edges = np.stack([first, np.maximum(first + 1, np.ceil(off))])  # [2, notes]
+    begins, ends = np.clip(edges, 0, num_label_frames).astype(np.int64)
+    changes = np.zeros(num_label_frames + 1, np.int64)
+    np.add.at(changes, begins, 1)
+    np.add.at(changes, ends, -1)
+    active: NDArray[np.bool_] = np.cumsum(changes)[:-1] > 0
     return active
 
 
-def track_activity(track: Track, num_label_frames: int, start: float = 0.0) -> NDArray[np.bool_]:
-    """Activity of each program in a track: that of any of its stems.
+def audible_frames(notes: NDArray[np.float64], levels: NDArray[np.float64], start: float = 0.0) -> NDArray[np.bool_]:
+    """In which label frames a stem is heard: decays count, silent notes do not.
+
+    These are the frames within [note-on, note-off + 2 s] that are louder than -60 dBFS and less than 40 dB under the
+    95th-percentile frame.
 
     Args:
-        track: the track.
-        num_label_frames: frames wanted.
+        notes: float64 [notes, 2], on the clock of the mix.
+        levels: of each label frame in dBFS, float64 [label frames], from :class:`LevelMeter`.
         start: seconds of the mix before the first frame.
 
     Returns:
-        bool [num_label_frames, 129], drums last.
-
-    Raises:
-        DataError: the MIDI of a stem cannot be read.
+        bool [label frames].
     """
-    activity = np.zeros((num_label_frames, NUM_PROGRAMS), np.bool_)
-    for stem in track.stems:
-        activity[:, stem.program] |= stem_activity(stem.midi, num_label_frames, start)
-    return activity
+    if not len(levels):
+        return np.zeros(0, np.bool_)
+    loud = float(np.percentile(levels, 95))
+    is_audible = (levels > AUDIBLE_DB) & (levels > loud - _UNDER_LOUD_DB)
+    return is_audible & active_frames(notes, len(levels), start, AUDIBLE_TAIL)
+
+
+class LevelMeter:
+    """Measures the level of each label frame of a signal that passes through."""
+
+    def __init__(self, sample_rate: int) -> None:
+        """Begins with a signal of ``sample_rate`` Hz."""
+        self._rate = sample_rate
+        self._energies: list[tuple[int, NDArray[np.float64]]] = []
+        self._num_samples = 0
+
+    def through(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Yields the blocks [samples] as they come."""
+        for block in blocks:
+            first, last = (
+                position * LABEL_RATE // self._rate
+                for position in (self._num_samples, self._num_samples + len(block) - 1)
+            )
+            begins = -(np.arange(first, last + 1) * self._rate // -LABEL_RATE) - self._num_samples  # rounded up
+            energies = np.add.reduceat(np.square(block, dtype=np.float64), np.maximum(begins, 0))  # [frames]
+            self._energies.append((first, energies))
+            self._num_samples += len(block)
+            yield block
+
+    def levels(self, num_label_frames: int) -> NDArray[np.float64]:
+        """RMS of the first label frames in dBFS, float64 [num_label_frames]; -200 for silence and after the end."""
+        energies = np.zeros(max([num_label_frames, *(first + len(own) for first, own in self._energies)]))
+        for first, own in self._energies:
+            energies[first : first + len(own)] += own
+        return np.asarray(
+            10 * np.log10(np.maximum(energies[:num_label_frames] * LABEL_RATE / self._rate, 10 ** (_SILENCE_DB / 10)))
+        )

@@ -1,41 +1,120 @@
-"""From a track to its record: log-mel frames of the mix, and activity of the stems on the same clock."""
+"""From a track to its records: log-mel frames of the mix, and activity of the stems on the same clock."""
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf import audio, frontend
-from mir_tf.config import FrontEndConfig
+from mir_tf.config import LABELS, FrontEndConfig
+from mir_tf.errors import ConfigError
 from mir_tf.schema import Record
-from tfrecords_builder.labels import track_activity
+from mir_tf.vocabulary import NUM_PROGRAMS
+from tfrecords_builder import faults, labels
 from tfrecords_builder.slakh import Track
 
 
-def make_record(track: Track, front_end: FrontEndConfig) -> Record:
-    """Reads a track: log-mel frames of its mix, and the activity of its stems on the same clock.
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What is made of a track.
+
+    Attributes:
+        front_end: of the log-mel frames.
+        labels: the policy, one of ``config.LABELS``.
+        stems: whether each stem of a train track becomes a record of its own.
+    """
+
+    front_end: FrontEndConfig
+    labels: str = "midi"
+    stems: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the policy."""
+        if self.labels not in LABELS:
+            raise ConfigError(f"labels is {self.labels!r}; it must be {' or '.join(LABELS)}")
+
+    @property
+    def hears_stems(self) -> bool:
+        """Whether the audio of the stems is read: then both kinds of labels are made, and faults are looked for."""
+        return self.stems or self.labels == "audible"
+
+
+def make_records(track: Track, recipe: Recipe) -> list[Record]:
+    """Reads a track: a record of its mix and, of a train track with ``recipe.stems``, one of each stem after it.
+
+    Levels are measured at the front end's sample rate: what lies above its band is not audible to it.
 
     Raises:
-        AudioError: the mix cannot be decoded.
+        AudioError: the mix, or a stem that is to be heard, cannot be decoded.
         DataError: the MIDI of a stem cannot be read.
     """
+    front_end = recipe.front_end
     start, seconds = front_end.segment(audio.probe(track.mix).seconds)
-    num_samples = 0
-
-    def counted_blocks() -> Iterator[NDArray[np.float32]]:
-        nonlocal num_samples
-        for block in audio.read_blocks(track.mix, front_end.sample_rate, start, seconds):
-            num_samples += len(block)
-            yield block
-
-    pieces = [piece.astype(np.float16) for piece in frontend.log_mel_blocks(counted_blocks(), front_end)]
-    return Record(
+    log_mel, num_samples = _log_mel(audio.read_blocks(track.mix, front_end.sample_rate, start, seconds), front_end)
+    num_label_frames = front_end.num_label_frames(num_samples)
+    activity = np.zeros((num_label_frames, NUM_PROGRAMS), np.bool_)
+    audible = np.zeros_like(activity) if recipe.hears_stems else None
+    findings: list[str] = []
+    stems: list[Record] = []
+    for stem in track.stems:
+        notes = labels.stem_notes(stem.midi)
+        active = labels.active_frames(notes, num_label_frames, start)
+        activity[:, stem.program] |= active
+        if audible is None:
+            continue
+        meter = labels.LevelMeter(front_end.sample_rate)
+        # A stem may end before the mix does.
+        there = min(seconds, audio.probe(stem.audio).seconds - start)
+        blocks = meter.through(audio.read_blocks(stem.audio, front_end.sample_rate, start, there))
+        is_item = recipe.stems and track.split == "train"
+        if is_item:
+            stem_log_mel, stem_samples = _log_mel(blocks, front_end)
+        else:
+            collections.deque(blocks, maxlen=0)  # to the meter
+        levels = meter.levels(num_label_frames)
+        heard = labels.audible_frames(notes, levels, start)
+        audible[:, stem.program] |= heard
+        findings += (f"{stem.name}: {text}" for text in faults.suspicions(notes, levels, start))
+        if is_item:
+            own = np.arange(NUM_PROGRAMS) == stem.program  # [129]
+            length = front_end.num_label_frames(stem_samples)
+            stems.append(
+                Record(
+                    id=f"{track.id}-{stem.name}",
+                    song=track.song,
+                    num_samples=stem_samples,
+                    sample_rate=front_end.sample_rate,
+                    log_mel=stem_log_mel,
+                    activity=active[:length, np.newaxis] & own,
+                    audible=heard[:length, np.newaxis] & own,
+                )
+            )
+    mix = Record(
         id=track.id,
         song=track.song,
         num_samples=num_samples,
         sample_rate=front_end.sample_rate,
-        log_mel=np.concatenate(pieces),  # [frames, mels]
-        activity=track_activity(track, front_end.num_label_frames(num_samples), start),
+        log_mel=log_mel,
+        activity=activity,
+        audible=audible,
+        findings=tuple(findings),
     )
+    return [mix, *stems]
+
+
+def _log_mel(blocks: Iterator[NDArray[np.float32]], front_end: FrontEndConfig) -> tuple[NDArray[np.float16], int]:
+    """Log-mel [frames, mels] of a signal, and how many samples it has."""
+    num_samples = 0
+
+    def counted() -> Iterator[NDArray[np.float32]]:
+        nonlocal num_samples
+        for block in blocks:
+            num_samples += len(block)
+            yield block
+
+    pieces = [piece.astype(np.float16) for piece in frontend.log_mel_blocks(counted(), front_end)]
+    return np.concatenate(pieces), num_samples

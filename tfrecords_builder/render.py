@@ -14,6 +14,7 @@ import math
 import os
 import random
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -120,7 +121,7 @@ def render_track(
         DataError: the MIDI or the SoundFont cannot be read, or nothing sounds.
     """
     soundfont = _soundfont(job.soundfont)
-    song = songs.read_midi(job.midi)
+    song = _read_midi(job.midi)
     song.instruments = [instrument for instrument in song.instruments if instrument.notes]
     if not song.instruments:
         raise DataError(f"{job.midi}: no notes")
@@ -155,6 +156,21 @@ def render_track(
         os.replace(folder, out / job.name)
 
 
+def _read_midi(path: Path) -> pretty_midi.PrettyMIDI:
+    """Reads a MIDI file.
+
+    Raises:
+        DataError: it cannot be read; says why.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Tempo changes outside the first track: against the standard, common, and not played.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return pretty_midi.PrettyMIDI(str(path))
+    except Exception as error:  # damaged bytes make the parser fail in any way: KeyError, EOFError, ...
+        raise DataError(f"{path}: unreadable MIDI: {type(error).__name__}: {error}") from error
+
+
 def integrated_loudness(signal: NDArray[np.float32], sample_rate: int) -> float:
     """Loudness of a mono signal by ITU-R BS.1770-4, in LUFS; minus infinity where no block passes the gate.
 
@@ -185,13 +201,22 @@ def integrated_loudness(signal: NDArray[np.float32], sample_rate: int) -> float:
     return offset + 10 * math.log10(power.mean())
 
 
-def track_seconds(path: Path) -> float:
-    """Length of the track that a MIDI file with notes gives.
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """How long a rendered track gets, and how many stems it has where the SoundFont plays all of them."""
+
+    seconds: float
+    stems: int
+
+
+def track_extent(path: Path) -> Extent:
+    """The extent of the track that a MIDI file with notes gives.
 
     Raises:
         DataError: it cannot be read.
     """
-    return _seconds(songs.read_midi(path))
+    song = _read_midi(path)
+    return Extent(_seconds(song), sum(bool(instrument.notes) for instrument in song.instruments))
 
 
 def _seconds(song: pretty_midi.PrettyMIDI) -> float:
@@ -239,7 +264,7 @@ def _render_stems(
         alone.instruments = [instrument]
         alone.write(str(midi))
         # What is heard is read back from what is written, so that labels made from it fit.
-        instrument.notes = [note for written in songs.read_midi(midi).instruments for note in written.notes]
+        instrument.notes = [note for written in _read_midi(midi).instruments for note in written.notes]
         audio = _synthesize(instrument, soundfont, count, sample_rate)
         loudness = integrated_loudness(audio, sample_rate)
         rendered = loudness > -math.inf
@@ -440,7 +465,7 @@ def _write_plan(out: Path, midi_dir: Path, plan: Sequence[Planned], shuffle_prog
     write_text(path, text)
 
 
-def _notes(path: Path) -> frozenset[tuple[int, ...]]:
+def _notes(path: Path) -> frozenset[int]:
     if notes := songs.song_notes(path):
         return notes
     raise DataError(f"{path}: no notes")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -18,14 +18,16 @@ import yaml
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
 from mir_tf.vocabulary import program_index
-from tfrecords_builder import songs
+from tfrecords_builder import faults, songs, splits
+from tfrecords_builder.splits import OMITTED
 
-OMITTED = "omitted"
-"""Folder of the tracks that the redux release sets apart as twins of others."""
+METADATA = "metadata.yaml"
+ALL_NOTES = "all_src.mid"
 SONGS = "songs.json"
 """File in the root of a rendered tree: of each track the song, its MIDI file and its SoundFont."""
 
 _AUDIO = (".flac", ".wav")
+_FILES = ("mix.*", ALL_NOTES, "MIDI/[!.]*", "stems/[!.]*")
 
 # libyaml reads the 2,100 metadata files in seconds, the loader in Python in minutes.
 _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -39,11 +41,13 @@ class Stem:
         name: ``S00``, ``S01``, ...
         program: its General MIDI program, or 128 for drums.
         midi: its MIDI file.
+        audio: its audio file.
     """
 
     name: str
     program: int
     midi: Path
+    audio: Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +71,10 @@ class Track:
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-    """A track that does not come into the data set.
+    """A track that does not come into the data set, or a stem that does not come into the labels.
 
     Attributes:
-        item: the track, or the file it would have come from.
+        item: the track or stem, or the file it would have come from.
         reason: why not, naming the file at fault.
         is_bad: something is wrong with it; False where it is meant to stay out.
     """
@@ -80,53 +84,157 @@ class LeftOut:
     is_bad: bool = True
 
 
-def find_tracks(root: str | Path, seed: int = 0) -> tuple[list[Track], list[LeftOut]]:
-    """Finds the tracks of a Slakh tree.
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """A track folder: what it holds, before anything is believed.
 
-    Args:
-        root: a folder that holds folders train, validation and test (any of them), or tracks itself; those
-            are split 80/10/10 by song.
-        seed: of that split.
+    Attributes:
+        folder: where its files lie, or will lie once they are unpacked.
+        split: the folder around it where that is train, validation, test or omitted, otherwise empty.
+        files: names of its files, as ``stems/S00.flac``.
+        metadata: content of metadata.yaml, or why it cannot be read.
+    """
 
-    Returns:
-        The tracks that can be built, by id, and those left out.
+    folder: Path
+    split: str
+    files: frozenset[str]
+    metadata: bytes | str
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """A Slakh tree, on disk or in an archive.
+
+    Attributes:
+        root: the tree or the archive, for messages.
+        listings: its track folders.
+        songs: content of songs.json, None where there is none.
+    """
+
+    root: Path
+    listings: list[Listing]
+    songs: bytes | None
+
+
+def find_tracks(root: str | Path, seed: int = 0, scheme: str = "folder") -> tuple[list[Track], list[LeftOut]]:
+    """Finds the tracks of a Slakh tree on disk, as :func:`choose_tracks`."""
+    return choose_tracks(read_layout(root), seed, scheme)
+
+
+def read_layout(root: str | Path) -> Layout:
+    """Lists a Slakh tree on disk: a folder with folders train, validation and test (any of them), or with tracks.
 
     Raises:
-        DataError: there is no track at all, or two have one name.
+        DataError: it holds no track.
     """
     root = Path(root)
     split_of = {folder: split for split in (*SPLITS, OMITTED) for folder in _track_folders(root / split)}
-    folders = list(split_of) or _track_folders(root)
-    if not folders:
-        expected = "expected folders TrackNNNNN in it, or in its folders train, validation and test"
-        raise DataError(f"{root}: no track found; {expected}")
-    _require_unique_names(folders)
-
-    left_out = [
-        LeftOut(folder.name, f"set apart in the folder {OMITTED}", is_bad=False)
-        for folder in folders
-        if split_of.get(folder) == OMITTED
+    listings = [
+        Listing(
+            folder,
+            split_of.get(folder, ""),
+            # But for hidden ones, as macOS leaves.
+            frozenset(
+                path.relative_to(folder).as_posix()
+                for pattern in _FILES
+                for path in folder.glob(pattern)
+                if path.is_file()
+            ),
+            _metadata(folder / METADATA),
+        )
+        for folder in (split_of or _track_folders(root))
     ]
-    tracks = []
-    for folder in folders:
-        if split_of.get(folder) != OMITTED:
-            try:
-                tracks.append(_read_track(folder, split_of.get(folder, "")))
-            except DataError as error:
-                left_out.append(LeftOut(folder.name, str(error)))
+    return Layout(root, listings, _content(root / SONGS))
 
-    if (root / SONGS).is_file():
-        tracks = _name_songs(tracks, root / SONGS)
-    elif not split_of:
+
+def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tuple[list[Track], list[LeftOut]]:
+    """Tells the tracks of a layout, their stems, songs and splits.
+
+    A song is, of Slakh, the MIDI file that a track was rendered from, and of a rendered tree what that one names.
+
+    Args:
+        layout: of a tree or an archive.
+        seed: of the split 80/10/10 by song, made where the scheme is ``folder`` and tracks lie in no folder of a split;
+            songs are told apart by their notes then.
+        scheme: one of ``splits.SCHEMES``.
+
+    Returns:
+        The tracks that can be built, by id, and those left out, with the stems known to be bad.
+
+    Raises:
+        DataError: there is no track at all, two have one name, or the scheme does not know one.
+    """
+    if not layout.listings:
+        expected = "expected folders TrackNNNNN in it, or in its folders train, validation and test"
+        raise DataError(f"{layout.root}: no track found; {expected}")
+    _require_unique_names([listing.folder for listing in layout.listings])
+    if scheme != "folder" and layout.songs is not None:
+        raise DataError(f"{layout.root}: was rendered and is not Slakh2100, of which {scheme} is a split")
+    left_out = []
+    tracks = []
+    for listing in layout.listings:
+        name = listing.folder.name
+        split = listing.split if scheme == "folder" else splits.published_split(name, scheme)
+        if split == OMITTED:
+            where = f"set apart in the folder {OMITTED}" if scheme == "folder" else f"left out by the scheme {scheme}"
+            left_out.append(LeftOut(name, where, is_bad=False))
+            continue
+        # In a rendered tree the name of a track says nothing.
+        bad_stem, fault = faults.KNOWN.get(name, ("", "")) if layout.songs is None else ("", "")
+        try:
+            tracks.append(_read_track(listing, split, bad_stem))
+        except DataError as error:
+            left_out.append(LeftOut(name, str(error)))
+        else:
+            if bad_stem:
+                left_out.append(
+                    LeftOut(f"{name}/{bad_stem}", f"left out of the labels, known for {fault}", is_bad=False)
+                )
+
+    if layout.songs is not None:
+        tracks = _name_songs(tracks, layout.songs, layout.root / SONGS)
+    elif not all(track.split for track in tracks):
         tracks = _group_songs(tracks, left_out)
-    if not split_of:
+    if not all(track.split for track in tracks):
         split_of_song = songs.split_songs({track.song for track in tracks}, seed)
         tracks = [dataclasses.replace(track, split=split_of_song[track.song]) for track in tracks]
     return sorted(tracks, key=lambda track: track.id), left_out
 
 
+def drop_leaks(tracks: list[Track]) -> tuple[list[Track], list[LeftOut]]:
+    """Takes those tracks out of train whose song is in validation or test too.
+
+    Returns:
+        The tracks that stay, and those that do not.
+    """
+    held_out = {track.song: track for track in tracks if track.split != "train"}
+    kept, dropped = [], []
+    for track in tracks:
+        if track.split == "train" and (twin := held_out.get(track.song)) is not None:
+            dropped.append(LeftOut(track.id, f"dropped from train: its song is in {twin.split} too", is_bad=False))
+        else:
+            kept.append(track)
+    return kept, dropped
+
+
 def _track_folders(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("Track*")) if path.is_dir()]
+
+
+def _metadata(path: Path) -> bytes | str:
+    try:
+        return path.read_bytes()
+    except OSError as error:  # of this track alone
+        return str(error.strerror)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _require_unique_names(folders: list[Path]) -> None:
@@ -136,43 +244,47 @@ def _require_unique_names(folders: list[Path]) -> None:
             raise DataError(f"{other} and {folder} have one name: remove or rename one of them")
 
 
-def _audio_file(folder: Path, name: str) -> Path | None:
-    candidates = (folder / f"{name}{suffix}" for suffix in _AUDIO)
-    return next((path for path in candidates if path.is_file()), None)
+def _audio_file(listing: Listing, name: str) -> Path | None:
+    """The audio file of that name without its suffix."""
+    names = (f"{name}{suffix}" for suffix in _AUDIO)
+    return next((listing.folder / name for name in names if name in listing.files), None)
 
 
-def _audio_files(folder: Path) -> set[str]:
-    """The names for which :func:`_audio_file` finds a file, but for hidden ones, as macOS leaves."""
-    return {path.stem for path in folder.glob("[!.]*") if path.suffix in _AUDIO}
+def _read_track(listing: Listing, split: str, bad_stem: str) -> Track:
+    """The track in a folder, without a stem that is known to be bad.
 
-
-def _read_track(folder: Path, split: str) -> Track:
-    """The track in a folder; its song is the MIDI file that it was rendered from, by Slakh's UUID.
+    Its song is the MIDI file that it was rendered from, by Slakh's UUID, which is the MD5 of that file.
 
     Raises:
         DataError: the mix or a stem lacks a file, metadata.yaml cannot be read, is wrong or lacks a stem.
     """
-    mix = _audio_file(folder, "mix")
+    folder = listing.folder
+    mix = _audio_file(listing, "mix")
     if mix is None:
         raise DataError(f"{folder / 'mix.flac'}: missing, and mix.wav too")
-    path = folder / "metadata.yaml"
+    path = folder / METADATA
+    if isinstance(listing.metadata, str):
+        raise DataError(f"{path}: cannot be read: {listing.metadata}")
     try:
-        metadata = yaml.load(path.read_text(encoding="utf-8"), _YamlLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or no such date
+        metadata = yaml.load(listing.metadata.decode("utf-8"), _YamlLoader)
+    except (ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or no such date
         raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(metadata, dict) or not isinstance(metadata.get("stems"), dict):
         raise DataError(f"{path}: holds no mapping 'stems'")
-    stems = tuple(stem for item in sorted(metadata["stems"].items(), key=str) if (stem := _read_stem(folder, *item)))
-    if unknown := sorted(_audio_files(folder / "stems") - set(metadata["stems"])):
+    entries = sorted((item for item in metadata["stems"].items() if item[0] != bad_stem), key=str)
+    stems = tuple(stem for entry in entries if (stem := _read_stem(listing, *entry)))
+    heard = {PurePosixPath(name).stem for name in listing.files if name.startswith("stems/") and name.endswith(_AUDIO)}
+    if unknown := sorted(heard - set(metadata["stems"])):
         raise DataError(f"{path}: holds no stem {', '.join(unknown)}, whose audio is there and sounds in the mix")
     if not stems:
         raise DataError(f"{folder}: no stem has both an audio and a MIDI file")
     return Track(folder.name, str(metadata.get("UUID") or folder.name), split, mix, stems)
 
 
-def _read_stem(folder: Path, name: str, entry: Any) -> Stem | None:
+def _read_stem(listing: Listing, name: str, entry: Any) -> Stem | None:
     """The stem that an entry of metadata.yaml tells of, or None where it was not rendered."""
-    path = folder / "metadata.yaml"
+    folder = listing.folder
+    path = folder / METADATA
     try:
         number, is_drum = entry["program_num"], entry["is_drum"]
         if type(number) is not int:  # a bool is an int too
@@ -188,22 +300,22 @@ def _read_stem(folder: Path, name: str, entry: Any) -> Stem | None:
     except (TypeError, AttributeError, ValueError) as error:
         raise DataError(f"{path}: stem {name}: {error}") from error
     midi = folder / "MIDI" / f"{name}.mid"
-    has_audio, has_midi = _audio_file(folder / "stems", name) is not None, midi.is_file()
-    if has_audio and has_midi:
-        return Stem(name, program, midi)
-    if has_audio:
+    audio, has_midi = _audio_file(listing, f"stems/{name}"), f"MIDI/{name}.mid" in listing.files
+    if audio is not None and has_midi:
+        return Stem(name, program, midi, audio)
+    if audio is not None:
         raise DataError(f"{midi}: missing stem: its audio is there")
     if names_plugin and (has_midi or says_rendered):
         raise DataError(f"{folder / 'stems' / name}.flac: missing stem: metadata.yaml says it was rendered")
     return None
 
 
-def _name_songs(tracks: list[Track], path: Path) -> list[Track]:
+def _name_songs(tracks: list[Track], names: bytes, path: Path) -> list[Track]:
     """The tracks with the songs that the renderer wrote down."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(names)
         return [dataclasses.replace(track, song=content[track.id]["song"]) for track in tracks]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: damaged, or does not name all tracks: {error!r}") from error
 
 
@@ -212,7 +324,7 @@ def _group_songs(tracks: list[Track], left_out: list[LeftOut]) -> list[Track]:
     notes = {}
     for track in tracks:
         try:
-            notes[track.id] = songs.song_notes(track.mix.parent / "all_src.mid")
+            notes[track.id] = songs.song_notes(track.mix.parent / ALL_NOTES)
         except DataError as error:
             left_out.append(LeftOut(track.id, str(error)))
     song_of = songs.group_songs(notes)

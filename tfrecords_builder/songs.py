@@ -5,13 +5,12 @@ from __future__ import annotations
 import collections
 import hashlib
 import itertools
-import warnings
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from pathlib import Path
 
-import pretty_midi
+import numpy as np
 
-from mir_tf.errors import DataError
+from tfrecords_builder import midi
 
 _SHARED = 0.6
 """Two items are one song when they share more than this part of their notes."""
@@ -25,22 +24,7 @@ _FEW = 50
 _PARTS = {"validation": 0.1, "test": 0.1}
 
 
-def read_midi(path: Path) -> pretty_midi.PrettyMIDI:
-    """Reads a MIDI file.
-
-    Raises:
-        DataError: it cannot be read; says why.
-    """
-    try:
-        with warnings.catch_warnings():
-            # Tempo changes outside the first track: against the standard, common, and read as meant.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            return pretty_midi.PrettyMIDI(str(path))
-    except Exception as error:  # damaged bytes make the parser fail in any way: KeyError, EOFError, ...
-        raise DataError(f"{path}: unreadable MIDI: {type(error).__name__}: {error}") from error
-
-
-def song_notes(path: Path) -> frozenset[tuple[int, ...]]:
+def song_notes(path: Path) -> frozenset[int]:
     """The notes of a MIDI file as :func:`group_songs` compares them.
 
     Every run of six notes in one part, by pitch only, is a trait; a trait counts once. Programs, names and
@@ -54,17 +38,20 @@ def song_notes(path: Path) -> frozenset[tuple[int, ...]]:
         path: a MIDI file.
 
     Returns:
-        Tuples of up to six pitches; none for a file without notes.
+        A number for each run of up to six pitches, for they take a fifth of the memory of tuples; none for a file
+        without notes.
 
     Raises:
         DataError: the file is unreadable.
     """
-    parts = [part for part in read_midi(path).instruments if part.notes]
+    parts = midi.read_parts(path)
     pitched = [part for part in parts if not part.is_drum]
-    traits: set[tuple[int, ...]] = set()
+    traits: set[int] = set()
     for part in pitched or parts:
-        pitches = [note.pitch for note in sorted(part.notes, key=lambda note: (note.start, note.pitch))]
-        traits.update(tuple(pitches[i : i + _GRAM]) for i in range(max(1, len(pitches) - _GRAM + 1)))
+        pitches = bytes(part.pitches[np.lexsort((part.pitches, part.starts))].tolist())
+        # The byte 1 before them tells runs of different lengths apart.
+        runs = (pitches[i : i + _GRAM] for i in range(max(1, len(pitches) - _GRAM + 1)))
+        traits.update(int.from_bytes(b"\1" + run, "big") for run in runs)
     return frozenset(traits)
 
 

@@ -33,7 +33,8 @@ def contents(manifest: Manifest) -> dict[str, str]:
         "name": schema.DATA_SET_NAME,
         "version": "1.0.0",
         "description": "Log-mel frames of music and the instruments that sound in it. "
-        "numpy.unpackbits(activity, axis=1)[:, :129] tells them by General MIDI program, drums last.",
+        "numpy.unpackbits(activity, axis=1)[:, :129] tells them by General MIDI program, drums last; audible alike, "
+        "without frames where the stems were not heard.",
         "fileFormat": "tfrecord",
         "splits": [
             {
@@ -59,6 +60,7 @@ def contents(manifest: Manifest) -> dict[str, str]:
                 "num_label_frames": _INTEGER,
                 "log_mel": _matrix("float16", manifest.front_end.n_mels),
                 "activity": _matrix("uint8", schema.ACTIVITY_BYTES),
+                "audible": _matrix("uint8", schema.ACTIVITY_BYTES),
             }
         },
     }

@@ -29,7 +29,7 @@ def damages(folder: Path, progress: Progress | None = None) -> Iterator[str]:
     for shard in manifest.shards():
         path = folder / shard.name
         try:
-            reason = _damage(path, shard, total, progress)
+            reason = _damage(path, shard, manifest.labels, total, progress)
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         if reason:
@@ -40,7 +40,7 @@ def damages(folder: Path, progress: Progress | None = None) -> Iterator[str]:
             yield f"{path}: missing, or not as the manifest tells"
 
 
-def _damage(path: Path, shard: Shard, total: int, progress: Progress | None) -> str | None:
+def _damage(path: Path, shard: Shard, labels: str, total: int, progress: Progress | None) -> str | None:
     if (size := path.stat().st_size) != shard.num_bytes:
         return f"{size} bytes; the manifest says {shard.num_bytes}"
     if schema.sha256(path) != shard.sha256:
@@ -48,7 +48,7 @@ def _damage(path: Path, shard: Shard, total: int, progress: Progress | None) -> 
     # Bytes as they were written: what follows fails where the build itself was at fault.
     records = 0
     try:
-        for record in tf.data.TFRecordDataset(str(path)).map(schema.parse):
+        for record in tf.data.TFRecordDataset(str(path)).map(lambda item: schema.parse(item, labels)):
             records += 1
             if progress is not None:
                 progress(total, int(record["num_samples"]) / int(record["sample_rate"]))

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +38,12 @@ class Part:
         sha256: of the file.
         seconds: of audio, of all records.
         label_frames: of all records.
-        activity: vocabulary name → label frames of each class, in the vocabulary's order.
-        num_values: values of the log-mels.
+        activity: vocabulary name → label frames of each class, in the vocabulary's order, of all records.
+        disagreement: vocabulary name → label frames of the mix in which each class sounds by the labels ``midi``
+            alone, by ``audible`` alone, and by both; empty where the stems were not heard.
+        findings: suspicions against stems.
+        num_values: values of the log-mel of the mix: stems, mostly silent, would move the mean away from what a
+            model is to hear.
         total: their sum.
         total_squares: the sum of their squares.
     """
@@ -53,19 +57,26 @@ class Part:
     seconds: float
     label_frames: int
     activity: dict[str, list[int]]
+    disagreement: dict[str, list[list[int]]]
+    findings: list[str]
     num_values: int
     total: float
     total_squares: float
 
 
-def write_part(folder: Path, track: Track, records: Iterable[Record]) -> Part:
-    """Writes the records of a finished track into ``folder``, one at a time in memory.
+def write_part(folder: Path, track: Track, records: Sequence[Record], labels: str) -> Part:
+    """Writes a finished track into ``folder``.
+
+    Args:
+        folder: of the parts.
+        track: whose records they are.
+        records: of the mix, then of its stems.
+        labels: the policy that the counts go by.
 
     Raises:
         OSError: the disk is full, or cannot be written.
     """
-    count = label_frames = num_values = 0
-    seconds = total = total_squares = 0.0
+    mix = records[0]
     activity = {name: np.zeros(len(vocabulary.classes), int) for name, vocabulary in VOCABULARIES.items()}
     path = _data(folder, track.id)
     with whole(path) as temporary:
@@ -73,35 +84,42 @@ def write_part(folder: Path, track: Track, records: Iterable[Record]) -> Part:
             with tf.io.TFRecordWriter(str(temporary)) as file:
                 for record in records:
                     file.write(schema.encode(record))
-                    count += 1
-                    seconds += record.num_samples / record.sample_rate
-                    label_frames += len(record.activity)
                     for name, vocabulary in VOCABULARIES.items():
-                        activity[name] += vocabulary.project(record.activity).sum(axis=0)
-                    num_values += record.log_mel.size
-                    total += float(record.log_mel.sum(dtype=np.float64))
-                    # The square of a float16 is exact in float32, and half as large as in float64.
-                    squares = np.square(record.log_mel, dtype=np.float32)
-                    total_squares += float(squares.sum(dtype=np.float64))
+                        activity[name] += vocabulary.project(record.targets(labels)).sum(axis=0)
         except tf.errors.OpError as error:
             raise OSError(error.message) from error
+    # The square of a float16 is exact in float32, and half as large as in float64.
+    squares = np.square(mix.log_mel, dtype=np.float32)
     part = Part(
         id=track.id,
         song=track.song,
         split=track.split,
-        records=count,
+        records=len(records),
         num_bytes=path.stat().st_size,
         sha256=schema.sha256(path),
-        seconds=seconds,
-        label_frames=label_frames,
+        seconds=sum(record.num_samples / record.sample_rate for record in records),
+        label_frames=sum(len(record.activity) for record in records),
         activity={name: frames.tolist() for name, frames in activity.items()},
-        num_values=num_values,
-        total=total,
-        total_squares=total_squares,
+        disagreement=_disagreement(mix),
+        findings=list(mix.findings),
+        num_values=mix.log_mel.size,
+        total=float(mix.log_mel.sum(dtype=np.float64)),
+        total_squares=float(squares.sum(dtype=np.float64)),
     )
     # Last: a part without this file is none.
     write_text(_facts(folder, track.id), json.dumps(dataclasses.asdict(part)))
     return part
+
+
+def _disagreement(mix: Record) -> dict[str, list[list[int]]]:
+    if mix.audible is None:
+        return {}
+    result = {}
+    for name, vocabulary in VOCABULARIES.items():
+        written, heard = vocabulary.project(mix.activity), vocabulary.project(mix.audible)  # [label frames, classes]
+        kinds = (written & ~heard, heard & ~written, written & heard)
+        result[name] = np.stack([kind.sum(axis=0) for kind in kinds], axis=1).tolist()
+    return result
 
 
 def find_part(folder: Path, track: Track) -> Part | None:
@@ -150,7 +168,7 @@ def write_shards(out: Path, folder: Path, parts: list[Part], shard_bytes: int = 
 
 
 def feature_statistics(parts: list[Part]) -> tuple[float, float]:
-    """Mean and standard deviation in dB of all log-mel values; 0 and 1, which change nothing, for none."""
+    """Mean and standard deviation in dB of all log-mel values of the mixes; 0 and 1, which change nothing, for none."""
     if not parts:
         return 0.0, 1.0
     # In the order of ids, because the sum of floats depends on the order.
@@ -187,5 +205,13 @@ def _write_split(out: Path, folder: Path, split: str, parts: list[Part], shard_b
                 for index, class_name in enumerate(vocabulary.classes)
             }
             for name, vocabulary in VOCABULARIES.items()
+        },
+        disagreement={
+            name: {
+                class_name: np.sum([part.disagreement[name][index] for part in parts], axis=0).tolist()
+                for index, class_name in enumerate(vocabulary.classes)
+            }
+            for name, vocabulary in VOCABULARIES.items()
+            if any(part.disagreement for part in parts)
         },
     )

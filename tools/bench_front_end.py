@@ -30,7 +30,7 @@ from mir_tf import frontend
 from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import compose, render, slakh
-from tfrecords_builder.record import make_record
+from tfrecords_builder.record import Recipe, make_records
 
 DEFAULT = "22.05 kHz 1024/441, the default"
 CANDIDATES = {
@@ -108,7 +108,7 @@ def _probe(tracks: Sequence[slakh.Track], front_end: FrontEndConfig) -> NDArray[
     """Average precision of ridge regression [folds], each fold's songs scored by a fit on the others."""
     features, targets, folds = [], [], []
     for number, track in enumerate(tracks):
-        record = make_record(track, front_end)
+        (record,) = make_records(track, Recipe(front_end))
         features.append(_with_context(_pooled(record.log_mel, front_end)))
         targets.append(VOCABULARIES["family"].project(record.activity))
         folds.append(np.full(len(record.activity), number % _FOLDS))

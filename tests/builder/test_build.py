@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -15,14 +16,15 @@ import soundfile
 import tensorflow as tf
 from slakh_tree import write_midi, write_track
 
-from mir_tf import schema
+from mir_tf import pipeline, schema
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import AudioError, DataError
+from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import resume
 from tfrecords_builder.__main__ import _front_end, main
 from tfrecords_builder.build import BuildReport, FilesOnDisk, build
 from tfrecords_builder.processes import Progress
-from tfrecords_builder.record import make_record
+from tfrecords_builder.record import Recipe, make_records
 from tfrecords_builder.render import default_soundfont
 from tfrecords_builder.slakh import Stem, Track, find_tracks
 
@@ -94,7 +96,7 @@ def test_bad_tracks_are_named_and_the_rest_is_built(built: tuple[Path, click.tes
         assert cause in left_out[track]
         assert f"{track}: {left_out[track]}" in result.stdout
     assert "omitted" in left_out["Track00005"]
-    assert "not used: 1 tracks set apart in the folder omitted" in result.stdout
+    assert "not used: 1 items set apart in the folder omitted" in result.stdout
     assert f"mir-tf fit --data {root / 'data'}" in result.stdout
     # Three label frames of 33 + 20 + 6 + 20; the other vocabularies have a class for each program.
     assert result.stdout.count("no class in vocabulary") == 1
@@ -149,6 +151,75 @@ def test_a_finished_data_set_is_not_touched(built: tuple[Path, click.testing.Res
     assert contents(root / "data") == before
 
 
+def write_slakh(root: Path) -> None:
+    """A leak from train to test, a known bad stem, and a stem that is silent."""
+    write_track(root / "train" / "Track00003", seed=1)
+    write_track(root / "train" / "Track00262", seed=2)
+    write_track(root / "train" / "Track00004", seed=3)
+    write_track(root / "test" / "Track01939", seed=4)
+    for place in ("train/Track00004", "test/Track01939"):
+        path = root / place / "metadata.yaml"
+        path.write_text(path.read_text().replace(path.parent.name, "twin"))
+    silent = root / "train/Track00003/stems/S01.flac"
+    soundfile.write(silent, np.zeros(32000), 16000)
+
+
+def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
+    """With audible labels, stems and leaks."""
+    write_slakh(tmp_path / "tree")
+    with tarfile.open(tmp_path / "slakh.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "tree", "slakh2100")
+    options = (*SETTINGS, "--labels", "audible", "--stems", "--workers", 2)
+    result = run("--slakh", tmp_path / "slakh.tar.gz", "--out", tmp_path / "data", *options)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "slakh.tar.gz", "tree"]
+    manifest = schema.read_manifest(tmp_path / "data")
+    train, test = manifest.splits["train"], manifest.splits["test"]
+    # Two stems of each train track, but for the one that is known to be bad.
+    assert (train.tracks, train.records, test.tracks, test.records) == (3, 3 + 5, 1, 1)
+    assert manifest.labels == "audible"
+    assert manifest.leaks == {"train, test": {"uuid-twin": ["Track00004", "Track01939"]}}
+    assert manifest.findings == {"Track00003": ["S01: silent while its MIDI plays (100% of 2 notes)"]}
+    assert [item["item"] for item in manifest.left_out] == ["Track00262/S01"]
+    for said in (
+        "leak: 1 songs are in both of train, test",
+        "  Track00004, Track01939",
+        "suspect: Track00003/S01: silent while its MIDI plays (100% of 2 notes)",
+        "not used: 1 items left out of the labels, known for short-labels",
+    ):
+        assert said in result.stdout
+    # Guitar: frames 3 to 8 and 15, and heard, in noise without end, from 3 on: 7 and 17 of each of 3 mixes.
+    assert train.disagreement["family"]["Guitar"] == [0, 3 * 10, 3 * 7]
+    # Drums: 0 and 10 in two mixes, heard in one of them.
+    assert train.disagreement["family"]["Drums"] == [2, 18, 2]
+    assert train.activity["family"]["Guitar"] == 2 * 3 * 17
+    assert train.activity["family"]["Drums"] == 2 * 20
+    shares = {line.split()[0]: line.split()[1] for line in result.stdout.splitlines() if line.startswith("  ")}
+    # Of all splits: 10 of 17 frames, and in three mixes 2 + 2 * 18 of 4 + 2 * 18.
+    assert (shares["Guitar"], shares["Drums"]) == ("58.8%", "90.5%")
+
+    record = next(iter(pipeline.tracks(tmp_path / "data", manifest, "test", VOCABULARIES["family"])))
+    assert np.flatnonzero(record.truth[:, 3]).tolist() == list(range(3, 20))
+
+    again = run("--slakh", tmp_path / "tree", "--out", tmp_path / "tree data", *options)
+    assert again.exit_code == 0
+    for shard in train.shards + test.shards:
+        assert (tmp_path / "data" / shard.name).read_bytes() == (tmp_path / "tree data" / shard.name).read_bytes()
+
+
+def test_a_scheme_without_leaks(tmp_path: Path) -> None:
+    write_slakh(tmp_path / "tree")
+    options = (*SETTINGS, "--split-scheme", "original", "--drop-leaks", "--workers", 1)
+    result = run("--slakh", tmp_path / "tree", "--out", tmp_path / "data", *options)
+    assert result.exit_code == 0
+    manifest = schema.read_manifest(tmp_path / "data")
+    assert {name: split.tracks for name, split in manifest.splits.items()} == {"train": 2, "validation": 0, "test": 1}
+    assert (manifest.leaks, manifest.findings, manifest.labels) == ({}, {}, "midi")
+    assert not any(split.disagreement for split in manifest.splits.values())
+    assert "not used: 1 items dropped from train: its song is in test too" in result.stdout
+    assert manifest.source["split_scheme"] == "original"
+
+
 def kill_worker(total: int, seconds: float) -> None:
     for child in active_children():
         assert child.pid is not None
@@ -168,7 +239,7 @@ def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: Progress, rea
 
     def build_into(out: Path, progress: Progress | None = None) -> BuildReport:
         with resume.unfinished(out, DEFAULT, {}) as unfinished:
-            return build(tracks, [], unfinished, DEFAULT, {}, 1, supply, progress)
+            return build(tracks, [], unfinished, Recipe(DEFAULT), {}, 1, supply, progress)
 
     with pytest.raises(DataError, match=rf"{reason}[^\n]*\n.* keeps what is finished: run the same command again"):
         build_into(tmp_path / "data", stop)
@@ -196,7 +267,7 @@ def test_nothing_built_is_an_error_that_tells_the_causes(tmp_path: Path) -> None
 @pytest.mark.parametrize("release", ["slakh2100_flac_redux", "babyslakh_16k"])
 def test_the_genuine_tracks_are_as_librosa_and_their_midi_say(shared_folder: Path, release: str) -> None:
     ((track,), _) = find_tracks(shared_folder / "data" / "slakh_fixture" / "mirdata" / release)
-    record = make_record(track, DEFAULT)
+    (record,) = make_records(track, Recipe(DEFAULT))
     assert (record.num_samples, record.sample_rate) == (44100, 22050)
 
     samples, rate = soundfile.read(track.mix)
@@ -218,14 +289,16 @@ def clicks(tmp_path: Path, *onsets: float, seconds: float) -> Track:
         samples[round((onset + 0.05) * 44100)] = 0.9
     soundfile.write(tmp_path / "mix.flac", samples, 44100)
     write_midi(tmp_path / "S00.mid", [(115, [(onset, onset + 0.1) for onset in onsets])])
-    return Track("a", "a", "train", tmp_path / "mix.flac", (Stem("S00", 115, tmp_path / "S00.mid"),))
+    return Track(
+        "a", "a", "train", tmp_path / "mix.flac", (Stem("S00", 115, tmp_path / "S00.mid", tmp_path / "mix.flac"),)
+    )
 
 
 @pytest.mark.parametrize(("segment", "first"), [(None, 0), (4.0, 30)])
 def test_audio_and_labels_share_one_clock(tmp_path: Path, segment: float | None, first: int) -> None:
     onsets = (0.5, 3.3, 5.0, 6.9, 9.4)
     track = clicks(tmp_path, *onsets, seconds=10.0)
-    record = make_record(track, DEFAULT.replace(segment_seconds=segment))
+    (record,) = make_records(track, Recipe(DEFAULT.replace(segment_seconds=segment)))
     loudness = record.log_mel.astype(np.float32).sum(axis=1).reshape(-1, DEFAULT.subframes).max(axis=1)
     # A window of 93 ms around a click reaches into its neighbours: only peaks count.
     padded = np.pad(loudness, 1, constant_values=loudness.min())
@@ -238,7 +311,7 @@ def test_audio_and_labels_share_one_clock(tmp_path: Path, segment: float | None,
 
 @pytest.mark.parametrize("preset", FRONT_ENDS)
 def test_a_track_shorter_than_the_segment_is_used_whole(tmp_path: Path, preset: str) -> None:
-    record = make_record(clicks(tmp_path, 0.5, seconds=1.02), FRONT_ENDS[preset])
+    (record,) = make_records(clicks(tmp_path, 0.5, seconds=1.02), Recipe(FRONT_ENDS[preset]))
     assert len(record.activity) == 11
     assert len(record.log_mel) == 11 * FRONT_ENDS[preset].subframes
 
@@ -247,12 +320,13 @@ def test_midi_that_ends_at_another_time_than_the_mix_is_cut_or_filled(tmp_path: 
     track = clicks(tmp_path, 0.5, seconds=1.0)
     for end, frames in ((0.6, [5]), (30.0, [5, 6, 7, 8, 9])):
         write_midi(tmp_path / "S00.mid", [(115, [(0.5, end)])])
-        assert np.flatnonzero(make_record(track, DEFAULT).activity[:, 115]).tolist() == frames
+        (record,) = make_records(track, Recipe(DEFAULT))
+        assert np.flatnonzero(record.activity[:, 115]).tolist() == frames
 
 
 def test_a_missing_mix_is_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"gone\.flac: cannot be opened"):
-        make_record(Track("a", "a", "train", tmp_path / "gone.flac", ()), DEFAULT)
+        make_records(Track("a", "a", "train", tmp_path / "gone.flac", ()), Recipe(DEFAULT))
 
 
 @pytest.mark.parametrize(
@@ -265,6 +339,10 @@ def test_a_missing_mix_is_named(tmp_path: Path) -> None:
         (["--slakh", ".", "--keep-audio", "x"], "--keep-audio and --shuffle-programs belong to"),
         (["--slakh", ".", "--shuffle-programs", "1"], "--keep-audio and --shuffle-programs belong to"),
         (["--slakh", "no such folder"], "does not exist"),
+        (["--demo", "3", "--drop-leaks"], "--split-scheme and --drop-leaks belong to --slakh"),
+        (["--demo", "3", "--split-scheme", "redux"], "--split-scheme and --drop-leaks belong to --slakh"),
+        (["--slakh", ".", "--split-scheme", "redux2"], "'redux2' is not one of"),
+        (["--slakh", ".", "--labels", "loud"], "'loud' is not one of"),
         (["--slakh", ".", "--set", "hop_length"], "expected FIELD=VALUE"),
         (["--slakh", ".", "--set", "hop=3"], "has no field 'hop'"),
         (["--slakh", ".", "--set", "hop_length=440"], "a divisor of the label frame"),

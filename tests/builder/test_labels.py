@@ -8,8 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from mir_tf.errors import DataError
-from tfrecords_builder.labels import stem_activity, track_activity
-from tfrecords_builder.slakh import Stem, Track, find_tracks
+from tfrecords_builder.labels import LevelMeter, active_frames, audible_frames, stem_notes
+from tfrecords_builder.slakh import find_tracks
+
+
+def stem_activity(midi: Path, num_label_frames: int, start: float = 0.0) -> NDArray[np.bool_]:
+    return active_frames(stem_notes(midi), num_label_frames, start)
 
 
 def write_notes(path: Path, *notes: tuple[float, float], tempo: float = 120.0) -> Path:
@@ -96,16 +100,6 @@ def test_the_pedal_is_ignored(tmp_path: Path) -> None:
     assert np.flatnonzero(stem_activity(tmp_path / "a.mid", 10)).tolist() == [1]
 
 
-def test_stems_of_one_program_are_joined(tmp_path: Path) -> None:
-    stems = tuple(
-        Stem(f"S{i:02d}", program, write_notes(tmp_path / f"{i}.mid", (on, on + 0.1)))
-        for i, (program, on) in enumerate([(30, 0.0), (30, 0.3), (128, 0.5)])
-    )
-    activity = track_activity(Track("a", "a", "train", tmp_path / "mix.flac", stems), 8)
-    assert activity.shape == (8, 129)
-    assert np.argwhere(activity).tolist() == [[0, 30], [3, 30], [5, 128]]
-
-
 @pytest.mark.parametrize("content", [b"", b"MThd", b"no MIDI at all, but long enough to be", bytes(200)])
 def test_an_unreadable_midi_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "S00.mid"
@@ -118,10 +112,56 @@ def test_an_unreadable_midi_is_named(tmp_path: Path, content: bytes) -> None:
 def test_the_genuine_stems_are_as_their_midi_says(shared_folder: Path, start: float) -> None:
     root = shared_folder / "data" / "slakh_fixture" / "mirdata" / "slakh2100_flac_redux"
     ((track,), _) = find_tracks(root)
-    activity = track_activity(track, 1000, start)
-    expected = np.zeros_like(activity)
     for stem in track.stems:
         own = overlapped_frames(stem.midi, 1000, start)
         assert 0 < own.sum() < 1000
-        expected[:, stem.program] |= own
-    np.testing.assert_array_equal(activity, expected)
+        np.testing.assert_array_equal(stem_activity(stem.midi, 1000, start), own)
+
+
+@pytest.mark.parametrize("rate", [22050, 8000, 11025])
+@pytest.mark.parametrize("size", [1, 1000, 2205, 100_000])
+def test_levels_are_those_of_each_tenth_of_a_second(rate: int, size: int) -> None:
+    samples = np.random.default_rng(0).standard_normal(3 * rate if size > 1 else 2000).astype(np.float32)
+    meter = LevelMeter(rate)
+    passed = list(meter.through(samples[i : i + size] for i in range(0, len(samples), size)))
+    np.testing.assert_array_equal(np.concatenate(passed), samples)
+    frames = len(samples) * 10 // rate
+    levels = meter.levels(frames + 5)
+    for frame in range(frames):
+        own = samples[-(-frame * rate // 10) : -(-(frame + 1) * rate // 10)].astype(np.float64)
+        assert levels[frame] == pytest.approx(10 * np.log10(np.mean(own**2)), abs=0.01)
+    assert levels[-4:].tolist() == [-200.0] * 4
+
+
+def test_a_full_sine_is_3_db_under_full_scale_and_silence_is_minus_200() -> None:
+    meter = LevelMeter(8000)
+    for _ in meter.through(iter([np.sin(np.arange(800, dtype=np.float32) * np.pi / 4), np.zeros(800, np.float32)])):
+        pass
+    np.testing.assert_allclose(meter.levels(2), [-3.0103, -200.0], atol=1e-3)
+    assert LevelMeter(8000).levels(1).tolist() == [-200.0]
+
+
+NOTES = np.array([[1.0, 1.5], [6.0, 6.2]])
+
+
+def frames_of(levels: NDArray[np.float64], start: float = 0.0) -> list[int]:
+    return np.flatnonzero(audible_frames(NOTES, levels, start)).tolist()
+
+
+def test_audible_is_what_sounds_from_note_on_to_two_seconds_after_note_off() -> None:
+    assert frames_of(np.full(100, -20.0)) == [*range(10, 35), *range(60, 82)]
+    assert frames_of(np.full(50, -20.0), start=5.0) == [*range(10, 32)]
+    assert frames_of(np.zeros(0)) == []
+
+
+def test_silent_notes_and_what_is_40_db_under_the_loud_frames_do_not_count() -> None:
+    levels = np.full(100, -20.0)
+    levels[12:20] = -61.0  # under -60 dBFS
+    levels[62:64] = -59.9  # 39.9 dB under the 95th percentile
+    assert frames_of(levels) == [10, 11, *range(20, 35), *range(60, 82)]
+    levels[20:] = -10.0
+    levels[62:64] = -50.1
+    levels[70] = -49.9
+    assert frames_of(levels) == [10, 11, *range(20, 35), 60, 61, *range(64, 82)]
+    levels = np.full(100, -70.0)
+    assert frames_of(levels) == []

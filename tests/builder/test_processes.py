@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mir_tf.errors import DataError
-from tfrecords_builder import processes, songs
+from tfrecords_builder import processes
+from tfrecords_builder.midi import read_parts
 from tfrecords_builder.processes import Failure
 
 
@@ -18,11 +19,11 @@ def test_bad_items_stop_nothing(tmp_path: Path) -> None:
     with processes.pool(1) as pool:
         numbers = dict(pool.results(int, ["3", "three", "4"]))
         ((_, memory),) = pool.results(bytes, [2**60])
-        ((_, read),) = pool.results(songs.read_midi, [midi])
+        ((_, read),) = pool.results(read_parts, [midi])
     assert numbers == {"3": 3, "4": 4, "three": Failure("ValueError: invalid literal for int() with base 10: 'three'")}
     assert memory == Failure("MemoryError")
     assert isinstance(read, Failure)
-    assert read.reason.startswith(f"{midi}: unreadable MIDI: FileNotFoundError")
+    assert read.reason.startswith(f"{midi}: cannot be read")
 
 
 def test_items_are_taken_as_workers_need_them() -> None:

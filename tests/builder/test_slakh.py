@@ -208,3 +208,62 @@ def test_a_damaged_track_is_named_and_the_rest_found(
     assert [(item.item, item.is_bad) for item in left_out] == [("Track00001", True)]
     assert reason in left_out[0].reason
     assert str(tmp_path / "tree" / "train" / "Track00001") in left_out[0].reason
+
+
+def test_a_scheme_goes_by_number_whatever_the_folder(tmp_path: Path, make_track: MakeTrack) -> None:
+    for place in ("train/Track00003", "omitted/Track00049", "test/Track01501", "Track00001"):
+        make_track(place)
+    splits = {
+        scheme: {track.id: track.split for track in slakh.find_tracks(tmp_path / "tree", scheme=scheme)[0]}
+        for scheme in ("original", "split2", "redux")
+    }
+    assert splits["original"] == {"Track00003": "train", "Track00049": "train", "Track01501": "validation"}
+    assert splits["split2"]["Track00003"] == "test"
+    assert splits["redux"] == {"Track00003": "train", "Track01501": "validation"}
+    _, left_out = slakh.find_tracks(tmp_path / "tree", scheme="redux")
+    assert left_out == [slakh.LeftOut("Track00049", "left out by the scheme redux", is_bad=False)]
+
+
+def test_a_scheme_splits_a_flat_tree_and_knows_slakh_alone(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("Track00003")
+    ((track,), _) = slakh.find_tracks(tmp_path / "tree", scheme="split2")
+    assert (track.split, track.song) == ("test", "uuid-Track00003")
+    (tmp_path / "tree" / "songs.json").write_text(json.dumps({"Track00003": {"song": "waltz"}}))
+    with pytest.raises(DataError, match="was rendered and is not Slakh2100, of which split2 is a split"):
+        slakh.find_tracks(tmp_path / "tree", scheme="split2")
+    (tmp_path / "tree" / "songs.json").unlink()
+    make_track("Track05000")
+    with pytest.raises(DataError, match="Track05000: not of Slakh2100"):
+        slakh.find_tracks(tmp_path / "tree", scheme="split2")
+
+
+def test_a_stem_known_to_be_bad_is_left_out_and_counted(tmp_path: Path, make_track: MakeTrack) -> None:
+    folder = make_track("train/Track00262")
+    expected = slakh.LeftOut("Track00262/S01", "left out of the labels, known for short-labels", is_bad=False)
+    for _ in range(2):
+        ((track,), left_out) = slakh.find_tracks(tmp_path / "tree")
+        assert [stem.name for stem in track.stems] == ["S00"]
+        assert left_out == [expected]
+        (folder / "stems" / "S01.flac").unlink(missing_ok=True)  # four of them lack their audio
+    # A rendered tree has tracks of the same names.
+    shutil.copy(folder / "stems" / "S00.flac", folder / "stems" / "S01.flac")
+    (tmp_path / "tree" / "songs.json").write_text(json.dumps({"Track00262": {"song": "waltz"}}))
+    ((track,), left_out) = slakh.find_tracks(tmp_path / "tree")
+    assert [stem.name for stem in track.stems] == ["S00", "S01"]
+    assert left_out == []
+
+
+def test_leaks_leave_train_and_nothing_else(tmp_path: Path, make_track: MakeTrack) -> None:
+    uuids = {
+        "train/Track00001": "a", "train/Track00002": "a", "train/Track00003": "b", "train/Track00004": "c",
+        "validation/Track00005": "b", "test/Track00006": "a", "test/Track00007": "b", "test/Track00008": "d",
+    }  # fmt: skip
+    for place, uuid in uuids.items():
+        path = make_track(place) / "metadata.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"UUID": uuid}))
+    tracks, _ = slakh.find_tracks(tmp_path / "tree")
+    kept, dropped = slakh.drop_leaks(tracks)
+    assert [track.id[-1] for track in kept] == ["4", "5", "6", "7", "8"]
+    assert [(item.item[-1], item.is_bad) for item in dropped] == [("1", False), ("2", False), ("3", False)]
+    assert "its song is in test too" in dropped[0].reason
+    assert slakh.drop_leaks(kept) == (kept, [])

@@ -37,7 +37,7 @@ def track(number: int) -> Track:
 def write_part(folder: Path, *numbers: int) -> Part:
     """A part with the record of the first of ``numbers``, and further ones."""
     folder.mkdir(exist_ok=True)
-    return writer.write_part(folder, track(numbers[0]), map(record, numbers))
+    return writer.write_part(folder, track(numbers[0]), [record(number) for number in numbers], "midi")
 
 
 def write(out: Path, numbers: list[int], shard_bytes: int = writer.SHARD_BYTES) -> dict[str, schema.SplitSummary]:
@@ -102,13 +102,35 @@ def test_the_statistics_are_those_of_all_values(tmp_path: Path) -> None:
     assert writer.feature_statistics(parts) == writer.feature_statistics(parts[::-1])
 
 
+def test_stems_count_but_for_the_statistics_and_what_labels_disagree(tmp_path: Path) -> None:
+    mix = dataclasses.replace(record(3), audible=record(4).activity[:8], findings=("S00: silent",))
+    stem = dataclasses.replace(record(5), id="Track00003-S00", audible=record(6).activity[:10])
+    part = writer.write_part(tmp_path, track(3), [mix, stem], "audible")
+    assert (part.id, part.records, part.label_frames, part.findings) == ("Track00003", 2, 8 + 10, ["S00: silent"])
+    assert part.num_values == mix.log_mel.size
+    assert writer.feature_statistics([part])[0] == pytest.approx(mix.log_mel.astype(np.float64).mean())
+    assert mix.audible is not None
+    assert stem.audible is not None
+    piano = [audible[:, :8].any(axis=1) for audible in (mix.audible, stem.audible)]
+    assert part.activity["family"][0] == piano[0].sum() + piano[1].sum()
+    written = mix.activity[:, :8].any(axis=1)
+    only_midi, only_audible, both = part.disagreement["family"][0]
+    assert only_midi == (written & ~piano[0]).sum()
+    assert only_audible == (piano[0] & ~written).sum() > 0
+    assert both == (written & piano[0]).sum() > 0
+    (train, *_) = writer.write_shards(tmp_path, tmp_path, [part]).values()
+    assert (train.tracks, train.records, train.songs) == (1, 2, 1)
+    assert train.disagreement["family"]["Piano"] == [only_midi, only_audible, both]
+    assert ids_in(tmp_path / train.shards[0].name) == ["Track00003", "Track00003-S00"]
+
+
 def test_without_tracks_the_statistics_change_nothing() -> None:
     assert writer.feature_statistics([]) == (0.0, 1.0)
 
 
 def test_silence_has_no_deviation(tmp_path: Path) -> None:
     silent = dataclasses.replace(record(1), log_mel=np.full((30, 16), -60, np.float16))
-    assert writer.feature_statistics([writer.write_part(tmp_path, track(1), [silent])]) == (-60.0, 0.0)
+    assert writer.feature_statistics([writer.write_part(tmp_path, track(1), [silent], "midi")]) == (-60.0, 0.0)
 
 
 def test_a_track_may_have_several_records(tmp_path: Path) -> None:
