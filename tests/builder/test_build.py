@@ -1,10 +1,12 @@
 """The whole builder: audio and labels on one clock, bad tracks named, the same bytes from any number of workers."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator, Sequence
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from mir_tf.errors import AudioError, DataError
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import resume
 from tfrecords_builder.__main__ import _front_end, main
-from tfrecords_builder.build import BuildReport, FilesOnDisk, build
+from tfrecords_builder.build import BuildReport, FilesOnDisk, Supply, build
 from tfrecords_builder.processes import Progress
 from tfrecords_builder.record import Recipe, make_records
 from tfrecords_builder.render import default_soundfont
@@ -256,6 +258,65 @@ def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: Progress, rea
     assert contents(tmp_path / "data") == contents(tmp_path / "undisturbed")
 
 
+def build_tree(out: Path, tracks: list[Track], supply: Supply) -> BuildReport:
+    with resume.unfinished(out, DEFAULT, {}) as unfinished:
+        return build(tracks, [], unfinished, Recipe(DEFAULT), {}, 1, supply)
+
+
+def test_a_track_that_vanishes_after_the_scan_is_named_and_left_out(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    folders = [write_track(tree / "train" / f"Track{number:05d}") for number in range(3)]
+    tracks, _ = find_tracks(tree)
+    (folders[0] / "mix.flac").unlink()
+    (folders[1] / "MIDI" / "S00.mid").unlink()
+    report = build_tree(tmp_path / "data", tracks, FilesOnDisk(tree))
+    assert report.manifest.splits["train"].tracks == 1
+    assert [item.item for item in report.left_out] == ["Track00000", "Track00001"]
+    for item, missing in zip(report.left_out, ("mix.flac: cannot be opened", "S00.mid: unreadable MIDI"), strict=True):
+        assert missing in item.reason
+
+
+def test_a_tree_that_vanishes_stops_the_build(tmp_path: Path) -> None:
+    write_track(tmp_path / "tree" / "train" / "Track00000")
+    tracks, _ = find_tracks(tmp_path / "tree")
+    (tmp_path / "tree").rename(tmp_path / "unplugged")
+    with pytest.raises(DataError, match="tree: vanished during the build"):
+        build_tree(tmp_path / "data", tracks, FilesOnDisk(tmp_path / "tree"))
+    assert not (tmp_path / "data").exists()
+
+
+class Unpacked:
+    """A supply whose files are there from open to close only."""
+
+    def __init__(self, packed: Path, tree: Path) -> None:
+        self.packed, self.tree = packed, tree
+        self.most = 0
+
+    def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
+        for track in reversed(wanted):
+            (self.packed / track.split / track.id).rename(self.tree / track.split / track.id)
+            self.most = max(self.most, len(list(self.tree.glob("*/Track*"))))
+            yield track
+
+    def close(self, track: Track) -> None:
+        shutil.rmtree(self.tree / track.split / track.id)
+
+
+def test_tracks_may_come_from_where_they_cannot_be_read(tmp_path: Path) -> None:
+    tree, packed = tmp_path / "tree", tmp_path / "packed"
+    for number in range(7):
+        write_track(tree / "train" / f"Track{number:05d}", seconds=1.0, seed=number)
+    tracks, _ = find_tracks(tree)
+    build_tree(tmp_path / "data", tracks, FilesOnDisk(tree))
+    tree.rename(packed)
+    (tree / "train").mkdir(parents=True)
+    supply = Unpacked(packed, tree)
+    build_tree(tmp_path / "by supply", tracks, supply)
+    assert contents(tmp_path / "by supply") == contents(tmp_path / "data")
+    assert 0 < supply.most <= 2  # in flight with one worker
+    assert not list(tree.glob("*/*"))
+
+
 def test_nothing_built_is_an_error_that_tells_the_causes(tmp_path: Path) -> None:
     (write_track(tmp_path / "tree" / "train" / "Track00001") / "mix.flac").unlink()
     result = run("--slakh", tmp_path / "tree", "--out", tmp_path / "data", "--skip-bad")
@@ -349,6 +410,8 @@ def test_a_missing_mix_is_named(tmp_path: Path) -> None:
         (["--slakh", ".", "--set", "hop_length=wide"], "hop_length is 'wide', a str"),
         (["--slakh", ".", "--set", "hop_length=[1"], "is no value that YAML knows"),
         (["--slakh", ".", "--workers", "0"], "0 is not in the range"),
+        (["--slakh", ".", "--verify", "."], "exactly one of --slakh, --midi, --demo, --verify"),
+        (["--verify", "."], "--out belongs to --slakh, --midi and --demo"),
     ],
 )
 def test_wrong_usage_has_exit_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:

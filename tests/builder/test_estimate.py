@@ -1,0 +1,89 @@
+"""A dry run tells what the build then gives, and leaves nothing behind."""
+
+import re
+from pathlib import Path
+
+import click.testing
+import pytest
+from slakh_tree import write_track
+
+from mir_tf import schema
+from mir_tf.config import FRONT_ENDS
+from mir_tf.errors import DataError
+from tfrecords_builder import estimate
+from tfrecords_builder.__main__ import main
+from tfrecords_builder.build import FilesOnDisk
+from tfrecords_builder.slakh import find_tracks
+
+
+def run(*arguments: str | Path) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def table(output: str) -> list[list[str]]:
+    lines = output.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("split"))
+    return [line.split() for line in lines[start : start + 4]]
+
+
+def test_a_dry_run_tells_what_is_built(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for number, seconds in enumerate((2.0, 3.5, 20.0, 40.0)):
+        write_track(tree / "train" / f"Track{number:05d}", seconds=seconds, seed=number)
+    write_track(tree / "test" / "Track00004", seconds=30.0)
+    write_track(tree / "omitted" / "Track00005")
+    (write_track(tree / "train" / "Track00006") / "mix.flac").write_bytes(b"fLaC")
+    arguments = ("--slakh", tree, "--out", tmp_path / "data", "--skip-bad", "--workers", 2)
+    dry = run(*arguments, "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert list(tmp_path.iterdir()) == [tree]
+    built = run(*arguments)
+    assert built.exit_code == 0, built.output
+    assert table(dry.stdout) == table(built.stdout)
+    for line in built.stdout.splitlines():
+        assert not line.startswith(("left out", "not used")) or line in dry.stdout
+    told = re.search(r"About ([\d.]+) MB, and as much again", dry.stdout)
+    assert told is not None
+    size = sum(shard.num_bytes for shard in schema.read_manifest(tmp_path / "data").shards())
+    assert float(told[1]) == pytest.approx(size / 1e6, rel=0.03)
+    assert re.search(r"About [\d.]+ minutes with 2 workers.* An estimate: 26 s of audio took", dry.stdout)
+    assert "nothing to do" in run(*arguments, "--dry-run").stdout
+
+
+def test_time_and_size_are_scaled_by_the_audio(tmp_path: Path) -> None:
+    for number in range(5):
+        write_track(tmp_path / "train" / f"Track{number:05d}", seconds=2.0 + number)
+    result = estimate.of_tracks(*find_tracks(tmp_path), FRONT_ENDS["default"], FilesOnDisk(tmp_path))
+    assert result.cost.audio == pytest.approx(2 + 3 + 4)
+    assert result.scale == pytest.approx((2 + 3 + 4 + 5 + 6) / 9)
+    # By hand: 50 frames of 128 float16 and 10 label frames of 17 bytes in a second.
+    assert result.cost.num_bytes == pytest.approx(9 * (50 * 128 * 2 + 10 * 17), rel=0.01)
+    short = FRONT_ENDS["default"].replace(segment_seconds=3.0)
+    result = estimate.of_tracks(*find_tracks(tmp_path), short, FilesOnDisk(tmp_path))
+    assert result.scale == pytest.approx((2 + 3 + 3 + 3 + 3) / (2 + 3 + 3))
+
+
+def test_nothing_to_build_is_said(tmp_path: Path) -> None:
+    (write_track(tmp_path / "train" / "Track00001") / "mix.flac").write_bytes(b"none")
+    with pytest.raises(DataError, match=r"no track can be used:\n  Track00001: .*mix\.flac"):
+        estimate.of_tracks(*find_tracks(tmp_path), FRONT_ENDS["default"], FilesOnDisk(tmp_path))
+
+
+def test_a_dry_run_refuses_what_the_build_refuses(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    result = run("--demo", 1, "--out", tmp_path, "--dry-run")
+    assert result.exit_code == 1
+    assert "is not empty" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_dry_run_of_the_demo_renders_a_few_songs_and_keeps_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    dry = run("--demo", 4, "--out", tmp_path / "data", "--dry-run", "--workers", 2)
+    assert dry.exit_code == 0, dry.output
+    assert "MB of rendered audio" in dry.stdout
+    assert not list(tmp_path.iterdir())
+    built = run("--demo", 4, "--out", tmp_path / "data", "--workers", 2)
+    assert table(dry.stdout) == table(built.stdout)
