@@ -32,7 +32,7 @@ def mel_filter_bank(config: FrontEndConfig) -> NDArray[np.float32]:
     return bands.T.astype(np.float32)
 
 
-def log_mel(waveform: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
+def log_mel(waveform: tf.Tensor, config: FrontEndConfig, by_convolution: bool = False) -> tf.Tensor:
     """Log-mel spectrogram in dB re a mel power of 1, never below ``config.log_floor_db``.
 
     Equal to ``librosa.power_to_db(librosa.feature.melspectrogram(...), ref=1, top_db=None)`` for the same framing.
@@ -40,6 +40,8 @@ def log_mel(waveform: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
     Args:
         waveform: float32 [..., samples] in [-1, 1], at ``config.sample_rate``.
         config: the front end.
+        by_convolution: compute the Fourier transform as a convolution with sines, for what knows no other; the
+            waveform must then be [batch, samples]. Slower, and equal to rounding.
 
     Returns:
         float32 [..., frames, mels] with ``config.num_frames(samples)`` frames; zeros are assumed around the signal.
@@ -53,19 +55,57 @@ def log_mel(waveform: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
     right = tf.maximum(spanned - config.left_padding - num_samples, 0)
     paddings = [[0, 0]] * (waveform.shape.rank - 1) + [[config.left_padding, right]]
     padded = tf.pad(waveform, paddings)[..., : tf.maximum(spanned, 0)]  # [..., spanned]
-    return _log_mel_of_padded(padded, config)
+    return log_mel_of_padded(padded, config, by_convolution)
 
 
-def _log_mel_of_padded(padded: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
-    """Log-mel of every window that lies wholly in ``padded`` [..., samples]."""
-    make_window = {"hann": tf.signal.hann_window, "hamming": tf.signal.hamming_window}[config.window]
-    windows = tf.signal.frame(padded, config.n_fft, config.hop_length)  # [..., frames, n_fft]
-    windows *= make_window(config.n_fft, periodic=True)
-    magnitude = tf.abs(tf.signal.rfft(windows))  # [..., frames, n_fft / 2 + 1]
+def log_mel_of_padded(padded: tf.Tensor, config: FrontEndConfig, by_convolution: bool = False) -> tf.Tensor:
+    """Log-mel of every window that lies wholly in ``padded`` [..., samples]: :func:`log_mel` without its zeros."""
+    magnitude = (_magnitude_by_convolution if by_convolution else _magnitude)(padded, config)
     bands = tf.matmul(magnitude**config.power, mel_filter_bank(config))  # [..., frames, mels]
     decibels_per_e = 20 / config.power / np.log(10)
     floor = np.float32(10 ** (config.log_floor_db * config.power / 20))
     return tf.math.log(tf.maximum(bands, floor)) * np.float32(decibels_per_e)
+
+
+def _window(config: FrontEndConfig) -> tf.Tensor:
+    make = {"hann": tf.signal.hann_window, "hamming": tf.signal.hamming_window}[config.window]
+    return make(config.n_fft, periodic=True)
+
+
+def _magnitude(padded: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
+    """Magnitude [..., frames, n_fft / 2 + 1] of the spectrum of every window in ``padded`` [..., samples]."""
+    windows = _frame(padded, config.n_fft, config.hop_length) * _window(config)  # [..., frames, n_fft]
+    return tf.abs(tf.signal.rfft(windows))
+
+
+def _frame(padded: tf.Tensor, size: int, hop: int) -> tf.Tensor:
+    """As ``tf.signal.frame``: every window [..., frames, size] that lies wholly in ``padded`` [..., samples].
+
+    That one gathers sample by sample where size and hop have no common divisor, which is slow, and writes an index of
+    every sample into an exported file. A window is some whole hops, and a part of one, that follow each other.
+    """
+    num_samples = padded.shape[-1] if padded.shape[-1] is not None else tf.shape(padded)[-1]
+    num_frames = (num_samples - size) // hop + 1
+    num_hops = num_frames + (size - 1) // hop
+    excess = num_hops * hop - num_samples
+    paddings = [[0, 0]] * (padded.shape.rank - 1) + [[0, tf.maximum(excess, 0)]]
+    padded = tf.pad(padded, paddings)[..., : num_hops * hop]
+    hops = tf.reshape(padded, tf.concat([tf.shape(padded)[:-1], [num_hops, hop]], axis=0))  # [..., hops, hop]
+    parts = [
+        hops[..., index : index + num_frames, : min(hop, size - index * hop)] for index in range(-(-size // hop))
+    ]
+    return tf.concat(parts, axis=-1)
+
+
+def _magnitude_by_convolution(padded: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
+    """:func:`_magnitude` of ``padded`` [batch, samples], which is at least one window long."""
+    bins = config.n_fft // 2 + 1
+    phase = -2j * np.pi / config.n_fft * (np.arange(config.n_fft)[:, np.newaxis] * np.arange(bins) % config.n_fft)
+    waves = np.exp(phase) * _window(config).numpy()[:, np.newaxis]  # [n_fft, bins]
+    kernel = np.concatenate([waves.real, waves.imag], axis=1)[:, np.newaxis].astype(np.float32)
+    spectrum = tf.nn.conv1d(padded[..., np.newaxis], kernel, config.hop_length, "VALID")  # [batch, frames, 2 × bins]
+    real, imaginary = tf.split(spectrum, 2, axis=-1)
+    return tf.sqrt(real**2 + imaginary**2)
 
 
 def normalize_clip(log_mel_frames: tf.Tensor, num_frames: tf.Tensor | int, config: FrontEndConfig) -> tf.Tensor:
@@ -85,20 +125,20 @@ def normalize_clip(log_mel_frames: tf.Tensor, num_frames: tf.Tensor | int, confi
     if config.normalization == "global":
         return log_mel_frames
     is_true = tf.sequence_mask(num_frames, tf.shape(log_mel_frames)[0])[:, tf.newaxis]  # [frames, 1]
-    true_frames = log_mel_frames[:num_frames]  # [true, mels]
+    count = tf.cast(tf.maximum(num_frames, 1) * config.n_mels, tf.float32)
     floor = tf.constant(config.log_floor_db, tf.float32)
     if config.top_db is not None:
-        floor = tf.maximum(floor, tf.reduce_max(true_frames) - config.top_db)
-    true_frames = tf.maximum(true_frames, floor)
-    mean, deviation = tf.reduce_mean(true_frames), tf.math.reduce_std(true_frames)
+        floor = tf.maximum(floor, tf.reduce_max(tf.where(is_true, log_mel_frames, floor)) - config.top_db)
     kept = tf.where(is_true, tf.maximum(log_mel_frames, floor), floor)
-    return (kept - mean) / tf.maximum(deviation, 1e-6)
+    mean = tf.reduce_sum(tf.where(is_true, kept, 0.0)) / count
+    variance = tf.reduce_sum(tf.where(is_true, (kept - mean) ** 2, 0.0)) / count
+    return (kept - mean) / tf.maximum(tf.sqrt(variance), 1e-6)
 
 
 @functools.lru_cache(maxsize=8)
 def _compiled_block(config: FrontEndConfig) -> Callable[[NDArray[np.float32]], tf.Tensor]:
     signature = [tf.TensorSpec([_block_samples(config)], tf.float32)]
-    return tf.function(functools.partial(_log_mel_of_padded, config=config), input_signature=signature)
+    return tf.function(functools.partial(log_mel_of_padded, config=config), input_signature=signature)
 
 
 def _block_samples(config: FrontEndConfig) -> int:
@@ -155,3 +195,52 @@ def _signal_blocks(blocks: Iterable[NDArray[np.float32]], config: FrontEndConfig
         yield compute(last).numpy()[:missing]
         pending = pending[step_samples:]
         done += _BLOCK_FRAMES
+
+
+def log_mel_batch(waveforms: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
+    """What :func:`log_mel_blocks` gives of whole signals, as graph operations in bounded memory: for an exported model.
+
+    Args:
+        waveforms: float32 [batch, samples], at ``config.sample_rate``.
+        config: the front end.
+
+    Returns:
+        float32 [batch, frames, mels].
+    """
+    num_samples = tf.shape(waveforms)[1]
+    if config.segment_seconds is None:
+        return _log_mel_piecewise(waveforms, config)
+    segment = round(config.segment_seconds * config.sample_rate)
+    num_segments = tf.maximum(-(-num_samples // segment), 1)
+    padded = tf.pad(waveforms, [[0, 0], [0, num_segments * segment - num_samples]])
+    # Zeros after the last segment are what its log-mel assumes there: it only has fewer frames.
+    segments = tf.map_fn(
+        lambda index: _log_mel_piecewise(padded[:, index * segment : (index + 1) * segment], config),
+        tf.range(num_segments),
+        fn_output_signature=tf.TensorSpec([None, None, config.n_mels], tf.float32),
+        parallel_iterations=1,
+    )  # [segments, batch, frames, mels]
+    rest = num_samples - (num_segments - 1) * segment
+    num_frames = (num_segments - 1) * config.num_frames(segment) + config.num_frames(rest)
+    joined = tf.reshape(tf.transpose(segments, [1, 0, 2, 3]), [tf.shape(waveforms)[0], -1, config.n_mels])
+    return joined[:, :num_frames]
+
+
+def _log_mel_piecewise(waveforms: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
+    """:func:`log_mel` of [batch, samples], :data:`_BLOCK_FRAMES` frames at a time."""
+    num_samples = tf.shape(waveforms)[1]
+    num_frames = config.num_frames(num_samples)
+    num_blocks = tf.maximum(-(-num_frames // _BLOCK_FRAMES), 1)
+    step, size = _BLOCK_FRAMES * config.hop_length, _block_samples(config)
+    right = tf.maximum((num_blocks - 1) * step + size - config.left_padding - num_samples, 0)
+    padded = tf.pad(waveforms, [[0, 0], [config.left_padding, right]])
+    blocks = tf.map_fn(
+        lambda index: log_mel_of_padded(padded[:, index * step : index * step + size], config),
+        tf.range(num_blocks),
+        fn_output_signature=tf.TensorSpec([None, None, config.n_mels], tf.float32),
+        parallel_iterations=1,
+    )  # [blocks, batch, frames of a block, mels]
+    joined = tf.reshape(
+        tf.transpose(blocks, [1, 0, 2, 3]), [tf.shape(waveforms)[0], num_blocks * _BLOCK_FRAMES, config.n_mels]
+    )
+    return joined[:, :num_frames]

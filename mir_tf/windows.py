@@ -36,6 +36,7 @@ class WindowedModel:
         self._num_classes = model.output_shape[-1]
         self._window = config.window.window_frames
         self._overlap = config.window.overlap_frames
+        self._window_frames = self._window * self._front_end.subframes
         fade_in = (np.arange(self._overlap, dtype=np.float32) + 0.5) / max(self._overlap, 1)
         self._fade_in = fade_in[:, np.newaxis]  # [overlap, 1]
 
@@ -48,11 +49,10 @@ class WindowedModel:
                 )  # [batch, frames, mels]
             return tf.sigmoid(tf.cast(model(windows, training=False), tf.float32))  # [batch, window, classes]
 
-        window_frames = self._window * self._front_end.subframes
         self._probabilities = tf.function(
             probabilities,
             input_signature=[
-                tf.TensorSpec([None, window_frames, self._front_end.n_mels], tf.float32),
+                tf.TensorSpec([None, self._window_frames, self._front_end.n_mels], tf.float32),
                 tf.TensorSpec([None], tf.int32),
             ],
         )
@@ -86,6 +86,43 @@ class WindowedModel:
         """Probabilities [label frames, classes] of a whole signal's raw log-mel [frames, mels]."""
         pieces = list(self.predict_blocks([log_mel]))
         return np.concatenate(pieces) if pieces else np.zeros((0, self._num_classes), np.float32)
+
+    def predict_batch(self, log_mel: tf.Tensor) -> tf.Tensor:
+        """:meth:`predict_track` of signals of one length, as graph operations: for an exported model.
+
+        Args:
+            log_mel: float32 [batch, frames, mels], raw.
+
+        Returns:
+            float32 [batch, label frames, classes].
+        """
+        subframes, mels = self._front_end.subframes, self._front_end.n_mels
+        batch, num_frames = tf.shape(log_mel)[0], tf.shape(log_mel)[1]
+        num_label_frames = -(-num_frames // subframes)
+        hop = self._window - self._overlap
+        # Of a signal of nothing too there is one window, of padding, of which nothing is returned.
+        num_windows = tf.maximum(-(-(num_label_frames - self._overlap) // hop), 1)
+        padding = ((num_windows - 1) * hop + self._window) * subframes - num_frames
+        floor = self._front_end.log_floor_db
+        padded = tf.pad(log_mel, [[0, 0], [0, tf.maximum(padding, 0)], [0, 0]], constant_values=floor)
+        starts = tf.range(num_windows) * hop * subframes  # [windows]
+
+        def answer(start: tf.Tensor) -> tf.Tensor:
+            """Of the window that begins at frame ``start``: [batch, window, classes]."""
+            window = tf.ensure_shape(padded[:, start : start + self._window_frames], [None, self._window_frames, mels])
+            true_frames = tf.minimum(num_frames - start, self._window_frames)
+            return self._probabilities(window, tf.fill([batch], true_frames))
+
+        # One window of every signal at a time: however long they are, memory holds one.
+        answers = tf.map_fn(answer, starts, fn_output_signature=tf.float32, parallel_iterations=1)
+        answers = tf.ensure_shape(answers, [None, None, self._window, self._num_classes])
+        answers = tf.transpose(answers, [1, 0, 2, 3])  # [batch, windows, window, classes]
+        ends, faded = answers[:, :-1, hop:], answers[:, 1:, : self._overlap]
+        faded = tf.concat([answers[:, :1, : self._overlap], ends + (faded - ends) * self._fade_in], axis=1)
+        firsts = tf.concat([faded, answers[:, :, self._overlap : hop]], axis=2)  # [batch, windows, hop, classes]
+        joined = tf.reshape(firsts, [batch, num_windows * hop, self._num_classes])
+        last = tf.reshape(answers[:, -1:, hop:], [batch, -1, self._num_classes])
+        return tf.concat([joined, last], axis=1)[:, :num_label_frames]
 
     def _windows(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[tuple[NDArray[np.float32], int]]:
         """Windows [window frames, mels], the last one filled up with the log floor, and their true frames."""

@@ -163,6 +163,33 @@ def test_it_runs_batched_and_in_a_graph_of_unknown_length() -> None:
     np.testing.assert_allclose(mapped, alone, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["default", "seed_22k", "hamming_magnitude"])
+def test_a_batch_in_one_graph_equals_the_blocks(name: str) -> None:
+    config = CONFIGS[name]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
+    def compute(waveforms: tf.Tensor) -> tf.Tensor:
+        return frontend.log_mel_batch(waveforms, config)
+
+    long = np.random.default_rng(0).normal(0, 0.1, (2, 101 * config.sample_rate + 17)).astype(np.float32)
+    segment = 100 * config.sample_rate
+    for num_samples in (1, 100, 2 * config.sample_rate, 50 * config.sample_rate, segment, segment + 1, long.shape[1]):
+        found = compute(long[:, :num_samples]).numpy()
+        for waveform, frames in zip(long[:, :num_samples], found, strict=True):
+            whole = np.concatenate(list(frontend.log_mel_blocks([waveform], config)))
+            np.testing.assert_allclose(frames, whole, atol=1e-3)
+    assert compute(long[:, :0]).shape == (2, 0, config.n_mels)
+
+
+@pytest.mark.parametrize("name", ["default", "seed_44k", "hamming_magnitude"])
+def test_a_convolution_gives_the_same_log_mel(name: str) -> None:
+    config = CONFIGS[name]
+    signal = sweep(config)[np.newaxis]
+    found = frontend.log_mel(signal, config, by_convolution=True).numpy()
+    np.testing.assert_allclose(found, frontend.log_mel(signal, config), atol=0.02)
+    assert np.abs(found - frontend.log_mel(signal, config)).mean() < 1e-4
+
+
 def test_global_normalization_leaves_the_frames_to_the_model() -> None:
     config = FRONT_ENDS["default"]
     frames = frontend.log_mel(sweep(config), config)

@@ -63,6 +63,18 @@ def test_equals_the_definition(model, windowed, frames):
     np.testing.assert_allclose(windowed.predict_track(log_mel), reference(model, log_mel), atol=1e-5)
 
 
+@pytest.mark.parametrize("overlap", [0, OVERLAP, WINDOW // 2])
+def test_a_batch_in_one_graph_gives_the_same(model, overlap):
+    config = CONFIG.merge({"window": {"overlap_seconds": overlap / 10}})
+    windowed = WindowedModel(model, config)
+    graph = tf.function(windowed.predict_batch, input_signature=[tf.TensorSpec([None, None, MELS])])
+    for frames in (0, 1, 2, 59, 60, 61, 100, 101, 102, 777):
+        tracks = np.stack([features(frames, seed) for seed in range(3)])
+        answers = graph(tracks).numpy()
+        np.testing.assert_allclose(answers, [windowed.predict_track(track) for track in tracks], atol=1e-6)
+    assert graph(features(60)[np.newaxis][:0]).shape == (0, 30, 2)
+
+
 @pytest.mark.parametrize("size", [1, 7, 60, 500])
 def test_blocks_do_not_show(windowed, size):
     log_mel = features(777)
