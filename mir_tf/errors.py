@@ -23,3 +23,7 @@ class TrainingError(MirTfError):
 
 class BundleError(MirTfError):
     """A model bundle is missing, damaged, or does not fit."""
+
+
+class ExportError(MirTfError):
+    """A model cannot be exported in the asked form, or an exported file is not equal to the model it came from."""

@@ -100,9 +100,9 @@ def _frame(padded: tf.Tensor, size: int, hop: int) -> tf.Tensor:
 def _magnitude_by_convolution(padded: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
     """:func:`_magnitude` of ``padded`` [batch, samples], which is at least one window long."""
     bins = config.n_fft // 2 + 1
-    phase = -2j * np.pi / config.n_fft * (np.arange(config.n_fft)[:, np.newaxis] * np.arange(bins) % config.n_fft)
-    waves = np.exp(phase) * _window(config).numpy()[:, np.newaxis]  # [n_fft, bins]
-    kernel = np.concatenate([waves.real, waves.imag], axis=1)[:, np.newaxis].astype(np.float32)
+    phase = 2 * np.pi / config.n_fft * (np.arange(config.n_fft)[:, np.newaxis] * np.arange(bins) % config.n_fft)
+    waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32)  # [n_fft, 2 × bins]
+    kernel = (waves * _window(config)[:, tf.newaxis])[:, tf.newaxis]
     spectrum = tf.nn.conv1d(padded[..., np.newaxis], kernel, config.hop_length, "VALID")  # [batch, frames, 2 × bins]
     real, imaginary = tf.split(spectrum, 2, axis=-1)
     return tf.sqrt(real**2 + imaginary**2)

@@ -1,0 +1,127 @@
+"""What an exported model says of itself: the contract between export and all who run its files.
+
+It travels as ``mir_tf.json`` beside ``labels.txt``: among the assets of a SavedModel, in the zip that ends a
+``.tflite`` file, and in the properties of an ONNX file. docs/export.md tells it field by field. No TensorFlow here, and
+no YAML: who runs a ``.tflite`` has neither.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from mir_tf.errors import BundleError
+
+FORMAT = 1
+"""Version of the contract; a reader refuses any other."""
+
+METADATA = "mir_tf.json"
+LABELS = "labels.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What is needed to use an exported model rightly.
+
+    A window of a file with ``answers="frames"`` takes ``input_samples`` samples. The first ``left_context`` are those
+    before the window, and what is left after ``window_samples`` more are those after it. A sample that is not finite
+    lies outside of the signal: put NaN where the signal has not begun or has ended.
+
+    Attributes:
+        name: of the model.
+        version: of mir-tf that wrote the file.
+        license: of the model; empty where its trainer stated none.
+        answers: ``frames``, probabilities [1, window_frames, classes]; or ``clip``, [1, classes], the greatest of them.
+        classes: class names in the order of the outputs.
+        thresholds: a class is heard where its probability is at least its threshold.
+        untuned: classes whose threshold could not be tuned.
+        sample_rate: Hz of the waveform.
+        channels: of the waveform: 1.
+        label_rate: label frames a second.
+        input_samples: samples that one window takes.
+        left_context: samples at its start that come before the window.
+        window_samples: samples from one window's start to its end.
+        window_frames: label frames that a window answers for.
+        overlap_frames: label frames that neighbouring windows share, over which their answers are cross-faded.
+        streams: whether a window may be answered before the signal has ended in it; false where the front end normalises
+            each clip by itself.
+        front_end: every setting of the front end.
+        fingerprint: of the front end.
+        model: architecture, vocabulary, and what is known of the training.
+    """
+
+    name: str
+    version: str
+    license: str
+    answers: str
+    classes: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    untuned: tuple[str, ...]
+    sample_rate: int
+    channels: int
+    label_rate: int
+    input_samples: int
+    left_context: int
+    window_samples: int
+    window_frames: int
+    overlap_frames: int
+    streams: bool
+    front_end: dict[str, Any]
+    fingerprint: str
+    model: dict[str, Any]
+
+    @property
+    def labels(self) -> str:
+        """The content of :data:`LABELS`: a class a line."""
+        return "".join(f"{name}\n" for name in self.classes)
+
+    def to_json(self) -> str:
+        """The content of :data:`METADATA`."""
+        content = {"format": FORMAT, **dataclasses.asdict(self)}
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, origin: str | Path) -> Metadata:
+        """The inverse of :meth:`to_json`; ``origin`` is the file that errors name.
+
+        Raises:
+            BundleError: it is not ours, damaged, or of another version.
+        """
+        try:
+            content = json.loads(text)
+            if (version := content.pop("format")) != FORMAT:
+                raise BundleError(
+                    f"{origin}: format {version!r}; this version reads format {FORMAT}; export the model again"
+                )
+            for name in ("classes", "thresholds", "untuned"):
+                content[name] = tuple(content[name])
+            metadata = cls(**content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BundleError(f"{origin}: its {METADATA} is damaged: {error!r}; export the model again") from error
+        if not metadata.classes or len(metadata.classes) != len(metadata.thresholds):
+            raise BundleError(f"{origin}: its {METADATA} does not give each class a threshold; export the model again")
+        return metadata
+
+
+def read_tflite(path: str | Path) -> Metadata:
+    """The metadata of a ``.tflite`` file.
+
+    Raises:
+        BundleError: the file is missing, cut off, no ``.tflite`` file, or none of ours.
+    """
+    try:
+        with open(path, "rb") as file:
+            if file.read(8)[4:] != b"TFL3":
+                raise BundleError(f"{path}: not a .tflite file")
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(METADATA).decode("utf-8")
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+        raise BundleError(
+            f"{path}: holds no {METADATA} at its end: cut off, or not made by mir-tf export; export the model again"
+        ) from error
+    return Metadata.from_json(text, path)
