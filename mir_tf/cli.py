@@ -52,6 +52,7 @@ def main() -> None:
       mir-tf fit --data DATA --model crnn --out RUN          train
       mir-tf evaluate RUN --data DATA                        how good it is on unseen songs
       mir-tf predict RUN SONG.mp3                            which instruments play, and when
+      mir-tf export RUN --out DIR                            files for servers, phones and browsers
 
     Exit status: 0 fine, 1 failed, 2 wrong usage.
     """
@@ -262,6 +263,88 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
             console.print(f"Timeline: {target}", soft_wrap=True)
     if failed:
         click.echo(f"{failed} of {len(audio)} recordings could not be read.", err=True)
+        sys.exit(1)
+
+
+def _names(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """The different names in a comma-separated list; which are allowed, the export itself says."""
+    return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+
+
+@main.command()
+@click.argument("run", type=_FOLDER)
+@click.option("--out", type=_NEW_FOLDER, required=True, help="Folder for the files; older ones there are replaced.")
+@click.option(
+    "--formats",
+    default="savedmodel,tflite",
+    show_default=True,
+    callback=_names,
+    help="Of savedmodel, tflite, onnx; comma-separated.",
+)
+@click.option(
+    "--quantize",
+    default="none,float16,dynamic",
+    show_default=True,
+    callback=_names,
+    help="A .tflite file for each of none, float16, dynamic, int8 (int8: networks without GRU, with --data).",
+)
+@click.option(
+    "--audio",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Recording to compare the files on; may be repeated.  [default: a made-up signal]",
+)
+@click.option("--data", type=_FOLDER, help="Data set: F1 on its test split; examples for int8 from its train split.")
+@click.option("--license", "license_name", default="", help="Licence of the model, to be named in the files.")
+def export(
+    run: Path,
+    out: Path,
+    formats: tuple[str, ...],
+    quantize: tuple[str, ...],
+    audio: tuple[Path, ...],
+    data: Path | None,
+    license_name: str,
+) -> None:
+    """Write the model in RUN as files that take audio and name instruments without this package.
+
+    OUT receives saved_model (any TensorFlow, whole songs), model.*.tflite (LiteRT, window by window), clip.tflite
+    (MediaPipe's AudioClassifier, one answer a window) and model.onnx, with class names, thresholds and front end
+    inside. Each is compared with the Keras model; report.md and report.json tell difference, size, speed and memory.
+    A file beyond its tolerance is not left there, and the exit status is 1.
+
+    \b
+    Examples:
+      mir-tf export runs/crnn --out exported --audio song.flac
+      mir-tf export runs/cnn --out exported --formats tflite --quantize none,int8 --data DATA
+    """
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from mir_tf import bundle
+    from mir_tf.export import export as write
+
+    model = bundle.load(run)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
+        task = progress.add_task("export", total=None)
+        report = write(
+            model,
+            out,
+            formats,
+            quantize,
+            audio,
+            data,
+            name=run.resolve().name,
+            license_name=license_name,
+            progress=lambda step: progress.update(task, description=step),
+        )
+    console = _console()
+    _print_table(console, f"Export of {run}", report.table())
+    for note in report.notes():
+        console.print(note)
+    console.print(f"Files and report: {out}", soft_wrap=True)
+    if report.failed:
+        for file in report.failed:
+            click.echo(f"Error: {file.name} was not kept: {file.failure}", err=True)
         sys.exit(1)
 
 

@@ -5,89 +5,105 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.errors import ExportError
+from mir_tf.files import whole
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 _SHOWN_LINES = 5
+_EXAMPLES = "examples.npy"
+_ONNX = "model.onnx"
 
 
 def to_tflite(
-    saved_model: Path, signature: str, quantization: str = "none", examples: NDArray[np.float32] | None = None
-) -> bytes:
-    """Converts a signature of one input and one output, both of fixed shapes, with built-in operators only.
+    saved_model: Path, wanted: Sequence[tuple[str, str]], examples: NDArray[np.float32] | None = None
+) -> dict[tuple[str, str], bytes]:
+    """Converts signatures of one input and one output, all of fixed shapes, with built-in operators only.
 
     Args:
         saved_model: folder of a SavedModel.
-        signature: its name.
-        quantization: of :data:`QUANTIZATIONS`.
+        wanted: name of a signature and one of :data:`QUANTIZATIONS`, for each file.
         examples: with ``int8``, inputs [examples, ...] that represent what the model will hear.
+
+    Returns:
+        The ``.tflite`` files.
 
     Raises:
         ExportError: the converter failed or crashed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, "model.tflite")
-        arguments = ["tflite", str(saved_model), signature, str(target), quantization]
         if examples is not None:
-            np.save(Path(folder, "examples.npy"), examples)
-            arguments.append(str(Path(folder, "examples.npy")))
-        _run(arguments, f"TensorFlow Lite's converter, on {signature} with quantization {quantization}")
-        return target.read_bytes()
+            np.save(Path(folder, _EXAMPLES), examples)
+        targets = {pair: Path(folder, "{}.{}.tflite".format(*pair)) for pair in wanted}
+        done = _run(["tflite", str(saved_model), folder, *(path.name for path in targets.values())])
+        # It converts them in order: the first that is missing is the one it ended at.
+        for (signature, quantization), path in targets.items():
+            if not path.is_file():
+                what = f"TensorFlow Lite's converter, on the {signature} with quantization {quantization}"
+                raise ExportError(f"{what}, {_how_it_ended(done)}")
+        return {pair: path.read_bytes() for pair, path in targets.items()}
 
 
 def to_onnx(saved_model: Path, signature: str) -> bytes:
     """Converts a signature to ONNX.
 
     Raises:
-        ExportError: the converter is not installed, failed or crashed.
+        ExportError: the converter failed or crashed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, "model.onnx")
-        _run(["onnx", str(saved_model), signature, str(target)], f"tf2onnx, on {signature}")
-        return target.read_bytes()
+        done = _run(["onnx", str(saved_model), folder, signature])
+        path = Path(folder, _ONNX)
+        if not path.is_file():
+            raise ExportError(f"tf2onnx, on the {signature}, {_how_it_ended(done)}")
+        return path.read_bytes()
 
 
-def _run(arguments: list[str], what: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "mir_tf.conversion", *arguments], capture_output=True, text=True, errors="replace"
-    )
-    if done.returncode:
-        how = f"crashed (signal {-done.returncode})" if done.returncode < 0 else "failed"
-        last = "\n".join(done.stderr.strip().splitlines()[-_SHOWN_LINES:])
-        raise ExportError(f"{what}, {how}:\n{last}")
+def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mir_tf.conversion", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace")
 
 
-def _convert(kind: str, saved_model: str, signature: str, target: str, *rest: str) -> None:
+def _how_it_ended(done: subprocess.CompletedProcess[str]) -> str:
+    how = f"crashed (signal {-done.returncode})" if done.returncode < 0 else "failed"
+    return "\n".join([f"{how}:", *done.stderr.strip().splitlines()[-_SHOWN_LINES:]])
+
+
+def _convert(kind: str, saved_model: str, folder: str, *wanted: str) -> None:
     """What the process of its own does."""
     import tensorflow as tf
 
+    loaded = tf.saved_model.load(saved_model)
     if kind == "onnx":
         import tf2onnx
 
-        function = tf.saved_model.load(saved_model).signatures[signature]
-        (name, spec), = function.structured_input_signature[1].items()
-        model, _ = tf2onnx.convert.from_function(
-            tf.function(lambda waveform: function(**{name: waveform})),
-            [tf.TensorSpec(spec.shape, spec.dtype, name=name)],
-            opset=17,
-        )
-        Path(target).write_bytes(model.SerializeToString())
+        signature = loaded.signatures[wanted[0]]
+        ((name, spec),) = signature.structured_input_signature[1].items()
+        function = tf.function(lambda value: signature(**{name: value}))
+        model, _ = tf2onnx.convert.from_function(function, [tf.TensorSpec(spec.shape, spec.dtype, name)], opset=17)
+        _write(Path(folder, _ONNX), model.SerializeToString())
         return
-    quantization, *examples = rest
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[signature])
-    if quantization != "none":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantization == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if quantization == "int8":
-        converter.representative_dataset = lambda: ([example[np.newaxis]] for example in np.load(examples[0]))
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    Path(target).write_bytes(converter.convert())
+    for file in wanted:
+        signature, quantization, _ = file.split(".")
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([loaded.signatures[signature]], loaded)
+        if quantization != "none":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantization == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantization == "int8":
+            examples = np.load(Path(folder, _EXAMPLES))
+            converter.representative_dataset = lambda examples=examples: ([one[np.newaxis]] for one in examples)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        _write(Path(folder, file), converter.convert())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with whole(path) as temporary:
+        temporary.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import itertools
 import json
 import os
@@ -42,10 +43,15 @@ TOLERANCES = {"none": 1e-4, "float16": 5e-3, "dynamic": 2e-2}
 F1_LOSS = 0.01
 """How much lower than Keras' the F1 of a full-int8 file may be, micro and macro."""
 
+_ONNX_NEEDS = ("onnx", "onnxruntime", "tf2onnx")
+
 _EXAMPLES = 64
 """Windows, at most, that full-int8 quantisation is calibrated with."""
 
 _THREADS = (1, 2)
+
+_ROW = 1024
+"""Samples among which :func:`_last` searches at once."""
 
 Progress = Callable[[str], None]
 
@@ -134,7 +140,10 @@ class Report:
                     tolerance,
                     *(("–", "–") if file.f1 is None else (f"{file.f1.macro:.4f}", f"{file.f1.micro:.4f}")),
                     *("–" if speed is None else f"{1000 * speed.seconds:.1f}" for speed in speeds),
-                    *("–" if speed is None or speed.megabytes is None else f"{speed.megabytes:.0f}" for speed in speeds),
+                    *(
+                        "–" if speed is None or speed.megabytes is None else f"{speed.megabytes:.0f}"
+                        for speed in speeds
+                    ),
                     f"no: {file.failure}" if file.failure else "yes",
                 ]
             )
@@ -151,8 +160,8 @@ class Report:
         if self.keras_f1 is not None:
             notes.append(
                 f"F1 on the test split of {self.data}, on which Keras has {self.keras_f1.macro:.4f} (macro) and "
-                f"{self.keras_f1.micro:.4f} (micro): of the file's network, run by LiteRT on the data set's log-mel. What "
-                "leads to log-mel is float32 in every file."
+                f"{self.keras_f1.micro:.4f} (micro): of the file's network, run by LiteRT on the data set's log-mel. "
+                "What leads to log-mel is float32 in every file."
             )
         return notes
 
@@ -188,11 +197,13 @@ def check(bundle: Bundle, formats: Sequence[str], quantizations: Sequence[str], 
     whole_segments = window.window_seconds == front_end.segment_seconds and not window.overlap_frames
     if front_end.segment_seconds is not None and not whole_segments and set(formats) != {"savedmodel"}:
         raise ConfigError(
-            f"{', '.join(sorted(set(formats) - {'savedmodel'}))}: one window of audio cannot be answered by itself where "
-            f"the front end takes segments of {front_end.segment_seconds:g} s and windows are "
+            f"{', '.join(sorted(set(formats) - {'savedmodel'}))}: one window of audio cannot be answered by itself "
+            f"where the front end takes segments of {front_end.segment_seconds:g} s and windows are "
             f"{window.window_seconds:g} s with {window.overlap_seconds:g} s of overlap; use --formats savedmodel, or "
             "train with windows and crops as long as the segments, without overlap"
         )
+    if "onnx" in formats and (missing := [name for name in _ONNX_NEEDS if importlib.util.find_spec(name) is None]):
+        raise ConfigError(f"onnx: {', '.join(missing)} not installed; pip install 'mir-tf[onnx]'")
     if "int8" not in quantizations or "tflite" not in formats:
         return
     if _is_recurrent(bundle.model):
@@ -217,7 +228,7 @@ def export(
 ) -> Report:
     """Exports a model, and measures every file.
 
-    ``out`` receives ``saved_model``, ``model.QUANTIZATION.tflite`` for whole timelines, ``clip.tflite`` with one answer a
+    ``out`` receives ``saved_model``, ``model.QUANTIZATION.tflite`` for timelines, ``clip.tflite`` with one answer a
     window, ``model.onnx``, and ``report.json`` and ``report.md``. What fails its tolerance does not appear there.
 
     Args:
@@ -264,8 +275,9 @@ def export(
         if "savedmodel" in formats:
             files.append(job.saved_model())
         if {"tflite", "onnx"} & set(formats):
-            job.save_pieces(with_clip="tflite" in formats)
+            job.trace(with_clip="tflite" in formats)
         if "tflite" in formats:
+            job.convert(quantizations)
             files.extend(job.tflite(quantization) for quantization in quantizations)
             files.append(job.clip())
         if "onnx" in formats:
@@ -401,9 +413,8 @@ class _Pieces(tf.Module):
             """Features [1, label frames, mels]; samples that are not finite lie outside of the signal."""
             is_inside = tf.abs(waveform) <= tf.float32.max  # false for NaN too
             waveform = tf.where(is_inside, waveform, 0.0)
-            place = tf.range(1 - metadata.left_context, 1 - metadata.left_context + metadata.input_samples)
-            num_samples = tf.reduce_max(tf.where(is_inside, place, 0))
-            true_frames = config.num_frames(tf.minimum(num_samples, metadata.window_samples))
+            num_samples = _last(is_inside[0]) - metadata.left_context
+            true_frames = config.num_frames(tf.clip_by_value(num_samples, 0, metadata.window_samples))
             if config.segment_seconds is None:
                 decibels = log_mel_of_padded(waveform, config, by_convolution)  # [1, frames, mels]
             else:
@@ -431,6 +442,17 @@ class _Pieces(tf.Module):
             self.unrolled = tf.function(
                 lambda features: unrolled(features, training=False), input_signature=[features_spec]
             )
+
+
+def _last(is_inside: tf.Tensor) -> tf.Tensor:
+    """The number, counted from 1, of the last that holds of bool [samples]; 0 where none does.
+
+    By rows, because the converter would store the numbers of all samples in the file.
+    """
+    num_rows = -(-is_inside.shape[0] // _ROW)
+    rows = tf.pad(tf.cast(is_inside, tf.int32), [[0, num_rows * _ROW - is_inside.shape[0]]])
+    last = tf.reduce_max(tf.reshape(rows, [num_rows, _ROW]) * tf.range(1, _ROW + 1), axis=1)  # [rows]
+    return tf.reduce_max(tf.where(last > 0, last + tf.range(num_rows) * _ROW, 0))
 
 
 def _is_recurrent(model: keras.Model) -> bool:
@@ -472,7 +494,6 @@ class _Job:
         self._signals, self._references = signals, references
         self._data, self._keras_f1, self._progress = data, keras_f1, progress
         self._saved_pieces = folder / "pieces"
-        self._converted: dict[str, bytes] = {}
 
     def saved_model(self) -> ExportedFile:
         """Writes ``saved_model``."""
@@ -487,37 +508,46 @@ class _Job:
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         return ExportedFile(path.name, "none", size, self._difference(found), self._keras_f1, None, {})
 
-    def save_pieces(self, with_clip: bool) -> None:
-        """Writes what the converters read, and converts what all ``.tflite`` files share."""
+    def trace(self, with_clip: bool) -> None:
+        """Writes what the converters read."""
         self._progress("tracing the network")
-        pieces = _Pieces(self._bundle, self._metadata, with_clip and _is_recurrent(self._bundle.model))
-        self._pieces = pieces
-        names = ["front", "network", "frames", "clip", "onnx", *(["unrolled"] if hasattr(pieces, "unrolled") else [])]
-        tf.saved_model.save(pieces, str(self._saved_pieces), {name: getattr(pieces, name) for name in names})
+        with_unrolled = with_clip and _is_recurrent(self._bundle.model)
+        # MediaPipe takes no loops: they are subgraphs.
+        self._clip_network = "unrolled" if with_unrolled else "network"
+        self._pieces = _Pieces(self._bundle, self._metadata, with_unrolled)
+        signatures = {name: getattr(self._pieces, name) for name in ("front", "frames", "clip", "onnx", "network")}
+        signatures[self._clip_network] = getattr(self._pieces, self._clip_network)
+        tf.saved_model.save(self._pieces, str(self._saved_pieces), signatures)
+
+    def convert(self, quantizations: Sequence[str]) -> None:
+        """Converts all that the ``.tflite`` files are joined of."""
+        self._progress("converting for TensorFlow Lite")
+        examples = np.stack(list(self._examples())) if "int8" in quantizations else None
+        wanted = [("network", quantization) for quantization in quantizations]
+        wanted += [(name, "none") for name in ("front", "frames", "clip", self._clip_network)]
+        self._converted = conversion.to_tflite(self._saved_pieces, list(dict.fromkeys(wanted)), examples)
 
     def tflite(self, quantization: str) -> ExportedFile:
         """Writes ``model.QUANTIZATION.tflite``."""
         name = f"model.{'float32' if quantization == 'none' else quantization}.tflite"
         self._progress(name)
-        examples = None
-        if quantization == "int8":
-            examples = np.stack(list(self._examples()))
-        network = conversion.to_tflite(self._saved_pieces, "network", quantization, examples)
-        path = self._write_tflite(name, [self._float32("front"), network, self._float32("frames")], self._metadata)
+        network = self._converted["network", quantization]
+        path = self._write_tflite(name, network, "frames", self._metadata)
         model = LiteModel(path)
         difference = self._difference([model.probabilities(signal) for signal in self._signals])
         f1 = None
         if self._data is not None:
             self._progress(f"F1 of {name}")
-            f1 = _f1(self._bundle, WindowedModel(_Converted(self._bundle.model, network), self._bundle.config), self._data)
+            f1 = _f1(
+                self._bundle, WindowedModel(_Converted(self._bundle.model, network), self._bundle.config), self._data
+            )
         return self._measured(path, quantization, difference, f1)
 
     def clip(self) -> ExportedFile:
         """Writes ``clip.tflite``, float32."""
         self._progress("clip.tflite")
-        network = conversion.to_tflite(self._saved_pieces, "unrolled" if hasattr(self._pieces, "unrolled") else "network")
         metadata = dataclasses.replace(self._metadata, answers="clip")
-        path = self._write_tflite("clip.tflite", [self._float32("front"), network, self._float32("clip")], metadata)
+        path = self._write_tflite("clip.tflite", self._converted[self._clip_network, "none"], "clip", metadata)
         model = LiteModel(path)
         pairs = [
             (model.answer(window), self._pieces.whole(window)[0].numpy().max(axis=0))
@@ -529,10 +559,10 @@ class _Job:
 
     def onnx(self) -> ExportedFile:
         """Writes ``model.onnx``."""
-        self._progress("model.onnx")
         import onnx
         import onnxruntime
 
+        self._progress("model.onnx")
         model = onnx.load_from_string(conversion.to_onnx(self._saved_pieces, "onnx"))
         onnx.helper.set_model_props(model, {METADATA: self._metadata.to_json(), LABELS: self._metadata.labels})
         path = self._folder / "model.onnx"
@@ -545,13 +575,9 @@ class _Job:
         found = [windowed(answer, self._metadata, signal) for signal in self._signals]
         return ExportedFile(path.name, "none", path.stat().st_size, self._difference(found), None, None, {})
 
-    def _float32(self, piece: str) -> bytes:
-        if piece not in self._converted:
-            self._converted[piece] = conversion.to_tflite(self._saved_pieces, piece)
-        return self._converted[piece]
-
-    def _write_tflite(self, name: str, pieces: Sequence[bytes], metadata: Metadata) -> Path:
+    def _write_tflite(self, name: str, network: bytes, end: str, metadata: Metadata) -> Path:
         path = self._folder / name
+        pieces = [self._converted["front", "none"], network, self._converted[end, "none"]]
         path.write_bytes(with_metadata(join(pieces, "waveform", "probabilities"), metadata))
         _require_builtin(path)
         return path

@@ -91,9 +91,7 @@ def _frame(padded: tf.Tensor, size: int, hop: int) -> tf.Tensor:
     paddings = [[0, 0]] * (padded.shape.rank - 1) + [[0, tf.maximum(excess, 0)]]
     padded = tf.pad(padded, paddings)[..., : num_hops * hop]
     hops = tf.reshape(padded, tf.concat([tf.shape(padded)[:-1], [num_hops, hop]], axis=0))  # [..., hops, hop]
-    parts = [
-        hops[..., index : index + num_frames, : min(hop, size - index * hop)] for index in range(-(-size // hop))
-    ]
+    parts = [hops[..., index : index + num_frames, : min(hop, size - index * hop)] for index in range(-(-size // hop))]
     return tf.concat(parts, axis=-1)
 
 

@@ -46,8 +46,8 @@ class Metadata:
         window_samples: samples from one window's start to its end.
         window_frames: label frames that a window answers for.
         overlap_frames: label frames that neighbouring windows share, over which their answers are cross-faded.
-        streams: whether a window may be answered before the signal has ended in it; false where the front end normalises
-            each clip by itself.
+        streams: whether windows may be answered while the signal goes on; false where the front end normalises each
+            clip by itself.
         front_end: every setting of the front end.
         fingerprint: of the front end.
         model: architecture, vocabulary, and what is known of the training.

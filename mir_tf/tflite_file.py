@@ -145,9 +145,7 @@ def _model_metadata(metadata: Metadata) -> bytes:
     audio = table({0: ("uint", metadata.sample_rate), 1: ("uint", metadata.channels)}, 2)
     audio_content = table({0: ("byte", _AUDIO_PROPERTIES), 1: ("offset", audio)}, 2)
     scores_content = table({0: ("byte", _FEATURE_PROPERTIES), 1: ("offset", table({}, 0))}, 2)
-    waveform = table(
-        {0: text("waveform"), 1: text("Mono samples, about -1 to 1."), 3: ("offset", audio_content)}, 7
-    )
+    waveform = table({0: text("waveform"), 1: text("Mono samples, about -1 to 1."), 3: ("offset", audio_content)}, 7)
     probabilities = table(
         {
             0: text("probabilities"),
