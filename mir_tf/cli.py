@@ -118,11 +118,26 @@ def _defaults(config: type, name: str) -> str:
 @click.option("--mixed-precision/--no-mixed-precision", default=None, help="Compute in 16 bits.  [default: no]")
 @click.option("--jit/--no-jit", default=None, help="Compile the step with XLA: slow on CPUs.  [default: no]")
 @click.option("--deterministic/--no-deterministic", default=None, help="The same bits on every run.  [default: no]")
-def fit(data: Path, out: Path, architecture: str | None, config_file: Path | None, **options: Any) -> None:
+@click.option(
+    "--strategy",
+    type=click.Choice(["mirrored", "multiworker"]),
+    help="Train on all GPUs of this machine, or of all machines in TF_CONFIG.  [default: one device]",
+)
+@click.option("--data-service", metavar="ADDRESS", help="Batches come from a tf.data service at grpc://HOST:PORT.")
+def fit(
+    data: Path,
+    out: Path,
+    architecture: str | None,
+    config_file: Path | None,
+    strategy: str | None,
+    data_service: str | None,
+    **options: Any,
+) -> None:
     """Train a network on the data set, tuning a threshold per class on its validation split.
 
     OUT receives the best model with its thresholds (model.keras, bundle.json), history.csv, config.yaml and
     TensorBoard's logs. Killed and run again with the same command, training resumes after the last finished epoch.
+    Several devices share every batch; how many, and where batches are made, may change when a run is resumed.
 
     \b
     Examples:
@@ -169,7 +184,9 @@ def fit(data: Path, out: Path, architecture: str | None, config_file: Path | Non
                 f"learning rate {row['learning_rate']:g}, {row['seconds']:.0f} s"
             )
 
-        result = train(data, out, config, on_epoch=on_epoch, on_step=on_step)
+        result = train(
+            data, out, config, on_epoch=on_epoch, on_step=on_step, strategy=strategy, data_service=data_service
+        )
     ended = "early: validation stopped rising" if result.stopped_early else "at its last epoch"
     click.echo(
         f"Ended {ended}. Best macro F1 on validation {result.best_macro_f1:.4f}, epoch {result.best_epoch}; "

@@ -11,8 +11,10 @@ import contextlib
 import dataclasses
 import math
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from mir_tf import schema
 from mir_tf.config import LABEL_RATE, FrontEndConfig, RunConfig
-from mir_tf.errors import DataError
+from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.frontend import normalize_clip
 from mir_tf.schema import Manifest
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
@@ -31,6 +33,9 @@ _SHARDS_AT_ONCE = 8
 _SHUFFLE_BYTES = 512_000_000
 """Memory for the crops from which the next one is drawn: 11 hours of music in the default front end. With a tenth of
 that a batch came from a few neighbouring tracks, and the network learnt next to nothing."""
+
+_CONNECT_SECONDS = 10
+"""What a tf.data service may take to answer."""
 
 # A damaged record, one that does not parse, too few or too many, a shard gone since the manifest was read.
 _READ_ERRORS = (
@@ -56,6 +61,37 @@ class Track:
     song: str
     log_mel: NDArray[np.float32]
     truth: NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataService:
+    """A tf.data service that makes the batches, once for all workers.
+
+    Attributes:
+        address: of its dispatcher, ``grpc://host:port``.
+        job: a name that the workers of this training run share, and no other run.
+    """
+
+    address: str
+    job: str
+
+
+def check_data_service(address: str) -> None:
+    """Refuses an ``address`` at which no dispatcher answers.
+
+    Raises:
+        ConfigError: it is not of the form ``grpc://host:port``.
+        TrainingError: nothing answers there within ten seconds.
+    """
+    form = re.fullmatch(r"grpc://([^/]+):(\d{1,5})", address)
+    if form is None:
+        raise ConfigError(f"data service {address!r}: must be grpc://HOST:PORT, the address of its dispatcher")
+    try:
+        socket.create_connection((form[1].strip("[]"), int(form[2])), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise TrainingError(
+            f"data service {address}: does not answer ({error}); start its dispatcher, or train without the service"
+        ) from error
 
 
 def check_front_end(folder: str | Path, manifest: Manifest, front_end: FrontEndConfig) -> None:
@@ -86,8 +122,14 @@ def training_dataset(
     config: RunConfig,
     first_epoch: int,
     steps_per_epoch: int,
+    worker: int = 0,
+    workers: int = 1,
+    service: DataService | None = None,
 ) -> tf.data.Dataset:
     """Batches of random crops: ``steps_per_epoch`` for each epoch from ``first_epoch`` to the last one.
+
+    Of several workers each gets its part of every batch; together they see the batches of a single one. For that
+    each of them makes all batches and keeps its part; with a service, that makes them, once for all.
 
     A pass over the split reads each track once and takes ``ceil(its length / crop)`` crops at random places;
     an epoch that needs more begins another pass. Memory is bounded by the crops being shuffled, the tracks
@@ -100,10 +142,14 @@ def training_dataset(
         config: the run's.
         first_epoch: the epoch to begin with, counted from 0.
         steps_per_epoch: batches in an epoch.
+        worker: number of this worker.
+        workers: all of them; they divide the batch size.
+        service: makes the batches elsewhere, where ``folder`` has the same path. What it gives has no end.
 
     Returns:
         Of (log-mel float32 [batch, frames, mels], targets float32 [batch, label frames, classes], weights
-        float32 [batch, label frames]); the weights of padding are 0. A damaged shard raises an error of
+        float32 [batch, label frames]), the batch being this worker's part of one; the weights of padding are 0. A
+        damaged shard raises an error of
         TensorFlow while the data set is read: read it inside :func:`damage_named`.
 
     Raises:
@@ -111,7 +157,7 @@ def training_dataset(
     """
     train, front_end = config.train, config.front_end
     summary = schema.split_summary(folder, manifest, split)
-    shards = [str(Path(folder, shard.name)) for shard in summary.shards]
+    shards = [str(Path(folder, shard.name).absolute()) for shard in summary.shards]
     projection = tf.constant(VOCABULARIES[train.vocabulary].matrix)
     crop_labels = round(train.crop_seconds * LABEL_RATE)
     crop_frames = crop_labels * front_end.subframes
@@ -172,9 +218,40 @@ def training_dataset(
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         passes = tf.data.Dataset.range(most_passes).flat_map(lambda number: one_pass(epoch, number))
         examples = passes.map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        return examples.batch(train.batch_size, drop_remainder=True).take(steps_per_epoch)
+        return examples.batch(train.batch_size // workers, drop_remainder=True).take(steps_per_epoch * workers)
 
-    return tf.data.Dataset.range(first_epoch, train.epochs).flat_map(one_epoch).prefetch(2)
+    # Of each batch the first worker's part, then the second's, and so on.
+    parts = tf.data.Dataset.range(first_epoch, train.epochs).flat_map(one_epoch)
+    own = parts.shard(workers, worker) if service is None else _served(parts, worker, workers, service)
+    return own.prefetch(2)
+
+
+def _served(parts: tf.data.Dataset, worker: int, workers: int, service: DataService) -> tf.data.Dataset:
+    """``parts.shard(workers, worker)``, without an end, from ``parts`` that the service makes for all workers at once.
+
+    Reading is coordinated: a worker of the service gives each consumer in turn one part of a batch. All workers of
+    the service give the same parts, and one that is started anew begins with the first: what has been is skipped.
+    """
+    served = (
+        parts.repeat()
+        .enumerate()
+        .apply(  # coordinated reading wants no end
+            tf.data.experimental.service.distribute(
+                tf.data.experimental.service.ShardingPolicy.OFF,
+                service.address,
+                service.job,
+                consumer_index=worker,
+                num_consumers=workers,
+            )
+        )
+    )
+
+    def mark(awaited: tf.Tensor, number: tf.Tensor, part: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, Any]:
+        is_next = number == awaited
+        return tf.where(is_next, awaited + workers, awaited), (is_next, part)
+
+    marked = served.scan(tf.constant(worker, tf.int64), lambda awaited, element: mark(awaited, *element))
+    return marked.filter(lambda is_next, part: is_next).map(lambda is_next, part: part)
 
 
 def _rotated(shard: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:

@@ -7,8 +7,10 @@ import csv
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import math
+import secrets
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -25,11 +27,12 @@ from tensorboard.plugins.pr_curve import metadata as pr_curve
 from mir_tf import pipeline, report, schema
 from mir_tf.bundle import Bundle
 from mir_tf.config import RunConfig, TrainConfig
-from mir_tf.errors import DataError, TrainingError
+from mir_tf.distribution import Distribution, start
+from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.files import whole, write_text
 from mir_tf.losses import WeightedBCE, class_weights
 from mir_tf.models import build_model
-from mir_tf.pipeline import Track
+from mir_tf.pipeline import DataService, Track
 from mir_tf.schema import Manifest
 from mir_tf.thresholds import ScoreHistogram, TunedThresholds, tune
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
@@ -134,15 +137,13 @@ class _Validation:
         loss: the training loss, over all label frames.
         histogram: of the scores.
         tuned: thresholds and F1.
-        track: the split's first track.
-        probabilities: float32 [label frames, classes] of that track.
+        picture: the first track that this worker has listened to and its probabilities [label frames, classes], if any.
     """
 
     loss: float
     histogram: ScoreHistogram
     tuned: TunedThresholds
-    track: Track
-    probabilities: NDArray[np.float32]
+    picture: tuple[Track, NDArray[np.float32]] | None
 
 
 def fit(
@@ -151,8 +152,14 @@ def fit(
     config: RunConfig,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    strategy: str | None = None,
+    data_service: str | None = None,
 ) -> FitResult:
     """Trains a model, or goes on training it where a run with the same arguments was stopped.
+
+    On several devices the batch is divided among them; loss, gradients and the statistics of batch normalisation are
+    those of the whole batch, so that only the random masks of SpecAugment and dropout depend on the devices. They are
+    no part of the run: it may go on with others. Every worker returns the same result; the first one writes ``out``.
 
     ``out`` receives the bundle of the best epoch, ``history.csv``, ``config.yaml``, TensorBoard's ``logs``,
     and ``checkpoint.npz``, from which a run is resumed after its last finished epoch.
@@ -163,16 +170,40 @@ def fit(
         config: of the run; its front end must be the data set's.
         on_epoch: called after each epoch with its number from 1 and its row of the history.
         on_step: called after each step with its number from 1, the steps of the epoch, its mean loss so far.
+        strategy: None, ``mirrored`` or ``multiworker``, as :func:`mir_tf.distribution.start` takes it. All workers
+            must see the same ``data`` and the same ``out``.
+        data_service: address ``grpc://host:port`` of a tf.data service that makes the batches; None makes them here.
 
     Returns:
         What it came to; a finished run is not trained further.
 
     Raises:
         DataError: the data set is missing, damaged, of another front end, or without tracks to learn from.
-        TrainingError: ``out`` holds a run of another configuration or data set, the loss is not finite, or
-            memory does not suffice.
+        TrainingError: ``out`` holds a run of another configuration or data set, the loss is not finite,
+            memory does not suffice, the data service does not answer, or the workers do not work together.
+        ConfigError: the strategy cannot be had, or does not go with the configuration.
     """
-    out, train = Path(out), config.train
+    if data_service is not None:
+        pipeline.check_data_service(data_service)
+    distribution = start(strategy)  # TensorFlow wants this before all else that it does
+    with distribution.loss_named():
+        result = _fit(data, Path(out), config, on_epoch, on_step, distribution, data_service)
+        distribution.total(np.zeros(1))  # A worker that left before the first one has written would seem lost.
+    return result
+
+
+def _fit(
+    data: str | Path,
+    out: Path,
+    config: RunConfig,
+    on_epoch: OnEpoch | None,
+    on_step: OnStep | None,
+    distribution: Distribution,
+    data_service: str | None,
+) -> FitResult:
+    """What :func:`fit` does on each worker."""
+    train = config.train
+    _check_divisible(train, distribution)
     manifest = schema.read_manifest(data)
     pipeline.check_front_end(data, manifest, config.front_end)
     vocabulary = VOCABULARIES[train.vocabulary]
@@ -185,30 +216,35 @@ def fit(
         earlier, values = _read_checkpoint(out / CHECKPOINT)
         _check_same_run(out, earlier, state)
         state = dataclasses.replace(earlier, config=state.config)
-    out.mkdir(parents=True, exist_ok=True)
-    sections = {name: fields for name, fields in config.to_dict().items() if name != "front_end"}
-    write_text(out / CONFIG, yaml.safe_dump(sections, sort_keys=False))
+    job = _agree(distribution, data, out, state)
+    if distribution.is_chief:
+        out.mkdir(parents=True, exist_ok=True)
+        sections = {name: fields for name, fields in config.to_dict().items() if name != "front_end"}
+        write_text(out / CONFIG, yaml.safe_dump(sections, sort_keys=False))
 
     if train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(train.seed)
-    with _dtype_policy(train):
-        model = build_model(
-            config.model, config.front_end, len(vocabulary), manifest.feature_mean, manifest.feature_deviation
-        )
-    # PyTorch's AdamW: its epsilon, and decay of every weight.
-    optimizer = keras.optimizers.AdamW(
-        train.learning_rate, weight_decay=train.weight_decay, epsilon=1e-8, global_clipnorm=train.clip_norm
-    )
     weights = class_weights(positives, manifest.splits["train"].label_frames, train.pos_weight_max)
-    model.compile(optimizer, WeightedBCE(weights), jit_compile=train.jit)
-    model.optimizer.build(model.trainable_variables)
-    run = _Run(data, out, manifest, config, state, on_epoch, on_step)
-    run.set_model(model)
-    if values:
-        run.restore(values)
+    with distribution.strategy.scope():
+        with _dtype_policy(train):
+            model = build_model(
+                config.model, config.front_end, len(vocabulary), manifest.feature_mean, manifest.feature_deviation
+            )
+        # PyTorch's AdamW: its epsilon, and decay of every weight.
+        optimizer = keras.optimizers.AdamW(
+            train.learning_rate,
+            weight_decay=train.weight_decay,
+            epsilon=1e-8,
+            global_clipnorm=train.clip_norm / distribution.replicas,  # see _training_step
+        )
+        model.compile(optimizer, WeightedBCE(weights))  # scales the loss where the precision is float16
+        model.optimizer.build(model.trainable_variables)
+        run = _Run(data, out, manifest, config, state, model, distribution, on_epoch, on_step)
+        if values:
+            run.restore(values)
     if state.epoch < train.epochs and not state.schedule.is_over(train):
-        run.train()
+        run.train(None if data_service is None else DataService(data_service, job))
     return FitResult(
         out=out,
         history=state.history,
@@ -218,13 +254,89 @@ def fit(
     )
 
 
-def reset_random_state(model: keras.Model, seed: int, epoch: int) -> None:
-    """Makes what dropout and masks draw from here on a function of ``seed``, ``epoch`` and the step."""
+def _check_divisible(train: TrainConfig, distribution: Distribution) -> None:
+    """Refuses what does not go with several replicas."""
+    replicas = distribution.replicas
+    if train.batch_size % replicas:
+        raise ConfigError(f"TrainConfig.batch_size is {train.batch_size}; it must be a multiple of {replicas} replicas")
+    if train.jit and replicas > 1:
+        raise ConfigError("TrainConfig.jit is True; XLA compiles the step of a single device: train without it")
+
+
+def _agree(distribution: Distribution, data: str | Path, out: Path, state: _State) -> str:
+    """Refuses workers that would not train the same run; gives a name that they, and no other run, share.
+
+    Raises:
+        TrainingError: naming what differs.
+    """
+    seen = {
+        "settings": json.dumps(state.config),
+        f"data set in {data}": state.data,
+        f"run in {out}": json.dumps(dataclasses.asdict(state)),
+    }
+    digests = [int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) for text in seen.values()]
+    rows = distribution.gather(np.array([*digests, secrets.randbits(48)], np.float64))  # [workers, 4]
+    for index, name in enumerate(seen):
+        if others := np.flatnonzero(rows[:, index] != rows[0, index]).tolist():
+            raise TrainingError(
+                f"the {name}: worker {', '.join(map(str, others))} sees another than worker 0; start all workers with "
+                "the same command, on folders that all of them share"
+            )
+    return f"mir-tf-{int(rows[0, -1])}"
+
+
+def _training_step(model: keras.Model, strategy: tf.distribute.Strategy, jit: bool) -> Callable[[Any], tf.Tensor]:
+    """A step from a batch, divided among the replicas of ``strategy``, to its loss, equal to that of one replica."""
+    optimizer = model.optimizer
+
+    def in_replica(log_mel: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        replica = tf.distribute.get_replica_context()
+        frames = tf.reduce_sum(weights)
+        # Keras divides the loss by the replicas, as if each had as many true frames as the next.
+        share = tf.math.divide_no_nan(frames, replica.all_reduce(tf.distribute.ReduceOp.MEAN, frames))
+        with tf.GradientTape() as tape:
+            logits = model(log_mel, training=True)  # [share of the batch, label frames, classes]
+            loss = model.loss(targets, logits, sample_weight=weights) * share
+            scaled = optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, model.trainable_variables)
+        # Keras sums the replicas' gradients, but after it has clipped them. Clipped to a replica's part of the norm,
+        # their mean gives the whole gradient, clipped, as the sum.
+        gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+        optimizer.apply(gradients, model.trainable_variables)
+        return loss
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def step(batch: Any) -> tf.Tensor:
+        with _synchronized(model, strategy.num_replicas_in_sync > 1):
+            losses = strategy.run(in_replica, args=batch)
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+
+    return step
+
+
+@contextlib.contextmanager
+def _synchronized(model: keras.Model, synchronized: bool) -> Iterator[None]:
+    """Batch normalisation over the whole batch where it is traced inside the block; the saved model shows no trace."""
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in layers:
+        layer.synchronized = synchronized
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.synchronized = False
+
+
+def reset_random_state(model: keras.Model, seed: int, epoch: int, distribution: Distribution | None = None) -> None:
+    """Makes what dropout and masks draw from here on a function of ``seed``, ``epoch``, the step and the replica."""
+    distribution = distribution or start()
     states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
     for index, state in enumerate(states):
-        drawn = np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0]
-        # Keras' state is a seed and a counter of draws; it casts the seed to int32.
-        state.assign([int(drawn >> 1), 0])
+        copies = distribution.strategy.experimental_local_results(state.value)
+        for replica, copy in enumerate(copies, distribution.first_replica):
+            drawn = np.random.SeedSequence([seed, epoch, index, replica]).generate_state(1)[0]
+            # Keras' state is a seed and a counter of draws; it casts the seed to int32.
+            copy.assign([int(drawn >> 1), 0])
 
 
 def unheard_classes(data: str | Path, manifest: Manifest, vocabulary: Vocabulary) -> list[str]:
@@ -244,8 +356,8 @@ def unheard_classes(data: str | Path, manifest: Manifest, vocabulary: Vocabulary
     return sentences
 
 
-class _Run(keras.callbacks.Callback):
-    """The epochs of one call of :func:`fit`: what happens around Keras' training steps."""
+class _Run:
+    """The epochs of one call of :func:`fit`."""
 
     def __init__(
         self,
@@ -254,82 +366,103 @@ class _Run(keras.callbacks.Callback):
         manifest: Manifest,
         config: RunConfig,
         state: _State,
+        model: keras.Model,
+        distribution: Distribution,
         on_epoch: OnEpoch | None,
         on_step: OnStep | None,
     ) -> None:
-        super().__init__()
         self._data, self._out, self._manifest = data, out, manifest
         self._config, self._state = config, state
+        self._model, self._distribution = model, distribution
         self._vocabulary = VOCABULARIES[config.train.vocabulary]
         self._on_epoch, self._on_step = on_epoch, on_step
         self._steps = config.train.steps_per_epoch or pipeline.default_steps(manifest, "train", config)
 
-    def train(self) -> None:
+    def train(self, service: DataService | None) -> None:
         """Trains to the last epoch or until validation stops rising."""
-        train, first = self._config.train, self._state.epoch
-        dataset = pipeline.training_dataset(self._data, self._manifest, "train", self._config, first, self._steps)
-        if tf.config.list_logical_devices("GPU"):
-            dataset = dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0"))
-        self._windowed = WindowedModel(self.model, self._config)
-        self._writer = tf.summary.create_file_writer(str(self._out / LOGS))
+        train = self._config.train
+        self._step = _training_step(self._model, self._distribution.strategy, train.jit)
+        self._windowed = WindowedModel(self._model, self._config)
+        is_chief = self._distribution.is_chief
+        self._writer = tf.summary.create_file_writer(str(self._out / LOGS)) if is_chief else None
         try:
-            with pipeline.damage_named(self._data, self._manifest, "train"), self._writer.as_default():
-                self.model.fit(
-                    dataset,
-                    epochs=train.epochs,
-                    initial_epoch=first,
-                    steps_per_epoch=self._steps,
-                    callbacks=[self],
-                    shuffle=False,  # Or Keras warns that the data set has to do that itself, as it does.
-                    verbose=0,
-                )
+            with pipeline.damage_named(self._data, self._manifest, "train"):
+                batches = self._batches(service)
+                while self._state.epoch < train.epochs and not self._state.schedule.is_over(train):
+                    self._epoch(batches)
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise TrainingError(
                 f"out of memory: {train.batch_size} crops of {train.crop_seconds:g} s do not fit; use a "
                 "smaller batch_size or crop_seconds, or mixed_precision"
             ) from error
         finally:
-            self._writer.close()
+            if self._writer:
+                self._writer.close()
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Begins with the learning rate and the random state that a resumed run would begin with."""
-        self._began = time.perf_counter()
-        self.model.optimizer.learning_rate = self._state.schedule.learning_rate
-        reset_random_state(self.model, self._config.train.seed, epoch)
+    def _batches(self, service: DataService | None) -> Iterator[Any]:
+        """The batches of the epochs to come, divided among the replicas of this worker."""
+        train, distribution = self._config.train, self._distribution
+        dataset = pipeline.training_dataset(
+            self._data,
+            self._manifest,
+            "train",
+            self._config,
+            self._state.epoch,
+            self._steps,
+            distribution.worker,
+            distribution.workers,
+            service,
+        )
+        if distribution.replicas == 1:
+            if tf.config.list_logical_devices("GPU"):
+                dataset = dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0"))
+            return iter(dataset)
+        # Without an end: else the workers would ask each other before every step whether all have a batch left.
+        dataset = dataset.rebatch(train.batch_size // distribution.replicas, drop_remainder=True).repeat()
+        return iter(distribution.strategy.distribute_datasets_from_function(lambda context: dataset))
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Watches the loss."""
-        loss = float((logs or {})["loss"])
-        if not math.isfinite(loss):
-            raise self._not_finite(f"the loss is {loss} at step {batch + 1} of epoch {self._state.epoch + 1}")
-        if self._on_step:
-            self._on_step(batch + 1, self._steps, loss)
+    def _epoch(self, batches: Iterator[Any]) -> None:
+        """Trains and validates once, and leaves everything on disk as a resumed run needs it.
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Validates, adapts the learning rate, and leaves everything on disk as a resumed run needs it."""
-        state, train = self._state, self._config.train
+        It begins with the learning rate and the random state that a resumed run would begin with.
+        """
+        began, state, train = time.perf_counter(), self._state, self._config.train
+        epoch = state.epoch + 1
+        with self._distribution.strategy.scope():
+            self._model.optimizer.learning_rate = state.schedule.learning_rate
+        reset_random_state(self._model, train.seed, state.epoch, self._distribution)
+        loss = 0.0
+        for step in range(1, self._steps + 1):
+            loss += (float(self._step(next(batches))) - loss) / step
+            if not math.isfinite(loss):
+                raise self._not_finite(f"the loss is {loss} at step {step} of epoch {epoch}")
+            if self._on_step:
+                self._on_step(step, self._steps, loss)
+
         validation = self._validate()
         row = {
-            "epoch": epoch + 1,
-            "loss": float((logs or {})["loss"]),
+            "epoch": epoch,
+            "loss": loss,
             "val_loss": validation.loss,
             "val_macro_f1": validation.tuned.macro_f1,
             "val_micro_f1": validation.tuned.micro_f1,
             "learning_rate": state.schedule.learning_rate,
-            "seconds": time.perf_counter() - self._began,
+            "seconds": time.perf_counter() - began,
         }
         state.history.append(row)
-        if state.schedule.step(epoch + 1, validation.tuned.macro_f1, train):
+        if state.schedule.step(epoch, validation.tuned.macro_f1, train):
             state.best = {
                 "thresholds": validation.tuned.thresholds.tolist(),
                 "has_positives": validation.tuned.has_positives.tolist(),
             }
-        self._write_summaries(validation, row)  # first: a checkpoint says that its epoch needs nothing more
-        self._write_checkpoint()
-        self._write_results()
+        if self._writer:
+            with self._writer.as_default():
+                self._write_summaries(validation, row)  # first: a checkpoint says that its epoch needs no more
+            self._writer.flush()
+            self._write_checkpoint()
+            self._write_results()
         if self._on_epoch:
-            self._on_epoch(epoch + 1, row)
-        self.model.stop_training = state.schedule.is_over(train)
+            self._on_epoch(epoch, row)
 
     def restore(self, values: list[NDArray[Any]]) -> None:
         """Sets all variables to ``values`` of a checkpoint."""
@@ -338,26 +471,34 @@ class _Run(keras.callbacks.Callback):
             raise _damaged(self._out / CHECKPOINT, "its variables are not this model's")
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        self._write_results()  # The run may have been stopped between the checkpoint and these.
+        if self._distribution.is_chief:
+            self._write_results()  # The run may have been stopped between the checkpoint and these.
 
     def _variables(self) -> list[keras.Variable]:
-        return [*self.model.weights, *self.model.optimizer.variables]
+        return [*self._model.weights, *self._model.optimizer.variables]
 
     def _validate(self) -> _Validation:
+        """Each worker takes its share of the tracks, and all come to the same figures, from which all decide."""
+        distribution = self._distribution
         histogram = ScoreHistogram(len(self._vocabulary))
-        losses, lengths = [], []
-        first: tuple[Track, NDArray[np.float32]] | None = None
-        for track in pipeline.tracks(self._data, self._manifest, "validation", self._vocabulary):
+        losses = frames = 0.0
+        picture: tuple[Track, NDArray[np.float32]] | None = None
+        tracks = pipeline.tracks(self._data, self._manifest, "validation", self._vocabulary)
+        for track in itertools.islice(tracks, distribution.worker, None, distribution.workers):
             probabilities = self._windowed.predict_track(track.log_mel)  # [label frames, classes]
             if not np.isfinite(probabilities).all():
                 raise self._not_finite(f"the model's answers are not finite after epoch {self._state.epoch + 1}")
             histogram.update(probabilities, track.truth)
             clipped = np.clip(probabilities, 1e-7, 1 - 1e-7)
             logits = np.log(clipped) - np.log1p(-clipped)
-            losses.append(float(self.model.loss(track.truth[np.newaxis].astype(np.float32), logits[np.newaxis])))
-            lengths.append(len(logits))
-            first = first or (track, probabilities)
-        return _Validation(float(np.average(losses, weights=lengths)), histogram, tune(histogram), *first)
+            loss = float(self._model.loss(track.truth[np.newaxis].astype(np.float32), logits[np.newaxis]))
+            losses += loss * len(logits)
+            frames += len(logits)
+            picture = picture or (track, probabilities)
+        losses, frames = distribution.total(np.array([losses, frames]))
+        for counts in (histogram.positives, histogram.negatives):
+            counts[:] = distribution.total(counts.astype(np.float64))
+        return _Validation(losses / frames, histogram, tune(histogram), picture)
 
     def _not_finite(self, what: str) -> TrainingError:
         rate = self._state.schedule.learning_rate
@@ -384,7 +525,7 @@ class _Run(keras.callbacks.Callback):
             return
         names = zip(self._vocabulary.classes, state.best["has_positives"], strict=True)
         Bundle(
-            model=self.model,
+            model=self._model,
             config=self._config,
             thresholds=np.array(state.best["thresholds"], np.float32),
             untuned=tuple(name for name, has_positives in names if not has_positives),
@@ -410,18 +551,17 @@ class _Run(keras.callbacks.Callback):
             metadata = pr_curve.create_summary_metadata(name, "validation", curve.shape[1])
             tf.summary.write(f"precision_recall/{name}", curve, step=epoch, metadata=metadata)
         every = self._config.train.picture_every
-        if every and epoch % every == 0:
-            track = validation.track
+        if validation.picture and every and epoch % every == 0:
+            track, probabilities = validation.picture
             figure = report.song_figure(
                 track.log_mel,
                 self._config.front_end,
                 track.truth,
-                validation.probabilities,
+                probabilities,
                 self._vocabulary.classes,
                 title=f"{track.id} after epoch {epoch}",
             )
             tf.summary.image("validation_song", report.pixels(figure)[np.newaxis], step=epoch)
-        self._writer.flush()
 
 
 def _pr_curves(histogram: ScoreHistogram) -> NDArray[np.float32]:
