@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 _SHOWN_LINES = 5
 _EXAMPLES = "examples.npy"
 _ONNX = "model.onnx"
+_OPSET = 17
 
 
 def to_tflite(
@@ -80,11 +82,15 @@ def _convert(kind: str, saved_model: str, folder: str, *wanted: str) -> None:
     loaded = tf.saved_model.load(saved_model)
     if kind == "onnx":
         import tf2onnx
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-        signature = loaded.signatures[wanted[0]]
-        ((name, spec),) = signature.structured_input_signature[1].items()
-        function = tf.function(lambda value: signature(**{name: value}))
-        model, _ = tf2onnx.convert.from_function(function, [tf.TensorSpec(spec.shape, spec.dtype, name)], opset=17)
+        # tf2onnx's own freezing leaves constants that a saved function has captured as inputs.
+        frozen = convert_variables_to_constants_v2(loaded.signatures[wanted[0]], lower_control_flow=False)
+        source, target = frozen.inputs[0].name, frozen.outputs[0].name
+        model, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph.as_graph_def(), input_names=[source], output_names=[target], opset=_OPSET
+        )
+        _rename(model.graph, {source: "waveform", target: "probabilities"})
         _write(Path(folder, _ONNX), model.SerializeToString())
         return
     for file in wanted:
@@ -99,6 +105,15 @@ def _convert(kind: str, saved_model: str, folder: str, *wanted: str) -> None:
             converter.representative_dataset = lambda examples=examples: ([one[np.newaxis]] for one in examples)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         _write(Path(folder, file), converter.convert())
+
+
+def _rename(graph: Any, names: dict[str, str]) -> None:
+    """Gives the inputs and outputs of an ONNX graph names without TensorFlow's colons."""
+    for value in (*graph.input, *graph.output):
+        value.name = names[value.name]
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
 
 
 def _write(path: Path, content: bytes) -> None:

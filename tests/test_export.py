@@ -205,6 +205,17 @@ def test_mediapipe_classifies_with_the_clip_file(exported, crnn):
     assert found == pytest.approx(dict(zip(crnn.classes, expected.tolist(), strict=True)), abs=1e-4)
 
 
+def test_onnx_takes_one_waveform_and_carries_its_metadata(exported, crnn):
+    session = pytest.importorskip("onnxruntime").InferenceSession(exported[0] / "model.onnx")
+    metadata = exported[1].metadata
+    (source,), (target,) = session.get_inputs(), session.get_outputs()
+    assert (source.name, source.shape) == ("waveform", [1, metadata.input_samples])
+    assert (target.name, target.shape) == ("probabilities", [1, 30, 17])
+    properties = session.get_modelmeta().custom_metadata_map
+    assert properties[LABELS].splitlines() == list(crnn.classes)
+    assert Metadata.from_json(properties[METADATA], "model.onnx") == metadata
+
+
 def test_the_clip_is_the_greatest_answer_of_the_window(crnn, exported):
     signal = signal_of(crnn, 3.0)
     clip, frames = (LiteModel(exported[0] / name) for name in ("clip.tflite", "model.float32.tflite"))
