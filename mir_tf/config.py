@@ -230,7 +230,8 @@ class FrontEndConfig(Config):
 
     def num_label_frames(self, num_samples: int) -> int:
         """Label frames of a signal: the last one may be covered in part."""
-        return -(-num_samples * LABEL_RATE // self.sample_rate)
+        # Without negative numbers, which integer division in an exported graph may round the other way.
+        return (num_samples * LABEL_RATE + self.sample_rate - 1) // self.sample_rate
 
     def num_frames(self, num_samples: int) -> int:
         """Feature frames of a signal: :attr:`subframes` for every label frame."""

@@ -410,9 +410,11 @@ class _Pieces(tf.Module):
         waveform_spec = tf.TensorSpec([1, metadata.input_samples], tf.float32, name="waveform")
 
         def front(waveform: tf.Tensor, by_convolution: bool = False) -> tf.Tensor:
-            """Features [1, label frames, mels]; samples that are not finite lie outside of the signal."""
-            is_inside = tf.abs(waveform) <= tf.float32.max  # false for NaN too
-            waveform = tf.where(is_inside, waveform, 0.0)
+            """Features [1, label frames, mels]; samples that are NaN lie outside of the signal."""
+            # By no other comparison: tf2onnx selects by multiplication, which NaN survives, unless it sees this one.
+            is_outside = tf.math.is_nan(waveform)
+            is_inside = tf.logical_not(is_outside)
+            waveform = tf.where(is_outside, 0.0, waveform)
             num_samples = _last(is_inside[0]) - metadata.left_context
             true_frames = config.num_frames(tf.clip_by_value(num_samples, 0, metadata.window_samples))
             if config.segment_seconds is None:

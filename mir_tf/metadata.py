@@ -27,8 +27,8 @@ class Metadata:
     """What is needed to use an exported model rightly.
 
     A window of a file with ``answers="frames"`` takes ``input_samples`` samples. The first ``left_context`` are those
-    before the window, and what is left after ``window_samples`` more are those after it. A sample that is not finite
-    lies outside of the signal: put NaN where the signal has not begun or has ended.
+    before the window, and what is left after ``window_samples`` more are those after it. A sample that is NaN lies
+    outside of the signal: put NaN where the signal has not begun or has ended.
 
     Attributes:
         name: of the model.

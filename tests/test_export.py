@@ -94,7 +94,7 @@ def test_tflite_gives_the_windowed_inference_of_any_length(crnn, exported, secon
 
 def test_the_end_of_the_signal_is_told_from_silence(crnn, exported):
     """The log-mel of a window of zeros after the end would still hear the end's last samples."""
-    signal = signal_of(crnn, 2.0)
+    signal = np.random.default_rng(0).normal(0, 0.3, 16000).astype(np.float32)
     model = LiteModel(exported[0] / "model.float32.tflite")
     (window,) = windows(signal, model.metadata)
     np.testing.assert_allclose(model.answer(window)[:20], heard(crnn, signal), atol=1e-4)
@@ -108,9 +108,11 @@ import tensorflow as tf
 loaded = tf.saved_model.load(sys.argv[1])
 signal = np.load(sys.argv[2])
 found = loaded.signatures["serving_default"](waveform=tf.constant(signal))
-np.savez(sys.argv[3], classes=loaded.classes.numpy(), labels=loaded.labels_file.asset_path.numpy(),
+np.savez(sys.argv[3], classes=loaded.classes.numpy().astype(bytes),
+         labels=loaded.labels_file.asset_path.numpy().decode(),
+         dominant=found.pop("dominant").numpy().astype(bytes),
          **{name: value.numpy() for name, value in found.items()})
-assert not any(name.startswith(("mir_tf", "keras.src")) for name in sys.modules if name.startswith("mir_tf"))
+assert not any(name.startswith("mir_tf") for name in sys.modules)
 """
 
 
@@ -122,7 +124,7 @@ def test_saved_model_runs_in_a_plain_tensorflow(crnn, exported, tmp_path):
     subprocess.run([sys.executable, "-c", _PLAIN, *map(str, arguments)], check=True, cwd=tmp_path)
     found = np.load(tmp_path / "found.npz")
     assert [name.decode() for name in found["classes"]] == list(crnn.classes)
-    assert Path(found["labels"].item().decode()).read_text("utf-8").split("\n")[:-1] == list(crnn.classes)
+    assert Path(found["labels"].item()).read_text("utf-8").split("\n")[:-1] == list(crnn.classes)
     for index, waveform in enumerate(batch):
         expected = heard(crnn, waveform)
         np.testing.assert_allclose(found["probabilities"][index], expected, atol=1e-4)
@@ -224,6 +226,7 @@ def test_the_clip_is_the_greatest_answer_of_the_window(crnn, exported):
     np.testing.assert_allclose(clip.answer(window), frames.answer(window).max(axis=0), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["cnn", "crnn_mha"])
 def test_the_other_architectures(architecture, tmp_path):
     model = make_bundle(architecture)
