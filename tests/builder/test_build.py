@@ -232,7 +232,13 @@ def interrupt(total: int, seconds: float) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("stop", "reason"), [(kill_worker, "a worker process was killed"), (interrupt, "interrupted")])
+@pytest.mark.parametrize(
+    ("stop", "reason"),
+    [
+        pytest.param(kill_worker, "a worker process was killed", marks=pytest.mark.slow),
+        (interrupt, "interrupted"),
+    ],
+)
 def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: Progress, reason: str) -> None:
     for number in range(12):
         write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seed=number)

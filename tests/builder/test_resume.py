@@ -131,6 +131,7 @@ def small_disk(folder: Path, size: str, *options: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_clear_error_and_the_build_goes_on_with_more_room(tmp_path: Path) -> None:
     for number in range(3):
         write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seconds=30.0, seed=number)
