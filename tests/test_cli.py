@@ -116,6 +116,17 @@ def test_fit_names_what_differs_from_the_run_in_its_folder(trained: Path, folder
     assert "train.seed: 7 there, 8 now" in message
 
 
+def test_fit_on_several_machines_needs_their_names(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    message = failed(2, "fit", "--data", folder / "data", "--out", tmp_path / "run", "--strategy", "multiworker")
+    assert "TF_CONFIG" in message
+    service = ("--data-service", "localhost:1")
+    assert "grpc://HOST:PORT" in failed(2, "fit", "--data", folder / "data", "--out", tmp_path / "run", *service)
+    assert not (tmp_path / "run").exists()
+
+
 def test_evaluate(trained: Path, folder: Path, tmp_path: Path) -> None:
     result = run("evaluate", trained, "--data", folder / "data")
     assert result.exit_code == 0, result.output
