@@ -1,5 +1,6 @@
 """The tables count what is there, and the page shows it in its place."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,11 @@ def manifest(tmp_path: Path) -> Manifest:
 
 def test_the_tables_count_what_is_there(manifest: Manifest) -> None:
     tables = dict(inspection.tables(manifest))
-    assert tables["Splits"] == [
-        ["split", "tracks", "songs", "hours", "shards"],
-        ["train", "3", "3", "0.00", "2"],
-        ["validation", "0", "0", "0.00", "0"],
-        ["test", "1", "1", "0.00", "1"],
+    assert tables["Splits, labels midi"] == [
+        ["split", "tracks", "stems", "songs", "hours", "shards"],
+        ["train", "3", "0", "3", "0.00", "2"],
+        ["validation", "0", "0", "0", "0.00", "0"],
+        ["test", "1", "0", "1", "0.00", "1"],
     ]
     family = {name: shares for name, *shares in tables["Activity, vocabulary family"]}
     assert family["class"] == ["train", "test"]
@@ -42,7 +43,19 @@ def test_what_is_left_out_is_told_by_reason(manifest: Manifest) -> None:
     reasons = ["mix.flac: missing", "set apart", "set apart"]
     manifest.left_out.extend({"item": f"Track{i}", "reason": reason} for i, reason in enumerate(reasons))
     tables = dict(inspection.tables(manifest))
-    assert tables["Left out"] == [["reason", "tracks"], ["mix.flac: missing", "1"], ["set apart", "2"]]
+    assert tables["Left out"] == [["reason", "items"], ["mix.flac: missing", "1"], ["set apart", "2"]]
+
+
+def test_leaks_and_suspicions_are_counted(manifest: Manifest) -> None:
+    assert not {"Songs in two splits", "Suspicions against stems"} & dict(inspection.tables(manifest)).keys()
+    manifest = dataclasses.replace(
+        manifest,
+        leaks={"train/test": {"a": ["Track00001"], "b": ["Track00002"]}},
+        findings={"Track00001": ["S01: silent"]},
+    )
+    tables = dict(inspection.tables(manifest))
+    assert tables["Songs in two splits"] == [["splits", "songs"], ["train/test", "2"]]
+    assert tables["Suspicions against stems"] == [["track", "suspicions"], ["Track00001", "1"]]
 
 
 def test_the_page_shows_two_tracks_of_each_split(tmp_path: Path, manifest: Manifest) -> None:

@@ -13,6 +13,7 @@ from mir_tf.errors import DataError
 from tfrecords_builder import estimate
 from tfrecords_builder.__main__ import main
 from tfrecords_builder.build import FilesOnDisk
+from tfrecords_builder.record import Recipe
 from tfrecords_builder.slakh import find_tracks
 
 
@@ -53,20 +54,20 @@ def test_a_dry_run_tells_what_is_built(tmp_path: Path) -> None:
 def test_time_and_size_are_scaled_by_the_audio(tmp_path: Path) -> None:
     for number in range(5):
         write_track(tmp_path / "train" / f"Track{number:05d}", seconds=2.0 + number)
-    result = estimate.of_tracks(*find_tracks(tmp_path), FRONT_ENDS["default"], FilesOnDisk(tmp_path))
+    result = estimate.of_tracks(*find_tracks(tmp_path), Recipe(FRONT_ENDS["default"]), FilesOnDisk(tmp_path))
     assert result.cost.audio == pytest.approx(2 + 3 + 4)
     assert result.scale == pytest.approx((2 + 3 + 4 + 5 + 6) / 9)
     # By hand: 50 frames of 128 float16 and 10 label frames of 17 bytes in a second.
     assert result.cost.num_bytes == pytest.approx(9 * (50 * 128 * 2 + 10 * 17), rel=0.01)
     short = FRONT_ENDS["default"].replace(segment_seconds=3.0)
-    result = estimate.of_tracks(*find_tracks(tmp_path), short, FilesOnDisk(tmp_path))
+    result = estimate.of_tracks(*find_tracks(tmp_path), Recipe(short), FilesOnDisk(tmp_path))
     assert result.scale == pytest.approx((2 + 3 + 3 + 3 + 3) / (2 + 3 + 3))
 
 
 def test_nothing_to_build_is_said(tmp_path: Path) -> None:
     (write_track(tmp_path / "train" / "Track00001") / "mix.flac").write_bytes(b"none")
     with pytest.raises(DataError, match=r"no track can be used:\n  Track00001: .*mix\.flac"):
-        estimate.of_tracks(*find_tracks(tmp_path), FRONT_ENDS["default"], FilesOnDisk(tmp_path))
+        estimate.of_tracks(*find_tracks(tmp_path), Recipe(FRONT_ENDS["default"]), FilesOnDisk(tmp_path))
 
 
 def test_a_dry_run_refuses_what_the_build_refuses(tmp_path: Path) -> None:
