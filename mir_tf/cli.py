@@ -357,11 +357,9 @@ def export(
     console = _console()
     _print_table(console, f"Export of {run}", report.table())
     for note in report.notes():
-        console.print(note)
+        console.print(note, soft_wrap=True)
     console.print(f"Files and report: {out}", soft_wrap=True)
     if report.failed:
-        for file in report.failed:
-            click.echo(f"Error: {file.name} was not kept: {file.failure}", err=True)
         sys.exit(1)
 
 

@@ -125,16 +125,18 @@ class Report:
 
     def table(self) -> list[list[str]]:
         """The measures as rows of text, the first one the header."""
-        header = ["file", "size (MB)", "difference", "tolerance", "macro F1", "micro F1"]
+        # What matters most stands left: a narrow terminal leaves out the last columns.
+        header = ["file", "passes", "size (MB)", "difference", "tolerance", "macro F1", "micro F1"]
         header += [f"ms/s, {threads} thread{'s'[: threads - 1]}" for threads in _THREADS]
         header += [f"peak MB, {threads} thread{'s'[: threads - 1]}" for threads in _THREADS]
-        rows = [[*header, "passes"]]
+        rows = [header]
         for file in self.files:
             tolerance = f"F1 loss {F1_LOSS:g}" if file.quantization == "int8" else f"{TOLERANCES[file.quantization]:g}"
             speeds = [file.speed.get(threads) for threads in _THREADS]
             rows.append(
                 [
                     file.name,
+                    "no" if file.failure else "yes",
                     f"{file.size / 1e6:.2f}",
                     f"{file.difference:.1e}",
                     tolerance,
@@ -144,7 +146,6 @@ class Report:
                         "–" if speed is None or speed.megabytes is None else f"{speed.megabytes:.0f}"
                         for speed in speeds
                     ),
-                    f"no: {file.failure}" if file.failure else "yes",
                 ]
             )
         return rows
@@ -163,7 +164,7 @@ class Report:
                 f"{self.keras_f1.micro:.4f} (micro): of the file's network, run by LiteRT on the data set's log-mel. "
                 "What leads to log-mel is float32 in every file."
             )
-        return notes
+        return [*notes, *(f"{file.name} was not kept: {file.failure}." for file in self.failed)]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON knows it."""
