@@ -24,6 +24,7 @@ from mir_tf.errors import AudioError, DataError
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import resume
 from tfrecords_builder.__main__ import _front_end, main
+from tfrecords_builder.archive import Archive
 from tfrecords_builder.build import BuildReport, FilesOnDisk, Supply, build
 from tfrecords_builder.processes import Progress
 from tfrecords_builder.record import Recipe, make_records
@@ -207,6 +208,35 @@ def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
     assert again.exit_code == 0
     for shard in train.shards + test.shards:
         assert (tmp_path / "data" / shard.name).read_bytes() == (tmp_path / "tree data" / shard.name).read_bytes()
+
+
+def test_a_build_from_an_archive_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(8):
+        write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seed=number)
+    with tarfile.open(tmp_path / "slakh.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "tree", "slakh2100")
+    arguments = ("--slakh", tmp_path / "slakh.tar.gz", "--workers", 1, "--out")
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "close", interrupt_after_first_track)
+        result = run(*arguments, tmp_path / "data")
+    assert result.exit_code == 1
+    assert "keeps what is finished" in result.stderr
+    finished = tmp_path / "data" / resume.UNFINISHED
+    assert sorted(path.name for path in finished.iterdir()) == ["arguments.json", "parts"]
+    count = len(list((finished / "parts").glob("*.json")))
+    assert 0 < count < 8
+    other = run(*arguments, tmp_path / "data", "--labels", "audible", "--stems")
+    assert other.exit_code == 1
+    assert "labels: 'midi' there, 'audible' here; stems: False there, True here" in other.stderr
+    again = run(*arguments, tmp_path / "data")
+    assert again.exit_code == 0, again.output
+    assert f"taken up from the interrupted build: {count} tracks" in again.stdout
+    assert run(*arguments, tmp_path / "undisturbed").exit_code == 0
+    assert contents(tmp_path / "data") == contents(tmp_path / "undisturbed")
+
+
+def interrupt_after_first_track(archive: Archive, track: Track) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_scheme_without_leaks(tmp_path: Path) -> None:

@@ -267,3 +267,15 @@ def test_leaks_leave_train_and_nothing_else(tmp_path: Path, make_track: MakeTrac
     assert [(item.item[-1], item.is_bad) for item in dropped] == [("1", False), ("2", False), ("3", False)]
     assert "its song is in test too" in dropped[0].reason
     assert slakh.drop_leaks(kept) == (kept, [])
+
+
+def test_metadata_that_cannot_be_read_spoils_its_track_alone(tmp_path: Path) -> None:
+    write_track(tmp_path / "train" / "Track00001")
+    metadata = write_track(tmp_path / "train" / "Track00002") / "metadata.yaml"
+    metadata.unlink()
+    metadata.mkdir()
+    tracks, left_out = slakh.find_tracks(tmp_path)
+    assert [track.id for track in tracks] == ["Track00001"]
+    assert [(item.item, item.reason) for item in left_out] == [
+        ("Track00002", f"{metadata}: cannot be read: Is a directory")
+    ]
