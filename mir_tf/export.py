@@ -509,7 +509,7 @@ class _Job:
         serve = tf.saved_model.load(str(path)).signatures["serving_default"]
         found = [serve(waveform=tf.constant(signal[np.newaxis]))["probabilities"][0] for signal in self._signals]
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        return ExportedFile(path.name, "none", size, self._difference(found), self._keras_f1, None, {})
+        return ExportedFile(path.name, "none", size, self._difference(found), None, None, {})
 
     def trace(self, with_clip: bool) -> None:
         """Writes what the converters read."""
