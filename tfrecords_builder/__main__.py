@@ -181,14 +181,14 @@ def main(
         raise click.UsageError("--out belongs to --slakh, --midi and --demo, which need it")
     if (midi is None) != (not soundfonts):
         raise click.UsageError("--midi and --soundfont belong together")
-    if slakh is not None and (keep_audio is not None or shuffle_programs is not None):
+    if midi is None and demo is None and (keep_audio is not None or shuffle_programs is not None):
         raise click.UsageError("--keep-audio and --shuffle-programs belong to --midi and --demo")
     if slakh is None and (split_scheme != "folder" or drop_leaks):
         raise click.UsageError("--split-scheme and --drop-leaks belong to --slakh: songs that are rendered never leak")
     if keep_audio is not None:
-        inner, outer = sorted((keep_audio.resolve(), out.resolve()), key=lambda path: len(path.parts), reverse=True)
-        if inner.is_relative_to(outer):
-            raise click.UsageError("--keep-audio and --out must be two folders, neither within the other")
+        for flag, folder in (("--out", out), ("--midi", midi)):
+            if folder is not None and _overlap(keep_audio, folder):
+                raise click.UsageError(f"--keep-audio and {flag} must be two folders, neither within the other")
     source = {
         "slakh": slakh and str(slakh),
         "midi": midi and str(midi),
@@ -207,6 +207,7 @@ def main(
         if verify is not None:
             is_fine = _verify(verify)
         else:
+            assert out is not None
             front_end = _front_end(preset, settings)
             from tfrecords_builder import build, resume
             from tfrecords_builder.record import Recipe
@@ -239,6 +240,12 @@ def main(
             is_fine = skip_bad or not any(item.is_bad for item in report.left_out)
     if not is_fine:
         click.get_current_context().exit(1)
+
+
+def _overlap(first: Path, second: Path) -> bool:
+    """Whether one of two folders is, or lies within, the other."""
+    first, second = first.resolve(), second.resolve()
+    return first.is_relative_to(second) or second.is_relative_to(first)
 
 
 @contextlib.contextmanager
@@ -380,9 +387,10 @@ def _render(
     from tfrecords_builder import compose, render
     from tfrecords_builder.slakh import LeftOut
 
-    if midi is None:
+    if demo is not None:
         midi, soundfonts = unfinished / "midi", (render.default_soundfont(),)
         compose.compose_folder(midi, demo, seed)
+    assert midi is not None
     with _progress_bar("Rendering") as progress:
         report = render.render_tree(midi, soundfonts, tree, seed, shuffle_programs, workers, progress)
     if not report.tracks:

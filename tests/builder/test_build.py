@@ -469,6 +469,19 @@ def test_audio_is_not_kept_within_the_data_set_nor_around_it(
     assert not list((tmp_path / "here").iterdir())
 
 
+def test_audio_is_not_kept_among_the_midi_files(tmp_path: Path) -> None:
+    result = run("--midi", tmp_path, "--soundfont", __file__, "--keep-audio", tmp_path / "a", "--out", tmp_path / "data")
+    assert result.exit_code == 2
+    assert "--keep-audio and --midi must be two folders" in " ".join(result.stderr.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_verifying_keeps_no_audio(tmp_path: Path) -> None:
+    result = run("--verify", tmp_path, "--keep-audio", tmp_path / "audio")
+    assert result.exit_code == 2
+    assert "--keep-audio and --shuffle-programs belong to" in " ".join(result.stderr.split())
+
+
 def test_what_cannot_be_written_has_exit_status_1(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     write_track(tmp_path / "tree" / "train" / "Track00001")

@@ -1,6 +1,7 @@
 """A dry run tells what the build then gives, and leaves nothing behind."""
 
 import re
+import tarfile
 from pathlib import Path
 
 import click.testing
@@ -75,6 +76,29 @@ def test_a_dry_run_refuses_what_the_build_refuses(tmp_path: Path) -> None:
     result = run("--demo", 1, "--out", tmp_path, "--dry-run")
     assert result.exit_code == 1
     assert "is not empty" in result.stderr
+
+
+@pytest.mark.parametrize("is_archive", [False, True])
+def test_a_dry_run_counts_stems(tmp_path: Path, is_archive: bool) -> None:
+    tree = tmp_path / "tree"
+    write_track(tree / "test" / "Track00001")
+    for number in range(2, 6):
+        write_track(tree / "train" / f"Track{number:05d}", seed=number)
+    source = tree
+    if is_archive:
+        source = tmp_path / "slakh.tar"
+        with tarfile.open(source, "w") as archive:
+            archive.add(tree, "slakh2100")
+    arguments = ("--slakh", source, "--out", tmp_path / "data", "--workers", 1, "--stems")
+    dry, built = run(*arguments, "--dry-run"), run(*arguments)
+    assert (dry.exit_code, built.exit_code) == (0, 0), dry.output + built.output
+    assert table(dry.stdout) == table(built.stdout)
+    assert table(dry.stdout)[1][:3] == ["train", "4", "8"]
+    assert ("all tracks are taken to be as long" in dry.stdout) == is_archive
+    told = re.search(r"About ([\d.]+) MB", dry.stdout)
+    size = sum(shard.num_bytes for shard in schema.read_manifest(tmp_path / "data").shards())
+    assert told is not None
+    assert float(told[1]) == pytest.approx(size / 1e6, rel=0.03)
 
 
 @pytest.mark.slow
