@@ -470,7 +470,9 @@ def test_audio_is_not_kept_within_the_data_set_nor_around_it(
 
 
 def test_audio_is_not_kept_among_the_midi_files(tmp_path: Path) -> None:
-    result = run("--midi", tmp_path, "--soundfont", __file__, "--keep-audio", tmp_path / "a", "--out", tmp_path / "data")
+    result = run(
+        "--midi", tmp_path, "--soundfont", __file__, "--keep-audio", tmp_path / "a", "--out", tmp_path / "data"
+    )
     assert result.exit_code == 2
     assert "--keep-audio and --midi must be two folders" in " ".join(result.stderr.split())
     assert not list(tmp_path.iterdir())
