@@ -319,6 +319,8 @@ class TrainConfig(Config):
         learning_rate: AdamW's step size at the start.
         weight_decay: AdamW's decoupled decay.
         clip_norm: gradients are scaled down to this global norm.
+        average_decay: what an exponential moving average of the weights keeps of itself in a step; it is validated and
+            saved in place of the weights that are trained (Polyak and Juditsky, 1992). 0 averages nothing.
         pos_weight_max: upper bound of a class's weight, negatives over positives; the lower bound is 1.
         plateau_factor: factor on the learning rate when validation macro F1 stops rising.
         plateau_patience: epochs without a rise before that.
@@ -338,6 +340,7 @@ class TrainConfig(Config):
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     clip_norm: float = 1.0
+    average_decay: float = 0.0
     pos_weight_max: float = 10.0
     plateau_factor: float = 0.5
     plateau_patience: int = 3
@@ -363,6 +366,7 @@ class TrainConfig(Config):
         for name in ("learning_rate", "clip_norm"):
             require(getattr(self, name) > 0, name, "above 0")
         require(self.weight_decay >= 0, "weight_decay", "at least 0")
+        require(0 <= self.average_decay < 1, "average_decay", "at least 0 and below 1")
         require(self.pos_weight_max >= 1, "pos_weight_max", "at least 1")
         require(0 < self.plateau_factor < 1, "plateau_factor", "between 0 and 1")
         require(self.picture_every >= 0, "picture_every", "at least 0")

@@ -285,7 +285,42 @@ def _agree(distribution: Distribution, data: str | Path, out: Path, state: _Stat
     return f"mir-tf-{int(rows[0, -1])}"
 
 
-def _training_step(model: keras.Model, strategy: tf.distribute.Strategy, jit: bool) -> Callable[[Any], tf.Tensor]:
+class _WeightAverage:
+    """An exponential moving average of a model's weights and batch statistics, and the model while it has them."""
+
+    def __init__(self, model: keras.Model, decay: float) -> None:
+        self._weights = (
+            [weight for weight in model.weights if keras.backend.is_float_dtype(weight.dtype)] if decay else []
+        )
+        # In the first steps it forgets sooner: it is to hold nothing of the random weights of the start.
+        self._average = tf.train.ExponentialMovingAverage(decay, num_updates=model.optimizer.iterations.value)
+        self.update()  # makes the variables
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The averages, one a weight."""
+        return [self._average.average(weight.value) for weight in self._weights]
+
+    def update(self) -> None:
+        """Takes the weights into the average."""
+        self._average.apply([weight.value for weight in self._weights])
+
+    @contextlib.contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Gives the model the averages inside the block, and its weights back after it."""
+        trained = [weight.numpy() for weight in self._weights]
+        for weight, average in zip(self._weights, self.variables, strict=True):
+            weight.assign(average)
+        try:
+            yield
+        finally:
+            for weight, value in zip(self._weights, trained, strict=True):
+                weight.assign(value)
+
+
+def _training_step(
+    model: keras.Model, average: _WeightAverage, strategy: tf.distribute.Strategy, jit: bool
+) -> Callable[[Any], tf.Tensor]:
     """A step from a batch, divided among the replicas of ``strategy``, to its loss, equal to that of one replica."""
     optimizer = model.optimizer
 
@@ -309,6 +344,7 @@ def _training_step(model: keras.Model, strategy: tf.distribute.Strategy, jit: bo
     def step(batch: Any) -> tf.Tensor:
         with _synchronized(model, strategy.num_replicas_in_sync > 1):
             losses = strategy.run(in_replica, args=batch)
+        average.update()
         return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     return step
@@ -374,6 +410,7 @@ class _Run:
         self._data, self._out, self._manifest = data, out, manifest
         self._config, self._state = config, state
         self._model, self._distribution = model, distribution
+        self._average = _WeightAverage(model, config.train.average_decay)
         self._vocabulary = VOCABULARIES[config.train.vocabulary]
         self._on_epoch, self._on_step = on_epoch, on_step
         self._steps = config.train.steps_per_epoch or pipeline.default_steps(manifest, "train", config)
@@ -381,7 +418,7 @@ class _Run:
     def train(self, service: DataService | None) -> None:
         """Trains to the last epoch or until validation stops rising."""
         train = self._config.train
-        self._step = _training_step(self._model, self._distribution.strategy, train.jit)
+        self._step = _training_step(self._model, self._average, self._distribution.strategy, train.jit)
         self._windowed = WindowedModel(self._model, self._config)
         is_chief = self._distribution.is_chief
         self._writer = tf.summary.create_file_writer(str(self._out / LOGS)) if is_chief else None
@@ -439,7 +476,8 @@ class _Run:
             if self._on_step:
                 self._on_step(step, self._steps, loss)
 
-        validation = self._validate()
+        with self._average.swapped_in():
+            validation = self._validate()
         row = {
             "epoch": epoch,
             "loss": loss,
@@ -474,8 +512,8 @@ class _Run:
         if self._distribution.is_chief:
             self._write_results()  # The run may have been stopped between the checkpoint and these.
 
-    def _variables(self) -> list[keras.Variable]:
-        return [*self._model.weights, *self._model.optimizer.variables]
+    def _variables(self) -> list[keras.Variable | tf.Variable]:
+        return [*self._model.weights, *self._model.optimizer.variables, *self._average.variables]
 
     def _validate(self) -> _Validation:
         """Each worker takes its share of the tracks, and all come to the same figures, from which all decide."""
@@ -524,13 +562,15 @@ class _Run:
         if state.schedule.best_epoch != state.epoch:
             return
         names = zip(self._vocabulary.classes, state.best["has_positives"], strict=True)
-        Bundle(
+        bundle = Bundle(
             model=self._model,
             config=self._config,
             thresholds=np.array(state.best["thresholds"], np.float32),
             untuned=tuple(name for name, has_positives in names if not has_positives),
             info=state.history[-1],
-        ).save(self._out)
+        )
+        with self._average.swapped_in():
+            bundle.save(self._out)
 
     def _write_summaries(self, validation: _Validation, row: dict[str, float]) -> None:
         """What TensorBoard shows of an epoch."""

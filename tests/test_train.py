@@ -1,4 +1,5 @@
 import csv
+import itertools
 import os
 import subprocess
 import sys
@@ -96,6 +97,26 @@ def test_learns(undisturbed):
     history = undisturbed[0].history
     assert history[-1]["loss"] < 0.9 * history[0]["loss"]
     assert history[-1]["val_loss"] < history[0]["val_loss"]
+
+
+def test_the_bundle_holds_the_average_of_the_weights(data, tmp_path):
+    config = CNN.merge({"train": {"average_decay": 0.15, "steps_per_epoch": 1, "learning_rate": 0.1}})
+    is_float = [
+        keras.backend.is_float_dtype(weight.dtype) for weight in build_model(config.model, FRONT_END, 17).weights
+    ]
+    trained, averages = [], []
+    for epochs in (1, 2):  # one step each, the second after a resume
+        fit(data, tmp_path, config.merge({"train": {"epochs": epochs}}))
+        values = variables(tmp_path)
+        trained.append(list(itertools.compress(values, is_float)))
+        averages.append(values[-len(trained[-1]) :])
+        if epochs == 1:
+            saved = [value for value in bundle.load(tmp_path).model.get_weights() if value.dtype == np.float32]
+    for value, average in zip(saved, averages[0], strict=True):
+        np.testing.assert_array_equal(value, average)
+    assert any((value != average).any() for value, average in zip(trained[0], averages[0], strict=True))
+    for before, value, after in zip(averages[0], trained[1], averages[1], strict=True):
+        np.testing.assert_allclose(after, 0.15 * before + 0.85 * value, rtol=1e-5, atol=1e-6)
 
 
 def test_the_bundle_is_the_best_epoch_with_its_thresholds(data, undisturbed):
