@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mir_tf.predict import Prediction
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -98,7 +99,7 @@ def _defaults(config: type, name: str) -> str:
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     help="YAML with sections model, train and window; a run's config.yaml is one. Options win over it.",
 )
 @click.option(
@@ -361,6 +362,39 @@ def export(
     console.print(f"Files and report: {out}", soft_wrap=True)
     if report.failed:
         sys.exit(1)
+
+
+@main.command("import-torch")
+@click.argument("checkpoint", type=_FILE)
+@click.option("--thresholds", type=_FILE, help="NumPy file (.npy) of a threshold a class.  [default: 0.5 for all]")
+@click.option(
+    "--preset",
+    type=click.Choice(["seed_44k", "seed_22k"]),
+    default="seed_44k",
+    show_default=True,
+    help="Front end that the checkpoint was trained with; nothing in it tells.",
+)
+@click.option("--out", type=_NEW_FOLDER, required=True, help="Folder of the bundle.")
+def import_torch(checkpoint: Path, thresholds: Path | None, preset: str, out: Path) -> None:
+    """Make a model of a CHECKPOINT of the PyTorch project that this one reimplements.
+
+    CHECKPOINT is the state dict of a CNN, CRNN or CRNN + MHA with 17 or 129 classes: .pth (PyTorch reads it without
+    running code in it) or .npz of the same arrays. Evaluate, predict and export treat the result like any other.
+
+    \b
+    Example:
+      mir-tf import-torch crnn.pth --thresholds thresholds.npy --out runs/original
+      mir-tf predict runs/original song.mp3
+    """
+    from mir_tf.import_torch import import_checkpoint
+
+    bundle = import_checkpoint(checkpoint, thresholds, preset)
+    bundle.save(out)
+    model = bundle.config.model
+    click.echo(
+        f"{model.architecture}, {len(bundle.classes)} classes, {bundle.model.count_params()} parameters: {out}\n"
+        f"Next: mir-tf predict {out} SONG.mp3"
+    )
 
 
 def _seconds_done(progress: Progress, task: TaskID, seconds: float) -> None:

@@ -1,0 +1,238 @@
+"""Checkpoints of the PyTorch project this one reimplements, as bundles.
+
+Its networks are those of :mod:`mir_tf.models` with ``alignment="stretch"``, behind a seed preset; its modules carry the
+names of the layers here. Widths and depths are read off the shapes; what shapes do not tell (two heads of attention)
+is :class:`mir_tf.config.ModelConfig`'s default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mir_tf.bundle import Bundle
+from mir_tf.config import FRONT_ENDS, RunConfig
+from mir_tf.errors import BundleError, ConfigError
+from mir_tf.models import build_model
+from mir_tf.vocabulary import VOCABULARIES
+
+PRESETS = ("seed_44k", "seed_22k")
+"""The front ends of the PyTorch project."""
+
+_NAMES = {
+    "family": {"Ensemble": "Strings (continued)", "Synth Effects": "Sound Effects", "Sound Effects": "Sound effects"},
+    "program": {"Guitar Harmonics": "Guitar harmonics", "Synth Choir": "Synth Voice", "Bagpipe": "Bag pipe"},
+}
+"""Where its names of classes, by whose alphabet it orders them, are not those of the vocabulary."""
+
+_UNTUNED = 0.5
+
+
+def import_checkpoint(checkpoint: str | Path, thresholds: str | Path | None = None, preset: str = "seed_44k") -> Bundle:
+    """Makes a bundle of a checkpoint.
+
+    Args:
+        checkpoint: state dict of a CNN, CRNN or CRNN + MHA with 17 or 129 classes: ``.pth`` or ``.pt``, read by PyTorch
+            without running code in it, or ``.npz`` of arrays with the names of the state dict.
+        thresholds: ``.npy`` of one threshold a class, in the checkpoint's order; None leaves all at 0.5.
+        preset: the front end that it was trained with, one of :data:`PRESETS`; no array tells it.
+
+    Raises:
+        BundleError: a file cannot be read, or does not hold what it must; what is missing, superfluous or of another
+            shape is named.
+        ConfigError: the preset is not the project's, or PyTorch is needed and not installed.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"preset is {preset!r}; it must be {' or '.join(PRESETS)}")
+    state = _State(Path(checkpoint))
+    vocabulary = state.vocabulary()
+    config = RunConfig.for_front_end(FRONT_ENDS[preset]).merge(
+        {"model": state.architecture(), "train": {"vocabulary": vocabulary}}
+    )
+    classes = VOCABULARIES[vocabulary].classes
+    model = build_model(config.model, config.front_end, len(classes))
+    state.load_into(model)
+    order = [_original_order(vocabulary).index(name) for name in classes]
+    head = model.get_layer("fc")
+    head.set_weights([weight[..., order] for weight in head.get_weights()])  # [width, classes] and [classes]
+    return Bundle(
+        model=model,
+        config=config,
+        thresholds=np.full(len(classes), _UNTUNED, np.float32)
+        if thresholds is None
+        else _read_thresholds(Path(thresholds), len(classes))[order],
+        untuned=classes if thresholds is None else (),
+        info={"imported_from": Path(checkpoint).name, "sha256": state.sha256},
+    )
+
+
+def _original_order(vocabulary: str) -> list[str]:
+    """The vocabulary's classes in the order of the PyTorch project's outputs."""
+    return sorted(VOCABULARIES[vocabulary].classes, key=lambda name: _NAMES[vocabulary].get(name, name))
+
+
+class _State:
+    """A state dict that knows its file, and which of its arrays have been asked for."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+        self._path = path
+        self._arrays = (_read_torch if path.suffix in (".pth", ".pt") else _read_npz)(path)
+        self._unused = {name for name in self._arrays if not name.endswith(".num_batches_tracked")}
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        if name not in self._arrays:
+            raise BundleError(
+                f"{self._path}: no array {name!r}: not a state dict of the PyTorch project's CNN, CRNN or CRNN + MHA"
+            )
+        self._unused.discard(name)
+        return self._arrays[name]
+
+    def _shape(self, name: str, dimensions: int) -> tuple[int, ...]:
+        shape = self[name].shape
+        if len(shape) != dimensions:
+            raise BundleError(f"{self._path}: {name} has the shape {list(shape)}; it must have {dimensions} dimensions")
+        return shape
+
+    def _count(self, name: str) -> int:
+        """How many of ``name``, counted from 1, the state dict has."""
+        number = 0
+        while name.format(number + 1) in self._arrays:
+            number += 1
+        return number
+
+    def architecture(self) -> dict[str, object]:
+        """The fields of :class:`ModelConfig` that the shapes tell."""
+        blocks = max(1, self._count("conv{}.weight"))
+        fields: dict[str, object] = {
+            "architecture": "cnn",
+            "conv_filters": [self._shape(f"conv{block}.weight", 4)[0] for block in range(1, blocks + 1)],
+        }
+        if layers := self._count("gru{}.weight_hh_l0"):
+            units = self._shape("gru1.weight_hh_l0", 2)[1]
+            fields |= {"architecture": "crnn", "gru_layers": layers, "gru_units": units}
+        if any(name.startswith("attention.") for name in self._arrays):
+            fields["architecture"] = "crnn_mha"
+        return fields
+
+    def vocabulary(self) -> str:
+        """The vocabulary with as many classes."""
+        count = self._shape("fc.weight", 2)[0]
+        known = {len(VOCABULARIES[name]): name for name in _NAMES}
+        if count not in known:
+            raise BundleError(
+                f"{self._path}: {count} classes; the PyTorch project's networks have {' or '.join(map(str, known))}"
+            )
+        return known[count]
+
+    def load_into(self, model: keras.Model) -> None:
+        """Sets every weight of ``model``."""
+        for layer in model.layers:
+            if not layer.weights:
+                continue
+            values = _WEIGHTS[type(layer)](self, layer.name)
+            for weight, value in zip(layer.weights, values, strict=True):
+                if weight.shape != value.shape:
+                    raise BundleError(
+                        f"{self._path}: {layer.name}: an array for {weight.path} has the shape {list(value.shape)}; "
+                        f"with the widths of the other layers it must be {list(weight.shape)} (as Keras orders it)"
+                    )
+            layer.set_weights(values)
+        if self._unused:
+            raise BundleError(
+                f"{self._path}: {', '.join(sorted(self._unused))}: no part of the PyTorch project's {model.name}"
+            )
+
+
+def _read_npz(path: Path) -> Mapping[str, NDArray[np.float32]]:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return {name: np.asarray(content[name], np.float32) for name in content.files}
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path}: not an .npz of arrays, nor named .pth or .pt: {error}") from error
+
+
+def _read_torch(path: Path) -> Mapping[str, NDArray[np.float32]]:
+    try:
+        import torch
+    except ImportError as error:
+        raise ConfigError(
+            f"{path}: PyTorch is needed to read it: pip install 'mir-tf[torch]'; or save its arrays as .npz with numpy"
+        ) from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code of the file
+    except Exception as error:  # it has no base of its own for what is wrong with a file
+        raise BundleError(f"{path}: PyTorch cannot read it as weights alone: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise BundleError(f"{path}: not a state dict (name → tensor); save model.state_dict() by itself")
+    return {name: value.float().numpy() for name, value in content.items()}
+
+
+def _read_thresholds(path: Path, count: int) -> NDArray[np.float32]:
+    try:
+        thresholds = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise BundleError(f"{path}: not an .npy of numbers: {error}") from error
+    if (
+        not isinstance(thresholds, np.ndarray)
+        or thresholds.shape != (count,)
+        or thresholds.dtype.kind not in "fiu"
+        or not ((thresholds >= 0) & (thresholds <= 1)).all()
+    ):
+        raise BundleError(f"{path}: must hold {count} numbers between 0 and 1, one for each class")
+    return thresholds.astype(np.float32)
+
+
+def _batch_norm(state: _State, name: str) -> list[NDArray[np.float32]]:
+    return [state[f"{name}.{key}"] for key in ("weight", "bias", "running_mean", "running_var")]
+
+
+def _layer_norm(state: _State, name: str) -> list[NDArray[np.float32]]:
+    return [state[f"{name}.weight"], state[f"{name}.bias"]]
+
+
+def _conv(state: _State, name: str) -> list[NDArray[np.float32]]:
+    # [out, in, mel, time] to [time, mel, in, out]
+    return [state[f"{name}.weight"].transpose(3, 2, 1, 0), state[f"{name}.bias"]]
+
+
+def _dense(state: _State, name: str) -> list[NDArray[np.float32]]:
+    if name == "attention_in":
+        return [state["attention.in_proj_weight"].T, state["attention.in_proj_bias"]]
+    name = {"attention_out": "attention.out_proj"}.get(name, name)
+    return [state[f"{name}.weight"].T, state[f"{name}.bias"]]
+
+
+def _bidirectional_gru(state: _State, name: str) -> list[NDArray[np.float32]]:
+    weights = []
+    for direction in ("l0", "l0_reverse"):
+        kernel = _gates(state[f"{name}.weight_ih_{direction}"]).T
+        recurrent = _gates(state[f"{name}.weight_hh_{direction}"]).T
+        biases = [_gates(state[f"{name}.bias_{part}_{direction}"]) for part in ("ih", "hh")]
+        weights += [kernel, recurrent, np.stack(biases)]
+    return weights
+
+
+def _gates(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """PyTorch stacks the gates as reset, update, new; Keras as update, reset, new."""
+    reset, update, new = np.array_split(weight, 3)
+    return np.concatenate([update, reset, new])
+
+
+_WEIGHTS: dict[type, Callable[[_State, str], list[NDArray[np.float32]]]] = {
+    keras.layers.BatchNormalization: _batch_norm,
+    keras.layers.LayerNormalization: _layer_norm,
+    keras.layers.Conv2D: _conv,
+    keras.layers.Dense: _dense,
+    keras.layers.Bidirectional: _bidirectional_gru,
+}
+"""From the state dict of a module to the weights of the layer of its name."""
