@@ -10,6 +10,7 @@ import tensorflow as tf
 from mir_tf.config import FRONT_ENDS, FrontEndConfig, ModelConfig
 from mir_tf.errors import ConfigError
 from mir_tf.models import MODELS, blocks, build_model
+from mir_tf.models.cost import multiply_adds
 
 TINY = ModelConfig(conv_filters=(4, 6, 8), gru_units=4)
 TINY_FRONT_END = FrontEndConfig(n_mels=8)
@@ -176,3 +177,17 @@ def test_every_weight_is_trained():
     for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
         assert gradient is not None, weight.path
         assert np.any(gradient) or weight.path in unmoved, weight.path
+
+
+def test_multiply_adds_are_those_counted_by_hand():
+    """16 frames padded to 90; steps of 45, 22, 11; 8 mel bands; 3 classes."""
+    convolutions = 9 * 8 * (90 * 1 * 4 + 45 * 4 * 6 + 22 * 6 * 8)
+    recurrences = 2 * 11 * 3 * 4 * ((8 + 4) + (8 + 4))
+    attention = 11 * 8 * (3 * 8 + 8) + 2 * 11 * 11 * 8
+    counts = [multiply_adds(tiny(architecture, ONE_FRAME), 16) for architecture in ("cnn", "crnn", "crnn_mha")]
+    head = 11 * 8 * 3
+    assert counts == [
+        convolutions + head,
+        convolutions + recurrences + head,
+        convolutions + recurrences + attention + head,
+    ]

@@ -19,26 +19,28 @@ from torch import nn
 from torch.nn import functional
 
 FOLDER = Path(__file__).parents[1] / "tests" / "data" / "golden"
-CLASSES, FILTERS, UNITS, MELS, FRAMES = 17, (3, 4, 6), 4, 128, 45
+CLASSES, MELS, FRAMES = 17, 128, 45
 PADDING, HEADS = 37, 2
 
 
 class Network(nn.Module):
     """CNN, CRNN or CRNN + MHA: log-mel [batch, 1, mels, frames] to logits [batch, frames, classes]."""
 
-    def __init__(self, architecture: str) -> None:
+    def __init__(self, architecture: str, filters: tuple[int, ...], units: int) -> None:
         super().__init__()
+        self.blocks = range(1, len(filters) + 1)
         self.bn0 = nn.BatchNorm2d(1)
         channels = 1
-        for block, filters in enumerate(FILTERS, start=1):
-            setattr(self, f"conv{block}", nn.Conv2d(channels, filters, 3, padding=1))
-            setattr(self, f"bn{block}", nn.BatchNorm2d(filters))
-            channels = filters
+        for block in self.blocks:
+            width = filters[block - 1]
+            setattr(self, f"conv{block}", nn.Conv2d(channels, width, 3, padding=1))
+            setattr(self, f"bn{block}", nn.BatchNorm2d(width))
+            channels = width
         self.is_recurrent = architecture != "cnn"
         if self.is_recurrent:
-            self.gru1 = nn.GRU(channels, UNITS, batch_first=True, bidirectional=True)
-            self.gru2 = nn.GRU(2 * UNITS, UNITS, batch_first=True, bidirectional=True)
-            channels = 2 * UNITS
+            self.gru1 = nn.GRU(channels, units, batch_first=True, bidirectional=True)
+            self.gru2 = nn.GRU(2 * units, units, batch_first=True, bidirectional=True)
+            channels = 2 * units
         self.attends = architecture == "crnn_mha"
         if self.attends:
             self.attention = nn.MultiheadAttention(channels, HEADS, batch_first=True)
@@ -47,17 +49,18 @@ class Network(nn.Module):
 
     def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
         x = self.bn0(functional.pad(log_mel, (PADDING, PADDING)))
-        for block in range(1, len(FILTERS) + 1):
+        for block in self.blocks:
             x = getattr(self, f"bn{block}")(getattr(self, f"conv{block}")(x))
             x = functional.max_pool2d(functional.elu(x), (1, 2))  # [batch, filters, mels, frames / 2]
+            x = functional.dropout(x, 0.5, self.training)
         x = x.mean(dim=2).transpose(1, 2)  # [batch, steps, filters]
         if self.is_recurrent:
             x, _ = self.gru1(x)
             x, _ = self.gru2(x)
         if self.attends:
             attended, _ = self.attention(x, x, x)
-            x = self.attn_norm(x + attended)
-        logits = self.fc(x).transpose(1, 2)  # [batch, classes, steps]
+            x = self.attn_norm(x + functional.dropout(attended, 0.5, self.training))
+        logits = self.fc(functional.dropout(x, 0.7, self.training)).transpose(1, 2)  # [batch, classes, steps]
         return functional.interpolate(logits, size=log_mel.shape[-1], mode="linear").transpose(1, 2)
 
 
@@ -67,7 +70,7 @@ def main() -> None:
     torch.manual_seed(0)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for architecture in ("cnn", "crnn", "crnn_mha"):
-        network = Network(architecture).eval()
+        network = Network(architecture, filters=(3, 4, 6), units=4).eval()
         with torch.no_grad():
             for name, value in network.named_buffers():
                 if name.endswith("running_mean"):

@@ -1,0 +1,54 @@
+"""What a network costs: multiply-adds, counted layer by layer from the shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import keras
+
+Shape = tuple[int, ...]
+
+
+def multiply_adds(model: keras.Model, frames: int) -> int:
+    """Multiply-adds of one answer to an input of ``frames`` feature frames.
+
+    Those of convolutions, matrix products, recurrences and attention; normalisation, activations, pooling and the
+    interpolation of the outputs, a few in a hundred, are left out, as the literature does.
+
+    Args:
+        model: from log-mel [batch, frames, mels], as :func:`mir_tf.models.build_model` builds it.
+        frames: a multiple of the sub-frames in a label frame.
+    """
+    counted = [operation for operation in model.operations if type(operation).__name__ in _COUNTS]
+    shapes = keras.Function(model.inputs, [[keras.tree.flatten(o.input)[0], o.output] for o in counted])
+    specs = shapes.compute_output_spec([keras.KerasTensor((1, frames, model.inputs[0].shape[2]))])
+    return sum(
+        _COUNTS[type(o).__name__](o, given.shape, made.shape) for o, (given, made) in zip(counted, specs, strict=True)
+    )
+
+
+def _convolution(layer: keras.layers.Conv2D, given: Shape, made: Shape) -> int:
+    return math.prod(made) * math.prod(layer.kernel_size) * given[-1]
+
+
+def _dense(layer: keras.layers.Dense, given: Shape, made: Shape) -> int:
+    return math.prod(made) * given[-1]
+
+
+def _recurrence(layer: keras.layers.Bidirectional, given: Shape, made: Shape) -> int:
+    units = layer.forward_layer.units
+    return 2 * given[1] * 3 * units * (given[-1] + units)  # directions × steps × gates
+
+
+def _attention(operation: keras.Operation, given: Shape, made: Shape) -> int:
+    _, steps, heads, width = given
+    return 2 * heads * steps**2 * width  # query with key, weights with value
+
+
+_COUNTS: dict[str, Callable[..., int]] = {
+    "Conv2D": _convolution,
+    "Dense": _dense,
+    "Bidirectional": _recurrence,
+    "DotProductAttention": _attention,  # keras.ops' own, a class without a public name
+}

@@ -1,0 +1,118 @@
+"""What each architecture costs: parameters, multiply-adds, a training step, an answer; beside PyTorch if it is there.
+
+    python tools/bench_models.py
+    pip install torch && python tools/bench_models.py
+
+All of one run, in rounds that alternate between the two, so that their ratios hold on a machine that does other things
+too. Both train the same network on the same batch of noise: forward, loss, gradients, clipping, AdamW. SpecAugment is
+part of the step here; the original masks each example on the CPU beforehand, which is not counted.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable
+
+import click
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mir_tf.config import FRONT_ENDS, LABEL_RATE, RunConfig
+from mir_tf.losses import WeightedBCE
+from mir_tf.models import MODELS, build_model
+from mir_tf.models.cost import multiply_adds
+
+_CLASSES = 17
+_ROUNDS = 5
+
+
+@click.command(help=__doc__.partition("\n")[0])
+@click.option("--batch-size", default=16, show_default=True)
+@click.option("--seconds", default=30, show_default=True, help="Length of an example.")
+def main(batch_size: int, seconds: int) -> None:
+    """Runs the rounds and prints the table."""
+    rng = np.random.default_rng(0)
+    log_mel = rng.normal(size=(batch_size, seconds * LABEL_RATE, 128)).astype(np.float32)
+    truth = (rng.random((batch_size, seconds * LABEL_RATE, _CLASSES)) < 0.2).astype(np.float32)
+    header = ("network", "parameters", "M multiply-adds/s", "step (s)", "answer (ms/s)", "PyTorch's step", "answer")
+    click.echo("  ".join(f"{name:>17}" for name in header))
+    for architecture in MODELS:
+        model = _model(architecture)
+        both = {"ours": _ours(model, log_mel, truth)}
+        if importlib.util.find_spec("torch"):
+            both["theirs"] = _theirs(architecture, log_mel, truth)
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in both}
+        for _ in range(_ROUNDS):
+            for name, (step, answer) in both.items():
+                times[name].append((_seconds(step), _seconds(answer)))
+        step, answer = np.median(times["ours"], axis=0)
+        cells = [
+            architecture,
+            f"{sum(int(np.prod(weight.shape)) for weight in model.trainable_weights):,}",
+            f"{multiply_adds(model, seconds * LABEL_RATE) / seconds / 1e6:.1f}",
+            f"{step:.2f}",
+            f"{1000 * answer / (batch_size * seconds):.2f}",
+        ]
+        if "theirs" in both:
+            their_step, their_answer = np.median(times["theirs"], axis=0)
+            cells += [f"{their_step / step:.2f} × ours", f"{their_answer / answer:.2f} × ours"]
+        click.echo("  ".join(f"{cell:>17}" for cell in cells))
+    click.echo(f"Batches of {batch_size} × {seconds} s, medians of {_ROUNDS} rounds; answers to a whole batch.")
+
+
+def _model(architecture: str) -> keras.Model:
+    """The original's network of the default widths."""
+    front_end = FRONT_ENDS["seed_44k"]
+    config = RunConfig.for_front_end(front_end).merge({"model": {"architecture": architecture}})
+    return build_model(config.model, front_end, _CLASSES)
+
+
+def _ours(
+    model: keras.Model, log_mel: np.ndarray, truth: np.ndarray
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A training step, and an answer to the batch."""
+    optimizer = keras.optimizers.AdamW(1e-3, weight_decay=1e-2, global_clipnorm=1.0)
+    model.compile(optimizer, WeightedBCE(np.ones(_CLASSES)), jit_compile=False)
+    answer = tf.function(lambda x: model(x, training=False))
+    batch, targets = tf.constant(log_mel), tf.constant(truth)
+    return lambda: model.train_on_batch(batch, targets), lambda: answer(batch).numpy()
+
+
+def _theirs(
+    architecture: str, log_mel: np.ndarray, truth: np.ndarray
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The same in PyTorch."""
+    import torch
+    from make_golden_torch import Network
+
+    network = Network(architecture, filters=(64, 128, 128), units=64)
+    loss = torch.nn.BCEWithLogitsLoss(pos_weight=torch.ones(_CLASSES))
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=1e-2)
+    batch = torch.from_numpy(log_mel.transpose(0, 2, 1).copy())[:, None]  # [batch, 1, mels, frames]
+    targets = torch.from_numpy(truth)
+
+    def step() -> None:
+        network.train()
+        optimizer.zero_grad()
+        loss(network(batch), targets).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+
+    def answer() -> None:
+        network.eval()
+        with torch.inference_mode():
+            network(batch).numpy()
+
+    return step, answer
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
