@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from mir_tf.predict import Prediction
+    from mir_tf.train import OnEpoch, OnStep
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -146,8 +148,6 @@ def fit(
       mir-tf fit --data DATA --config runs/crnn/config.yaml --seed 1 --out runs/crnn-1
       tensorboard --logdir runs
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from mir_tf.schema import read_manifest
     from mir_tf.train import fit as train
     from mir_tf.train import unheard_classes
@@ -162,6 +162,22 @@ def fit(
     config = RunConfig.for_front_end(manifest.front_end).merge(sections)
     for sentence in unheard_classes(data, manifest, VOCABULARIES[config.train.vocabulary]):
         click.echo(f"warning: {sentence}", err=True)
+    with _training_progress() as (on_epoch, on_step):
+        result = train(
+            data, out, config, on_epoch=on_epoch, on_step=on_step, strategy=strategy, data_service=data_service
+        )
+    ended = "early: validation stopped rising" if result.stopped_early else "at its last epoch"
+    click.echo(
+        f"Ended {ended}. Best macro F1 on validation {result.best_macro_f1:.4f}, epoch {result.best_epoch}; "
+        f"model in {result.out}\nNext: mir-tf evaluate {result.out} --data {data}"
+    )
+
+
+@contextlib.contextmanager
+def _training_progress() -> Iterator[tuple[OnEpoch, OnStep]]:
+    """What :func:`mir_tf.train.fit` calls to show its steps as a bar and its epochs as lines."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -185,14 +201,42 @@ def fit(
                 f"learning rate {row['learning_rate']:g}, {row['seconds']:.0f} s"
             )
 
-        result = train(
-            data, out, config, on_epoch=on_epoch, on_step=on_step, strategy=strategy, data_service=data_service
-        )
-    ended = "early: validation stopped rising" if result.stopped_early else "at its last epoch"
-    click.echo(
-        f"Ended {ended}. Best macro F1 on validation {result.best_macro_f1:.4f}, epoch {result.best_epoch}; "
-        f"model in {result.out}\nNext: mir-tf evaluate {result.out} --data {data}"
-    )
+        yield on_epoch, on_step
+
+
+@main.command()
+@click.argument("plan", type=_FILE)
+@click.option("--data", type=_FOLDER, multiple=True, required=True, help="Data set; one for each front end of PLAN.")
+@click.option("--out", type=_NEW_FOLDER, required=True, help="Folder of runs and tables; the same command resumes.")
+def compare(plan: Path, data: tuple[Path, ...], out: Path) -> None:
+    """Train the runs of PLAN, each with several seeds, and lay them side by side.
+
+    PLAN is YAML: title, seeds, preset (front end), sections as mir-tf fit --config takes them for all runs, and runs: a
+    name with a preset and sections of its own. Plans of the PyTorch project's questions are in tools/plans. What is
+    finished is not done again, and runs of one configuration are trained once. OUT receives PLAN.md, PLAN.json and
+    PLAN.png, and each run as a folder that evaluate, predict and export take; plans may share it.
+
+    \b
+    Examples:
+      mir-tf compare tools/plans/recurrence.yaml --data DATA --out compared
+      tensorboard --logdir compared/runs
+    """
+    from mir_tf.compare import compare as carry_out
+    from mir_tf.compare import read_plan
+
+    work = read_plan(plan, data, out)
+
+    def on_run(name: str, number: int, total: int) -> None:
+        click.echo(f"Run {number} of {total}: {name}")
+
+    with _training_progress() as (on_epoch, on_step):
+        comparison = carry_out(work, out, on_run, on_epoch, on_step)
+    console = _console()
+    _print_table(console, work.title, comparison.table())
+    _print_table(console, "Differences", comparison.difference_table())
+    for note in comparison.notes():
+        console.print(note)
+    console.print(f"Tables and picture: {out}", soft_wrap=True)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The pictures: a song and its timeline, F1 per class, precision-recall curves, which class is taken for which.
+"""The pictures: songs and timelines, F1 per class, precision-recall curves, confusion, runs side by side.
 
 Every function takes arrays and returns a matplotlib ``Figure``, without pyplot and its global state. The
 caller gives the colours, those of :mod:`mir_tf.colors`.
@@ -7,7 +7,7 @@ caller gives the colours, those of :mod:`mir_tf.colors`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MultipleLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE, FrontEndConfig
@@ -30,6 +30,9 @@ _TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _MAX_TICKS = 16
 _MAX_POINTS = 1500
 _RANGE_DB = 80
+_RUN_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333")
+"""Of Okabe and Ito."""
+_RUN_DASHES = ("-", "--", ":")
 _HERTZ = (200, 500, 1000, 2000, 5000, 10000, 20000)
 
 
@@ -278,6 +281,33 @@ def confusion_figure(
     axes.set_ylabel("sounds")
     axes.set_title(f"{title}\n% of the frames in which the class of the row sounds", loc="left", size=14)
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1], format=lambda share, _: f"{share:.0%}")
+    return figure
+
+
+def curves_figure(curves: Mapping[str, Sequence[tuple[Sequence[Mapping[str, float]], int]]], title: str) -> Figure:
+    """Validation loss and macro F1 of several runs by epoch.
+
+    Args:
+        curves: of each run, by name, and of each of its seeds: the history, rows with ``epoch``, ``val_loss`` and
+            ``val_macro_f1``, and the best epoch, which gets a dot.
+        title: of the picture.
+    """
+    figure = _figure(14, 5)
+    for column, (field, label) in enumerate({"val_loss": "validation loss", "val_macro_f1": "macro F1"}.items()):
+        axes = figure.add_subplot(1, 2, column + 1)
+        for index, (name, histories) in enumerate(curves.items()):
+            color = _RUN_COLORS[index % len(_RUN_COLORS)]
+            dashes = _RUN_DASHES[index // len(_RUN_COLORS) % len(_RUN_DASHES)]
+            for seed, (rows, best_epoch) in enumerate(histories):
+                epochs, values = [row["epoch"] for row in rows], [row[field] for row in rows]
+                axes.plot(epochs, values, color=color, linestyle=dashes, linewidth=1.8, label=None if seed else name)
+                axes.plot(best_epoch, values[best_epoch - 1], "o", color=color, markeredgecolor=_INK, markersize=7)
+        axes.set_xlabel("epoch")
+        axes.set_title(label, loc="left", size=11)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(color=_GRID, linewidth=0.8)
+    figure.suptitle(f"{title}\na line each seed, a dot at its best epoch", x=0.01, ha="left", size=14)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
 
 
