@@ -1,0 +1,48 @@
+// What a .tflite file that `mir-tf export` wrote says of itself. docs/export.md tells its fields.
+
+const FORMAT = 1; // of the contract that this page knows
+const END_RECORD = 0x06054b50;
+const END_RECORD_BYTES = 22;
+
+/**
+ * The content of the file's mir_tf.json.
+ *
+ * @param {Uint8Array} model the bytes of the .tflite file
+ * @throws {Error} it is none of ours, or this page cannot use it; the message says what to do
+ */
+export function readMetadata(model) {
+  const text = new TextDecoder();
+  if (text.decode(model.subarray(4, 8)) !== "TFL3") throw new Error("it is not a .tflite file");
+  let metadata;
+  try {
+    metadata = JSON.parse(text.decode(zipEntry(model, "mir_tf.json")));
+  } catch {
+    throw new Error("it holds no mir_tf.json at its end: cut off, or not made by mir-tf export");
+  }
+  if (metadata.format !== FORMAT) {
+    throw new Error(`it has format ${metadata.format}, and this page reads format ${FORMAT}; export the model again`);
+  }
+  if (metadata.answers !== "frames") {
+    throw new Error("it gives one answer a window and no timeline; take model.float32.tflite of the same export");
+  }
+  return metadata;
+}
+
+/** The bytes of a file in the stored zip that ends `file`. Its offsets count from its own start, after the model. */
+function zipEntry(file, wanted) {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const end = file.length - END_RECORD_BYTES;
+  if (view.getUint32(end, true) !== END_RECORD) throw new Error("no zip");
+  let entry = end - view.getUint32(end + 12, true); // the directory stands before its end record
+  const zipStart = entry - view.getUint32(end + 16, true);
+  while (entry < end) {
+    const nameEnd = entry + 46 + view.getUint16(entry + 28, true);
+    if (new TextDecoder().decode(file.subarray(entry + 46, nameEnd)) === wanted) {
+      const local = zipStart + view.getUint32(entry + 42, true);
+      const start = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
+      return file.subarray(start, start + view.getUint32(entry + 24, true));
+    }
+    entry = nameEnd + view.getUint16(entry + 30, true) + view.getUint16(entry + 32, true);
+  }
+  throw new Error(`no ${wanted}`);
+}

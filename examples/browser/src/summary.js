@@ -1,0 +1,42 @@
+/**
+ * What was heard in a recording, as `mir-tf predict` writes it.
+ *
+ * @param {string} path of the recording
+ * @param {number} seconds its length
+ * @param {Float32Array} probabilities [label frames * classes]
+ * @param {object} metadata of the model
+ */
+export function summarize(path, seconds, probabilities, metadata) {
+  const { classes, thresholds, label_rate: rate } = metadata;
+  const rows = []; // [label frames][classes]
+  for (let at = 0; at < probabilities.length; at += classes.length) {
+    rows.push([...probabilities.subarray(at, at + classes.length)]);
+  }
+  const instruments = classes
+    .map((name, index) => {
+      const active = rows.map((row) => row[index] >= thresholds[index]);
+      const frames = active.filter(Boolean).length;
+      const stretches = intervals(active).map(([start, end]) => ({ start: start / rate, end: end / rate }));
+      return { class: name, playing_time: frames / rate, share: frames / rows.length, intervals: stretches };
+    })
+    .filter((instrument) => instrument.playing_time > 0)
+    .sort((one, other) => other.playing_time - one.playing_time); // stable: of a tie the lowest class comes first
+  return {
+    path,
+    seconds,
+    dominant: instruments[0]?.class ?? null,
+    instruments,
+    model: { ...metadata.model, front_end: metadata.fingerprint },
+    frame_rate: rate,
+    classes,
+    thresholds,
+    probabilities: rows,
+  };
+}
+
+/** Start and end of every stretch of true values. */
+function intervals(active) {
+  const edges = active.flatMap((value, frame) => (value !== (active[frame - 1] ?? false) ? [frame] : []));
+  if (active.at(-1)) edges.push(active.length);
+  return Array.from({ length: edges.length / 2 }, (_, index) => edges.slice(2 * index, 2 * index + 2));
+}

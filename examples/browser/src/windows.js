@@ -1,0 +1,40 @@
+// A signal of any length, window by window: docs/export.md, "A long signal".
+
+/**
+ * Probabilities of a whole signal: those of its windows, cross-faded where two of them overlap.
+ *
+ * @param {Float32Array} signal mono, at the model's sample rate
+ * @param {object} metadata of the model
+ * @param {(window: Float32Array) => Promise<Float32Array>} answer [input_samples] to [window_frames * classes]
+ * @param {(fraction: number) => void} progress
+ * @returns {Promise<Float32Array>} [label frames * classes], frame by frame
+ */
+export async function listen(signal, metadata, answer, progress) {
+  const { window_frames: length, overlap_frames: overlap } = metadata;
+  const classes = metadata.classes.length;
+  const frames = Math.ceil((signal.length * metadata.label_rate) / metadata.sample_rate);
+  const probabilities = new Float32Array(frames * classes);
+  for (let start = 0, answered = 0; answered < frames; start += length - overlap) {
+    const next = await answer(windowAt(start, signal, metadata)); // [window_frames * classes]
+    const end = Math.min(start + length, frames);
+    for (let frame = start; frame < end; frame++) {
+      const weight = frame < answered ? (frame - start + 0.5) / overlap : 1;
+      for (let index = 0; index < classes; index++) {
+        const at = frame * classes + index;
+        probabilities[at] += (next[at - start * classes] - probabilities[at]) * weight;
+      }
+    }
+    answered = end;
+    progress(answered / frames);
+  }
+  return probabilities;
+}
+
+/** The waveform of the window that begins at a label frame. What lies outside of the signal is NaN, not silence. */
+function windowAt(frame, signal, metadata) {
+  const samplesPerFrame = metadata.window_samples / metadata.window_frames;
+  const first = Math.floor(frame * samplesPerFrame) - metadata.left_context;
+  const window = new Float32Array(metadata.input_samples).fill(NaN);
+  window.set(signal.subarray(Math.max(first, 0), first + window.length), Math.max(-first, 0));
+  return window;
+}

@@ -1,0 +1,74 @@
+"""Names the instruments of a recording by LiteRT, from a ``.tflite`` file of ``mir-tf export``; mir-tf is not needed.
+
+pip install ai-edge-litert numpy soundfile soxr
+python litert_tflite.py exported/model.float32.tflite song.flac
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+
+def read_metadata(model: str) -> dict[str, Any]:
+    """Classes, thresholds, sample rate and windows: a zip at the end of the file holds them."""
+    with zipfile.ZipFile(model) as archive:
+        metadata: dict[str, Any] = json.loads(archive.read("mir_tf.json"))
+    return metadata
+
+
+def read_audio(path: str, sample_rate: int) -> NDArray[np.float32]:
+    """A recording as float32 [samples], mono."""
+    signal, rate = soundfile.read(path, dtype="float32", always_2d=True)  # [samples, channels]
+    resampled: NDArray[np.float32] = soxr.resample(signal.mean(axis=1), rate, sample_rate)
+    return resampled
+
+
+def listen(model: str, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities [label frames, classes] of a signal [samples] of any length, window by window."""
+    metadata = read_metadata(model)
+    interpreter = Interpreter(model, num_threads=2)
+    run = interpreter.get_signature_runner()
+    window_frames, overlap = metadata["window_frames"], metadata["overlap_frames"]
+    num_frames = -(-len(signal) * metadata["label_rate"] // metadata["sample_rate"])
+    fade_in = ((np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1))[:, np.newaxis]  # [overlap, 1]
+    probabilities = np.zeros((num_frames, len(metadata["classes"])), np.float32)
+    start = answered = 0  # label frames
+    while answered < num_frames:
+        first = start * metadata["window_samples"] // window_frames - metadata["left_context"]
+        # What lies outside of the signal is NaN: zeros would be silence, of which the model hears the edge.
+        window = np.full((1, metadata["input_samples"]), np.nan, np.float32)
+        piece = signal[max(first, 0) : first + window.shape[1]]
+        window[0, max(-first, 0) : max(-first, 0) + len(piece)] = piece
+        new = run(waveform=window)["probabilities"][0, : num_frames - start]  # [label frames, classes]
+        if start:  # the first frames have an answer already: cross-fade
+            old = probabilities[start : start + overlap]
+            new[:overlap] = old + (new[:overlap] - old) * fade_in
+        probabilities[start : start + len(new)] = new
+        answered = start + len(new)
+        start += window_frames - overlap
+    return probabilities
+
+
+def main() -> None:
+    """Prints each instrument that is heard and how long it plays, the dominant one first."""
+    model, audio = sys.argv[1:]
+    metadata = read_metadata(model)
+    probabilities = listen(model, read_audio(audio, metadata["sample_rate"]))
+    active = probabilities >= np.float32(metadata["thresholds"])  # [label frames, classes]
+    seconds = active.sum(axis=0) / metadata["label_rate"]  # [classes]
+    for index in np.argsort(-seconds, kind="stable"):
+        if seconds[index]:
+            print(f"{metadata['classes'][index]}: {seconds[index]:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

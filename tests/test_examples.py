@@ -1,0 +1,255 @@
+"""The examples, each executed as whoever copies it would, against the model itself."""
+
+import functools
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_model import heard, make_bundle
+
+from mir_tf import audio, predict
+from mir_tf.colors import CLASS_COLORS
+from mir_tf.export import export, probe_signal
+from mir_tf.lite import LiteModel
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def cnn():
+    return make_bundle("cnn")
+
+
+@pytest.fixture(scope="module")
+def exported(cnn, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported")
+    assert not export(cnn, out, ("savedmodel", "tflite"), ("none",)).failed
+    return out
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory):
+    """A stereo recording at another rate than the model's, longer than several windows."""
+    path = tmp_path_factory.mktemp("songs") / "song.wav"
+    left = probe_signal(20000, 9.03)
+    soundfile.write(path, np.stack([left, left[::-1]], axis=1), 20000)
+    return path
+
+
+def at_rate_of(model, path):
+    """The recording as the model takes it, [samples]."""
+    return np.concatenate(list(audio.read_blocks(path, model.config.front_end.sample_rate)))
+
+
+def run(example, *arguments):
+    """What an example prints; it may not lean on this package."""
+    assert not re.search(r"^\s*(import|from) (mir_tf|tfrecords_builder)", (EXAMPLES / example).read_text("utf-8"), re.M)
+    command = [sys.executable, EXAMPLES / example, *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("example", "file"),
+    [("litert_tflite.py", "model.float32.tflite"), ("tensorflow_savedmodel.py", "saved_model")],
+)
+def test_timeline_examples(cnn, exported, song, example, file):
+    prediction = predict.predict(cnn, song)
+    expected = [f"{cnn.classes[index]}: {prediction.playing_time[index]:.1f} s" for index in prediction.heard]
+    assert len(expected) > 3
+    assert run(example, exported / file, song) == expected
+
+
+def test_mediapipe_example(cnn, exported, song):
+    pytest.importorskip("mediapipe")
+    clip = LiteModel(exported / "clip.tflite")
+    signal = at_rate_of(cnn, song)
+    size = clip.metadata.input_samples
+    lines = run("mediapipe_audio.py", exported / "clip.tflite", song)
+    assert len(lines) == -(-len(signal) // size) > 2
+    for index, line in enumerate(lines):
+        time, names = line.split(" s: ")
+        assert float(time) == pytest.approx(index * size / 8000, abs=0.1)
+        piece = signal[index * size :][:size]
+        answer = clip.answer(np.pad(piece, (0, size - len(piece)))[np.newaxis])
+        expected = {cnn.classes[at]: answer[at] for at in np.flatnonzero(answer >= cnn.thresholds)}
+        found = dict(re.findall(r"([^,]+) ([\d.]+)(?:, |$)", names))
+        assert {name: float(score) for name, score in found.items()} == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_page_has_the_colours_of_every_picture():
+    text = (EXAMPLES / "browser" / "src" / "colors.js").read_text("utf-8")
+    assert re.findall(r"#[0-9a-f]{6}", text) == list(CLASS_COLORS.values())
+
+
+# The browser.
+
+
+@pytest.fixture(scope="module")
+def crnn():
+    return make_bundle("crnn")
+
+
+@pytest.fixture(scope="module")
+def exported_crnn(crnn, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported")
+    assert not export(crnn, out, ("tflite",), ("none",)).failed
+    return out
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The page as ``npm run build`` makes it."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is absent: the page is built with it")
+    folder = tmp_path_factory.mktemp("page") / "browser"
+    shutil.copytree(EXAMPLES / "browser", folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    for command in (["npm", "ci"], ["npm", "run", "build"]):
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return folder / "dist"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser for which no other machine exists."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("chromium is absent: the page is run in it")
+    alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu", alone])
+        yield browser
+        browser.close()
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments):
+        """Nothing: pytest's output is for tests."""
+
+
+@pytest.fixture
+def site(built, exported_crnn, tmp_path):
+    """The folder that a plain static server serves: the page and a model. It has the server's address as well."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    shutil.copy(exported_crnn / "model.float32.tflite", tmp_path / "model.tflite")
+    handler = functools.partial(_Handler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield tmp_path, f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def page(chromium, site):
+    """The page, open and its model loaded or refused; ``page.requests`` are the addresses that it asked for."""
+    page = chromium.new_page(viewport={"width": 360, "height": 640})
+    page.requests = []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.goto(site[1])
+    page.wait_for_selector("body:not([data-state=loading])")
+    yield page
+    page.close()
+
+
+def hear(page, path):
+    """What the page saves of a recording."""
+    page.set_input_files("#choice", path)
+    page.wait_for_selector("[data-state=heard]", timeout=120_000)
+    with page.expect_download() as download:
+        page.click("#save")
+    return json.loads(Path(download.value.path()).read_text("utf-8"))
+
+
+@pytest.mark.slow
+def test_the_page_answers_as_python_does(crnn, page, site, tmp_path):
+    signal = probe_signal(8000, 9.03)
+    soundfile.write(tmp_path / "song.wav", signal, 8000, subtype="FLOAT")
+    found = hear(page, tmp_path / "song.wav")
+    np.testing.assert_allclose(found["probabilities"], heard(crnn, signal), atol=1e-4)
+
+    expected = predict.predict(crnn, tmp_path / "song.wav").to_dict()
+    assert found.keys() == expected.keys()
+    for name in ("dominant", "seconds", "model", "frame_rate", "classes"):
+        assert found[name] == expected[name]
+    assert len(found["instruments"]) == len(expected["instruments"]) > 3
+    for one, other in zip(found["instruments"], expected["instruments"], strict=True):
+        assert (one["class"], one["playing_time"]) == (other["class"], other["playing_time"])
+        assert one["share"] == pytest.approx(other["share"], abs=1e-4)
+        assert one["intervals"] == other["intervals"]
+
+    assert page.inner_text("#dominant") == expected["dominant"]
+    assert page.locator(".lane").count() == len(expected["instruments"])
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    asked = {address.removeprefix(site[1]) for address in page.requests if not address.startswith("blob:")}
+    assert not [address for address in asked if "://" in address]
+    assert {"main.js", "worker.js", "model.tflite", "litert_wasm_internal.wasm"} <= asked
+
+
+@pytest.mark.slow
+def test_the_page_resamples_as_python_does(crnn, page, tmp_path):
+    left = probe_signal(44100, 7.0)
+    soundfile.write(tmp_path / "song.flac", np.stack([left, left[::-1]], axis=1), 44100)
+    found = hear(page, tmp_path / "song.flac")
+    expected = heard(crnn, at_rate_of(crnn, tmp_path / "song.flac"))
+    np.testing.assert_allclose(found["probabilities"], expected, atol=5e-3)
+
+
+@pytest.mark.slow
+def test_the_page_says_what_it_cannot_hear_and_goes_on(page, tmp_path):
+    (tmp_path / "notes.txt").write_text("no sound")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    soundfile.write(tmp_path / "nan.wav", np.full(8000, np.nan), 8000, subtype="FLOAT")
+    soundfile.write(tmp_path / "short.wav", [0.5], 48000)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(80), 8000)
+    for name, message in {
+        "notes.txt": "“notes.txt” is not a recording that this browser can play. Try wav, flac or mp3.",
+        "empty.wav": "“empty.wav” is not a recording that this browser can play. Try wav, flac or mp3.",
+        "nan.wav": "“nan.wav” holds samples that are NaN or infinite.",
+        "short.wav": "“short.wav” is too short: it gives no sample at 8000 Hz.",
+    }.items():
+        page.set_input_files("#choice", tmp_path / name)
+        page.wait_for_selector(f"#failure:has-text('{name}')")
+        assert page.inner_text("#failure") == message
+    assert len(hear(page, tmp_path / "silence.wav")["probabilities"]) == 1
+    assert not page.inner_text("#failure")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (
+            "missing",
+            "there is none. Put an exported model.float32.tflite beside this page, under the name model.tflite.",
+        ),
+        ("truncated", "it holds no mir_tf.json at its end: cut off, or not made by mir-tf export."),
+        ("text", "it is not a .tflite file."),
+        ("clip", "it gives one answer a window and no timeline; take model.float32.tflite of the same export."),
+        ("newer", "it has format 2, and this page reads format 1; export the model again."),
+    ],
+)
+def test_the_page_says_what_its_model_lacks(page, site, exported_crnn, bad, message):
+    path = site[0] / "model.tflite"
+    whole = path.read_bytes()
+    content = {
+        "truncated": whole[: len(whole) // 2],
+        "text": b"no model at all",
+        "clip": (exported_crnn / "clip.tflite").read_bytes(),
+        "newer": whole.replace(b'"format": 1,', b'"format": 2,'),
+    }
+    if bad == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(content[bad])
+    page.reload()
+    page.wait_for_selector("[data-state=broken]")
+    assert page.inner_text("#failure") == f"The model model.tflite cannot be used: {message}"
+    assert page.is_disabled("#choice")
