@@ -170,7 +170,8 @@ def hear(page, path):
 
 @pytest.mark.slow
 def test_the_page_answers_as_python_does(crnn, page, site, tmp_path):
-    signal = probe_signal(8000, 9.03)
+    signal = probe_signal(8000, 8.0)  # the last window is longer
+    signal[-4000:] += np.random.default_rng(0).normal(0, 0.3, 4000).astype(np.float32)  # and the end is loud
     soundfile.write(tmp_path / "song.wav", signal, 8000, subtype="FLOAT")
     found = hear(page, tmp_path / "song.wav")
     np.testing.assert_allclose(found["probabilities"], heard(crnn, signal), atol=1e-4)
@@ -199,7 +200,7 @@ def test_the_page_resamples_as_python_does(crnn, page, tmp_path):
     soundfile.write(tmp_path / "song.flac", np.stack([left, left[::-1]], axis=1), 44100)
     found = hear(page, tmp_path / "song.flac")
     expected = heard(crnn, at_rate_of(crnn, tmp_path / "song.flac"))
-    np.testing.assert_allclose(found["probabilities"], expected, atol=5e-3)
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-3)
 
 
 @pytest.mark.slow
