@@ -204,6 +204,25 @@ def test_the_page_resamples_as_python_does(crnn, page, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_recording_is_dropped_and_a_click_on_a_lane_seeks(page, site):
+    soundfile.write(site[0] / "song.wav", probe_signal(8000, 8.0), 8000)
+    dropped = page.evaluate_handle(
+        """async () => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([await (await fetch("song.wav")).blob()], "song.wav"));
+            return transfer;
+        }"""
+    )
+    page.dispatch_event("body", "drop", {"dataTransfer": dropped})
+    page.wait_for_selector("[data-state=heard]", timeout=120_000)
+    page.locator(".lane").first.click()  # in its middle
+    page.wait_for_function("Math.abs(document.querySelector('#player').currentTime - 4) < 0.1")
+    page.wait_for_function(
+        "Math.abs(document.querySelector('#timeline').style.getPropertyValue('--position') - 0.5) < 0.02"
+    )
+
+
+@pytest.mark.slow
 def test_the_page_says_what_it_cannot_hear_and_goes_on(page, tmp_path):
     (tmp_path / "notes.txt").write_text("no sound")
     (tmp_path / "empty.wav").write_bytes(b"")

@@ -20,7 +20,7 @@ export function drawTimeline(container, heard) {
   const rows = heard.instruments.map((instrument) => {
     const row = element("div", "row");
     row.style.setProperty("--class-color", colorOf(heard.classes.indexOf(instrument.class)));
-    const share = `${Math.max(1, Math.round(100 * instrument.share))} %`;
+    const share = instrument.share < 0.01 ? "< 1 %" : `${Math.round(100 * instrument.share)} %`;
     const time = element("span", "time", clock(instrument.playing_time), element("small", "", share));
     row.append(element("span", "name", instrument.class), drawLane(instrument, heard), time);
     return row;
