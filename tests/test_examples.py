@@ -248,7 +248,7 @@ def test_the_page_says_what_it_cannot_hear_and_goes_on(page, tmp_path):
     [
         (
             "missing",
-            "there is none. Put an exported model.float32.tflite beside this page, under the name model.tflite.",
+            "there is none. Put an exported model.float32.tflite beside the page, under the name model.tflite.",
         ),
         ("truncated", "it holds no mir_tf.json at its end: cut off, or not made by mir-tf export."),
         ("text", "it is not a .tflite file."),
