@@ -311,6 +311,10 @@ class Search(base_tuner.BaseTuner):
         except ConfigError as error:
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
 
+    def on_search_begin(self) -> None:
+        """Keras Tuner reads its books again only where it finds this file, and writes it after the first trial."""
+        self.save()
+
     def pre_create_trial(self) -> None:
         """Ends the search where its time is over."""
         if self._deadline is not None and time.monotonic() >= self._deadline:

@@ -118,18 +118,15 @@ def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: 
 
 
 def test_a_failed_trial_is_marked_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:
-    """Two GRU units are not divided among three heads."""
-    sections = {
-        **SECTIONS,
-        "model": {**SECTIONS["model"], "attention_heads": [2, 3], "conv_filters": [2], "conv_dropout": 0.0},
-    }
-    sections["train"] = {**SECTIONS["train"], "learning_rate": 0.01}
+    """The width of the attention, 2 × 3 units, is not divided among four heads."""
+    model = {**SECTIONS["model"], "attention_heads": 4, "gru_units": [4, 3], "conv_filters": [2], "conv_dropout": 0.0}
+    sections = {**SECTIONS, "model": model, "train": {**SECTIONS["train"], "learning_rate": 0.01}}
     found, is_through = search([data], tmp_path, trials=2, epochs=1, sections=sections)
     assert is_through
     good, bad = found.results()
     assert (good.status, bad.status) == ("COMPLETED", "FAILED")
     assert bad.macro_f1 is None
-    assert "attention_heads is 3; it must be a divisor" in bad.message
+    assert "attention_heads is 4; it must be a divisor" in bad.message
 
 
 def test_a_search_that_was_stopped_goes_on_within_the_trial(data: Path, tmp_path: Path) -> None:
