@@ -240,6 +240,82 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path) -> None:
 
 
 @main.command()
+@click.option("--data", type=_FOLDER, multiple=True, required=True, help="Data set; several differ in front end.")
+@click.option("--out", type=_NEW_FOLDER, required=True, help="Folder of the search; the same command resumes it.")
+@click.option(
+    "--tuner",
+    type=click.Choice(["random", "hyperband", "bayesian"]),
+    default="random",
+    show_default=True,
+    help="How trials are chosen.",
+)
+@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Trials at most.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Epochs of a trial at most; hyperband gives most trials fewer.",
+)
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Stop after so long.  [default: never]")
+@click.option("--space", "space_file", type=_FILE, help="YAML that narrows the search space.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the choices.")
+def tune(
+    data: tuple[Path, ...],
+    out: Path,
+    tuner: str,
+    trials: int,
+    epochs: int,
+    hours: float | None,
+    space_file: Path | None,
+    seed: int,
+) -> None:
+    """Search for the configuration of the best macro F1 on validation, at tuned thresholds.
+
+    Architecture, widths, dropout, masks, loss and optimiser are searched, and the front end where several data sets are
+    given. A YAML file narrows that: a value fixes a field, a list names its choices, min and max (and log: true) bound
+    it. A trial that fails is marked so, and the search goes on. OUT receives best.yaml, for mir-tf fit --config, and
+    each trial as a run. Stopped and started again with the same command, the search goes on within the trial.
+
+    \b
+    Example of a space:
+      model: {architecture: crnn, conv_dropout: {min: 0.0, max: 0.3}}
+      train: {steps_per_epoch: 100, learning_rate: {min: 0.0003, max: 0.003, log: true}, pos_weight_max: [1.0, 10.0]}
+    \b
+    Examples:
+      mir-tf tune --data DATA --out search --trials 30 --space space.yaml
+      tensorboard --logdir search/trials
+      mir-tf fit --data DATA --config search/best.yaml --out RUN
+    On several machines that share OUT: docs/scaling.md.
+    """
+    from mir_tf import tune as tuning
+
+    sections = {} if space_file is None else read_yaml(space_file)
+    console = _console()
+
+    def on_trial(search: tuning.Search) -> None:
+        _print_table(console, "Best trials", tuning.table(search.results()[:10]))
+
+    with _training_progress() as (on_epoch, on_step):
+        search, is_through = tuning.search(
+            data, out, tuner, trials, epochs, hours, sections, seed, on_trial, on_epoch, on_step
+        )
+    if tuning.is_worker():
+        return
+    results = search.results()
+    _print_table(console, f"{len(results)} trials", tuning.table(results))
+    for result in results:
+        if result.message:
+            click.echo(f"trial {result.id} failed: {result.message}", err=True)
+    if not is_through:
+        console.print(f"{hours:g} h are over; the same command goes on.")
+    if all(result.macro_f1 is None for result in results):
+        click.echo("no trial has ended well", err=True)
+        sys.exit(1)
+    console.print(f"Next: mir-tf fit --data {data[0]} --config {out / tuning.BEST} --out RUN", soft_wrap=True)
+
+
+@main.command()
 @click.argument("run", type=_FOLDER)
 @click.option("--data", type=_FOLDER, required=True, help="Folder made by python -m tfrecords_builder.")
 @click.option(

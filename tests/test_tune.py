@@ -1,0 +1,200 @@
+"""Searches: what is tried, what survives a failure, a stop and a second start."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import click.testing
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_data import CONFIG, FRONT_END, write_data
+
+from mir_tf import train, tune
+from mir_tf.cli import main
+from mir_tf.config import RunConfig, read_yaml
+from mir_tf.errors import ConfigError, TrainingError
+from mir_tf.tune import Range, Space, search
+
+SECTIONS = {
+    "model": {
+        **CONFIG.model.to_dict(),
+        "architecture": "cnn",
+        "conv_filters": [[2], [4]],
+        "conv_dropout": {"min": 0.0, "max": 0.4},
+    },
+    "train": {
+        **CONFIG.train.to_dict(),
+        "steps_per_epoch": 1,
+        "learning_rate": {"min": "1e-3", "max": 1e-2, "log": True},
+        "picture_every": 0,
+    },
+    "window": CONFIG.window.to_dict(),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder, {"train": [[30, 50, 15], [25, 60]], "validation": [[35, 60]]})
+    return folder
+
+
+class TestSpace:
+    def test_a_value_fixes_a_list_chooses_and_bounds_bound(self) -> None:
+        space = Space.of(SECTIONS)
+        assert space.choices == {"model.conv_filters": ([2], [4])}
+        assert space.ranges == {
+            "model.conv_dropout": Range(0.0, 0.4, False, False),
+            "train.learning_rate": Range(0.001, 0.01, True, False),
+        }
+        values = {"model.conv_filters": "[4]", "model.conv_dropout": 0.25, "train.learning_rate": 0.002}
+        config = RunConfig(FRONT_END).merge(space.sections(values))
+        assert (config.model.conv_filters, config.model.conv_dropout) == ((4,), 0.25)
+        assert (config.train.learning_rate, config.train.batch_size) == (0.002, 4)
+
+    def test_a_flat_list_is_one_value_of_a_field_of_lists(self) -> None:
+        assert Space.of({"model": {"conv_filters": [8, 8]}}).fixed["model"] == {"conv_filters": [8, 8]}
+
+    def test_whole_numbers_stay_whole(self) -> None:
+        assert Space.of({"model": {"gru_layers": {"min": 1, "max": 3}}}).ranges["model.gru_layers"].is_whole
+
+    def test_all_of_the_default_space_is_searched_and_can_be_had(self) -> None:
+        space = Space.of({})
+        searched = {*space.choices, *space.ranges}
+        assert searched == {f"{name}.{field}" for name, fields in tune.DEFAULT_SPACE.items() for field in fields}
+        names = {parameter.name for parameter in space.hyperparameters([Path("a"), Path("b")]).space}
+        assert names == searched | {"data"}
+
+    @pytest.mark.parametrize(
+        ("sections", "message"),
+        [
+            ({"model": {"depth": 3}}, "ModelConfig has no field 'depth'"),
+            ({"optimizer": {"momentum": 0.9}}, "no section 'optimizer'"),
+            ({"model": 3}, "section 'model' is 3"),
+            ({"model": {"gru_units": []}}, "model.gru_units: no choice"),
+            ({"model": {"gru_units": [0]}}, "gru_units is 0; it must be at least 1"),
+            ({"model": {"conv_dropout": {"min": 0.2, "max": 1.5}}}, "conv_dropout is 1.5; it must be"),
+            ({"model": {"conv_dropout": {"min": 0.2, "max": 0.1}}}, "min must be below max"),
+            ({"model": {"conv_dropout": {"min": 0.0, "max": 0.1, "log": True}}}, "above 0 with log"),
+            ({"model": {"conv_dropout": {"from": 0.0, "max": 0.1}}}, "from; a range has min, max"),
+            ({"model": {"conv_dropout": {"min": "low", "max": 0.1}}}, "min is 'low'; it must be a number"),
+        ],
+    )
+    def test_what_no_configuration_takes_is_refused(self, sections: dict[str, object], message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            Space.of(sections)
+
+
+def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(SECTIONS))
+    words = ["tune", "--data", data, "--out", tmp_path / "out", "--trials", 2, "--epochs", 1]
+    words += ["--space", tmp_path / "space.yaml"]
+    result = click.testing.CliRunner().invoke(main, list(map(str, words)), env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    assert result.output.count("epoch 1:") == 2
+    assert "2 trials" in result.output
+    best = read_yaml(tmp_path / "out" / tune.BEST)
+    config = RunConfig(FRONT_END).merge(best)
+    assert config.train.batch_size == 4
+    assert config.model.conv_filters in ((2,), (4,))
+    runs = sorted((tmp_path / "out" / "trials").glob("*/bundle.json"))
+    scores = [json.loads(path.read_text())["info"]["val_macro_f1"] for path in runs]
+    assert len(scores) == 2
+    assert f"{max(scores):.4f}" in (tmp_path / "out" / tune.BEST).read_text().splitlines()[0]
+
+    logs = EventAccumulator(str(runs[0].parent / train.LOGS))
+    logs.Reload()
+    assert {"_hparams_/session_start_info", "f1/macro"} <= {*logs.Tags()["tensors"], *logs.summary_metadata}
+
+    again = click.testing.CliRunner().invoke(main, list(map(str, words)), env={"COLUMNS": "160"})
+    assert again.exit_code == 0
+    assert "epoch 1:" not in again.output
+    with pytest.raises(TrainingError, match="holds a search that differs: seed: 0 there, 1 now"):
+        search([data], tmp_path / "out", trials=2, epochs=1, sections=SECTIONS, seed=1)
+
+
+def test_a_failed_trial_is_marked_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:
+    """The width of the attention, 2 × 3 units, is not divided among four heads."""
+    model = {**SECTIONS["model"], "attention_heads": 4, "gru_units": [4, 3], "conv_filters": [2], "conv_dropout": 0.0}
+    sections = {**SECTIONS, "model": model, "train": {**SECTIONS["train"], "learning_rate": 0.01}}
+    found, is_through = search([data], tmp_path, trials=2, epochs=1, sections=sections)
+    assert is_through
+    good, bad = found.results()
+    assert (good.status, bad.status) == ("COMPLETED", "FAILED")
+    assert bad.macro_f1 is None
+    assert "attention_heads is 4; it must be a divisor" in bad.message
+
+
+def test_a_search_that_was_stopped_goes_on_within_the_trial(data: Path, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def stop(epoch: int, row: dict[str, float]) -> None:
+        if epoch == 2:
+            raise Killed
+
+    arguments = {"trials": 1, "epochs": 3, "sections": SECTIONS}
+    with pytest.raises(Killed):
+        search([data], tmp_path, **arguments, on_epoch=stop)
+    epochs: list[int] = []
+    found, is_through = search([data], tmp_path, **arguments, on_epoch=lambda epoch, row: epochs.append(epoch))
+    assert is_through
+    assert epochs == [3]
+    assert [result.id for result in found.results()] == ["0"]
+
+
+def test_time_that_is_over_ends_the_search_and_loses_nothing(data: Path, tmp_path: Path) -> None:
+    arguments = {"trials": 3, "epochs": 2, "sections": SECTIONS}
+    epochs: list[int] = []
+    _, is_through = search([data], tmp_path, **arguments, hours=1e-9, on_epoch=lambda epoch, row: epochs.append(epoch))
+    assert not is_through
+    assert epochs == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tuner", ["hyperband", "bayesian"])
+def test_other_tuners_search_too(data: Path, tmp_path: Path, tuner: str) -> None:
+    found, is_through = search([data], tmp_path, tuner, trials=5, epochs=3, sections=SECTIONS)
+    assert is_through
+    assert [result.status for result in found.results()] == ["COMPLETED"] * 5
+    lengths = {
+        len((found.folder(result.id) / train.HISTORY).read_text().splitlines()) - 1 for result in found.results()
+    }
+    assert lengths == ({1, 3} if tuner == "hyperband" else {3})
+
+
+@pytest.mark.slow
+def test_a_chief_and_two_workers_share_a_search(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(SECTIONS))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-c", "from mir_tf.cli import main; main(prog_name='mir-tf')", "tune", "--data", str(data)]
+    words += ["--out", str(tmp_path / "out"), "--trials", "4", "--epochs", "1", "--space", str(tmp_path / "space.yaml")]
+    processes = [
+        subprocess.Popen(
+            words,
+            env={
+                **os.environ,
+                "KERASTUNER_TUNER_ID": name,
+                "KERASTUNER_ORACLE_IP": "127.0.0.1",
+                "KERASTUNER_ORACLE_PORT": str(port),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name in ("chief", "worker0", "worker1")
+    ]
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    assert "4 trials" in outputs[0]
+    trained = [output.count("epoch 1:") for output in outputs]
+    assert trained[0] == 0
+    assert trained[1] + trained[2] == 4
+    assert min(trained[1:]) >= 1
+    assert RunConfig(FRONT_END).merge(read_yaml(tmp_path / "out" / tune.BEST))
