@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from mir_tf.predict import Prediction
+    from mir_tf.prediction import Prediction
     from mir_tf.train import OnEpoch, OnStep
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
+_THREADS = click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of LiteRT, for a .tflite file.  [default: one a core]"
+)
 
 
 class _Verbs(click.Group):
@@ -357,11 +360,12 @@ def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
 
 
 @main.command()
-@click.argument("run", type=_FOLDER)
+@click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.argument("audio", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=_NEW_FOLDER, help="Folder for the JSON files.  [default: beside each recording]")
-def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
-    """Name the instruments in recordings, with the model in RUN.
+@_THREADS
+def predict(model: Path, audio: tuple[Path, ...], out: Path | None, threads: int | None) -> None:
+    """Name the instruments in recordings, with a run, or with a .tflite file that mir-tf export made of it.
 
     AUDIO is any file that libsndfile reads (wav, flac, mp3, ogg and more), of any length. For each one the instruments,
     their playing time and the dominant one are printed, and SONG.mp3.json is written with the timeline. A file that
@@ -370,17 +374,15 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
     from rich.markup import escape
     from rich.progress import Progress
 
-    from mir_tf import bundle
     from mir_tf.audio import probe
     from mir_tf.errors import AudioError
-    from mir_tf.predict import predict as hear
 
     targets = [(out or path.parent) / f"{path.name}.json" for path in audio]
     if twice := sorted({target.name for target in targets if targets.count(target) > 1}):
         raise ConfigError(
             f"several recordings would be written to {', '.join(twice)}: leave out --out, or run them apart"
         )
-    model = bundle.load(run)
+    hear = _hearer(model, threads)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     console, failed = _console(), 0
@@ -389,7 +391,7 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
             task = progress.add_task(escape(path.name), total=None)
             try:
                 progress.update(task, total=probe(path).seconds)
-                result = hear(model, path, functools.partial(_seconds_done, progress, task))
+                result = hear(path, functools.partial(_seconds_done, progress, task))
             except AudioError as error:
                 failed += 1
                 click.echo(f"Error: {error}", err=True)
@@ -402,6 +404,76 @@ def predict(run: Path, audio: tuple[Path, ...], out: Path | None) -> None:
     if failed:
         click.echo(f"{failed} of {len(audio)} recordings could not be read.", err=True)
         sys.exit(1)
+
+
+@main.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--format", "audio_format", type=click.Choice(["wav", "s16le", "f32le"]), help="Of standard input.  [default: wav]"
+)
+@click.option("--rate", type=int, help="Sample rate of raw audio in Hz.")
+@click.option("--channels", type=click.IntRange(min=1), help="Channels of raw audio.  [default: 1]")
+@click.option("--microphone", is_flag=True, help="Hear the microphone instead (extra listen).")
+@_THREADS
+def listen(
+    model: Path,
+    audio_format: str | None,
+    rate: int | None,
+    channels: int | None,
+    microphone: bool,
+    threads: int | None,
+) -> None:
+    """Hear audio as it comes, on standard input or from a microphone, with a .tflite file of mir-tf export.
+
+    In a terminal a meter for each instrument shows what is heard now, with a mark at its threshold, and how long it has
+    played. Elsewhere each frame is printed as a line of JSON as soon as it is final, up to the length of a window later
+    (stated at the start): these are the frames that mir-tf predict gives of the same audio. The end of the audio, or
+    Ctrl-C, ends it.
+
+    \b
+    Examples:
+      mir-tf listen model.float32.tflite --microphone
+      ffmpeg -i http://radio/stream -f wav - | mir-tf listen model.float32.tflite
+      arecord -f S16_LE -r 44100 -t raw | mir-tf listen model.float32.tflite --format s16le --rate 44100 | jq .active
+    """
+    from mir_tf.listen import Microphone, RawSource, hear, lines
+    from mir_tf.lite import LiteModel
+    from mir_tf.meter import Meter
+
+    if microphone and (audio_format, rate, channels) != (None, None, None):
+        raise ConfigError("--format, --rate and --channels are of standard input: leave them or --microphone out")
+    if not microphone and sys.stdin.isatty():
+        raise ConfigError("nothing is piped into standard input: pipe audio into it, or give --microphone")
+    lite = LiteModel(model, threads or os.cpu_count() or 1)
+    source: Microphone | RawSource
+    if microphone:
+        source = Microphone()
+    else:
+        source = RawSource.of_format(sys.stdin.buffer, audio_format, rate, channels)
+    stream = lite.stream(source.rate)
+    click.echo(f"{source.rate} Hz; a frame is final after {stream.latency:.1f} s at most; Ctrl-C ends it", err=True)
+    console, frames = _console(), hear(stream, source)
+    if console.is_terminal:
+        with Meter(console, lite.metadata, stream) as meter:
+            for final in frames:
+                meter.add(final)
+    else:
+        for line in lines(frames, lite.metadata):
+            click.echo(line)
+
+
+def _hearer(model: Path, threads: int | None) -> Callable[[Path, Callable[[float], None]], Prediction]:
+    """What hears a file, and tells the seconds done: by LiteRT without TensorFlow, where the model is a file."""
+    if model.is_file():
+        from mir_tf.lite import LiteModel
+
+        return LiteModel(model, threads or os.cpu_count() or 1).predict_file
+    if threads is not None:
+        raise ConfigError("--threads is for .tflite files: a run uses all cores")
+    from mir_tf import bundle
+    from mir_tf.predict import predict as hear
+
+    return functools.partial(hear, bundle.load(model))
 
 
 def _names(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -522,21 +594,17 @@ def _seconds_done(progress: Progress, task: TaskID, seconds: float) -> None:
 
 
 def _print_prediction(console: Console, prediction: Prediction) -> None:
+    from mir_tf.prediction import clock
+
     rows = [["instrument", "playing time", "share"]]
     seconds, share = prediction.playing_time, prediction.share
     for index in prediction.heard:
-        rows.append([prediction.classes[index], _clock(seconds[index]), f"{100 * share[index]:.1f} %"])
-    title = f"{Path(prediction.path).name}, {_clock(prediction.seconds)}: "
+        rows.append([prediction.classes[index], clock(seconds[index]), f"{100 * share[index]:.1f} %"])
+    title = f"{Path(prediction.path).name}, {clock(prediction.seconds)}: "
     if prediction.dominant is None:
         console.print(title + "no instrument heard", soft_wrap=True)
     else:
         _print_table(console, title + f"dominant {prediction.dominant}", rows)
-
-
-def _clock(seconds: float) -> str:
-    """Minutes, seconds and tenths."""
-    tenths = round(seconds * 10)
-    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
 def _print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:

@@ -14,8 +14,6 @@ import math
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import yaml
-
 from mir_tf.errors import ConfigError
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -514,6 +512,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, is not YAML, or is not a mapping.
     """
+    import yaml  # here, because who runs a .tflite file has none
+
     try:
         sections = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

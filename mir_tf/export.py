@@ -29,10 +29,11 @@ from mir_tf.conversion import QUANTIZATIONS
 from mir_tf.errors import ConfigError, ExportError
 from mir_tf.files import write_text
 from mir_tf.frontend import log_mel, log_mel_batch, log_mel_blocks, log_mel_of_padded, normalize_clip
-from mir_tf.lite import LiteModel, windowed, windows
+from mir_tf.lite import LiteModel
 from mir_tf.metadata import LABELS, METADATA, Metadata
 from mir_tf.metrics import Counts
 from mir_tf.schema import read_manifest
+from mir_tf.stream import windowed, windows
 from mir_tf.tflite_file import join, with_metadata
 from mir_tf.windows import WindowedModel
 

@@ -1,19 +1,28 @@
-"""Runs an exported ``.tflite`` model by LiteRT: numpy and ai-edge-litert are all it needs."""
+"""Runs an exported ``.tflite`` model by LiteRT: without TensorFlow, for those who ship the model.
+
+    from mir_tf.lite import LiteModel
+
+    model = LiteModel("model.float32.tflite")
+    heard = model.predict(waveform, rate)
+    print(heard.dominant, heard.probabilities.shape, model.classes)
+
+Beside Python's own, it needs numpy, soundfile, soxr and ai-edge-litert, and nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from mir_tf.errors import BundleError
-from mir_tf.metadata import Metadata, read_tflite
-
-Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""One window's waveform [1, input samples] to its answer, without the batch axis."""
+from mir_tf import audio
+from mir_tf.errors import AudioError, BundleError
+from mir_tf.metadata import read_tflite
+from mir_tf.prediction import Prediction
+from mir_tf.stream import Resampler, Stream, Windowed, windowed
 
 
 class LiteModel:
@@ -30,13 +39,76 @@ class LiteModel:
             BundleError: the file is missing, damaged, or none of ours.
         """
         self.metadata = read_tflite(path)
+        self._path = path
         try:
             self._interpreter = Interpreter(str(path), num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path}: LiteRT cannot load it: {error}") from error
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        shapes = [tuple(map(int, tensor["shape"])) for tensor in (*inputs, *outputs)]
+        if shapes != [(1, self.metadata.input_samples), self.metadata.answer_shape]:
+            raise BundleError(f"{path}: it is not the model that its metadata describes; export it again")
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self.metadata.classes
+
+    @property
+    def thresholds(self) -> NDArray[np.float32]:
+        """float32 [classes]: a class is heard where its probability is at least its threshold."""
+        return np.array(self.metadata.thresholds, np.float32)
+
+    def predict(self, waveform: ArrayLike, rate: float) -> Prediction:
+        """Hears a signal.
+
+        Args:
+            waveform: floating-point [samples] or [samples, channels], about -1 to 1. Channels are averaged.
+            rate: its sample rate in Hz, of any value.
+
+        Raises:
+            AudioError: the waveform is of another shape or type, empty, too short to give a sample at the model's rate,
+                or holds a value that is not finite.
+            BundleError: the file answers for whole windows only.
+            ConfigError: the rate is no sample rate.
+        """
+        resampler = Resampler(rate, self.metadata.sample_rate)
+        samples = np.concatenate([resampler.feed(waveform), resampler.finish()])
+        if not len(samples):
+            raise AudioError(f"audio is empty, or too short to give a sample at {self.metadata.sample_rate} Hz")
+        return self._prediction("", len(samples), self.probabilities(samples))
+
+    def predict_file(self, path: str | Path, progress: Callable[[float], None] | None = None) -> Prediction:
+        """Hears a file, in bounded memory: what :func:`mir_tf.predict.predict` gives of the run it came from.
+
+        Args:
+            path: any file that libsndfile reads, of any length, sample rate and number of channels.
+            progress: called with the seconds heard so far.
+
+        Raises:
+            AudioError: the file is missing, not audio, damaged, or holds values that are not finite.
+            BundleError: the model's file answers for whole windows only.
+        """
+        self._require_frames()
+        inference, num_samples, pieces = Windowed(self.answer, self.metadata), 0, []
+        for block in audio.read_blocks(path, self.metadata.sample_rate):
+            pieces.append(inference.feed(block))
+            num_samples += len(block)
+            if progress is not None:
+                progress(num_samples / self.metadata.sample_rate)
+        return self._prediction(str(path), num_samples, np.concatenate([*pieces, inference.finish()]))
+
+    def stream(self, rate: float) -> Stream:
+        """Hears a signal that arrives in blocks at ``rate`` Hz.
+
+        Raises:
+            BundleError: the model's front end cannot stream, or the file answers for whole windows only.
+            ConfigError: the rate is no sample rate.
+        """
+        self._require_frames()
+        return Stream(self.answer, self.metadata, rate)
 
     def answer(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """The answer to one window's waveform [1, input samples]: :attr:`Metadata.answers` says of which shape."""
@@ -47,49 +119,19 @@ class LiteModel:
 
     def probabilities(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities [label frames, classes] of a signal [samples] of any length, at the model's sample rate."""
+        self._require_frames()
         return windowed(self.answer, self.metadata, waveform)
 
+    def _prediction(self, path: str, num_samples: int, probabilities: NDArray[np.float32]) -> Prediction:
+        return Prediction(
+            path=path,
+            seconds=num_samples / self.metadata.sample_rate,
+            model={**self.metadata.model, "front_end": self.metadata.fingerprint},
+            classes=self.classes,
+            thresholds=self.thresholds,
+            probabilities=probabilities,
+        )
 
-def windows(waveform: NDArray[np.float32], metadata: Metadata) -> Iterator[NDArray[np.float32]]:
-    """The signal [samples] cut into what a model takes: windows [1, input samples], NaN outside of the signal."""
-    label_frames = _label_frames(len(waveform), metadata)
-    hop = metadata.window_frames - metadata.overlap_frames
-    answered = 0
-    while answered < label_frames:
-        start = max(answered - metadata.overlap_frames, 0)
-        first = start * metadata.window_samples // metadata.window_frames - metadata.left_context
-        piece = waveform[max(first, 0) : first + metadata.input_samples]
-        window = np.full((1, metadata.input_samples), np.nan, np.float32)
-        window[0, max(-first, 0) : max(-first, 0) + len(piece)] = piece
-        yield window
-        answered = start + hop + metadata.overlap_frames
-
-
-def windowed(answer: Answer, metadata: Metadata, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The windowed inference: the windows' answers, cross-faded linearly where two of them overlap.
-
-    Args:
-        answer: of one window.
-        metadata: of the model.
-        waveform: float32 [samples] at the model's sample rate.
-
-    Returns:
-        float32 [label frames, classes].
-    """
-    overlap = metadata.overlap_frames
-    hop = metadata.window_frames - overlap
-    label_frames = _label_frames(len(waveform), metadata)
-    probabilities = np.zeros((label_frames, len(metadata.classes)), np.float32)
-    fade_in = ((np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1))[:, np.newaxis]  # [overlap, 1]
-    for index, window in enumerate(windows(waveform, metadata)):
-        start = index * hop
-        new = answer(window)[: label_frames - start]  # [label frames, classes]
-        if index:
-            end = probabilities[start : start + overlap]
-            new[:overlap] = end + (new[:overlap] - end) * fade_in
-        probabilities[start : start + len(new)] = new
-    return probabilities
-
-
-def _label_frames(num_samples: int, metadata: Metadata) -> int:
-    return -(-num_samples * metadata.label_rate // metadata.sample_rate)
+    def _require_frames(self) -> None:
+        if self.metadata.answers != "frames":
+            raise BundleError(f"{self._path}: it gives one answer a window and no timeline; use model.float32.tflite")

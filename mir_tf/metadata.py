@@ -78,6 +78,12 @@ class Metadata:
         """The content of :data:`LABELS`: a class a line."""
         return "".join(f"{name}\n" for name in self.classes)
 
+    @property
+    def answer_shape(self) -> tuple[int, ...]:
+        """Of the probabilities that one window gives."""
+        frames = (self.window_frames,) if self.answers == "frames" else ()
+        return (1, *frames, len(self.classes))
+
     def to_json(self) -> str:
         """The content of :data:`METADATA`."""
         content = {"format": FORMAT, **dataclasses.asdict(self)}

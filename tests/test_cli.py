@@ -17,7 +17,7 @@ from tiny_data import FRONT_END, write_data
 import mir_tf
 from mir_tf import cli
 from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
-from mir_tf.predict import Prediction
+from mir_tf.prediction import Prediction
 
 SETTINGS = {
     "model": {"architecture": "cnn", "conv_filters": [4], "time_padding": 2},

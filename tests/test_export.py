@@ -20,9 +20,10 @@ from mir_tf.bundle import Bundle
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.errors import BundleError, ConfigError, ExportError
 from mir_tf.frontend import log_mel_blocks
-from mir_tf.lite import LiteModel, windows
+from mir_tf.lite import LiteModel
 from mir_tf.metadata import LABELS, METADATA, Metadata, read_tflite
 from mir_tf.models import build_model
+from mir_tf.stream import windows
 
 SEED_44K = RunConfig.for_front_end(FRONT_ENDS["seed_44k"]).merge(
     {"model": {"conv_filters": [4, 4], "gru_units": 4, "gru_layers": 1}}

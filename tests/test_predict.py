@@ -17,7 +17,8 @@ from mir_tf.config import FrontEndConfig, RunConfig
 from mir_tf.errors import AudioError
 from mir_tf.frontend import log_mel
 from mir_tf.models import build_model
-from mir_tf.predict import Prediction, predict
+from mir_tf.predict import predict
+from mir_tf.prediction import Prediction
 from mir_tf.windows import WindowedModel
 
 FRONT_END = FrontEndConfig(sample_rate=8000, n_fft=512, hop_length=400, n_mels=16)
