@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,16 @@ FORMAT = 1
 
 METADATA = "mir_tf.json"
 LABELS = "labels.txt"
+
+
+_JSON_TYPES = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "tuple[str, ...]": list,
+    "tuple[float, ...]": list,
+    "dict[str, Any]": dict,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,13 +113,25 @@ class Metadata:
                 raise BundleError(
                     f"{origin}: format {version!r}; this version reads format {FORMAT}; export the model again"
                 )
-            for name in ("classes", "thresholds", "untuned"):
-                content[name] = tuple(content[name])
             metadata = cls(**content)
+            for field in dataclasses.fields(cls):
+                value, kind = content[field.name], _JSON_TYPES[str(field.type)]
+                if type(value) is not kind:
+                    raise TypeError(f"{field.name} is {value!r}; it must be of type {field.type}")
+            metadata = dataclasses.replace(
+                metadata,
+                classes=tuple(map(str, metadata.classes)),
+                thresholds=tuple(map(float, metadata.thresholds)),
+                untuned=tuple(map(str, metadata.untuned)),
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BundleError(f"{origin}: its {METADATA} is damaged: {error!r}; export the model again") from error
         if not metadata.classes or len(metadata.classes) != len(metadata.thresholds):
             raise BundleError(f"{origin}: its {METADATA} does not give each class a threshold; export the model again")
+        counts = (metadata.sample_rate, metadata.label_rate, metadata.window_frames, metadata.window_samples)
+        overlap, left = metadata.overlap_frames, metadata.left_context
+        if min(counts) < 1 or not 0 <= 2 * overlap <= metadata.window_frames or not 0 <= left < metadata.input_samples:
+            raise BundleError(f"{origin}: its {METADATA} describes no window; export the model again")
         return metadata
 
 
@@ -126,7 +149,7 @@ def read_tflite(path: str | Path) -> Metadata:
             text = archive.read(METADATA).decode("utf-8")
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError, UnicodeDecodeError) as error:
         raise BundleError(
             f"{path}: holds no {METADATA} at its end: cut off, or not made by mir-tf export; export the model again"
         ) from error

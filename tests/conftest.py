@@ -15,3 +15,17 @@ def shared_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: it holds genuine Slakh files that the project does not ship")
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported_cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an untrained CNN as a run, ``run``, and as ``model.float32.tflite`` and ``clip.tflite``."""
+    from tiny_model import make_bundle
+
+    from mir_tf.export import export
+
+    folder = tmp_path_factory.mktemp("exported_cnn")
+    bundle = make_bundle("cnn")
+    bundle.save(folder / "run")
+    assert not export(bundle, folder, ("tflite",), ("none",)).failed
+    return folder

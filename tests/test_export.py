@@ -7,46 +7,25 @@ import sys
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from click.testing import CliRunner
 from tiny_data import CONFIG, write_data
+from tiny_model import heard, make_bundle, signal_of
 
 from mir_tf import bundle, cli, conversion, export
-from mir_tf.bundle import Bundle
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.errors import BundleError, ConfigError, ExportError
 from mir_tf.frontend import log_mel_blocks
 from mir_tf.lite import LiteModel
 from mir_tf.metadata import LABELS, METADATA, Metadata, read_tflite
-from mir_tf.models import build_model
 from mir_tf.stream import windows
 
 SEED_44K = RunConfig.for_front_end(FRONT_ENDS["seed_44k"]).merge(
     {"model": {"conv_filters": [4, 4], "gru_units": 4, "gru_layers": 1}}
 )
-
-
-def make_bundle(architecture: str, config: RunConfig = CONFIG) -> Bundle:
-    """An untrained model whose answers move with what it hears."""
-    config = config.merge({"model": {"architecture": architecture}})
-    keras.utils.set_random_seed(4)
-    model = build_model(config.model, config.front_end, 17, -45.0, 20.0)
-    head = model.get_layer("fc")
-    head.set_weights([10 * head.get_weights()[0], head.get_weights()[1]])
-    return Bundle(model, config, np.linspace(0.3, 0.7, 17, dtype=np.float32), ("Organ",), {"epoch": 3})
-
-
-def heard(model: Bundle, signal: np.ndarray) -> np.ndarray:
-    """Probabilities of the windowed inference."""
-    return model.windowed.predict_track(np.concatenate(list(log_mel_blocks([signal], model.config.front_end))))
-
-
-def signal_of(model: Bundle, seconds: float) -> np.ndarray:
-    return export.probe_signal(model.config.front_end.sample_rate, seconds)
 
 
 @pytest.fixture(scope="module")

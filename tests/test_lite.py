@@ -1,0 +1,289 @@
+"""A ``.tflite`` file by LiteRT: the answers of the run it came from, without TensorFlow, and what is no model."""
+
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click.testing
+import numpy as np
+import pytest
+import soundfile
+
+from mir_tf import bundle, cli
+from mir_tf.errors import AudioError, BundleError, ConfigError
+from mir_tf.export import probe_signal
+from mir_tf.lite import LiteModel
+from mir_tf.metadata import METADATA, Metadata
+from mir_tf.predict import predict
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def path(exported_cnn: Path) -> Path:
+    return exported_cnn / "model.float32.tflite"
+
+
+@pytest.fixture(scope="module")
+def model(path: Path) -> LiteModel:
+    return LiteModel(path, threads=2)
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of 9.5 s, in stereo, at 44.1 kHz."""
+    path = tmp_path_factory.mktemp("song") / "song.flac"
+    left = probe_signal(44100, 9.5)
+    soundfile.write(path, np.stack([left, left[::-1]], axis=1), 44100)
+    return path
+
+
+def run(*words: str | Path) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
+def test_a_file_is_heard_as_by_the_run_it_came_from(exported_cnn: Path, model: LiteModel, song: Path) -> None:
+    seconds: list[float] = []
+    found = model.predict_file(song, seconds.append)
+    expected = predict(bundle.load(exported_cnn / "run"), song)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
+    np.testing.assert_array_equal(found.thresholds, expected.thresholds)
+    for name in ("path", "seconds", "model", "classes"):
+        assert getattr(found, name) == getattr(expected, name), name
+    assert seconds[-1] == found.seconds
+    assert model.classes == expected.classes
+    np.testing.assert_array_equal(model.thresholds, expected.thresholds)
+
+
+def test_an_array_is_heard_as_the_file_it_came_from(model: LiteModel, song: Path) -> None:
+    array, rate = soundfile.read(song)
+    found = model.predict(array, rate)
+    np.testing.assert_allclose(found.probabilities, model.predict_file(song).probabilities, atol=1e-6)
+    assert (found.path, found.seconds) == ("", 9.5)
+
+
+def test_the_command_gives_table_and_timeline_of_the_run(exported_cnn: Path, song: Path, tmp_path: Path) -> None:
+    by_lite = run("predict", exported_cnn / "model.float32.tflite", song, "--out", tmp_path / "out", "--threads", 1)
+    content = json.loads((tmp_path / "out" / "song.flac.json").read_text())
+    by_keras = run("predict", exported_cnn / "run", song, "--out", tmp_path / "out")
+    expected = json.loads((tmp_path / "out" / "song.flac.json").read_text())
+    assert (by_lite.exit_code, by_keras.exit_code) == (0, 0)
+    assert by_lite.stdout == by_keras.stdout
+    assert list(content) == list(expected)
+    np.testing.assert_allclose(content.pop("probabilities"), expected.pop("probabilities"), atol=1e-4)
+    assert content == expected
+
+
+def test_threads_are_for_tflite_files(exported_cnn: Path, path: Path, song: Path) -> None:
+    result = run("predict", exported_cnn / "run", song, "--threads", 2)
+    assert result.exit_code == 2
+    assert "--threads is for .tflite files" in result.output
+    assert run("predict", path, song, "--threads", 0).exit_code == 2
+
+
+def test_eight_channels_are_averaged(model: LiteModel, tmp_path: Path) -> None:
+    eight = np.random.default_rng(0).normal(0, 0.1, (16000, 8)).astype(np.float32)
+    soundfile.write(tmp_path / "eight.wav", eight, 8000, subtype="FLOAT")
+    expected = model.predict(eight.mean(axis=1), 8000).probabilities
+    np.testing.assert_allclose(model.predict(eight, 8000).probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(model.predict_file(tmp_path / "eight.wav").probabilities, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.1, 7.0])
+def test_silence_and_ten_milliseconds_are_answered(model: LiteModel, tmp_path: Path, seconds: float) -> None:
+    silence = np.zeros(round(seconds * 44100))
+    soundfile.write(tmp_path / "silence.wav", silence, 44100)
+    for found in (model.predict(silence, 44100), model.predict_file(tmp_path / "silence.wav")):
+        assert found.probabilities.shape == (max(round(seconds * 10), 1), 17)
+        assert np.isfinite(found.probabilities).all()
+        json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "rate", "message"),
+    [
+        ([], 44100, "audio is empty, or too short to give a sample at 8000 Hz"),
+        ([0.5], 96000, "audio is empty, or too short"),
+        (np.zeros((0, 8)), 44100, "audio is empty, or too short"),
+        (np.array([0.1, np.nan]), 8000, "audio holds NaN or infinity"),
+        (np.zeros(100, np.int16), 8000, "audio of type int16.*divide int16 by 32768"),
+        (np.zeros((2, 44100)), 44100, r"audio of shape \[2, 44100\]; it must be \[samples\], or \[samples, channels\]"),
+    ],
+)
+def test_arrays_that_are_no_audio(model: LiteModel, waveform: object, rate: int, message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        model.predict(waveform, rate)
+
+
+def test_a_rate_that_is_none(model: LiteModel) -> None:
+    with pytest.raises(ConfigError, match="sample rate 0: it must be between 1000 and 768000 Hz"):
+        model.predict(np.zeros(8000), 0)
+
+
+def test_files_that_are_no_audio_are_named(model: LiteModel, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 8000, subtype="FLOAT")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
+    (tmp_path / "text.mp3").write_text("no song\n" * 200)
+    for name in ("nan.wav", "empty.wav", "text.mp3", "missing.flac"):
+        with pytest.raises(AudioError, match=name.replace(".", r"\.")):
+            model.predict_file(tmp_path / name)
+
+
+def test_the_command_goes_on_after_a_file_that_is_no_audio(path: Path, song: Path, tmp_path: Path) -> None:
+    result = run("predict", path, tmp_path / "none.wav", song, "--out", tmp_path)
+    assert result.exit_code == 1
+    assert f"Error: {tmp_path / 'none.wav'}: cannot be opened" in result.output
+    assert [file.name for file in tmp_path.iterdir()] == ["song.flac.json"]
+
+
+def test_a_file_that_answers_for_windows_only_is_refused(exported_cnn: Path, song: Path) -> None:
+    clip = LiteModel(exported_cnn / "clip.tflite")
+    calls: list[Callable[[], object]] = [
+        lambda: clip.predict(np.zeros(8000), 8000),
+        lambda: clip.predict_file(song),
+        lambda: clip.probabilities(np.zeros(8000, np.float32)),
+        lambda: clip.stream(8000),
+    ]
+    for call in calls:
+        with pytest.raises(BundleError, match=r"clip\.tflite: it gives one answer a window .* use model"):
+            call()
+
+
+def without_zip(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return content[: min(entry.header_offset for entry in archive.infolist())]
+
+
+def repacked(content: bytes, text: str) -> bytes:
+    """The model with other metadata."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(METADATA, text)
+    return without_zip(content) + archive.getvalue()
+
+
+def changed(**fields: object) -> Callable[[bytes], bytes]:
+    """Changes fields of the metadata; None removes one."""
+
+    def change(content: bytes) -> bytes:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            metadata = json.loads(archive.read(METADATA)) | fields
+        return repacked(content, json.dumps({name: value for name, value in metadata.items() if value is not None}))
+
+    return change
+
+
+NOT_OURS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda content: b"", r"not a \.tflite file"),
+    "text": (lambda content: b"no model at all", r"not a \.tflite file"),
+    "cut in half": (lambda content: content[: len(content) // 2], r"holds no mir_tf\.json at its end: cut off"),
+    "cut at its end": (lambda content: content[:-1], "holds no mir_tf.json"),
+    "of another maker": (without_zip, r"holds no mir_tf\.json at its end: cut off, or not made by mir-tf"),
+    "with a hole": (lambda content: content[:5000] + content[9000:], "LiteRT cannot load it"),
+    "without metadata's fields": (lambda content: repacked(content, "{}"), "damaged: KeyError"),
+    "no object": (lambda content: repacked(content, "[]"), "damaged"),
+    "no JSON": (lambda content: repacked(content, "{'format': 1}"), "damaged"),
+    "of the future": (changed(format=2), "format 2; this version reads format 1; export the model again"),
+    "without a field": (changed(sample_rate=None), "damaged: .*sample_rate"),
+    "with an unknown field": (changed(color="red"), "damaged: .*color"),
+    "of wrong types": (changed(sample_rate="8 kHz"), "sample_rate is '8 kHz'; it must be"),
+    "of wrong thresholds": (changed(thresholds=["high"] * 17), "damaged: .*high"),
+    "without a window": (changed(window_frames=0), "describes no window"),
+    "with wrong classes": (changed(classes=["Piano"], thresholds=[0.5]), "not the model that its metadata describes"),
+    "with fewer thresholds": (changed(thresholds=[0.5]), "does not give each class a threshold"),
+    "with other windows": (changed(input_samples=100), "not the model that its metadata describes"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_OURS)
+def test_what_is_no_model_of_ours_is_named_with_its_cause(path: Path, song: Path, tmp_path: Path, name: str) -> None:
+    change, message = NOT_OURS[name]
+    bad = tmp_path / "bad.tflite"
+    bad.write_bytes(change(path.read_bytes()))
+    with pytest.raises(BundleError, match=rf"bad\.tflite: .*{message}"):
+        LiteModel(bad)
+    for words in (("predict", bad, song, "--out", tmp_path / "out"), ("listen", bad)):
+        result = run(*words)
+        assert result.exit_code == 1
+        assert f"Error: {bad}: " in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_front_end_that_normalises_each_clip_hears_files_only(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(changed(streams=False)(path.read_bytes()))
+    model = LiteModel(tmp_path / "model.tflite")
+    assert model.predict(np.zeros(8000), 8000).probabilities.shape == (10, 17)
+    with pytest.raises(BundleError, match="cannot hear a stream"):
+        model.stream(8000)
+
+
+def modules_after(code: str, *arguments: str | Path) -> set[str]:
+    """The modules that a process has loaded after it has run ``code``."""
+    end = "\nimport sys; print(*sorted(sys.modules))"
+    command = [sys.executable, "-c", code + end, *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+HEAVY = {"tensorflow", "keras", "librosa", "scipy", "matplotlib", "yaml", "pretty_midi"}
+
+
+def test_the_package_for_shippers_loads_little() -> None:
+    loaded = modules_after("import mir_tf.lite")
+    assert {"mir_tf.lite", "ai_edge_litert", "soxr", "soundfile"} <= loaded
+    assert not loaded & (HEAVY | {"click", "rich", "flatbuffers"})
+
+
+def test_the_command_imports_no_tensorflow(path: Path, song: Path, tmp_path: Path) -> None:
+    code = "import sys; from mir_tf.cli import main; main(sys.argv[1:], standalone_mode=False)"
+    loaded = modules_after(code, "predict", path, song, "--out", tmp_path)
+    assert (tmp_path / "song.flac.json").is_file()
+    assert not loaded & HEAVY
+
+
+NEEDED = ("numpy", "soundfile", "soxr", "ai-edge-litert")
+
+_SHIPPED = """
+import sys
+import numpy as np, soundfile
+from mir_tf.lite import LiteModel
+model = LiteModel(sys.argv[1])
+array, rate = soundfile.read(sys.argv[2])
+stream = model.stream(rate)
+found = [stream.feed(array[:100000]), stream.feed(array[100000:]), stream.finish()]
+np.savez(sys.argv[3], array=model.predict(array, rate).probabilities, stream=np.concatenate(found),
+         whole=model.predict_file(sys.argv[2]).probabilities)
+print(*sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_it_runs_where_nothing_else_is_installed(model: LiteModel, path: Path, song: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    (python,) = (tmp_path / "venv").glob("*/python*[!w].exe" if os.name == "nt" else "bin/python")
+    installed = subprocess.run([python, "-m", "pip", "install", "--quiet", *NEEDED], capture_output=True, text=True)
+    if installed.returncode:
+        pytest.skip(f"pip cannot install {', '.join(NEEDED)}: {installed.stderr.strip().splitlines()[-1]}")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "mir_tf").symlink_to(ROOT / "mir_tf")
+    command = [python, "-c", _SHIPPED, path, song, tmp_path / "found.npz"]
+    environment = {"PYTHONPATH": str(tmp_path / "package"), "PYTHONWARNINGS": "error", "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not {"tensorflow", "keras", "click", "rich", "yaml"} & set(done.stdout.split())
+    expected = model.predict_file(song).probabilities
+    found = np.load(tmp_path / "found.npz")
+    for name in ("array", "stream", "whole"):
+        np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)
+
+
+def test_metadata_tells_the_shape_of_an_answer(model: LiteModel) -> None:
+    metadata: Metadata = model.metadata
+    assert metadata.answer_shape == (1, 30, 17)
+    assert dataclasses.replace(metadata, answers="clip").answer_shape == (1, 17)
