@@ -59,6 +59,7 @@ def main() -> None:
       mir-tf evaluate RUN --data DATA                        how good it is on unseen songs
       mir-tf predict RUN SONG.mp3                            which instruments play, and when
       mir-tf export RUN --out DIR                            files for servers, phones and browsers
+      mir-tf listen DIR/model.float32.tflite --microphone    what plays now
 
     Exit status: 0 fine, 1 failed, 2 wrong usage.
     """
@@ -442,7 +443,7 @@ def listen(
 
     if microphone and (audio_format, rate, channels) != (None, None, None):
         raise ConfigError("--format, --rate and --channels are of standard input: leave them or --microphone out")
-    if not microphone and sys.stdin.isatty():
+    if not microphone and (sys.stdin is None or sys.stdin.isatty()):
         raise ConfigError("nothing is piped into standard input: pipe audio into it, or give --microphone")
     lite = LiteModel(model, threads or os.cpu_count() or 1)
     source: Microphone | RawSource

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mir_tf.errors import AudioError, ConfigError
 from mir_tf.metadata import Metadata
 from mir_tf.prediction import DIGITS
-from mir_tf.stream import Stream
+from mir_tf.stream import MOST_CHANNELS, Stream
 
 BLOCK_SECONDS = 0.1
 
@@ -65,6 +65,15 @@ class RawSource:
     subtype: str
     width: int
     size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what libsndfile would.
+
+        Raises:
+            AudioError: there are too many channels.
+        """
+        if self.channels > MOST_CHANNELS:
+            raise AudioError(f"standard input: {self.channels} channels; there may be {MOST_CHANNELS} at most")
 
     @classmethod
     def of_format(cls, file: BinaryIO, name: str | None, rate: int | None, channels: int | None) -> RawSource:

@@ -19,7 +19,7 @@ Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """One window's waveform [1, input samples] to its answer [window frames, classes]."""
 
 _RATES = (1_000, 768_000)
-_MOST_CHANNELS = 64
+MOST_CHANNELS = 64
 """More are taken for an array whose axes are the other way round."""
 
 _RESAMPLER_SAMPLES = 1500
@@ -48,10 +48,10 @@ class Resampler:
             AudioError: the block is of another shape or type, or holds a value that is not finite. It is left out.
         """
         samples = np.asarray(block)
-        if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 1 <= samples.shape[1] <= _MOST_CHANNELS):
+        if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 1 <= samples.shape[1] <= MOST_CHANNELS):
             raise AudioError(
                 f"audio of shape {list(samples.shape)}; it must be [samples], or [samples, channels] with 1 to "
-                f"{_MOST_CHANNELS} channels"
+                f"{MOST_CHANNELS} channels"
             )
         if samples.dtype.kind != "f":
             raise AudioError(

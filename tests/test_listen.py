@@ -96,6 +96,7 @@ BAD = {
     "data before its layout": (b"RIFF\0\0\0\0WAVEdata\xff\0\0\0" + bytes(255), "cut off in the header"),
     "a huge chunk": (b"RIFF\0\0\0\0WAVEjunk\0\0\0\x7f" + bytes(255), "cut off in the header"),
     "ulaw": (written(SIGNAL, subtype="ULAW"), "encoding 7 with 8 bits, 2 channels, 8000 Hz cannot be decoded"),
+    "many channels": (written(np.zeros((10, 65))), "65 channels; there may be 64 at most"),
     "no samples": (written(SIGNAL[:0]), "holds no samples"),
     "cut off": (written(SIGNAL)[:-4000], "cut off after 0.2 s; its header states 0.4 s"),
 }
@@ -174,6 +175,12 @@ def test_wrong_usage(path: Path, words: tuple[str, ...], message: str) -> None:
     result = listen(path, written(SIGNAL), *words)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
+
+
+def test_nothing_on_standard_input_is_wrong_usage(path: Path) -> None:
+    done = subprocess.run(command(path), preexec_fn=lambda: os.close(0), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "nothing is piped into standard input" in " ".join(done.stderr.split())
 
 
 def test_a_run_is_no_file_to_listen_with(exported_cnn: Path) -> None:
