@@ -58,7 +58,7 @@ def by_hand(roll: list[list[float]], thresholds=(0.5, 0.5, 0.5)) -> Prediction:
 
 
 def test_prediction_names_times_shares_and_the_dominant_class():
-    found = by_hand([[0.1, 0.9, 0.5], [0.2, 0.8, 0.7], [0.1, 0.4, 0.49999], [0.1, 0.6, 0.9]])
+    found = by_hand([[0.1, 0.9, 0.5], [0.2, 0.8, 0.7], [0.1, 0.4, 0.499999], [0.1, 0.6, 0.9]])
     np.testing.assert_allclose(found.playing_time, [0, 0.3, 0.3])
     np.testing.assert_allclose(found.share, [0, 0.75, 0.75])
     assert found.dominant == "Guitar"  # of the tied the first
