@@ -13,7 +13,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click.testing
@@ -28,6 +28,7 @@ from mir_tf.export import probe_signal
 from mir_tf.listen import Microphone, RawSource
 from mir_tf.lite import LiteModel
 from mir_tf.meter import Meter
+from mir_tf.stream import Stream
 
 SIGNAL = (0.2 * np.random.default_rng(0).normal(size=(3000, 2))).clip(-1, 0.99)
 
@@ -269,12 +270,19 @@ def _read_terminal(terminal: int) -> Iterator[bytes]:
         yield piece
 
 
-def drawn(model: LiteModel, frames: np.ndarray, height: int) -> str:
+def drawn(model: LiteModel, height: int, add: Callable[[Meter, Stream], None]) -> list[str]:
+    """The lines of the last picture in a terminal of so many."""
     console = Console(file=io.StringIO(), width=100, height=height, force_terminal=True, color_system=None)
-    with Meter(console, model.metadata, model.stream(8000)) as meter:
-        meter.add(frames)
-    shown = console.file.getvalue()
-    return shown[shown.rindex("0:04.0, dominant") :]  # the last picture
+    stream = model.stream(8000)
+    with Meter(console, model.metadata, stream) as meter:
+        add(meter, stream)
+    lines = console.file.getvalue().splitlines()
+    return lines[max(index for index, line in enumerate(lines) if ", dominant " in line) :]
+
+
+def meters_in(lines: list[str]) -> dict[str, str]:
+    """The lines of instruments by their names."""
+    return {line.split("  ")[1].strip(): line for line in lines if set(line) & set("█·")}
 
 
 def test_a_meter_shows_what_is_heard_now_and_what_has_played(path: Path) -> None:
@@ -283,7 +291,8 @@ def test_a_meter_shows_what_is_heard_now_and_what_has_played(path: Path) -> None
     frames[:30, 2] = 1.0  # Organ, which has ended
     frames[20:, 16] = 0.5  # Drums, whose threshold is 0.7
     frames[25:, 4] = 0.4  # Bass, whose threshold is 0.4
-    lines = {line.split("  ")[1].strip(): line for line in drawn(model, frames, 40).splitlines() if "·" in line}
+    picture = drawn(model, 40, lambda meter, stream: meter.add(frames))
+    lines = meters_in(picture)
     assert list(lines) == list(model.classes)
     assert lines["Organ"].count("█") == 0
     assert lines["Organ"].endswith("0:03.0  ")
@@ -291,14 +300,25 @@ def test_a_meter_shows_what_is_heard_now_and_what_has_played(path: Path) -> None
     assert lines["Drums"].index("│") - lines["Drums"].index("█") == 21
     assert lines["Drums"].endswith("0:00.0  ")
     assert lines["Bass"].endswith("0:01.5  ")
-    assert "0:04.0, dominant Organ" in drawn(model, frames, 40)
+    assert "0:04.0, dominant Organ" in picture[0]
+
+
+def test_a_meter_does_not_wait_until_frames_are_final(path: Path) -> None:
+    model, signal_ = LiteModel(path), probe_signal(8000, 4.25)
+    picture = drawn(model, 40, lambda meter, stream: meter.add(stream.feed(signal_)))
+    expected, lines = model.predict(signal_, 8000), meters_in(picture)
+    now = expected.probabilities[-5:].mean(axis=0)
+    for name, probability, seconds in zip(model.classes, now, expected.playing_time, strict=True):
+        assert sum(map(lines[name].count, "█┃")) == round(float(probability) * 30)
+        assert lines[name].endswith(f"0:{seconds:04.1f}  ")
+    assert f"0:04.3, dominant {expected.dominant}" in picture[0]
 
 
 def test_a_low_terminal_shows_the_instruments_that_matter(path: Path) -> None:
     frames = np.zeros((40, 17), np.float32)
     frames[:, [2, 16]] = 1.0
-    rows = [line for line in drawn(LiteModel(path), frames, 8).splitlines() if "·" in line or "█" in line]
-    assert [row.split()[0] for row in rows] == ["Organ", "Drums"]
+    picture = drawn(LiteModel(path), 8, lambda meter, stream: meter.add(frames))
+    assert list(meters_in(picture)) == ["Organ", "Drums"]
 
 
 def test_without_sounddevice_it_says_what_to_install(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
