@@ -194,7 +194,7 @@ NOT_OURS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "with an unknown field": (changed(color="red"), "damaged: .*color"),
     "of wrong types": (changed(sample_rate="8 kHz"), "sample_rate is '8 kHz'; it must be"),
     "of wrong thresholds": (changed(thresholds=["high"] * 17), "damaged: .*high"),
-    "without a window": (changed(window_frames=0), "describes no window"),
+    "without a rate": (changed(sample_rate=0), "describes no window"),
     "with wrong classes": (changed(classes=["Piano"], thresholds=[0.5]), "not the model that its metadata describes"),
     "with fewer thresholds": (changed(thresholds=[0.5]), "does not give each class a threshold"),
     "with other windows": (changed(input_samples=100), "not the model that its metadata describes"),

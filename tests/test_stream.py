@@ -11,7 +11,7 @@ from mir_tf.errors import AudioError, BundleError, ConfigError
 from mir_tf.export import probe_signal
 from mir_tf.lite import LiteModel
 from mir_tf.metadata import Metadata
-from mir_tf.stream import Answer, Stream, windows
+from mir_tf.stream import _RESAMPLER_SAMPLES, Answer, Resampler, Stream, windows
 
 RATE = 8000
 """Of the tiny model, whose windows are 3 s long and overlap by 1 s."""
@@ -125,6 +125,15 @@ def test_frames_are_final_within_the_latency(model: LiteModel, rate: int) -> Non
     waits = np.array(arrivals) - np.arange(len(arrivals)) / 10
     assert stream.latency - 0.2 < waits.max() <= stream.latency + 0.01
     assert waits.min() < 1.25  # the last frames before an overlap wait for that only
+
+
+@pytest.mark.parametrize(("rate", "target"), [(8000, 48000), (44100, 22050), (96000, 8000), (11025, 8000)])
+def test_resampling_holds_back_no_more_than_the_latency_counts(rate: int, target: int) -> None:
+    resampler, block, given, late = Resampler(rate, target), rate // 100, 0, []
+    for index in range(500):
+        given += len(resampler.feed(np.zeros(block)))
+        late.append((index + 1) * block / rate - given / target)
+    assert 600 < max(late) * min(rate, target) <= _RESAMPLER_SAMPLES
 
 
 def test_memory_does_not_grow(model: LiteModel) -> None:
