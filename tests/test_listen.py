@@ -211,7 +211,10 @@ def test_ctrl_c_ends_a_pipe_that_says_nothing_more_with_all_frames(path: Path) -
         while _bytes_in(process.stdin):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
+        watchdog = threading.Timer(120, process.kill)
+        watchdog.start()
         rest = process.stdout.read()
+        watchdog.cancel()
         assert process.wait(60) == 0
     found = probabilities_in((b"".join(first) + rest).decode())
     np.testing.assert_allclose(found, LiteModel(path).predict(signal_, 8000).probabilities, atol=1e-4)
