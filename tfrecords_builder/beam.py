@@ -29,6 +29,14 @@ _BAD = ".bad"
 """Suffix of a file beside the parts that says why a track has none: not every runner hands results back."""
 
 
+_ON_THIS_MACHINE = "--runner=FnApiRunner"
+"""Beam's DirectRunner, without the Prism runner that it would first try to download."""
+
+
+def _pipeline(options: Sequence[str]) -> beam.Pipeline:
+    return beam.Pipeline(options=PipelineOptions([_ON_THIS_MACHINE, *options]))  # of two runners the last one counts
+
+
 def check_options(options: Sequence[str]) -> None:
     """Has Beam read its options, and end the process with status 2 where a value is wrong.
 
@@ -36,7 +44,7 @@ def check_options(options: Sequence[str]) -> None:
         ConfigError: there is no such runner, or an option is missing.
     """
     try:
-        beam.Pipeline(options=PipelineOptions(list(options)))
+        _pipeline(options)
     except ValueError as error:
         raise ConfigError(f"Apache Beam: {error}") from error
 
@@ -61,7 +69,7 @@ def build_on_beam(
         recipe: see above.
         source: see above.
         tree: the folder that holds the files of all tracks.
-        options: of Beam, as words of a command line: ``--runner=FlinkRunner``, ...
+        options: of Beam, as words of a command line: ``--runner=FlinkRunner``, ...; none run it on this machine.
         progress: called for each track, once the pipeline is through.
 
     Raises:
@@ -89,7 +97,7 @@ def build_on_beam(
 
 def _run(tracks: Sequence[Track], tree: Path, folder: Path, recipe: Recipe, options: Sequence[str]) -> None:
     try:
-        with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+        with _pipeline(options) as pipeline:
             # Reshuffled, for a runner may otherwise give all elements of one Create to one worker.
             (
                 pipeline

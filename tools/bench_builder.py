@@ -146,7 +146,7 @@ def _print_steps(console: Console, seconds: Seconds) -> None:
         "  to mono, to the front end's rate": seconds[SAMPLES] - seconds[DECODE],
         f"  {LOG_MEL}": seconds[LOG_MEL],
         f"  {STEMS_MIDI}": seconds[STEMS_MIDI],
-        "  float16, encoding, statistics, checksum, writing": rest,
+        "  float16, encoding, sums, writing": rest,
     }
     table = Table("a track", box=SIMPLE_HEAD)
     for title in ("processor s", "of one decode", "of the reference path"):
