@@ -6,8 +6,13 @@ into shards after. Workers read the tree, and write into the folder of the data 
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
+import logging
 import os
+import re
 import shutil
+import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +31,9 @@ from tfrecords_builder.slakh import LeftOut, Track
 from tfrecords_builder.writer import Part
 
 _BAD = ".bad"
-"""Suffix of a file beside the parts that says why a track has none: not every runner hands results back."""
+"""Suffix of a file beside the parts that says why a track has none."""
 
+_POLL_SECONDS = 2.0
 
 _ON_THIS_MACHINE = "--runner=FnApiRunner"
 """Beam's DirectRunner, without the Prism runner that it would first try to download."""
@@ -62,15 +68,14 @@ def build_on_beam(
     """Builds the data set that :func:`tfrecords_builder.build.build` builds, bit for bit, wherever Beam runs.
 
     Args:
-        tracks: as there, and so are ``left_out``, ``unfinished``, ``recipe`` and ``source``; either takes up what the
-            other has finished.
-        left_out: see above.
-        unfinished: see above.
-        recipe: see above.
-        source: see above.
-        tree: the folder that holds the files of all tracks.
+        tracks: what to build; those that turn out to be damaged are left out.
+        left_out: what has been left out before.
+        unfinished: as there: what a local build has finished is taken up, and the other way round.
+        recipe: of the records.
+        source: what the tracks were made from and how, for the manifest.
+        tree: the folder in which the files of all tracks lie.
         options: of Beam, as words of a command line: ``--runner=FlinkRunner``, ...; none run it on this machine.
-        progress: called for each track, once the pipeline is through.
+        progress: called after each track, by another thread.
 
     Raises:
         DataError: the pipeline failed, no track could be built, or workers do not see the folders.
@@ -80,35 +85,79 @@ def build_on_beam(
     folder = unfinished / resume.PARTS
     for stale in folder.glob(f"*{_BAD}"):
         stale.unlink()
-    if wanted:
-        _run(wanted, tree, folder, recipe, options)
-    built: list[Part] = []
-    failed: list[LeftOut] = []
-    for track in wanted:
-        result = _result(track, folder)
-        if isinstance(result, LeftOut):
-            failed.append(result)
-        else:
-            built.append(result)
-        if progress is not None:
-            progress(len(wanted), 0.0 if isinstance(result, LeftOut) else result.seconds)
+    results = _run(wanted, tree, folder, recipe, options, progress) if wanted else []
+    built = [result for result in results if isinstance(result, Part)]
+    failed = [result for result in results if isinstance(result, LeftOut)]
     return build.join_parts(found, built, left_out + failed, unfinished, recipe, source)
 
 
-def _run(tracks: Sequence[Track], tree: Path, folder: Path, recipe: Recipe, options: Sequence[str]) -> None:
-    try:
-        with _pipeline(options) as pipeline:
-            # Reshuffled, for a runner may otherwise give all elements of one Create to one worker.
-            (
-                pipeline
-                | "Tracks" >> beam.Create(tracks)
-                | beam.Reshuffle()
-                | "Records" >> beam.Map(_build_part, tree, folder, recipe)
+def _run(
+    tracks: Sequence[Track],
+    tree: Path,
+    folder: Path,
+    recipe: Recipe,
+    options: Sequence[str],
+    progress: Progress | None,
+) -> list[Part | LeftOut]:
+    """Runs the pipeline, and meanwhile collects what it leaves in ``folder``."""
+    # Logs the trace of what a worker in this process raises, which is told below.
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
+    is_through = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        results = executor.submit(_collect, tracks, folder, is_through, progress)
+        try:
+            with _pipeline(options) as pipeline:
+                # Reshuffled, for a runner may otherwise give all elements of one Create to one worker.
+                (
+                    pipeline
+                    | "Tracks" >> beam.Create(tracks)
+                    | beam.Reshuffle()
+                    | "Records" >> beam.Map(_build_part, tree, folder, recipe)
+                )
+        except Exception as error:  # each runner has its own
+            # Of what a worker raised, runners give the trace too, as text: the last line with words says what happened.
+            lines = [line.strip() for line in str(error).splitlines() if re.search(r"\w", line)]
+            cause = lines[-1] if lines else type(error).__name__
+            raise DataError(f"the Beam pipeline failed: {cause}; what its runner said stands above") from error
+        finally:
+            is_through.set()
+    return results.result()
+
+
+def _collect(
+    tracks: Sequence[Track], folder: Path, is_through: threading.Event, progress: Progress | None
+) -> list[Part | LeftOut]:
+    """What becomes of the tracks; not every runner hands results back, so they are looked for in ``folder``.
+
+    Raises:
+        DataError: the pipeline is through, and a track has no result.
+    """
+    waiting = {track.id: track for track in tracks}
+    results: list[Part | LeftOut] = []
+    while waiting:
+        is_last = is_through.wait(_POLL_SECONDS)
+        there = {path.stem for pattern in ("*.json", f"*{_BAD}") for path in folder.glob(pattern)}
+        for name in sorted(there & waiting.keys()):
+            if (result := _result(waiting[name], folder)) is None:
+                continue
+            del waiting[name]
+            results.append(result)
+            if progress is not None:
+                progress(len(tracks), result.seconds if isinstance(result, Part) else 0.0)
+        if is_last and waiting:
+            raise DataError(
+                f"{folder}: the pipeline ended without {min(waiting)}; its workers have another folder of this name, "
+                "or it was told not to wait"
             )
-    except Exception as error:  # each runner has its own
-        # Of what a worker raised, the runners give the trace too, as text: the last line says what happened.
-        cause = str(error).strip().rpartition("\n")[2] or type(error).__name__
-        raise DataError(f"the Beam pipeline failed: {cause}") from error
+    return results
+
+
+def _result(track: Track, folder: Path) -> Part | LeftOut | None:
+    if (part := writer.find_part(folder, track)) is not None:
+        return part
+    with contextlib.suppress(FileNotFoundError):
+        return LeftOut(track.id, (folder / _bad(track)).read_text(encoding="utf-8"))
+    return None
 
 
 def _build_part(track: Track, tree: Path, folder: Path, recipe: Recipe) -> None:
@@ -117,7 +166,7 @@ def _build_part(track: Track, tree: Path, folder: Path, recipe: Recipe) -> None:
     A runner may have it done twice, even at one time: each attempt has a folder of its own, and gives the same bytes.
     """
     build.use_one_core()
-    _require_seen(folder)
+    _require_seen(folder.parent)
     attempt = folder / f".{uuid.uuid4().hex}"
     attempt.mkdir()
     try:
@@ -138,18 +187,6 @@ def _require_seen(folder: Path) -> None:
             f"{folder}: a worker does not see it; the tree and the data set must lie where all workers have them "
             "under one path"
         )
-
-
-def _result(track: Track, folder: Path) -> Part | LeftOut:
-    if (part := writer.find_part(folder, track)) is not None:
-        return part
-    try:
-        return LeftOut(track.id, (folder / _bad(track)).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(
-            f"{folder}: the pipeline ended without {track.id}; the workers have another folder under this path, or the "
-            "runner was told not to wait"
-        ) from None
 
 
 def _bad(track: Track) -> str:

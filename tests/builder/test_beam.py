@@ -121,7 +121,7 @@ def test_a_track_may_be_worked_on_twice_at_one_time(tmp_path: Path) -> None:
     with processes.pool(2) as pool:
         work = functools.partial(beam._build_part, tree=tree, folder=folder, recipe=recipe)
         assert {result for _, result in pool.results(work, 3 * tracks)} == {None}
-        unseen = functools.partial(beam._build_part, tree=tree, folder=tmp_path / "absent", recipe=recipe)
+        unseen = functools.partial(beam._build_part, tree=tree, folder=tmp_path / "absent" / "parts", recipe=recipe)
         ((_, failure),) = pool.results(unseen, tracks[:1])
     assert sorted(contents(folder)) == ["Track00000.json", "Track00000.tfrecord", "Track00100.bad", "Track00101.bad"]
     assert writer.find_part(folder, tracks[0]) is not None
