@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
+import mir_tf
 from mir_tf.errors import ConfigError, DataError
 from mir_tf.files import write_text
 from tfrecords_builder import build, processes, resume, writer
@@ -112,7 +114,7 @@ def _run(
                     pipeline
                     | "Tracks" >> beam.Create(tracks)
                     | beam.Reshuffle()
-                    | "Records" >> beam.Map(_build_part, tree, folder, recipe)
+                    | "Records" >> beam.Map(build_part, tree, folder, recipe, versions())
                 )
         except Exception as error:  # each runner has its own
             # Of what a worker raised, runners give the trace too, as text: the last line with words says what happened.
@@ -160,11 +162,29 @@ def _result(track: Track, folder: Path) -> Part | LeftOut | None:
     return None
 
 
-def _build_part(track: Track, tree: Path, folder: Path, recipe: Recipe) -> None:
+def versions() -> str:
+    """Of what records depend on."""
+    return f"mir-tf {mir_tf.__version__} with TensorFlow {tf.__version__}"
+
+
+def build_part(track: Track, tree: Path, folder: Path, recipe: Recipe, expected: str) -> None:
     """What a worker does with a track.
 
     A runner may have it done twice, even at one time: each attempt has a folder of its own, and gives the same bytes.
+
+    Args:
+        track: what to build.
+        tree: see :func:`build_on_beam`.
+        folder: of the parts; beside them, where the track is bad, a file says why.
+        recipe: of the records.
+        expected: :func:`versions` on the machine that started the pipeline.
+
+    Raises:
+        DataError: this worker cannot work for that machine: it does not see a folder, or has other versions.
+        OSError: the disk is full, or cannot be written.
     """
+    if versions() != expected:
+        raise DataError(f"a worker has {versions()}, the starting machine {expected}; records would differ")
     build.use_one_core()
     _require_seen(folder.parent)
     attempt = folder / f".{uuid.uuid4().hex}"

@@ -159,8 +159,8 @@ def _print_steps(console: Console, seconds: Seconds) -> None:
 
 def _print_pools(console: Console, tracks: Sequence[Track], folder: Path, rounds: int) -> None:
     seconds = {track: audio.probe(track.mix).seconds for track in tracks}
-    cores = os.cpu_count() or 1
-    sizes = sorted({min(2**power, cores) for power in range(cores.bit_length() + 1)})
+    most = min(os.cpu_count() or 1, len(tracks) // 4)  # each shall build some after its first
+    sizes = sorted({min(2**power, most) for power in range(most.bit_length() + 1)})
     speed = dict.fromkeys(sizes, 0.0)
     work = dict.fromkeys(sizes, float("inf"))
     for _ in range(rounds):

@@ -119,14 +119,17 @@ def test_a_track_may_be_worked_on_twice_at_one_time(tmp_path: Path) -> None:
     folder.mkdir()
     recipe = Recipe(FRONT_ENDS["default"])
     with processes.pool(2) as pool:
-        work = functools.partial(beam._build_part, tree=tree, folder=folder, recipe=recipe)
+        work = functools.partial(beam.build_part, tree=tree, folder=folder, recipe=recipe, expected=beam.versions())
         assert {result for _, result in pool.results(work, 3 * tracks)} == {None}
-        unseen = functools.partial(beam._build_part, tree=tree, folder=tmp_path / "absent" / "parts", recipe=recipe)
-        ((_, failure),) = pool.results(unseen, tracks[:1])
+        unseen = functools.partial(work, folder=tmp_path / "absent" / "parts")
+        ((_, blind),) = pool.results(unseen, tracks[:1])
+        ((_, stale),) = pool.results(functools.partial(work, expected="mir-tf 0"), tracks[:1])
     assert sorted(contents(folder)) == ["Track00000.json", "Track00000.tfrecord", "Track00100.bad", "Track00101.bad"]
     assert writer.find_part(folder, tracks[0]) is not None
-    assert isinstance(failure, Failure)
-    assert f"{tmp_path / 'absent'}: a worker does not see it" in failure.reason
+    assert isinstance(blind, Failure)
+    assert f"{tmp_path / 'absent'}: a worker does not see it" in blind.reason
+    assert isinstance(stale, Failure)
+    assert "the starting machine mir-tf 0; records would differ" in stale.reason
 
 
 @needs_beam
