@@ -11,10 +11,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
 import yaml
+from click.core import ParameterSource
 
 from mir_tf.config import FRONT_ENDS, LABELS, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
@@ -132,7 +134,15 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     default=os.cpu_count() or 1,
     show_default="one a core",
     metavar="N",
-    help="Processes, of at most 1 GB of memory each.",
+    help="Processes, of at most 1 GB of memory each. With --runner beam those that render.",
+)
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "beam"]),
+    default="local",
+    show_default=True,
+    help="local: the processes of this machine. beam: an Apache Beam pipeline, on this machine or a cluster, as "
+    "BEAM_OPTIONS say; the records are the same. Not for archives.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be built, how large and how long, by building a few tracks."
@@ -141,6 +151,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     "--verify", type=_FOLDER, metavar="DATA", help="Build nothing: read a data set whole, and name damaged files."
 )
 @click.option("--skip-bad", is_flag=True, help="Exit with 0 even if damaged tracks were left out.")
+@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
 def main(
     slakh: Path | None,
     split_scheme: str,
@@ -160,6 +171,8 @@ def main(
     dry_run: bool,
     verify: Path | None,
     skip_bad: bool,
+    runner: str,
+    beam_options: tuple[str, ...],
 ) -> None:
     """Turn Slakh2100, or any MIDI with a SoundFont, into TFRecords of log-mel frames and labels.
 
@@ -169,6 +182,8 @@ def main(
       python -m tfrecords_builder --slakh slakh2100_flac_redux.tar.gz --labels audible --stems --out DATA
       python -m tfrecords_builder --midi SONGS --soundfont FluidR3_GM.sf2 --out DATA
       python -m tfrecords_builder --demo 40 --out DATA
+    With --runner beam all that follows a -- goes to Apache Beam (pip install 'mir-tf[beam]'), and picks its runner:
+      python -m tfrecords_builder --slakh TREE --out DATA --runner beam -- --runner=FlinkRunner --flink_master=HOST:8081
     Interrupted, it goes on when the same command is run again. Afterwards, and whenever there is doubt:
       python -m tfrecords_builder --verify DATA
 
@@ -189,6 +204,10 @@ def main(
         for flag, folder in (("--out", out), ("--midi", midi)):
             if folder is not None and _overlap(keep_audio, folder):
                 raise click.UsageError(f"--keep-audio and {flag} must be two folders, neither within the other")
+    if runner == "beam":
+        _require_for_beam(slakh, keep_audio, out, dry_run)
+    elif beam_options:
+        raise click.UsageError(f"{' '.join(beam_options)}: what follows the options belongs to --runner beam")
     source = {
         "slakh": slakh and str(slakh),
         "midi": midi and str(midi),
@@ -212,6 +231,10 @@ def main(
             from tfrecords_builder import build, resume
             from tfrecords_builder.record import Recipe
 
+            if runner == "beam":
+                beam = _import_beam()
+                beam.check_options(beam_options)
+
             recipe = Recipe(front_end, labels, with_stems)
             if resume.is_finished(out, front_end, source):
                 resume.remove(out)
@@ -232,10 +255,16 @@ def main(
                     not_rendered = _render(midi, demo, soundfonts, shuffle_programs, tree, unfinished, seed, workers)
                 with _scratch(unfinished) as scratch:
                     tracks, left_out, supply = _choose(tree, scratch, recipe, seed, split_scheme, drop_leaks)
+                    left_out = not_rendered + left_out
                     with _progress_bar("Building") as progress:
-                        report = build.build(
-                            tracks, not_rendered + left_out, unfinished, recipe, source, workers, supply, progress
-                        )
+                        if runner == "beam":
+                            report = beam.build_on_beam(
+                                tracks, left_out, unfinished, recipe, source, tree, beam_options, progress
+                            )
+                        else:
+                            report = build.build(
+                                tracks, left_out, unfinished, recipe, source, workers, supply, progress
+                            )
             _print_summary(report, out)
             is_fine = skip_bad or not any(item.is_bad for item in report.left_out)
     if not is_fine:
@@ -246,6 +275,29 @@ def _overlap(first: Path, second: Path) -> bool:
     """Whether one of two folders is, or lies within, the other."""
     first, second = first.resolve(), second.resolve()
     return first.is_relative_to(second) or second.is_relative_to(first)
+
+
+def _require_for_beam(slakh: Path | None, keep_audio: Path | None, out: Path | None, dry_run: bool) -> None:
+    """Refuses what an Apache Beam pipeline cannot do."""
+    if out is None or dry_run:
+        raise click.UsageError("--runner belongs to builds, not to --dry-run and --verify")
+    if slakh is not None and slakh.is_file():
+        raise click.UsageError("--runner beam needs a tree: an archive is one stream, which cannot be shared out")
+    if slakh is not None and click.get_current_context().get_parameter_source("workers") == ParameterSource.COMMANDLINE:
+        raise click.UsageError("--workers belongs to --runner local, and to rendering; Beam has options of its own")
+    for flag, folder in (("--slakh", slakh), ("--keep-audio", keep_audio), ("--out", out)):
+        if folder is not None and not folder.is_absolute():
+            raise click.UsageError(f"{flag} {folder}: --runner beam needs absolute paths, for workers run elsewhere")
+
+
+def _import_beam() -> ModuleType:
+    try:
+        from tfrecords_builder import beam
+    except ModuleNotFoundError as error:
+        if error.name != "apache_beam":
+            raise
+        raise ConfigError("--runner beam: Apache Beam is not installed; pip install 'mir-tf[beam]'") from None
+    return beam
 
 
 @contextlib.contextmanager

@@ -96,20 +96,51 @@ def build(
         DataError: no track could be built, a worker was killed, the files vanished.
         OSError: the disk is full, or cannot be written.
     """
-    out, folder = unfinished.parent, unfinished / resume.PARTS
+    found, wanted = find_parts(tracks, unfinished)
+    built, failed = _build_parts(wanted, unfinished / resume.PARTS, recipe, workers, supply, progress)
+    return join_parts(found, built, left_out + failed, unfinished, recipe, source)
+
+
+def find_parts(tracks: Sequence[Track], unfinished: Path) -> tuple[list[Part], list[Track]]:
+    """The tracks that an interrupted build had finished, and those that are still to be built."""
+    folder = unfinished / resume.PARTS
     folder.mkdir(exist_ok=True)
     found = {track.id: part for track in tracks if (part := writer.find_part(folder, track)) is not None}
-    wanted = [track for track in tracks if track.id not in found]
-    built, failed = _build_parts(wanted, folder, recipe, workers, supply, progress)
-    parts = [*found.values(), *built]
-    left_out = sorted(left_out + failed, key=lambda item: (item.item, item.reason))
+    return list(found.values()), [track for track in tracks if track.id not in found]
+
+
+def join_parts(
+    found: list[Part],
+    built: list[Part],
+    left_out: list[LeftOut],
+    unfinished: Path,
+    recipe: Recipe,
+    source: dict[str, Any],
+) -> BuildReport:
+    """Makes the data set of all parts, whoever built them.
+
+    Args:
+        found: of an interrupted build.
+        built: of this one.
+        left_out: as in the report, in any order.
+        unfinished: see :func:`build`.
+        recipe: of the records.
+        source: see :func:`build`.
+
+    Raises:
+        DataError: there is no part.
+        OSError: the disk is full, or cannot be written.
+    """
+    out = unfinished.parent
+    parts = found + built
+    left_out = sorted(left_out, key=lambda item: (item.item, item.reason))
     if not parts:
         causes = "".join(f"\n  {item.item}: {item.reason}" for item in left_out[:10])
         raise DataError(f"{out}: not built, because no track could be used:{causes}")
     mean, deviation = writer.feature_statistics([part for part in parts if part.split == "train"])
     manifest = Manifest(
         front_end=recipe.front_end,
-        splits=writer.write_shards(out, folder, parts),
+        splits=writer.write_shards(out, unfinished / resume.PARTS, parts),
         feature_mean=mean,
         feature_deviation=deviation,
         left_out=[{"item": item.item, "reason": item.reason} for item in left_out],
@@ -133,9 +164,9 @@ def _build_parts(
 ) -> tuple[list[Part], list[LeftOut]]:
     parts: list[Part] = []
     failed: list[LeftOut] = []
-    with processes.pool(max(1, min(workers, len(tracks))), _use_one_core) as pool:
-        build_part = functools.partial(_build_part, folder=folder, recipe=recipe)
-        for track, part in pool.results(build_part, supply.open(tracks)):
+    with processes.pool(max(1, min(workers, len(tracks))), use_one_core) as pool:
+        work = functools.partial(build_part, folder=folder, recipe=recipe)
+        for track, part in pool.results(work, supply.open(tracks)):
             supply.close(track)
             if isinstance(part, Failure):
                 failed.append(LeftOut(track.id, part.reason))
@@ -146,13 +177,13 @@ def _build_parts(
     return parts, failed
 
 
-def _use_one_core() -> None:
+def use_one_core() -> None:
     """Keeps a worker from the other workers' cores, and from the accelerator."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.set_visible_devices([], "GPU")
 
 
-def _build_part(track: Track, folder: Path, recipe: Recipe) -> Part:
+def build_part(track: Track, folder: Path, recipe: Recipe) -> Part:
     """What a worker does with a track."""
     return writer.write_part(folder, track, make_records(track, recipe), recipe.labels)

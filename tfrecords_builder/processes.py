@@ -66,7 +66,7 @@ class Pool:
             if not waiting:
                 return
             for future in concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED).done:
-                result = _result(future)
+                result = outcome(future.result)
                 yield waiting.pop(future), result
 
 
@@ -111,9 +111,14 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _result(future: concurrent.futures.Future[ResultT]) -> ResultT | Failure:
+def outcome(work: Callable[[], ResultT]) -> ResultT | Failure:
+    """What ``work`` returns, or why its item is bad.
+
+    Raises:
+        OSError, BrokenProcessPool: not the item is at fault.
+    """
     try:
-        return future.result()
+        return work()
     except (OSError, BrokenProcessPool):
         raise
     except MirTfError as error:

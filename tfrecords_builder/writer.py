@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,6 +110,12 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
     # Last: a part without this file is none.
     write_text(_facts(folder, track.id), json.dumps(dataclasses.asdict(part)))
     return part
+
+
+def move_part(track: str, start: Path, folder: Path) -> None:
+    """Moves the part of a track from one folder to another, in the order of :func:`write_part`."""
+    for path in (_data, _facts):
+        os.replace(path(start, track), path(folder, track))
 
 
 def _disagreement(mix: Record) -> dict[str, list[list[int]]]:
