@@ -48,7 +48,7 @@ _READ_ERRORS = (
 
 
 # What TensorFlow says where a bucket is not to be read any more.
-_REMOTE_ERRORS = (tf.errors.UnknownError, tf.errors.InternalError, tf.errors.PermissionDeniedError)
+_REMOTE_ERRORS = (tf.errors.UnknownError, tf.errors.PermissionDeniedError)
 
 
 @dataclasses.dataclass(frozen=True)

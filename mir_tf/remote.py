@@ -133,7 +133,7 @@ class RemotePath(PosixPath):
         return io.BufferedReader(_Reader(self), _BUFFER)
 
     def read_bytes(self) -> bytes:
-        """Reads the file by one request."""
+        """Reads the file whole."""
         with self._os_errors():
             content: bytes = self._tf.io.read_file(self._uri).numpy()
         return content
@@ -241,6 +241,8 @@ def _tensorflow(scheme: str) -> Any:
         return tf
     # By its own default Amazon's client tries eleven times, for half a minute, before it says what is wrong.
     os.environ.setdefault("AWS_RETRY_MODE", "standard")
+    # Else it asks for the size of the object before it reads each piece of it.
+    os.environ.setdefault("S3_DISABLE_MULTI_PART_DOWNLOAD", "1")
     try:
         import tensorflow_io  # noqa: F401  # registers the file systems
     except (ImportError, NotImplementedError):
