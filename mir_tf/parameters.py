@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ class PathParameter(click.Path):
                 return super().convert(value, parameter, context)
             if self._local:
                 self.fail(f"{value}: must be a local path.", parameter, context)
+            # TensorFlow, which loads now, is to be as quiet as in the commands themselves.
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
             if self.exists and not path.exists():
                 self.fail(f"{self.name.title()} '{value}' does not exist.", parameter, context)
             if self.exists and not self.file_okay and path.is_file():
