@@ -413,7 +413,9 @@ def export(
 
 @main.command("import-torch")
 @click.argument("checkpoint", type=_LOCAL_FILE)
-@click.option("--thresholds", type=_LOCAL_FILE, help="NumPy file (.npy) of a threshold a class.  [default: 0.5 for all]")
+@click.option(
+    "--thresholds", type=_LOCAL_FILE, help="NumPy file (.npy) of a threshold a class.  [default: 0.5 for all]"
+)
 @click.option(
     "--preset",
     type=click.Choice(["seed_44k", "seed_22k"]),
