@@ -7,7 +7,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -15,6 +15,7 @@ import soxr
 from numpy.typing import NDArray
 
 from mir_tf.errors import AudioError
+from mir_tf.files import as_path
 
 _BLOCK_SECONDS = 10.0
 
@@ -109,25 +110,58 @@ class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships 
         return False
 
 
+class _Source:
+    """What libsndfile reads from. It takes an error for the end of the file: the error is kept."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file: Any = file
+        self.error: OSError | None = None
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return int(self._file.readinto(buffer))
+        except OSError as error:
+            self.error = error
+            return 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+
 @contextlib.contextmanager
 def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
     """Opens an audio file that holds at least one sample; whatever libsndfile says becomes an AudioError.
 
     Yields:
         The decoder, and the file that it reads from.
+
+    Raises:
+        OSError: reading the file failed where it had been opened: the disk or the network is at fault.
     """
     with contextlib.ExitStack() as stack:
         try:
-            raw = stack.enter_context(Path(path).open("rb"))
+            raw = stack.enter_context(as_path(path).open("rb"))
             _require_whole_wav(raw, path)
-            file = stack.enter_context(_SoundFile(raw))
+            source = _Source(raw)
+            file = stack.enter_context(_SoundFile(source, "r"))
         except OSError as error:
             raise AudioError(f"{path}: cannot be opened: {error.strerror or error}") from None
         except (soundfile.SoundFileError, TypeError):  # TypeError: .raw, which has no header
+            if source.error is not None:
+                raise source.error from None
             raise AudioError(f"{path}: not audio, or of a format that libsndfile does not read") from None
         if not file.frames:
             raise AudioError(f"{path}: holds no samples")
-        yield file, raw
+        try:
+            yield file, raw
+        except AudioError:
+            if source.error is None:
+                raise
+        if source.error is not None:
+            raise source.error
 
 
 def _require_whole_wav(raw: BinaryIO, path: str | Path) -> None:

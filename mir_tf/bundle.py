@@ -23,7 +23,7 @@ import mir_tf
 import mir_tf.models  # registers the layers that model.keras names
 from mir_tf.config import RunConfig
 from mir_tf.errors import BundleError
-from mir_tf.files import whole, write_text
+from mir_tf.files import as_path, local, whole, write_text
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 from mir_tf.windows import WindowedModel
 
@@ -68,7 +68,7 @@ class Bundle:
 
     def save(self, folder: str | Path) -> None:
         """Writes the bundle into ``folder``, which is made if need be; an older bundle there is replaced."""
-        folder = Path(folder)
+        folder = as_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with whole(folder / MODEL) as model_path:
             # The same layers without what the model was compiled with: the optimiser would triple the file.
@@ -98,7 +98,7 @@ def load(folder: str | Path) -> Bundle:
     Raises:
         BundleError: there is none, or it is damaged, half-saved, of another version, or runs code of its own.
     """
-    description, model_path = Path(folder, DESCRIPTION), Path(folder, MODEL)
+    description, model_path = as_path(folder) / DESCRIPTION, as_path(folder) / MODEL
     for path in (description, model_path):
         if not path.is_file():
             raise BundleError(f"{folder}: no {path.name}: not a trained model; train one with mir-tf fit")
@@ -128,7 +128,8 @@ def load(folder: str | Path) -> Bundle:
             "interrupted; run mir-tf fit with the same command again, or copy both files again"
         )
     try:
-        model = keras.saving.load_model(model_path, compile=False, safe_mode=True)
+        with local(model_path) as file:
+            model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{model_path}: Keras {keras.__version__} cannot load it: {error}") from error
     return Bundle(model, config, thresholds, untuned, info)

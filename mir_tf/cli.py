@@ -15,6 +15,7 @@ import click
 import mir_tf
 from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
 from mir_tf.errors import ConfigError, MirTfError
+from mir_tf.parameters import PathParameter
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
     from mir_tf.prediction import Prediction
     from mir_tf.train import OnEpoch, OnStep
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEW_FILE = click.Path(dir_okay=False, path_type=Path)
-_NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FOLDER = PathParameter(exists=True, file_okay=False)
+_FILE = PathParameter(exists=True, dir_okay=False)
+_LOCAL_FILE = PathParameter(local=True, exists=True, dir_okay=False)
+_NEW_FILE = PathParameter(dir_okay=False)
+_NEW_FOLDER = PathParameter(file_okay=False)
+_RECORDING = PathParameter()
+_MODEL = PathParameter(exists=True)
 _THREADS = click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of LiteRT, for a .tflite file.  [default: one a core]"
 )
@@ -361,8 +365,8 @@ def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
 
 
 @main.command()
-@click.argument("model", type=click.Path(exists=True, path_type=Path))
-@click.argument("audio", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("model", type=_MODEL)
+@click.argument("audio", nargs=-1, required=True, type=_RECORDING)
 @click.option("--out", type=_NEW_FOLDER, help="Folder for the JSON files.  [default: beside each recording]")
 @_THREADS
 def predict(model: Path, audio: tuple[Path, ...], out: Path | None, threads: int | None) -> None:
@@ -408,7 +412,7 @@ def predict(model: Path, audio: tuple[Path, ...], out: Path | None, threads: int
 
 
 @main.command()
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("model", type=_LOCAL_FILE)
 @click.option(
     "--format", "audio_format", type=click.Choice(["wav", "s16le", "f32le"]), help="Of standard input.  [default: wav]"
 )
@@ -502,7 +506,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option(
     "--audio",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=_RECORDING,
     help="Recording to compare the files on; may be repeated.  [default: a made-up signal]",
 )
 @click.option("--data", type=_FOLDER, help="Data set: F1 on its test split; examples for int8 from its train split.")
@@ -558,8 +562,10 @@ def export(
 
 
 @main.command("import-torch")
-@click.argument("checkpoint", type=_FILE)
-@click.option("--thresholds", type=_FILE, help="NumPy file (.npy) of a threshold a class.  [default: 0.5 for all]")
+@click.argument("checkpoint", type=_LOCAL_FILE)
+@click.option(
+    "--thresholds", type=_LOCAL_FILE, help="NumPy file (.npy) of a threshold a class.  [default: 0.5 for all]"
+)
 @click.option(
     "--preset",
     type=click.Choice(["seed_44k", "seed_22k"]),

@@ -18,7 +18,7 @@ from mir_tf import bundle, metrics, pipeline, report, train
 from mir_tf.bundle import Bundle
 from mir_tf.config import FRONT_ENDS, RunConfig, read_yaml
 from mir_tf.errors import ConfigError
-from mir_tf.files import write_text
+from mir_tf.files import as_path, write_text
 from mir_tf.metrics import Counts
 from mir_tf.models.cost import multiply_adds
 from mir_tf.schema import Manifest, read_manifest
@@ -311,7 +311,7 @@ def read_plan(path: str | Path, data: Sequence[str | Path], out: str | Path) -> 
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise ConfigError(f"{path}: seeds is {seeds!r}; it must be a list of whole numbers")
     common = {key: value for key, value in plan.items() if key not in PLAN_KEYS}
-    manifests = {Path(folder): read_manifest(folder) for folder in data}
+    manifests = {as_path(folder): read_manifest(folder) for folder in data}
     folders: dict[str, Path] = {}
     jobs = []
     for name, own in runs.items():
@@ -324,11 +324,11 @@ def read_plan(path: str | Path, data: Sequence[str | Path], out: str | Path) -> 
             if not matching:
                 raise ConfigError(f"{path}: run {name!r}: {_no_data(config, manifests)}")
             identity = json.dumps([config.to_dict(), str(matching[0])], sort_keys=True)
-            folder = folders.setdefault(identity, Path(out, "runs", f"{_slug(str(name))}-seed{seed}"))
+            folder = folders.setdefault(identity, as_path(out) / "runs" / f"{_slug(str(name))}-seed{seed}")
             jobs.append(Job(str(name), config, matching[0], folder))
     if len(set(folders.values())) < len(folders):
         raise ConfigError(f"{path}: names of runs must differ in letters or digits: {', '.join(map(str, runs))}")
-    name = Path(path).stem
+    name = as_path(path).stem
     return Plan(name, str(plan.get("title", name)), tuple(jobs))
 
 
@@ -390,7 +390,7 @@ def compare(
             done[job.folder] = _carry_out(job, on_epoch, on_step)
         outcomes.setdefault(job.name, []).append(dataclasses.replace(done[job.folder], job=job))
     comparison = Comparison(plan, outcomes)
-    comparison.save(Path(out))
+    comparison.save(as_path(out))
     return comparison
 
 

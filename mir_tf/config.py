@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from mir_tf.errors import ConfigError
+from mir_tf.files import as_path
 from mir_tf.vocabulary import VOCABULARIES
 
 LABEL_RATE = 10
@@ -515,7 +516,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     import yaml  # here, because who runs a .tflite file has none
 
     try:
-        sections = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        sections = yaml.safe_load(as_path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
     if sections is None:

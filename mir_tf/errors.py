@@ -9,6 +9,10 @@ class ConfigError(MirTfError, ValueError):
     """A setting is unknown, of the wrong type, out of its range, or contradicts another. Exit status 2."""
 
 
+class FileSystemError(MirTfError):
+    """A remote file system is not installed."""
+
+
 class AudioError(MirTfError):
     """An audio file cannot be decoded, or holds nothing that can be used."""
 

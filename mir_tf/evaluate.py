@@ -19,7 +19,7 @@ from mir_tf.colors import color_of
 from mir_tf.config import LABEL_RATE
 from mir_tf.dominance import dominant_classes, playing_time, same_dominant
 from mir_tf.errors import DataError
-from mir_tf.files import write_text
+from mir_tf.files import as_path, write_text
 from mir_tf.metrics import Baseline, Counts, Ranking
 from mir_tf.schema import class_frames, read_manifest
 from mir_tf.vocabulary import Vocabulary
@@ -264,7 +264,7 @@ class Evaluation:
 
     def save(self, folder: str | Path) -> None:
         """Writes ``evaluation.json``, ``evaluation.md`` and the pictures: each whole or not at all."""
-        folder = Path(folder)
+        folder = as_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in self.figures().items():
             report.save_png(figure, folder / f"{name}.png")

@@ -7,7 +7,6 @@ import importlib.util
 import itertools
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from mir_tf.bundle import Bundle
 from mir_tf.config import LABEL_RATE
 from mir_tf.conversion import QUANTIZATIONS
 from mir_tf.errors import ConfigError, ExportError
-from mir_tf.files import write_text
+from mir_tf.files import as_path, put, remove, workspace, write_text
 from mir_tf.frontend import log_mel, log_mel_batch, log_mel_blocks, log_mel_of_padded, normalize_clip
 from mir_tf.lite import LiteModel
 from mir_tf.metadata import LABELS, METADATA, Metadata
@@ -253,13 +252,13 @@ def export(
     check(bundle, formats, quantizations, data is not None)
     # A model that computes in 16 bits too is exported, and compared, in float32.
     bundle = dataclasses.replace(bundle, model=_cloned(bundle.model))
-    out = Path(out)
+    out = as_path(out)
     out.mkdir(parents=True, exist_ok=True)
     rate = bundle.config.front_end.sample_rate
     progress("listening with Keras")
     if recordings:
         signals = [np.concatenate(list(audio.read_blocks(path, rate))) for path in recordings]
-        sound = ", ".join(Path(path).name for path in recordings)
+        sound = ", ".join(as_path(path).name for path in recordings)
     else:
         signals, sound = [probe_signal(rate, 2.6 * bundle.config.window.window_seconds)], "a made-up signal"
     references = [
@@ -272,7 +271,7 @@ def export(
         keras_f1 = _f1(bundle, bundle.windowed, data)
     metadata = describe(bundle, name, license_name)
     files: list[ExportedFile] = []
-    with tempfile.TemporaryDirectory(dir=out, prefix=".unfinished-") as folder:
+    with workspace(out) as beside, tempfile.TemporaryDirectory(dir=beside, prefix=".unfinished-") as folder:
         job = _Job(bundle, metadata, Path(folder), signals, references, data, keras_f1, progress)
         if "savedmodel" in formats:
             files.append(job.saved_model())
@@ -286,9 +285,9 @@ def export(
             files.append(job.onnx())
         for file in files:
             target = out / file.name
-            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+            remove(target)
             if not file.failure:
-                os.replace(Path(folder, file.name), target)
+                put(Path(folder, file.name), target)
     seconds = sum(map(len, signals)) / rate
     report = Report(metadata, sound, seconds, "" if data is None else str(data), keras_f1, tuple(files))
     write_text(out / "report.md", report.to_markdown())

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from mir_tf import schema
 from mir_tf.config import LABEL_RATE, FrontEndConfig, RunConfig
 from mir_tf.errors import ConfigError, DataError, TrainingError
+from mir_tf.files import as_path, is_remote
 from mir_tf.frontend import normalize_clip
 from mir_tf.schema import Manifest
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
@@ -44,6 +45,10 @@ _READ_ERRORS = (
     tf.errors.FailedPreconditionError,
     tf.errors.NotFoundError,
 )
+
+
+# What TensorFlow says where a bucket is not to be read any more.
+_REMOTE_ERRORS = (tf.errors.UnknownError, tf.errors.PermissionDeniedError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +162,7 @@ def training_dataset(
     """
     train, front_end = config.train, config.front_end
     summary = schema.split_summary(folder, manifest, split)
-    shards = [str(Path(folder, shard.name).absolute()) for shard in summary.shards]
+    shards = [str((as_path(folder) / shard.name).absolute()) for shard in summary.shards]
     projection = tf.constant(VOCABULARIES[train.vocabulary].matrix)
     crop_labels = round(train.crop_seconds * LABEL_RATE)
     crop_frames = crop_labels * front_end.subframes
@@ -285,7 +290,7 @@ def tracks(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocab
     """
     summary = schema.split_summary(folder, manifest, split)
     records = (
-        tf.data.TFRecordDataset([str(Path(folder, shard.name)) for shard in summary.shards])
+        tf.data.TFRecordDataset([str(as_path(folder) / shard.name) for shard in summary.shards])
         .apply(tf.data.experimental.assert_cardinality(summary.records))
         .map(lambda record: schema.parse(record, manifest.labels))
         .prefetch(1)
@@ -305,24 +310,31 @@ def damage_named(folder: str | Path, manifest: Manifest, split: str) -> Iterator
     """Turns an error of TensorFlow inside the block into one that names the damaged shard, if there is one.
 
     Raises:
-        DataError: naming the shard, or the records missing from all of them.
+        DataError: naming the shard, or the records missing from all of them; or a remote ``folder`` cannot be read.
     """
     try:
         yield
+    except _REMOTE_ERRORS as error:
+        if not is_remote(folder):
+            raise
+        raise DataError(f"{folder}: cannot be read any more: {_cause(error)}") from error
     except _READ_ERRORS as error:
         summary = manifest.splits[split]
         found = 0
         for shard in summary.shards:
-            path = Path(folder, shard.name)
+            path = as_path(folder) / shard.name
             try:
                 found += sum(1 for _ in tf.data.TFRecordDataset(str(path)).map(schema.parse))
             except tf.errors.OpError as damage:
-                # Before its message TensorFlow puts the graph node, {{...}}, and after it a graph trace.
-                cause = re.sub(r"{{.*?}} ?", "", damage.message).partition("\n")[0]
-                raise DataError(f"{path}: damaged ({cause}); build the data set again") from error
+                raise DataError(f"{path}: damaged ({_cause(damage)}); build the data set again") from error
         if found != summary.records:
             raise DataError(
                 f"{folder}: the shards of split {split!r} hold {found} records, the manifest says "
                 f"{summary.records}; build the data set again"
             ) from error
         raise
+
+
+def _cause(error: tf.errors.OpError) -> str:
+    """Its message without the graph node, {{...}}, that TensorFlow puts before, and the graph trace after it."""
+    return re.sub(r"{{.*?}} ?", "", error.message).partition("\n")[0]

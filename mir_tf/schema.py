@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mir_tf.config import LABELS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError
-from mir_tf.files import write_text
+from mir_tf.files import as_path, write_text
 from mir_tf.vocabulary import NUM_PROGRAMS, Vocabulary
 
 DATA_SET_NAME = "instruments"
@@ -240,7 +240,7 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
         **dataclasses.asdict(manifest),
     }
     content["front_end"] = manifest.front_end.to_dict()
-    write_text(Path(folder, MANIFEST), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(as_path(folder) / MANIFEST, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 _PLAIN = ("feature_mean", "feature_deviation", "left_out", "source", "labels", "leaks", "findings")
@@ -257,7 +257,7 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
     Raises:
         DataError: there is none, it is damaged, of another version, or names a shard that is missing.
     """
-    path = Path(folder, MANIFEST)
+    path = as_path(folder) / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -285,7 +285,7 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
     if content.get("fingerprint") != front_end.fingerprint():
         raise DataError(f"{path}: the front end does not give the stored fingerprint; build the data set again")
     for shard in manifest.shards() if require_shards else []:
-        if not Path(folder, shard.name).is_file():
+        if not (path.parent / shard.name).is_file():
             raise DataError(f"{folder}: shard {shard.name} is missing; build the data set again")
     if manifest.labels not in LABELS:
         raise DataError(f"{path}: damaged: labels {manifest.labels!r}; build the data set again")

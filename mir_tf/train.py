@@ -29,7 +29,7 @@ from mir_tf.bundle import Bundle
 from mir_tf.config import RunConfig, TrainConfig
 from mir_tf.distribution import Distribution, start
 from mir_tf.errors import ConfigError, DataError, TrainingError
-from mir_tf.files import whole, write_text
+from mir_tf.files import as_path, whole, write_text
 from mir_tf.losses import WeightedBCE, class_weights
 from mir_tf.models import build_model
 from mir_tf.pipeline import DataService, Track
@@ -187,7 +187,7 @@ def fit(
         pipeline.check_data_service(data_service)
     distribution = start(strategy)  # TensorFlow wants this before all else that it does
     with distribution.loss_named():
-        result = _fit(data, Path(out), config, on_epoch, on_step, distribution, data_service)
+        result = _fit(data, as_path(out), config, on_epoch, on_step, distribution, data_service)
         distribution.total(np.zeros(1))  # A worker that left before the first one has written would seem lost.
     return result
 
@@ -210,7 +210,7 @@ def _fit(
     positives = _positives(data, manifest, "train", vocabulary)
     _positives(data, manifest, "validation", vocabulary)  # refuses now what would fail after the first epoch
 
-    state = _State(config.to_dict(), _sha256(Path(data, schema.MANIFEST)), Schedule(train.learning_rate))
+    state = _State(config.to_dict(), _sha256(as_path(data) / schema.MANIFEST), Schedule(train.learning_rate))
     values: list[NDArray[Any]] = []
     if (out / CHECKPOINT).is_file():
         earlier, values = _read_checkpoint(out / CHECKPOINT)
@@ -633,7 +633,7 @@ def _positives(data: str | Path, manifest: Manifest, split: str, vocabulary: Voc
 def _read_checkpoint(path: Path) -> tuple[_State, list[NDArray[Any]]]:
     """The state and the variables of a run."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
             stored = json.loads(content["state"].tobytes())
             values = [content[str(index)] for index in range(len(content.files) - 1)]
         return _State(**{**stored, "schedule": Schedule(**stored["schedule"])}), values

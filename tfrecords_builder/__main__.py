@@ -20,6 +20,8 @@ from click.core import ParameterSource
 
 from mir_tf.config import FRONT_ENDS, LABELS, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
+from mir_tf.files import workspace
+from mir_tf.parameters import PathParameter
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder.splits import SCHEMES
 
@@ -31,10 +33,13 @@ if TYPE_CHECKING:
     from tfrecords_builder.record import Recipe
     from tfrecords_builder.slakh import LeftOut, Track
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_EITHER = click.Path(exists=True, path_type=Path)
-_NEW = click.Path(path_type=Path)
+_FOLDER = PathParameter(exists=True, file_okay=False)
+_EITHER = PathParameter(exists=True)
+_NEW = PathParameter()
+# MIDI, SoundFonts and what is rendered of them are opened by their names.
+_LOCAL_FOLDER = PathParameter(local=True, exists=True, file_okay=False)
+_LOCAL_FILE = PathParameter(local=True, exists=True, dir_okay=False)
+_LOCAL_NEW = PathParameter(local=True)
 
 _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclasses.fields(FrontEndConfig))
 
@@ -61,14 +66,16 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
 @click.option(
     "--drop-leaks", is_flag=True, help="With --slakh: leave tracks out of train whose song is in validation or test."
 )
-@click.option("--midi", type=_FOLDER, metavar="DIR", help="Render a folder of multi-track MIDI, and build from that.")
+@click.option(
+    "--midi", type=_LOCAL_FOLDER, metavar="DIR", help="Render a folder of multi-track MIDI, and build from that."
+)
 @click.option(
     "--demo", type=click.IntRange(min=1), metavar="N", help="Compose and render N songs, and build from that."
 )
 @click.option(
     "--soundfont",
     "soundfonts",
-    type=_FILE,
+    type=_LOCAL_FILE,
     multiple=True,
     metavar="SF2",
     help="With --midi: an .sf2 file to render with. May be repeated: several are dealt out by song.",
@@ -81,7 +88,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
 )
 @click.option(
     "--keep-audio",
-    type=_NEW,
+    type=_LOCAL_NEW,
     metavar="TREE",
     help="With --midi or --demo: render into this folder and keep it.",
 )
@@ -247,13 +254,13 @@ def main(
                 else:
                     _estimate_midi(midi, demo, soundfonts, shuffle_programs, recipe, seed, workers)
                 return
-            with resume.unfinished(out, front_end, source) as unfinished:
+            with resume.unfinished(out, front_end, source) as unfinished, workspace(unfinished) as local:
                 if slakh is not None:
                     tree, not_rendered = slakh, []
                 else:
-                    tree = keep_audio or unfinished / resume.TREE
-                    not_rendered = _render(midi, demo, soundfonts, shuffle_programs, tree, unfinished, seed, workers)
-                with _scratch(unfinished) as scratch:
+                    tree = keep_audio or local / resume.TREE
+                    not_rendered = _render(midi, demo, soundfonts, shuffle_programs, tree, local, seed, workers)
+                with _scratch(local) as scratch:
                     tracks, left_out, supply = _choose(tree, scratch, recipe, seed, split_scheme, drop_leaks)
                     left_out = not_rendered + left_out
                     with _progress_bar("Building") as progress:
@@ -431,7 +438,7 @@ def _render(
     soundfonts: tuple[Path, ...],
     shuffle_programs: int | None,
     tree: Path,
-    unfinished: Path,
+    scratch: Path,
     seed: int,
     workers: int,
 ) -> list[LeftOut]:
@@ -440,7 +447,7 @@ def _render(
     from tfrecords_builder.slakh import LeftOut
 
     if demo is not None:
-        midi, soundfonts = unfinished / "midi", (render.default_soundfont(),)
+        midi, soundfonts = scratch / "midi", (render.default_soundfont(),)
         compose.compose_folder(midi, demo, seed)
     assert midi is not None
     with _progress_bar("Rendering") as progress:

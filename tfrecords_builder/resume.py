@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import tensorflow as tf
 from mir_tf import schema
 from mir_tf.config import FrontEndConfig
 from mir_tf.errors import AudioError, DataError
+from mir_tf.files import remove as remove_all
 from mir_tf.files import write_text
 
 UNFINISHED = ".unfinished"
@@ -72,8 +72,8 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
     except BaseException as error:
         stands = any((folder / PARTS).glob("*.json")) or any((folder / TREE).glob("*/Track*"))
         if not stands:
-            shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):
+                remove_all(folder)
                 out.rmdir()  # where it holds nothing
         if isinstance(error, (AudioError, DataError, OSError, KeyboardInterrupt)):
             message = str(error) or "interrupted"
@@ -85,7 +85,8 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
 
 def remove(out: Path) -> None:
     """Removes what a build needed until its data set was finished."""
-    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        remove_all(out / UNFINISHED)
 
 
 def _arguments(front_end: FrontEndConfig, source: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ The paths and the flag ``audio_rendered`` in metadata.yaml vary and err: the fil
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import json
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ import yaml
 
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
+from mir_tf.files import as_path, is_remote
 from mir_tf.vocabulary import program_index
 from tfrecords_builder import faults, songs, splits
 from tfrecords_builder.splits import OMITTED
@@ -27,7 +29,11 @@ SONGS = "songs.json"
 """File in the root of a rendered tree: of each track the song, its MIDI file and its SoundFont."""
 
 _AUDIO = (".flac", ".wav")
-_FILES = ("mix.*", ALL_NOTES, "MIDI/[!.]*", "stems/[!.]*")
+_FILES = (("", "[!.]*"), ("MIDI/", "[!.]*"), ("stems/", "[!.]*"))
+"""Folders in a track, and the pattern of the names in there."""
+
+_REQUESTS_AT_ONCE = 16
+"""To a remote store."""
 
 # libyaml reads the 2,100 metadata files in seconds, the loader in Python in minutes.
 _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -127,23 +133,15 @@ def read_layout(root: str | Path) -> Layout:
     Raises:
         DataError: it holds no track.
     """
-    root = Path(root)
+    root = as_path(root)
     split_of = {folder: split for split in (*SPLITS, OMITTED) for folder in _track_folders(root / split)}
-    listings = [
-        Listing(
-            folder,
-            split_of.get(folder, ""),
-            # But for hidden ones, as macOS leaves.
-            frozenset(
-                path.relative_to(folder).as_posix()
-                for pattern in _FILES
-                for path in folder.glob(pattern)
-                if path.is_file()
-            ),
-            _metadata(folder / METADATA),
-        )
-        for folder in (split_of or _track_folders(root))
-    ]
+
+    def listing(folder: Path) -> Listing:
+        return Listing(folder, split_of.get(folder, ""), _files(folder), _metadata(folder / METADATA))
+
+    # A remote store is asked four times for every track.
+    with concurrent.futures.ThreadPoolExecutor(_REQUESTS_AT_ONCE if is_remote(root) else 1) as threads:
+        listings = list(threads.map(listing, split_of or _track_folders(root)))
     return Layout(root, listings, _content(root / SONGS))
 
 
@@ -218,7 +216,14 @@ def drop_leaks(tracks: list[Track]) -> tuple[list[Track], list[LeftOut]]:
 
 
 def _track_folders(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("Track*")) if path.is_dir()]
+    # A remote store would be asked for each of them.
+    return [path for path in sorted(folder.glob("Track*")) if is_remote(path) or path.is_dir()]
+
+
+def _files(folder: Path) -> frozenset[str]:
+    """The files of a track, but for hidden ones, as macOS leaves."""
+    found = ((parent, path) for parent, pattern in _FILES for path in (folder / parent).glob(pattern))
+    return frozenset(f"{parent}{path.name}" for parent, path in found if is_remote(path) or path.is_file())
 
 
 def _metadata(path: Path) -> bytes | str:

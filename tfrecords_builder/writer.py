@@ -89,6 +89,7 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
                         activity[name] += vocabulary.project(record.targets(labels)).sum(axis=0)
         except tf.errors.OpError as error:
             raise OSError(error.message) from error
+        num_bytes, sha256 = temporary.stat().st_size, schema.sha256(temporary)
     # The square of a float16 is exact in float32, and half as large as in float64.
     squares = np.square(mix.log_mel, dtype=np.float32)
     part = Part(
@@ -96,8 +97,8 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
         song=track.song,
         split=track.split,
         records=len(records),
-        num_bytes=path.stat().st_size,
-        sha256=schema.sha256(path),
+        num_bytes=num_bytes,
+        sha256=sha256,
         seconds=sum(record.num_samples / record.sample_rate for record in records),
         label_frames=sum(len(record.activity) for record in records),
         activity={name: frames.tolist() for name, frames in activity.items()},
@@ -198,7 +199,9 @@ def _write_split(out: Path, folder: Path, split: str, parts: list[Part], shard_b
             for part in members[index]:
                 with _data(folder, part.id).open("rb") as file:
                     shutil.copyfileobj(file, joined)
-        shards.append(Shard.of(path, sum(part.records for part in members[index])))
+            joined.flush()
+            shard = Shard.of(temporary, sum(part.records for part in members[index]))
+        shards.append(dataclasses.replace(shard, name=path.name))
     return SplitSummary(
         tracks=len(parts),
         songs=len({part.song for part in parts}),
