@@ -29,6 +29,7 @@ _FILE = PathParameter(exists=True, dir_okay=False)
 _LOCAL_FILE = PathParameter(local=True, exists=True, dir_okay=False)
 _NEW_FILE = PathParameter(dir_okay=False)
 _NEW_FOLDER = PathParameter(file_okay=False)
+_NEW_LOCAL_FOLDER = PathParameter(local=True, file_okay=False)
 _RECORDING = PathParameter()
 _MODEL = PathParameter(exists=True)
 _THREADS = click.option(
@@ -249,7 +250,7 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path) -> None:
 
 @main.command()
 @click.option("--data", type=_FOLDER, multiple=True, required=True, help="Data set; several differ in front end.")
-@click.option("--out", type=_NEW_FOLDER, required=True, help="Folder of the search; the same command resumes it.")
+@click.option("--out", type=_NEW_LOCAL_FOLDER, required=True, help="Folder of the search; the same command resumes it.")
 @click.option(
     "--tuner",
     type=click.Choice(["random", "hyperband", "bayesian"]),

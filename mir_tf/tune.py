@@ -27,7 +27,7 @@ from tensorboard.plugins.hparams import api as hparams
 from mir_tf import train
 from mir_tf.config import RunConfig
 from mir_tf.errors import ConfigError, TrainingError
-from mir_tf.files import write_text
+from mir_tf.files import as_path, write_text
 from mir_tf.schema import read_manifest
 
 TUNERS = ("random", "hyperband", "bayesian")
@@ -302,7 +302,7 @@ class Search(base_tuner.BaseTuner):
         Raises:
             FailedTrialError: the values do not go together.
         """
-        folder = Path(values.get(_DATA, self._folders[0]))
+        folder = as_path(values.get(_DATA, self._folders[0]))
         front_end = self._manifests[str(folder)].front_end
         epochs = int(values.get("tuner/epochs", self._epochs))
         try:
@@ -389,7 +389,7 @@ def search(
 
     Args:
         data: folders of data sets of the same songs; which one, and so which front end, is searched too.
-        out: folder of the search; made if need be.
+        out: local folder of the search; made if need be.
         tuner: one of :data:`TUNERS`.
         trials: at most.
         epochs: of a trial, at most; ``hyperband`` gives most trials fewer.
@@ -413,7 +413,7 @@ def search(
     for name, value in {"trials": trials, "epochs": epochs}.items():
         if value < 1:
             raise ConfigError(f"{name} is {value}; it must be at least 1")
-    folders, out = [Path(folder) for folder in data], Path(out)
+    folders, out = [as_path(folder) for folder in data], Path(out)
     space = Space.of(sections or {})
     _same_search(out, {"data": list(map(str, folders)), "tuner": tuner, "epochs": epochs, "seed": seed, "space": space})
     found = Search(tuner, folders, out, space, trials, epochs, seed)
