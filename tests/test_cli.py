@@ -211,7 +211,7 @@ def test_inspect(folder: Path, tmp_path: Path) -> None:
     [
         ({}, ("--vocabulary", "nonsense"), "vocabulary is 'nonsense'; it must be family or slakh or program"),
         ({}, ("--crop-seconds", "0.25"), "crop_seconds is 0.25; it must be a whole number of label frames"),
-        ({"train": {"step": 3}}, (), "TrainConfig has no field 'step'; its fields are batch_size, "),
+        ({"train": {"step": 3}}, (), "TrainConfig has no field 'step'; its fields are average_decay, "),
         ({"training": {}}, (), "no section 'training'; the sections are front_end, model, train, window"),
     ],
 )
