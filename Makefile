@@ -20,7 +20,7 @@ $(INSTALLED): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-demo: install  ## compose, render, build, train, evaluate and predict, in demo/ (no data, no GPU)
+demo: install  ## compose, render, build, train, evaluate, predict and export, in demo/ (no data, no GPU)
 	$(BIN)/python tools/demo.py --out demo
 
 check: install  ## lint, formatting, types and the import contract

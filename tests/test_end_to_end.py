@@ -115,3 +115,5 @@ def test_the_demo(tmp_path: Path) -> None:
         assert (demo / picture).read_bytes().startswith(b"\x89PNG")
     prediction = json.loads((demo / "mix.flac.json").read_text(encoding="utf-8"))
     assert prediction["dominant"] in prediction["classes"]
+    by_lite = json.loads((demo / "exported" / "mix.flac.json").read_text(encoding="utf-8"))
+    assert by_lite["dominant"] == prediction["dominant"]

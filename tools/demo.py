@@ -1,4 +1,4 @@
-"""The main job end to end, on composed songs: render, build, train, evaluate on unseen songs, predict one of them.
+"""The main job end to end, on composed songs: render, build, train, evaluate on unseen songs, predict, export.
 
     python tools/demo.py --out demo
 
@@ -94,7 +94,10 @@ def main(out: Path) -> None:
     run("mir-tf", "fit", "--data", data, "--model", "crnn", "--seed", str(SEED), "--config", TRAINING, "--out", trained)
     run("mir-tf", "evaluate", trained, "--data", data, "--out", out / "evaluation")
     track = min(folder.name for folder in (audio / "test").iterdir())
-    run("mir-tf", "predict", trained, audio / "test" / track / "mix.flac", "--out", out)
+    song, exported = audio / "test" / track / "mix.flac", out / "exported"
+    run("mir-tf", "predict", trained, song, "--out", out)
+    run("mir-tf", "export", trained, "--out", exported, "--formats", "tflite", "--quantize", "none", "--audio", song)
+    run("mir-tf", "predict", exported / "model.float32.tflite", song, "--out", exported)  # without TensorFlow
     timeline = out / "timeline.png"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # as mir-tf does: TensorFlow's start-up chatter tells a user nothing
     draw_timeline(trained, data, track, timeline)
@@ -110,7 +113,8 @@ def main(out: Path) -> None:
         beaten = beaten and value >= constant + MARGIN
         click.echo(f"  {average} F1 {value:.3f}, constant {constant:.3f}, gain {value - constant:+.3f}")
     click.echo(f"Song {track}, heard beside what plays: {timeline}")
-    click.echo(f"Tables and pictures: {out / 'evaluation'}; data: {data / 'inspection.png'}; model: {trained}")
+    click.echo(f"Tables and pictures: {out / 'evaluation'}; data: {data / 'inspection.png'}")
+    click.echo(f"Model: {trained}; one file that needs no TensorFlow: {exported / 'model.float32.tflite'}")
     click.echo(f"Took {(time.monotonic() - began) / 60:.1f} minutes.")
     if not beaten:
         click.echo(f"The gain is below {MARGIN}: something is wrong with this installation.", err=True)
