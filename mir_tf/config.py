@@ -324,6 +324,8 @@ class TrainConfig(Config):
         plateau_factor: factor on the learning rate when validation macro F1 stops rising.
         plateau_patience: epochs without a rise before that.
         early_stopping_patience: epochs without a rise before training ends.
+        threshold_shrinkage: how far the bundle's thresholds are drawn from the best of each class, 0, to the one
+            that is best for all, 1; see :func:`mir_tf.thresholds.shrink`. The best epoch is chosen at the best ones.
         picture_every: epochs between the pictures of a validation song in TensorBoard; 0 draws none.
         seed: of the initial weights, crops, order, masks and dropout.
         mixed_precision: compute in 16 bits; front end, normalisation, logits and loss stay float32.
@@ -344,6 +346,7 @@ class TrainConfig(Config):
     plateau_factor: float = 0.5
     plateau_patience: int = 3
     early_stopping_patience: int = 10
+    threshold_shrinkage: float = 0.0
     picture_every: int = 5
     seed: int = 0
     mixed_precision: bool = False
@@ -368,6 +371,7 @@ class TrainConfig(Config):
         require(0 <= self.average_decay < 1, "average_decay", "at least 0 and below 1")
         require(self.pos_weight_max >= 1, "pos_weight_max", "at least 1")
         require(0 < self.plateau_factor < 1, "plateau_factor", "between 0 and 1")
+        require(0 <= self.threshold_shrinkage <= 1, "threshold_shrinkage", "between 0 and 1")
         require(self.picture_every >= 0, "picture_every", "at least 0")
         require(0 <= self.seed < 2**31, "seed", "between 0 and 2147483647")
 

@@ -34,7 +34,7 @@ from mir_tf.losses import WeightedBCE, class_weights
 from mir_tf.models import build_model
 from mir_tf.pipeline import DataService, Track
 from mir_tf.schema import Manifest
-from mir_tf.thresholds import ScoreHistogram, TunedThresholds, tune
+from mir_tf.thresholds import ScoreHistogram, TunedThresholds, shrink, tune
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 from mir_tf.windows import WindowedModel
 
@@ -489,8 +489,9 @@ class _Run:
         }
         state.history.append(row)
         if state.schedule.step(epoch, validation.tuned.macro_f1, train):
+            thresholds = shrink(validation.tuned, validation.histogram, train.threshold_shrinkage)
             state.best = {
-                "thresholds": validation.tuned.thresholds.tolist(),
+                "thresholds": thresholds.tolist(),
                 "has_positives": validation.tuned.has_positives.tolist(),
             }
         if self._writer:

@@ -334,6 +334,26 @@ def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path)
 
 @needs_server
 @pytest.mark.slow
+def test_a_beam_pipeline_builds_in_a_bucket(bucket: Path, tmp_path: Path) -> None:
+    """The shards of a local build of a tree on disk; a damaged track is named alike."""
+    pytest.importorskip("apache_beam")
+    for number in (1, 2, 3):
+        write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seconds=2.0, seed=number)
+    (tmp_path / "tree" / "train" / "Track00002" / "mix.flac").write_bytes(b"no audio")
+    put(tmp_path / "tree", bucket / "beam-slakh")
+    words = ("tfrecords_builder", "--set", "sample_rate=8000", "--set", "hop_length=400", "--set", "n_mels=16")
+    expected = command(*words, "--slakh", tmp_path / "tree", "--out", tmp_path / "data")
+    result = command(*words, "--slakh", "s3://bucket/beam-slakh", "--out", "s3://bucket/by-beam", "--runner", "beam")
+    assert (expected.returncode, result.returncode) == (1, 1), expected.stderr + result.stderr
+    assert "Track00002" in result.stdout
+    names = {path.name for path in (tmp_path / "data").iterdir()}
+    assert objects(os.environ["S3_ENDPOINT"], "by-beam/") == {f"by-beam/{name}" for name in names}
+    for name in names - {schema.MANIFEST}:
+        assert (bucket / "by-beam" / name).read_bytes() == (tmp_path / "data" / name).read_bytes(), name
+
+
+@needs_server
+@pytest.mark.slow
 def test_what_is_wrong_with_a_store_is_said_in_one_line(bucket: Path, tmp_path: Path) -> None:
     with s3_server.serve("bucket", INITIAL_NO_AUTH_ACTION_COUNT="1") as address:  # the making of the bucket is free
         wrong = command("inspect", "s3://bucket/data", S3_ENDPOINT=address)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from mir_tf.thresholds import BINS, ScoreHistogram, tune
+from mir_tf.thresholds import BINS, ScoreHistogram, shrink, tune
 
 
 def tuned(probabilities, truth):
@@ -94,3 +94,42 @@ def test_refuses_what_is_no_probability(value):
 def test_refuses_another_number_of_classes():
     with pytest.raises(ValueError, match=r"\[frames, 2\]"):
         ScoreHistogram(2).update(np.zeros((3, 1), np.float32), np.zeros((3, 1), bool))
+
+
+class TestShrink:
+    def both(self, scores):
+        probabilities, truth = scores
+        truth = np.column_stack([truth, np.zeros(len(truth), bool)])  # and a class that never sounds
+        histogram = ScoreHistogram(4)
+        histogram.update(np.column_stack([probabilities, probabilities[:, 0]]), truth)
+        return tune(histogram), histogram, truth
+
+    def test_none_of_it_gives_the_best_of_each_class(self, scores):
+        tuned, histogram, _ = self.both(scores)
+        np.testing.assert_array_equal(shrink(tuned, histogram, 0.0), tuned.thresholds)
+
+    def test_all_of_it_gives_the_one_best_for_all(self, scores):
+        tuned, histogram, truth = self.both(scores)
+        common = shrink(tuned, histogram, 1.0)
+        assert len(set(common[:3])) == 1
+        probabilities = np.column_stack([scores[0], scores[0][:, 0]])
+        best = max(f1_score(truth.ravel(), probabilities.ravel() >= k / BINS, zero_division=0) for k in range(BINS))
+        assert f1_score(truth.ravel(), probabilities.ravel() >= common[0]) == pytest.approx(best, abs=1e-3)
+
+    def test_half_of_it_lies_in_the_middle_of_the_log_odds(self, scores):
+        tuned, histogram, _ = self.both(scores)
+        ends = [shrink(tuned, histogram, part)[:3].astype(float) for part in (1e-12, 0.5, 1.0)]
+        own, half, common = (np.log(values / (1 - values)) for values in ends)
+        np.testing.assert_allclose(half, (own + common) / 2, atol=1e-4)
+        assert np.abs(own - common).max() > 0.3
+
+    def test_a_class_without_positives_keeps_its_threshold(self, scores):
+        tuned, histogram, _ = self.both(scores)
+        assert shrink(tuned, histogram, 0.7)[3] == 0.5
+
+    def test_thresholds_at_the_ends_stay_thresholds(self):
+        histogram = ScoreHistogram(2)
+        histogram.update(np.array([[0.0, 0.9], [0.0, 0.1]], np.float32), np.array([[True, True], [True, False]]))
+        drawn = shrink(tune(histogram), histogram, 0.5)
+        assert np.isfinite(drawn).all()
+        assert ((drawn > 0) & (drawn < 1)).all()

@@ -20,7 +20,7 @@ from click.core import ParameterSource
 
 from mir_tf.config import FRONT_ENDS, LABELS, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
-from mir_tf.files import workspace
+from mir_tf.files import is_remote, workspace
 from mir_tf.parameters import PathParameter
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder.splits import SCHEMES
@@ -293,7 +293,7 @@ def _require_for_beam(slakh: Path | None, keep_audio: Path | None, out: Path | N
     if slakh is not None and click.get_current_context().get_parameter_source("workers") == ParameterSource.COMMANDLINE:
         raise click.UsageError("--workers belongs to --runner local, and to rendering; Beam has options of its own")
     for flag, folder in (("--slakh", slakh), ("--keep-audio", keep_audio), ("--out", out)):
-        if folder is not None and not folder.is_absolute():
+        if folder is not None and not is_remote(folder) and not folder.is_absolute():
             raise click.UsageError(f"{flag} {folder}: --runner beam needs absolute paths, for workers run elsewhere")
 
 

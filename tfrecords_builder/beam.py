@@ -24,7 +24,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 import mir_tf
 from mir_tf.errors import ConfigError, DataError
-from mir_tf.files import write_text
+from mir_tf.files import is_remote, write_text
 from tfrecords_builder import build, processes, resume, writer
 from tfrecords_builder.build import BuildReport
 from tfrecords_builder.processes import Failure, Progress
@@ -187,18 +187,21 @@ def build_part(track: Track, tree: Path, folder: Path, recipe: Recipe, expected:
         raise DataError(f"a worker has {versions()}, the starting machine {expected}; records would differ")
     build.use_one_core()
     _require_seen(folder.parent)
-    attempt = folder / f".{uuid.uuid4().hex}"
-    attempt.mkdir()
+    # Objects in a store appear whole, whoever writes them; on disk two attempts would share temporary names.
+    attempt = folder if is_remote(folder) else folder / f".{uuid.uuid4().hex}"
+    attempt.mkdir(exist_ok=True)
     try:
         result = processes.outcome(lambda: build.build_part(track, attempt, recipe))
         if isinstance(result, Failure):
             _require_seen(tree)
             write_text(attempt / _bad(track), result.reason)
-            os.replace(attempt / _bad(track), folder / _bad(track))
-        else:
+            if attempt != folder:
+                os.replace(attempt / _bad(track), folder / _bad(track))
+        elif attempt != folder:
             writer.move_part(track.id, attempt, folder)
     finally:
-        shutil.rmtree(attempt, ignore_errors=True)
+        if attempt != folder:
+            shutil.rmtree(attempt, ignore_errors=True)
 
 
 def _require_seen(folder: Path) -> None:

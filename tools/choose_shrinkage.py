@@ -1,0 +1,80 @@
+"""Which threshold_shrinkage does best on songs that the thresholds were not tuned on, by cross-validation.
+
+    python tools/choose_shrinkage.py RUN --data DATA
+
+The validation songs are divided into folds; the thresholds of each fold are tuned on the others, as training tunes
+them, and all folds are measured together. No test song is touched. Tuned and measured on the same songs, thresholds
+flatter: that row stands below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from mir_tf import bundle, pipeline
+from mir_tf.metrics import Counts
+from mir_tf.schema import read_manifest
+from mir_tf.thresholds import ScoreHistogram, shrink, tune
+
+_SHARES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_FOLDS = 6
+_ROUNDS = 8
+"""Divisions into folds, each at random; means of all are shown."""
+
+Song = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""Probabilities and truth [label frames, classes]."""
+
+
+@click.command(help=__doc__.partition("\n")[0])
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+def main(run: Path, data: Path) -> None:
+    """See the module's docstring."""
+    model = bundle.load(run)
+    tracks = pipeline.tracks(data, read_manifest(data), "validation", model.vocabulary)
+    songs = [(model.windowed.predict_track(track.log_mel), track.truth) for track in tracks]
+    scores = {share: [] for share in _SHARES}
+    for seed in range(_ROUNDS):
+        folds = np.array_split(np.random.default_rng(seed).permutation(len(songs)), _FOLDS)
+        counts: dict[float, list[Counts]] = {share: [] for share in _SHARES}
+        for fold in folds:
+            others = [song for index, song in enumerate(songs) if index not in fold]
+            for share, thresholds in _tuned(others).items():
+                counts[share] += [_counts(songs[index], thresholds) for index in fold]
+        for share, tracked in counts.items():
+            scores[share].append(_f1(tracked))
+    click.echo("shrinkage  micro F1  macro F1")
+    for share, found in scores.items():
+        micro, macro = np.mean(found, axis=0)
+        click.echo(f"{share:9.2f}  {micro:8.3f}  {macro:8.3f}")
+    micro, macro = _f1([_counts(song, _tuned(songs)[0.0]) for song in songs])
+    click.echo(f"{len(songs)} songs, {_FOLDS} folds, {_ROUNDS} rounds. Tuned on all of them: {micro:.3f}, {macro:.3f}")
+
+
+def _tuned(songs: Sequence[Song]) -> dict[float, NDArray[np.float32]]:
+    """Thresholds [classes] of every shrinkage."""
+    histogram = ScoreHistogram(songs[0][1].shape[1])
+    for probabilities, truth in songs:
+        histogram.update(probabilities, truth)
+    best = tune(histogram)
+    return {share: shrink(best, histogram, share) for share in _SHARES}
+
+
+def _counts(song: Song, thresholds: NDArray[np.float32]) -> Counts:
+    probabilities, truth = song
+    return Counts.of(probabilities >= thresholds, truth)
+
+
+def _f1(tracks: list[Counts]) -> tuple[float, float]:
+    """Micro and macro F1."""
+    counts = Counts.stack(tracks).resampled(np.ones((1, len(tracks)), np.int64))
+    return float(counts.micro.f1[0]), float(counts.macro_f1[0])
+
+
+if __name__ == "__main__":
+    main()
