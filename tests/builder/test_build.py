@@ -210,6 +210,7 @@ def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
         assert (tmp_path / "data" / shard.name).read_bytes() == (tmp_path / "tree data" / shard.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_build_from_an_archive_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(8):
         write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seed=number)
@@ -338,6 +339,7 @@ class Unpacked:
         shutil.rmtree(self.tree / track.split / track.id)
 
 
+@pytest.mark.slow
 def test_tracks_may_come_from_where_they_cannot_be_read(tmp_path: Path) -> None:
     tree, packed = tmp_path / "tree", tmp_path / "packed"
     for number in range(7):
