@@ -202,6 +202,15 @@ def test_tensorboard_reads_the_logs(undisturbed):
     assert recall[0] == 1
 
 
+def test_thresholds_are_drawn_together_where_that_is_asked_for(data, tmp_path):
+    fit(data, tmp_path, CNN.merge({"train": {"epochs": 1, "threshold_shrinkage": 1.0}}))
+    loaded = bundle.load(tmp_path)
+    tuned = [value for name, value in zip(loaded.classes, loaded.thresholds, strict=True) if name not in loaded.untuned]
+    assert len(tuned) == 3
+    assert len(set(tuned)) == 1
+    assert tuned[0] != 0.5
+
+
 def test_a_resumed_run_equals_an_undisturbed_one(data, undisturbed, tmp_path):
     """Stopped within epoch 3, the last one then, it goes on after epoch 2 and to the fourth."""
 
