@@ -241,6 +241,7 @@ def main(
             if runner == "beam":
                 beam = _import_beam()
                 beam.check_options(beam_options)
+                build.use_one_core()  # a worker within this process could not, once TensorFlow has read a remote file
 
             recipe = Recipe(front_end, labels, with_stems)
             if resume.is_finished(out, front_end, source):

@@ -201,7 +201,7 @@ def test_killed_at_random_moments_a_build_ends_as_if_undisturbed(tmp_path: Path)
         build = start(*arguments, out, "--workers", 2)
         while reached and build.poll() is None and finished_work(out) < max(reached, left[-1] + 1):
             time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.3 if reached else 3))  # the first dies before it has finished anything
+        time.sleep(chance.uniform(0, 0.1 if reached else 3))  # the first dies before it has finished anything
         assert build.poll() is None, left
         os.killpg(build.pid, signal.SIGKILL)
         build.wait()
