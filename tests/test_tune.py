@@ -174,7 +174,7 @@ def test_a_chief_and_two_workers_share_a_search(data: Path, tmp_path: Path) -> N
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-c", "from mir_tf.cli import main; main(prog_name='mir-tf')", "tune", "--data", str(data)]
-    words += ["--out", str(tmp_path / "out"), "--trials", "4", "--epochs", "1", "--space", str(tmp_path / "space.yaml")]
+    words += ["--out", str(tmp_path / "out"), "--trials", "8", "--epochs", "1", "--space", str(tmp_path / "space.yaml")]
     processes = [
         subprocess.Popen(
             words,
@@ -192,9 +192,9 @@ def test_a_chief_and_two_workers_share_a_search(data: Path, tmp_path: Path) -> N
     ]
     outputs = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
-    assert "4 trials" in outputs[0]
+    assert "8 trials" in outputs[0]
     trained = [output.count("epoch 1:") for output in outputs]
     assert trained[0] == 0
-    assert trained[1] + trained[2] == 4
+    assert trained[1] + trained[2] == 8
     assert min(trained[1:]) >= 1
     assert RunConfig(FRONT_END).merge(read_yaml(tmp_path / "out" / tune.BEST))
