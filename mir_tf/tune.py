@@ -244,7 +244,7 @@ class Search(base_tuner.BaseTuner):
             raise ConfigError("nothing to search: every field is fixed")
         common: dict[str, Any] = {
             "objective": OBJECTIVE,
-            "seed": seed,
+            "seed": seed + 1,  # Keras Tuner takes 0 for none, and draws one
             "hyperparameters": hyperparameters,
             "allow_new_entries": False,
             "max_consecutive_failed_trials": 2**31,  # one more infeasible configuration is no reason to stop

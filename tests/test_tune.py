@@ -117,6 +117,15 @@ def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: 
         search([data], tmp_path / "out", trials=2, epochs=1, sections=SECTIONS, seed=1)
 
 
+def test_the_seed_decides_what_is_tried(data: Path, tmp_path: Path) -> None:
+    def first_values(folder: str, seed: int) -> dict[str, object]:
+        tried = tune.Search("random", [data], tmp_path / folder, Space.of(SECTIONS), 3, 1, seed)
+        return tried.oracle.create_trial("tuner0").hyperparameters.values
+
+    assert first_values("a", 0) == first_values("b", 0)
+    assert first_values("a2", 0) != first_values("c", 1)
+
+
 def test_a_failed_trial_is_marked_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:
     """The width of the attention, 2 × 3 units, is not divided among four heads."""
     model = {**SECTIONS["model"], "attention_heads": 4, "gru_units": [4, 3], "conv_filters": [2], "conv_dropout": 0.0}
