@@ -262,14 +262,8 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """The tables and notes, with the picture of :meth:`save` below them."""
-        lines = [f"# {self.plan.title}", ""]
-        for header, *rows in (self.table(), self.difference_table()):
-            ruler = ["---", *["---:"] * (len(header) - 1)]
-            lines += [f"| {' | '.join(row)} |" for row in (header, ruler, *rows)]
-            lines.append("")
-        for note in self.notes():
-            lines += [note, ""]
-        return "\n".join([*lines, f"![Validation by epoch]({self.plan.name}.png)"]) + "\n"
+        page = report.markdown(self.plan.title, (self.table(), self.difference_table()), self.notes())
+        return f"{page}\n![Validation by epoch]({self.plan.name}.png)\n"
 
     def save(self, folder: Path) -> None:
         """Writes tables and picture as ``.md``, ``.json`` and ``.png`` of the plan's name: each whole or not at all."""

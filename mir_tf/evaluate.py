@@ -248,19 +248,12 @@ class Evaluation:
 
     def to_markdown(self) -> str:
         """The tables and notes, with the pictures of :meth:`save` below them."""
-        lines = [f"# Evaluation: {self.title}", ""]
-        for header, *rows in (self.headline_table(), self.class_table()):
-            ruler = ["---", *["---:"] * (len(header) - 1)]
-            lines += [f"| {' | '.join(row)} |" for row in (header, ruler, *rows)]
-            lines.append("")
-        for note in self.notes():
-            lines += [note, ""]
-        lines += [
-            "![F1 per class](f1_per_class.png)",
-            "![Precision and recall](pr_curves.png)",
-            "![Which class is taken for which](confusion.png)",
-        ]
-        return "\n".join(lines) + "\n"
+        page = report.markdown(f"Evaluation: {self.title}", (self.headline_table(), self.class_table()), self.notes())
+        return (
+            f"{page}\n![F1 per class](f1_per_class.png)\n"
+            "![Precision and recall](pr_curves.png)\n"
+            "![Which class is taken for which](confusion.png)\n"
+        )
 
     def save(self, folder: str | Path) -> None:
         """Writes ``evaluation.json``, ``evaluation.md`` and the pictures: each whole or not at all."""

@@ -31,6 +31,7 @@ from mir_tf.frontend import log_mel, log_mel_batch, log_mel_blocks, log_mel_of_p
 from mir_tf.lite import LiteModel
 from mir_tf.metadata import LABELS, METADATA, Metadata
 from mir_tf.metrics import Counts
+from mir_tf.report import markdown
 from mir_tf.schema import read_manifest
 from mir_tf.stream import windowed, windows
 from mir_tf.tflite_file import join, with_metadata
@@ -175,12 +176,7 @@ class Report:
 
     def to_markdown(self) -> str:
         """The table and its notes."""
-        header, *rows = self.table()
-        lines = [f"# Export of {self.metadata.name}", ""]
-        lines += [f"| {' | '.join(row)} |" for row in (header, ["---", *["---:"] * (len(header) - 1)], *rows)]
-        for note in self.notes():
-            lines += ["", note]
-        return "\n".join(lines) + "\n"
+        return markdown(f"Export of {self.metadata.name}", [self.table()], self.notes())
 
 
 def check(bundle: Bundle, formats: Sequence[str], quantizations: Sequence[str], has_data: bool) -> None:

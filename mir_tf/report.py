@@ -1,7 +1,7 @@
 """The pictures: songs and timelines, F1 per class, precision-recall curves, confusion, runs side by side.
 
-Every function takes arrays and returns a matplotlib ``Figure``, without pyplot and its global state. The
-caller gives the colours, those of :mod:`mir_tf.colors`.
+A picture is made of arrays, as a matplotlib ``Figure``, without pyplot and its global state. The caller gives the
+colours, those of :mod:`mir_tf.colors`. :func:`markdown` makes the page in which pictures stand.
 """
 
 from __future__ import annotations
@@ -40,6 +40,18 @@ def save_png(figure: Figure, path: str | Path) -> None:
     """Writes ``figure`` as a PNG: whole under its name, or not at all."""
     with whole(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def markdown(title: str, tables: Sequence[Sequence[Sequence[str]]], notes: Sequence[str]) -> str:
+    """A page in Markdown: tables, whose first rows are headers, and notes below them."""
+    lines = [f"# {title}", ""]
+    for header, *rows in tables:
+        ruler = ["---", *["---:"] * (len(header) - 1)]
+        lines += [f"| {' | '.join(row)} |" for row in (header, ruler, *rows)]
+        lines.append("")
+    for note in notes:
+        lines += [note, ""]
+    return "\n".join(lines)
 
 
 def pixels(figure: Figure) -> NDArray[np.uint8]:
