@@ -34,7 +34,7 @@ format: install  ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 test: install  ## the fast tests (under 8 minutes on 2 cores)
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
+	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2 --dist loadfile
 
 test-slow: install  ## the slow tests (under 40 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'slow and not gpu'

@@ -103,15 +103,18 @@ class WindowedModel:
         # Of a signal of nothing too there is one window, of padding, of which nothing is returned.
         num_windows = tf.maximum(-(-(num_label_frames - self._overlap) // hop), 1)
         padding = ((num_windows - 1) * hop + self._window) * subframes - num_frames
-        floor = self._front_end.log_floor_db
-        padded = tf.pad(log_mel, [[0, 0], [0, tf.maximum(padding, 0)], [0, 0]], constant_values=floor)
+        # oneDNN's convolution of an empty batch has, on some processors, the channels of its input: there is one signal
+        # of padding then, of which nothing is returned.
+        at_least = tf.maximum(batch, 1)
+        paddings = [[0, at_least - batch], [0, tf.maximum(padding, 0)], [0, 0]]
+        padded = tf.pad(log_mel, paddings, constant_values=self._front_end.log_floor_db)
         starts = tf.range(num_windows) * hop * subframes  # [windows]
 
         def answer(start: tf.Tensor) -> tf.Tensor:
             """Of the window that begins at frame ``start``: [batch, window, classes]."""
             window = tf.ensure_shape(padded[:, start : start + self._window_frames], [None, self._window_frames, mels])
             true_frames = tf.minimum(num_frames - start, self._window_frames)
-            return self._probabilities(window, tf.fill([batch], true_frames))
+            return self._probabilities(window, tf.fill([at_least], true_frames))
 
         # One window of every signal at a time: however long they are, memory holds one.
         answers = tf.map_fn(answer, starts, fn_output_signature=tf.float32, parallel_iterations=1)
@@ -120,9 +123,9 @@ class WindowedModel:
         ends, faded = answers[:, :-1, hop:], answers[:, 1:, : self._overlap]
         faded = tf.concat([answers[:, :1, : self._overlap], ends + (faded - ends) * self._fade_in], axis=1)
         firsts = tf.concat([faded, answers[:, :, self._overlap : hop]], axis=2)  # [batch, windows, hop, classes]
-        joined = tf.reshape(firsts, [batch, num_windows * hop, self._num_classes])
-        last = tf.reshape(answers[:, -1:, hop:], [batch, -1, self._num_classes])
-        return tf.concat([joined, last], axis=1)[:, :num_label_frames]
+        joined = tf.reshape(firsts, [at_least, num_windows * hop, self._num_classes])
+        last = tf.reshape(answers[:, -1:, hop:], [at_least, -1, self._num_classes])
+        return tf.concat([joined, last], axis=1)[:batch, :num_label_frames]
 
     def _windows(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[tuple[NDArray[np.float32], int]]:
         """Windows [window frames, mels], the last one filled up with the log floor, and their true frames."""
