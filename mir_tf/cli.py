@@ -35,6 +35,13 @@ _MODEL = PathParameter(exists=True)
 _THREADS = click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of LiteRT, for a .tflite file.  [default: one a core]"
 )
+_SPLIT = click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Thresholds were tuned on validation: figures from there flatter.",
+)
 
 
 class _Verbs(click.Group):
@@ -62,6 +69,7 @@ def main() -> None:
       mir-tf inspect DATA                                    what the records hold
       mir-tf fit --data DATA --model crnn --out RUN          train
       mir-tf evaluate RUN --data DATA                        how good it is on unseen songs
+      mir-tf report RUN --data DATA                          the same as a page, with the songs where it fails
       mir-tf predict RUN SONG.mp3                            which instruments play, and when
       mir-tf export RUN --out DIR                            files for servers, phones and browsers
       mir-tf listen DIR/model.float32.tflite --microphone    what plays now
@@ -75,15 +83,27 @@ def main() -> None:
 @main.command()
 @click.argument("data", type=_FOLDER)
 @click.option("--picture", type=_NEW_FILE, help="PNG to draw into.  [default: DATA/inspection.png]")
-def inspect(data: Path, picture: Path | None) -> None:
+@click.option("--report", "wants_report", is_flag=True, help="Write a page of pictures as well; reads all records.")
+@click.option("--out", type=_NEW_FOLDER, help="Folder for that page and its pictures.  [default: DATA/report]")
+def inspect(data: Path, picture: Path | None, wants_report: bool, out: Path | None) -> None:
     """Print and draw what the data set in DATA holds.
 
     Hours, songs and tracks of each split, how much each class sounds, what was left out and why; and a page of
     log-mel pictures with their labels beneath.
+
+    With --report also report.html, which holds all it shows: hours, class balance, what sounds together, how many
+    classes sound at once, lengths, and the mean spectrum of each instrument group, where the data set was built with
+    --stems. Each picture says how it is read.
+
+    \b
+    Example:
+      mir-tf inspect DATA --report
     """
     from mir_tf import inspection
     from mir_tf.schema import read_manifest
 
+    if out is not None and not wants_report:
+        raise ConfigError("--out belongs to --report; the one picture without it is named by --picture")
     manifest = read_manifest(data)
     picture = picture or data / "inspection.png"
     inspection.draw(data, manifest, picture)
@@ -91,6 +111,12 @@ def inspect(data: Path, picture: Path | None) -> None:
     for table in inspection.tables(manifest):
         _print_table(console, *table)
     console.print(f"Pictures: {picture}", soft_wrap=True)
+    if wants_report:
+        from mir_tf import data_report
+
+        with _track_progress() as on_record:
+            path = data_report.write(data, manifest, out or data / "report", on_record)
+        console.print(f"Report: {path}", soft_wrap=True)
 
 
 def _defaults(config: type, name: str) -> str:
@@ -327,13 +353,7 @@ def tune(
 @main.command()
 @click.argument("run", type=_FOLDER)
 @click.option("--data", type=_FOLDER, required=True, help="Folder made by python -m tfrecords_builder.")
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "test"]),
-    default="test",
-    show_default=True,
-    help="Thresholds were tuned on validation: figures from there flatter.",
-)
+@_SPLIT
 @click.option("--out", type=_NEW_FOLDER, help="Folder for tables and pictures.  [default: RUN/evaluation-SPLIT]")
 def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
     """Measure the model in RUN on unseen songs.
@@ -342,18 +362,11 @@ def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
     bootstrap intervals over tracks; all beside the best constant answers. OUT receives evaluation.json,
     evaluation.md and pictures.
     """
-    from rich.progress import Progress
-
     from mir_tf import bundle
     from mir_tf.evaluate import evaluate as measure
 
     model = bundle.load(run)
-    with Progress(console=_console(stderr=True), transient=True) as progress:
-        task = progress.add_task("tracks", total=None)
-
-        def on_track(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
+    with _track_progress() as on_track:
         result = measure(model, data, split, on_track)
     out = out or run / f"evaluation-{split}"
     result.save(out)
@@ -363,6 +376,45 @@ def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
     for note in result.notes():
         console.print(note)
     console.print(f"Tables and pictures: {out}", soft_wrap=True)
+
+
+@main.command()
+@click.argument("run", type=_FOLDER)
+@click.option("--data", type=_FOLDER, required=True, help="Folder made by python -m tfrecords_builder.")
+@_SPLIT
+@click.option("--out", type=_NEW_FOLDER, help="Folder for the page and its pictures.  [default: RUN/report-SPLIT]")
+def report(run: Path, data: Path, split: str, out: Path | None) -> None:
+    """Write a page that shows what the model in RUN hears in unseen songs, and where it fails.
+
+    OUT receives report.html, which holds all it shows (mail it, print it, open it on a phone), the same pictures as
+    files, and evaluation.json, the measures of mir-tf evaluate. On the page: F1 per class with intervals, precision,
+    recall and F1 by threshold, confusion, the dominant instrument and playing time, calibration, the best and the worst
+    songs as timelines beside the truth, training, and the model. Each picture says how it is read.
+
+    \b
+    Example:
+      mir-tf report runs/crnn --data DATA
+    """
+    from mir_tf import bundle, run_report
+
+    model = bundle.load(run)
+    with _track_progress() as on_track:
+        path = run_report.write(model, run, data, split, out or run / f"report-{split}", on_track)
+    _console().print(f"Report: {path}", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _track_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar of tracks on stderr, with the time left.
+
+    Yields:
+        what to call with the tracks done and all tracks.
+    """
+    from rich.progress import Progress
+
+    with Progress(console=_console(stderr=True), transient=True) as progress:
+        task = progress.add_task("tracks", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @main.command()

@@ -262,7 +262,11 @@ class Evaluation:
         for name, figure in self.figures().items():
             report.save_png(figure, folder / f"{name}.png")
         write_text(folder / "evaluation.md", self.to_markdown())
-        write_text(folder / "evaluation.json", json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        self.save_json(folder / "evaluation.json")
+
+    def save_json(self, path: str | Path) -> None:
+        """Writes everything as JSON: whole or not at all."""
+        write_text(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
 
 
 def evaluate(
@@ -283,16 +287,27 @@ def evaluate(
         DataError: the data set is missing or damaged, has no such split, nothing sounds in that split, or its
             front end is not the model's.
     """
+    answers = listen(bundle, data, split, progress)
+    return assess(list(answers.values()), bundle.thresholds, bundle.vocabulary, str(data), split)
+
+
+def listen(
+    bundle: Bundle,
+    data: str | Path,
+    split: str = "test",
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Answer]:
+    """What a model says of all tracks of a split, whole, by their ids: as :func:`evaluate` takes and raises it."""
     manifest = read_manifest(data)
     pipeline.check_front_end(data, manifest, bundle.config.front_end)
     if not class_frames(data, manifest, split, bundle.vocabulary).any():
         raise DataError(f"{data}: nothing sounds in split {split!r}, so there is nothing to measure")
-    answers = []
+    answers: dict[str, Answer] = {}
     for track in pipeline.tracks(data, manifest, split, bundle.vocabulary):
-        answers.append(Answer(bundle.windowed.predict_track(track.log_mel), track.truth))
+        answers[track.id] = Answer(bundle.windowed.predict_track(track.log_mel), track.truth)
         if progress is not None:
             progress(len(answers), manifest.splits[split].records)
-    return assess(answers, bundle.thresholds, bundle.vocabulary, str(data), split)
+    return answers
 
 
 def assess(

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 from numpy.typing import NDArray
 
@@ -24,8 +25,10 @@ from mir_tf.config import LABEL_RATE, FrontEndConfig
 from mir_tf.dominance import intervals
 from mir_tf.files import whole
 
-_INK = "#333333"
-_GRID = "#d9d9d9"
+INK = "#333333"
+GRID = "#d9d9d9"
+TITLE_SIZE = 14
+"""Points."""
 _TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _MAX_TICKS = 16
 _MAX_POINTS = 1500
@@ -67,12 +70,18 @@ def draw_log_mel(axes: Axes, log_mel: NDArray[np.float32], front_end: FrontEndCo
     seconds = len(log_mel) / front_end.frame_rate
     limits: dict[str, Any] = {"vmin": columns.max() - _RANGE_DB, "vmax": columns.max(), "cmap": "magma"}
     _draw_roll(axes, columns, seconds, **limits)
-    centres = librosa.mel_frequencies(
-        front_end.n_mels + 2, fmin=front_end.f_min, fmax=front_end.band_edge, htk=front_end.mel_scale == "htk"
-    )[1:-1]
+    centres = mel_centres(front_end)
     shown = [hertz for hertz in _HERTZ if centres[0] <= hertz <= centres[-1]]
     axes.set_yticks(np.interp(shown, centres, np.arange(front_end.n_mels)), [f"{hertz:g}" for hertz in shown])
     axes.set_ylabel("Hz")
+
+
+def mel_centres(front_end: FrontEndConfig) -> NDArray[np.float64]:
+    """The middle of each mel band in Hz, [mels]."""
+    edges: NDArray[np.float64] = librosa.mel_frequencies(
+        front_end.n_mels + 2, fmin=front_end.f_min, fmax=front_end.band_edge, htk=front_end.mel_scale == "htk"
+    )
+    return edges[1:-1]
 
 
 def song_figure(
@@ -93,7 +102,7 @@ def song_figure(
         classes: class names.
         title: of the picture.
     """
-    figure = _figure(14, 10)
+    figure = new_figure(14, 10)
     picture, *rolls = figure.subplots(3, 1, sharex=True)
     draw_log_mel(picture, log_mel, front_end)
     picture.set_title(f"{title}: log-mel, dB", loc="left")
@@ -125,7 +134,7 @@ def timeline_figure(
         title: of the picture.
     """
     shown = np.flatnonzero(active.any(axis=0) if truth is None else (active | truth).any(axis=0))
-    figure = _figure(16, max(9.0, 0.45 * len(shown)))
+    figure = new_figure(16, max(9.0, 0.45 * len(shown)))
     axes = figure.add_subplot()
     seconds = len(active) / LABEL_RATE
     # A row is one unit high: the prediction in its upper part, the truth below it.
@@ -147,22 +156,22 @@ def timeline_figure(
         )
         _bars(axes, active[:, index], row + bottom, height, facecolor=color, alpha=0.75)
         if truth is not None:
-            _bars(axes, truth[:, index], row + 0.1, 0.2, facecolor=_INK)
+            _bars(axes, truth[:, index], row + 0.1, 0.2, facecolor=INK)
     axes.set_yticks(np.arange(len(shown)) + 0.5, [classes[index] for index in reversed(shown)])
     axes.set_yticks(np.arange(len(shown) + 1), minor=True)
-    axes.grid(axis="y", which="minor", color=_GRID, linewidth=0.8)
+    axes.grid(axis="y", which="minor", color=GRID, linewidth=0.8)
     axes.tick_params(axis="y", which="both", length=0)
     axes.set_ylim(0, max(len(shown), 1))
     _time_axis(axes, seconds)
     if not len(shown):
-        axes.text(0.5, 0.5, "Nothing sounds", transform=axes.transAxes, ha="center", color=_INK, size=16)
+        axes.text(0.5, 0.5, "Nothing sounds", transform=axes.transAxes, ha="center", color=INK, size=16)
     handles = [
         Patch(facecolor="#888888", alpha=0.75, label="heard"),
         Patch(facecolor="#888888", alpha=0.3, label="probability (height)"),
     ]
     if truth is not None:
-        handles.append(Patch(facecolor=_INK, label="truth"))
-    axes.set_title(title, loc="left", size=14)
+        handles.append(Patch(facecolor=INK, label="truth"))
+    axes.set_title(title, loc="left", size=TITLE_SIZE)
     axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
     return figure
 
@@ -185,16 +194,16 @@ def f1_figure(
         colors: a colour for each class.
         title: of the picture.
     """
-    figure = _figure(12, max(3.0, 1.5 + 0.4 * len(classes)))
+    figure = new_figure(12, max(3.0, 1.5 + 0.4 * len(classes)))
     axes = figure.add_subplot()
     rows = np.arange(len(classes))
     axes.barh(rows, f1, height=0.72, color=list(colors))
     axes.hlines(rows, *bounds, color="white", linewidth=5)  # a halo, to stand out from dark bars
-    axes.hlines(rows, *bounds, color=_INK, linewidth=2, label="95 % interval over tracks")
+    axes.hlines(rows, *bounds, color=INK, linewidth=2, label="95 % interval over tracks")
     diamond: dict[str, Any] = {
         "marker": "D",
         "markersize": 7,
-        "markeredgecolor": _INK,
+        "markeredgecolor": INK,
         "markerfacecolor": "white",
     }
     axes.plot(baseline, rows, **diamond, linestyle="", label="better constant (always or never)")
@@ -212,9 +221,9 @@ def f1_figure(
     axes.set_ylim(len(classes) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.set_xlabel("F1 over frames of 0.1 s")
-    axes.grid(axis="x", color=_GRID, linewidth=0.8)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.set_title(title, loc="left", size=14)
+    axes.set_title(title, loc="left", size=TITLE_SIZE)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     return figure
 
@@ -239,28 +248,56 @@ def pr_figure(
         colors: a colour for each class.
         title: of the picture.
     """
-    columns = min(6, len(classes))
-    rows = math.ceil(len(classes) / columns)
-    figure = _figure(max(2.6 * columns, 6), 2.5 * rows + 1)
-    for index, name in enumerate(classes):
-        axes = figure.add_subplot(rows, columns, index + 1)
-        axes.axhline(prevalence[index], color=_INK, linewidth=1, linestyle=":", label="chance")
-        axes.plot(*curves[index], color=colors[index], linewidth=2)
-        point: dict[str, Any] = {
-            "marker": "o",
-            "markersize": 8,
-            "markeredgecolor": _INK,
-            "color": colors[index],
-        }
-        axes.plot(*chosen[index], **point, linestyle="", clip_on=False, label="threshold in use")
-        axes.set_title(f"{name}  {average_precision[index]:.2f}", size=10)
-        axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-        axes.grid(color=_GRID, linewidth=0.8)
-    figure.suptitle(f"{title}\nbeside each name: average precision", x=0.01, ha="left", size=14)
-    figure.supxlabel("recall")
-    figure.supylabel("precision")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
+    figure, panels = class_panels(
+        [f"{name}  {average:.2f}" for name, average in zip(classes, average_precision, strict=True)]
+    )
+    for index, axes in enumerate(panels):
+        axes.axhline(prevalence[index], color=INK, linewidth=1, linestyle=":", label="chance")
+        axes.plot(*curves[index], **line(colors[index]))
+        axes.plot(*chosen[index], **dot(colors[index]), label="threshold in use")
+    entitle_panels(figure, f"{title}\nbeside each name: average precision", "recall", "precision")
     return figure
+
+
+def class_panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """:func:`class_grid` with axes from 0 to 1 both ways."""
+    figure, panels = class_grid(titles)
+    for axes in panels:
+        axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    return figure, panels
+
+
+def class_grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel under each of ``titles``."""
+    columns = min(6, len(titles))
+    rows = math.ceil(len(titles) / columns)
+    figure = new_figure(max(2.6 * columns, 6), 2.5 * rows + 1)
+    panels = []
+    for index, title in enumerate(titles):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.set_title(title, size=10)
+        axes.grid(color=GRID, linewidth=0.8)
+        panels.append(axes)
+    return figure, panels
+
+
+def entitle_panels(figure: Figure, title: str, xlabel: str, ylabel: str) -> None:
+    """Gives the panels of ``figure`` what they share: title, names of the axes, and the legend of the last one."""
+    figure.suptitle(title, x=0.01, ha="left", size=TITLE_SIZE)
+    figure.supxlabel(xlabel)
+    figure.supylabel(ylabel)
+    figure.legend(*figure.axes[-1].get_legend_handles_labels(), loc="outside lower right", ncols=3, frameon=False)
+
+
+def line(color: str) -> dict[str, Any]:
+    """The style of a curve of ``color``, with an edge that shows pale colours on white."""
+    return {"color": color, "linewidth": 2, "path_effects": [withStroke(linewidth=2.8, foreground=INK)]}
+
+
+def dot(color: str) -> dict[str, Any]:
+    """The style of a point that stands for a choice, on a curve of ``color``."""
+    style = {"marker": "o", "markersize": 8, "markeredgecolor": INK, "color": color}
+    return {**style, "linestyle": "", "clip_on": False, "zorder": 3}
 
 
 def confusion_figure(
@@ -274,26 +311,68 @@ def confusion_figure(
         taken_for: names of the columns.
         title: of the picture.
     """
-    cell, text_size = (0.5, 9) if len(classes) <= 40 else (0.25, 5)  # inches, points
-    figure = _figure(5 + cell * len(taken_for), 3 + cell * len(classes))
+    return matrix_figure(
+        shares,
+        classes,
+        taken_for,
+        f"{title}\n% of the frames in which the class of the row sounds",
+        xlabel="heard instead (on the diagonal: rightly heard)",
+        ylabel="sounds",
+    )
+
+
+def matrix_figure(
+    shares: NDArray[np.float64],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    counts: NDArray[np.float64] | None = None,
+) -> Figure:
+    """A matrix as cells, the darker the more.
+
+    Args:
+        shares: float64 [rows, columns] from 0 to 1; NaN where there is none.
+        rows: names.
+        columns: names.
+        title: of the picture.
+        xlabel: what the columns are.
+        ylabel: what the rows are.
+        counts: [rows, columns], what to write into the cells; else the shares stand there, in %.
+    """
+    cell, text_size = (0.5, 9) if len(rows) <= 40 else (0.25, 5)  # inches, points
+    figure = new_figure(5 + cell * len(columns), 3 + cell * len(rows))
     axes = figure.add_subplot()
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
     for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
-        share = shares[row, column]
-        ink = "white" if share > 0.5 else _INK
-        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=ink, size=text_size)
-    axes.set_xticks(np.arange(len(taken_for)), taken_for, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(np.arange(len(classes)), classes)
+        share = float(shares[row, column])
+        text = f"{100 * share:.0f}" if counts is None else f"{counts[row, column]:.3g}"
+        ink = readable_ink(image.cmap(share))
+        axes.text(column, row, text, ha="center", va="center", color=ink, size=text_size)
+    axes.set_xticks(np.arange(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(np.arange(len(rows)), rows)
     axes.tick_params(length=0)
-    axes.set_xticks(np.arange(0.5, len(taken_for)), minor=True)
-    axes.set_yticks(np.arange(0.5, len(classes)), minor=True)
+    axes.set_xticks(np.arange(0.5, len(columns)), minor=True)
+    axes.set_yticks(np.arange(0.5, len(rows)), minor=True)
     axes.tick_params(which="minor", length=0)
-    axes.grid(which="minor", color=_GRID, linewidth=0.8)
-    axes.set_xlabel("heard instead (on the diagonal: rightly heard)")
-    axes.set_ylabel("sounds")
-    axes.set_title(f"{title}\n% of the frames in which the class of the row sounds", loc="left", size=14)
+    axes.grid(which="minor", color=GRID, linewidth=0.8)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.set_title(title, loc="left", size=TITLE_SIZE)
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1], format=lambda share, _: f"{share:.0%}")
     return figure
+
+
+def readable_ink(ground: Sequence[float]) -> str:
+    """Black or white: the one with more contrast to ``ground``, red, green and blue from 0 to 1.
+
+    Contrast as the Web Content Accessibility Guidelines 2.2 define it; the better of the two is 4.58 at least.
+    """
+    channels = np.array(ground[:3])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ (0.2126, 0.7152, 0.0722)
+    return "black" if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "white"
 
 
 def curves_figure(curves: Mapping[str, Sequence[tuple[Sequence[Mapping[str, float]], int]]], title: str) -> Figure:
@@ -304,7 +383,7 @@ def curves_figure(curves: Mapping[str, Sequence[tuple[Sequence[Mapping[str, floa
             ``val_macro_f1``, and the best epoch, which gets a dot.
         title: of the picture.
     """
-    figure = _figure(14, 5)
+    figure = new_figure(14, 5)
     for column, (field, label) in enumerate({"val_loss": "validation loss", "val_macro_f1": "macro F1"}.items()):
         axes = figure.add_subplot(1, 2, column + 1)
         for index, (name, histories) in enumerate(curves.items()):
@@ -313,12 +392,12 @@ def curves_figure(curves: Mapping[str, Sequence[tuple[Sequence[Mapping[str, floa
             for seed, (rows, best_epoch) in enumerate(histories):
                 epochs, values = [row["epoch"] for row in rows], [row[field] for row in rows]
                 axes.plot(epochs, values, color=color, linestyle=dashes, linewidth=1.8, label=None if seed else name)
-                axes.plot(best_epoch, values[best_epoch - 1], "o", color=color, markeredgecolor=_INK, markersize=7)
+                axes.plot(best_epoch, values[best_epoch - 1], "o", color=color, markeredgecolor=INK, markersize=7)
         axes.set_xlabel("epoch")
         axes.set_title(label, loc="left", size=11)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(color=_GRID, linewidth=0.8)
-    figure.suptitle(f"{title}\na line each seed, a dot at its best epoch", x=0.01, ha="left", size=14)
+        axes.grid(color=GRID, linewidth=0.8)
+    figure.suptitle(f"{title}\na line each seed, a dot at its best epoch", x=0.01, ha="left", size=TITLE_SIZE)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
 
@@ -336,7 +415,7 @@ def _draw_roll(axes: Axes, columns: NDArray[np.float32], seconds: float, **style
     axes.imshow(columns.T, origin="lower", aspect="auto", interpolation="nearest", extent=extent, **style)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A figure of width × height hundreds of pixels."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)

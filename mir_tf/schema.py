@@ -85,6 +85,16 @@ class Record:
         return self.audible
 
 
+def stem_id(track: str, stem: str) -> str:
+    """The id of the record of a stem: of the track ``track``, and there named ``stem``."""
+    return f"{track}-{stem}"
+
+
+def is_stem_of(record: str, track: str) -> bool:
+    """Whether ``record`` may be the id of a stem of ``track``: in its shard it follows the mix of its track."""
+    return record.startswith(stem_id(track, ""))
+
+
 def encode(record: Record) -> bytes:
     """A serialised ``tf.train.Example``; the same record gives the same bytes."""
 

@@ -50,9 +50,21 @@ class ScoreHistogram:
         for counts, chosen in ((self.positives, bins[truth]), (self.negatives, bins[~truth])):
             counts += np.bincount(chosen, minlength=counts.size).reshape(counts.shape)
 
+    def pooled(self) -> ScoreHistogram:
+        """The decisions of all classes as those of one."""
+        pooled = ScoreHistogram(1)
+        pooled.positives += self.positives.sum(axis=0)
+        pooled.negatives += self.negatives.sum(axis=0)
+        return pooled
+
     def at_least(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """True and false positives [classes, BINS] of the threshold k / BINS, for each k."""
         return _reversed_sum(self.positives), _reversed_sum(self.negatives)
+
+    def f1(self) -> NDArray[np.float64]:
+        """F1 [classes, BINS] of the threshold k / BINS, for each k; 0 where nothing is true or predicted."""
+        true_positives, false_positives = self.at_least()
+        return ratio(2 * true_positives, true_positives + false_positives + true_positives[:, :1])
 
 
 def _reversed_sum(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -91,7 +103,7 @@ def tune(histogram: ScoreHistogram) -> TunedThresholds:
     true_positives, false_positives = histogram.at_least()  # [classes, BINS]
     positives = true_positives[:, 0]
     has_positives = positives > 0
-    f1 = ratio(2 * true_positives, true_positives + false_positives + positives[:, np.newaxis])
+    f1 = histogram.f1()  # [classes, BINS]
     is_best = f1 == f1.max(axis=1, keepdims=True)
     first = is_best.argmax(axis=1)
     # The first run ends before the first threshold after it that is worse.
@@ -128,13 +140,10 @@ def shrink(tuned: TunedThresholds, histogram: ScoreHistogram, shrinkage: float) 
     Returns:
         float32 [classes]; a class without positives keeps its threshold.
     """
-    pooled = ScoreHistogram(1)
-    pooled.positives += histogram.positives.sum(axis=0)
-    pooled.negatives += histogram.negatives.sum(axis=0)
     # A threshold of 0 or 1 has no log-odds.
     own, common = (
         np.clip(thresholds.astype(np.float64), 0.5 / BINS, 1 - 0.5 / BINS)
-        for thresholds in (tuned.thresholds, tune(pooled).thresholds)
+        for thresholds in (tuned.thresholds, tune(histogram.pooled()).thresholds)
     )
     log_odds = (1 - shrinkage) * np.log(own / (1 - own)) + shrinkage * np.log(common / (1 - common))
     drawn = (1 / (1 + np.exp(-log_odds))).astype(np.float32)

@@ -54,7 +54,7 @@ def test_timeline_draws_heard_and_true_stretches_in_their_places():
     piano, drums = COLORS[0], COLORS[16]
     assert (piano, 0.0, 30.0) in bars
     assert (drums, 0.0, 30.0) in bars
-    assert bars.count((report._INK, 1.0, 31.0)) == 3  # the truth of each row, a second later
+    assert bars.count((report.INK, 1.0, 31.0)) == 3  # the truth of each row, a second later
 
 
 def test_timeline_without_truth_has_no_truth_in_its_legend():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mir_tf import audio, frontend
 from mir_tf.config import LABELS, FrontEndConfig
 from mir_tf.errors import ConfigError
-from mir_tf.schema import Record
+from mir_tf.schema import Record, stem_id
 from mir_tf.vocabulary import NUM_PROGRAMS
 from tfrecords_builder import faults, labels
 from tfrecords_builder.slakh import Track
@@ -84,7 +84,7 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
             length = front_end.num_label_frames(stem_samples)
             stems.append(
                 Record(
-                    id=f"{track.id}-{stem.name}",
+                    id=stem_id(track.id, stem.name),
                     song=track.song,
                     num_samples=stem_samples,
                     sample_rate=front_end.sample_rate,
