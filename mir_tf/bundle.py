@@ -1,7 +1,7 @@
 """The artifact of a training run: a model and all that is needed to use it rightly.
 
 A bundle is a folder with ``model.keras`` and ``bundle.json``: front end, network, training and window
-configuration, vocabulary, thresholds and versions. Prediction, evaluation and export read nothing else.
+configuration, vocabulary, thresholds, event rule and versions. Prediction, evaluation and export read nothing else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import mir_tf
 import mir_tf.models  # registers the layers that model.keras names
 from mir_tf.config import RunConfig
 from mir_tf.errors import BundleError
+from mir_tf.events import EventRule
 from mir_tf.files import as_path, local, whole, write_text
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 from mir_tf.windows import WindowedModel
@@ -41,13 +42,15 @@ class Bundle:
         model: float32 [batch, frames, mels] to logits [batch, label frames, classes].
         config: of the run that trained it.
         thresholds: float32 [classes]; a class is heard where its probability is at least its threshold.
-        untuned: names of the classes that never sounded where the thresholds were tuned.
+        event_rule: how frames become the intervals that people are shown.
+        untuned: names of the classes that never sounded where thresholds and rule were tuned.
         info: what else is worth knowing, as JSON knows it: the epoch and its scores.
     """
 
     model: keras.Model
     config: RunConfig
     thresholds: NDArray[np.float32]
+    event_rule: EventRule
     untuned: tuple[str, ...]
     info: dict[str, Any]
 
@@ -80,6 +83,7 @@ class Bundle:
             **self.config.to_dict(),
             "classes": list(self.classes),
             "thresholds": [float(threshold) for threshold in self.thresholds],
+            "event_rule": self.event_rule.to_dict(),
             "untuned": list(self.untuned),
             "info": self.info,
             "versions": {
@@ -111,6 +115,7 @@ def load(folder: str | Path) -> Bundle:
             )
         config = RunConfig.from_dict({section: content[section] for section in RunConfig.SECTIONS})
         thresholds = np.array(content["thresholds"], np.float32)
+        event_rule = EventRule.from_dict(content["event_rule"])
         untuned, info = tuple(content["untuned"]), content["info"]
         classes, fingerprint, sha256 = (content[key] for key in ("classes", "fingerprint", "model_sha256"))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -122,6 +127,8 @@ def load(folder: str | Path) -> Bundle:
             f"{description}: its classes or thresholds are not those of the vocabulary "
             f"{config.train.vocabulary!r} of this version; train the model again"
         )
+    if not event_rule.fits(thresholds):
+        raise BundleError(f"{description}: its event_rule does not go with its thresholds; train the model again")
     if _sha256(model_path) != sha256:
         raise BundleError(
             f"{model_path}: not the file that {DESCRIPTION} describes: changed, cut off, or its save was "
@@ -132,7 +139,7 @@ def load(folder: str | Path) -> Bundle:
             model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{model_path}: Keras {keras.__version__} cannot load it: {error}") from error
-    return Bundle(model, config, thresholds, untuned, info)
+    return Bundle(model, config, thresholds, event_rule, untuned, info)
 
 
 def _sha256(path: Path) -> str:

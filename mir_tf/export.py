@@ -309,6 +309,7 @@ def describe(bundle: Bundle, name: str, license_name: str) -> Metadata:
         answers="frames",
         classes=bundle.classes,
         thresholds=tuple(float(threshold) for threshold in bundle.thresholds),
+        event_rule=bundle.event_rule,
         untuned=bundle.untuned,
         sample_rate=front_end.sample_rate,
         channels=1,

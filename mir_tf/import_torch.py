@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mir_tf.bundle import Bundle
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.errors import BundleError, ConfigError
+from mir_tf.events import EventRule
 from mir_tf.models import build_model
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -61,12 +62,16 @@ def import_checkpoint(checkpoint: str | Path, thresholds: str | Path | None = No
     order = [_original_order(vocabulary).index(name) for name in classes]
     head = model.get_layer("fc")
     head.set_weights([weight[..., order] for weight in head.get_weights()])  # [width, classes] and [classes]
+    chosen = (
+        np.full(len(classes), _UNTUNED, np.float32)
+        if thresholds is None
+        else _read_thresholds(Path(thresholds), len(classes))[order]
+    )
     return Bundle(
         model=model,
         config=config,
-        thresholds=np.full(len(classes), _UNTUNED, np.float32)
-        if thresholds is None
-        else _read_thresholds(Path(thresholds), len(classes))[order],
+        thresholds=chosen,
+        event_rule=EventRule.plain(chosen),  # there is nothing to tune it on
         untuned=classes if thresholds is None else (),
         info={"imported_from": Path(checkpoint).name, "sha256": state.sha256},
     )

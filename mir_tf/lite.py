@@ -129,6 +129,7 @@ class LiteModel:
             model={**self.metadata.model, "front_end": self.metadata.fingerprint},
             classes=self.classes,
             thresholds=self.thresholds,
+            event_rule=self.metadata.event_rule,
             probabilities=probabilities,
         )
 

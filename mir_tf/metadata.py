@@ -14,7 +14,10 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mir_tf.errors import BundleError
+from mir_tf.events import EventRule
 
 FORMAT = 1
 """Version of the contract; a reader refuses any other."""
@@ -30,6 +33,7 @@ _JSON_TYPES = {
     "tuple[str, ...]": list,
     "tuple[float, ...]": list,
     "dict[str, Any]": dict,
+    "EventRule": dict,
 }
 
 
@@ -48,6 +52,7 @@ class Metadata:
         answers: ``frames``, probabilities [1, window_frames, classes]; or ``clip``, [1, classes], the greatest of them.
         classes: class names in the order of the outputs.
         thresholds: a class is heard where its probability is at least its threshold.
+        event_rule: how frames become the intervals that people are shown.
         untuned: classes whose threshold could not be tuned.
         sample_rate: Hz of the waveform.
         channels: of the waveform: 1.
@@ -70,6 +75,7 @@ class Metadata:
     answers: str
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]
+    event_rule: EventRule
     untuned: tuple[str, ...]
     sample_rate: int
     channels: int
@@ -122,12 +128,15 @@ class Metadata:
                 metadata,
                 classes=tuple(map(str, metadata.classes)),
                 thresholds=tuple(map(float, metadata.thresholds)),
+                event_rule=EventRule.from_dict(content["event_rule"]),
                 untuned=tuple(map(str, metadata.untuned)),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BundleError(f"{origin}: its {METADATA} is damaged: {error!r}; export the model again") from error
         if not metadata.classes or len(metadata.classes) != len(metadata.thresholds):
             raise BundleError(f"{origin}: its {METADATA} does not give each class a threshold; export the model again")
+        if not metadata.event_rule.fits(np.array(metadata.thresholds, np.float32)):
+            raise BundleError(f"{origin}: its event_rule does not go with its thresholds; export the model again")
         counts = (metadata.sample_rate, metadata.label_rate, metadata.window_frames, metadata.window_samples)
         overlap, left = metadata.overlap_frames, metadata.left_context
         if min(counts) < 1 or not 0 <= 2 * overlap <= metadata.window_frames or not 0 <= left < metadata.input_samples:

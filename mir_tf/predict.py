@@ -48,5 +48,6 @@ def predict(bundle: Bundle, path: str | Path, progress: Callable[[float], None] 
         },
         classes=bundle.classes,
         thresholds=bundle.thresholds,
+        event_rule=bundle.event_rule,
         probabilities=np.concatenate(pieces),  # [label frames, classes]
     )

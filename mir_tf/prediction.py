@@ -11,11 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
-from mir_tf.dominance import dominant, intervals, playing_time
+from mir_tf.dominance import dominant, playing_time
+from mir_tf.events import EventRule, Events, decode
 from mir_tf.files import write_text
 
 DIGITS = 5
 """Digits of a probability in JSON: enough to compare two runtimes to 1e-4."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A stretch of time in which a class is heard.
+
+    Attributes:
+        start: in seconds.
+        end: in seconds, after the start.
+        label: the class.
+        confidence: its mean probability in between.
+    """
+
+    start: float
+    end: float
+    label: str
+    confidence: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +45,8 @@ class Prediction:
         seconds: of audio.
         model: what tells the model apart: its architecture, vocabulary, front end and training.
         classes: class names.
-        thresholds: float32 [classes], the probability at and above which a class counts as heard.
+        thresholds: float32 [classes], the probability at and above which a class counts as heard in a frame.
+        event_rule: how frames become :attr:`intervals`.
         probabilities: float32 [label frames, classes].
     """
 
@@ -36,6 +55,7 @@ class Prediction:
     model: dict[str, Any]
     classes: tuple[str, ...]
     thresholds: NDArray[np.float32]
+    event_rule: EventRule
     probabilities: NDArray[np.float32]
 
     @property
@@ -66,9 +86,28 @@ class Prediction:
         seconds = self.playing_time
         return [int(index) for index in np.argsort(-seconds, kind="stable") if seconds[index] > 0]
 
+    @property
+    def intervals(self) -> list[Interval]:
+        """When each class is heard, by the event rule: in the order of their starts, then of the classes.
+
+        They are smoothed (:mod:`mir_tf.events`), and so differ a little from :attr:`active`, by which playing times are
+        counted: a class that is heard for a few frames only may have none. None ends after the audio.
+        """
+        events = Events.of(decode(self.probabilities, self.thresholds, self.event_rule))
+        columns = (events.starts, events.classes, events.ends)
+        return [
+            Interval(
+                start=start / LABEL_RATE,
+                end=min(end / LABEL_RATE, self.seconds),  # the last frame may be covered in part
+                label=self.classes[index],
+                confidence=float(self.probabilities[start:end, index].mean(dtype=np.float64)),
+            )
+            for start, index, end in sorted(zip(*map(np.ndarray.tolist, columns), strict=True))
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON knows it. ``instruments`` are those heard, the longest playing first."""
-        active, seconds, share = self.active, self.playing_time, self.share
+        seconds, share, intervals = self.playing_time, self.share, self.intervals
         return {
             "path": self.path,
             "seconds": round(self.seconds, 3),
@@ -78,7 +117,15 @@ class Prediction:
                     "class": self.classes[index],
                     "playing_time": round(float(seconds[index]), 1),
                     "share": round(float(share[index]), 4),
-                    "intervals": [{"start": start, "end": end} for start, end in intervals(active[:, index]).tolist()],
+                    "intervals": [
+                        {
+                            "start": interval.start,
+                            "end": round(interval.end, 3),
+                            "confidence": round(interval.confidence, DIGITS),
+                        }
+                        for interval in intervals
+                        if interval.label == self.classes[index]
+                    ],
                 }
                 for index in self.heard
             ],
@@ -86,6 +133,7 @@ class Prediction:
             "frame_rate": LABEL_RATE,
             "classes": list(self.classes),
             "thresholds": [round(float(threshold), 6) for threshold in self.thresholds],
+            "event_rule": self.event_rule.to_dict(),
             "probabilities": self.probabilities.astype(float).round(DIGITS).tolist(),
         }
 

@@ -29,6 +29,7 @@ from mir_tf.bundle import Bundle
 from mir_tf.config import RunConfig, TrainConfig
 from mir_tf.distribution import Distribution, start
 from mir_tf.errors import ConfigError, DataError, TrainingError
+from mir_tf.events import EventRule
 from mir_tf.files import as_path, whole, write_text
 from mir_tf.losses import WeightedBCE, class_weights
 from mir_tf.models import build_model
@@ -563,10 +564,12 @@ class _Run:
         if state.schedule.best_epoch != state.epoch:
             return
         names = zip(self._vocabulary.classes, state.best["has_positives"], strict=True)
+        thresholds = np.array(state.best["thresholds"], np.float32)
         bundle = Bundle(
             model=self._model,
             config=self._config,
-            thresholds=np.array(state.best["thresholds"], np.float32),
+            thresholds=thresholds,
+            event_rule=EventRule.plain(thresholds),
             untuned=tuple(name for name, has_positives in names if not has_positives),
             info=state.history[-1],
         )

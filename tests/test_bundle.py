@@ -8,6 +8,7 @@ from tiny_data import CONFIG, FRONT_END
 from mir_tf import bundle
 from mir_tf.bundle import Bundle
 from mir_tf.errors import BundleError
+from mir_tf.events import EventRule
 from mir_tf.losses import WeightedBCE
 from mir_tf.models import build_model
 
@@ -18,7 +19,8 @@ def made():
     model = build_model(CONFIG.model, FRONT_END, 17, -45.0, 20.0)
     model.compile(keras.optimizers.AdamW(), WeightedBCE(np.ones(17)))
     thresholds = np.linspace(0, 1, 17, dtype=np.float32)
-    return Bundle(model, CONFIG, thresholds, ("Organ",), {"epoch": 3, "val_macro_f1": 0.5})
+    rule = EventRule(tuple((thresholds / 2).tolist()), (0.3,) * 17, (0.5,) * 17)
+    return Bundle(model, CONFIG, thresholds, rule, ("Organ",), {"epoch": 3, "val_macro_f1": 0.5})
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_comes_back_as_it_was(made, folder):
     loaded = bundle.load(folder)
     assert loaded.config == made.config
     np.testing.assert_array_equal(loaded.thresholds, made.thresholds)
-    assert (loaded.untuned, loaded.info) == (made.untuned, made.info)
+    assert (loaded.event_rule, loaded.untuned, loaded.info) == (made.event_rule, made.untuned, made.info)
     assert loaded.classes == loaded.vocabulary.classes
     assert len(loaded.classes) == 17
     log_mel = np.random.default_rng(0).normal(-45, 20, (2, 60, 8)).astype(np.float32)
@@ -50,7 +52,7 @@ def test_holds_no_optimiser(made, folder):
 
 
 def test_replaces_an_older_one(made, folder):
-    Bundle(made.model, CONFIG, made.thresholds / 2, (), {}).save(folder)
+    Bundle(made.model, CONFIG, made.thresholds / 2, made.event_rule, (), {}).save(folder)
     np.testing.assert_array_equal(bundle.load(folder).thresholds, made.thresholds / 2)
 
 
@@ -91,6 +93,11 @@ def test_another_front_end_is_refused(folder):
         bundle.load(folder)
 
 
+def rule(**changes):
+    """What a bundle holds of a rule that goes with any thresholds."""
+    return {**EventRule.plain(np.zeros(17, np.float32)).to_dict(), **changes}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -98,6 +105,12 @@ def test_another_front_end_is_refused(folder):
         ({"classes": ["Piano"]}, "not those of the vocabulary 'family'"),
         ({"thresholds": [0.5]}, "not those of the vocabulary 'family'"),
         ({"thresholds": ["high"]}, "damaged"),
+        ({"event_rule": None}, "damaged"),
+        ({"event_rule": {}}, "damaged: .*offset_thresholds"),
+        ({"event_rule": rule(colors=[0.0] * 17)}, "damaged: .*event_rule has no colors"),
+        ({"event_rule": rule(min_durations=[0.1])}, "damaged: .*one number for each class"),
+        ({"event_rule": rule(max_gaps=[-0.1] * 17)}, "damaged: .*max_gaps holds -0.1"),
+        ({"event_rule": rule(offset_thresholds=[0.9] * 17)}, "event_rule does not go with its thresholds"),
         ({"train": {"vocabulary": "birds"}}, "damaged: .*vocabulary is 'birds'"),
         ({"model": {"depth": 3}}, "damaged: .*no field 'depth'"),
         ({"window": None}, "damaged"),

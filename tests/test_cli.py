@@ -17,6 +17,7 @@ from tiny_data import FRONT_END, write_data
 import mir_tf
 from mir_tf import cli
 from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
+from mir_tf.events import EventRule
 from mir_tf.prediction import Prediction
 
 SETTINGS = {
@@ -277,7 +278,8 @@ def printed(width: int, function: Callable[..., None], *arguments: object) -> st
 
 def prediction(roll: np.ndarray) -> Prediction:
     """Of a file with probabilities ``roll`` [label frames, classes], heard from 0.5 on."""
-    return Prediction("songs/a.mp3", len(roll) / 10, {}, CLASSES, np.full(3, 0.5, np.float32), roll)
+    thresholds = np.full(3, 0.5, np.float32)
+    return Prediction("songs/a.mp3", len(roll) / 10, {}, CLASSES, thresholds, EventRule.plain(thresholds), roll)
 
 
 def test_a_prediction_lists_instruments_by_playing_time() -> None:

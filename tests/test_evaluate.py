@@ -14,6 +14,7 @@ from mir_tf import pipeline
 from mir_tf.bundle import Bundle
 from mir_tf.errors import DataError
 from mir_tf.evaluate import CURVE_POINTS, Answer, assess, evaluate
+from mir_tf.events import EventRule
 from mir_tf.models import build_model
 from mir_tf.schema import read_manifest
 from mir_tf.vocabulary import VOCABULARIES
@@ -21,6 +22,7 @@ from mir_tf.windows import WindowedModel
 
 FAMILY = VOCABULARIES["family"]
 THRESHOLDS = np.linspace(0.3, 0.6, len(FAMILY), dtype=np.float32)
+HALF = np.full(17, 0.5, np.float32)
 
 
 def some_answers(tracks: int = 8, seed: int = 0) -> list[Answer]:
@@ -226,7 +228,7 @@ def data(tmp_path_factory):
 def bundle():
     keras.utils.set_random_seed(0)
     model = build_model(CONFIG.model, FRONT_END, len(FAMILY), -45.0, 20.0)
-    return Bundle(model, CONFIG, np.full(17, 0.5, np.float32), (), {})
+    return Bundle(model, CONFIG, HALF, EventRule.plain(HALF), (), {})
 
 
 def test_evaluate_measures_the_windowed_answers_for_every_track(data, bundle):

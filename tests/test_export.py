@@ -167,6 +167,7 @@ def test_a_zip_tool_shows_labels_and_metadata(crnn, exported):
     assert metadata == exported[1].metadata
     assert (metadata.license, metadata.classes, metadata.untuned) == ("CC0", crnn.classes, ("Organ",))
     np.testing.assert_array_equal(np.array(metadata.thresholds, np.float32), crnn.thresholds)
+    assert metadata.event_rule == crnn.event_rule
     assert Metadata.from_json(metadata.to_json(), "here") == metadata
     assert metadata.front_end == crnn.config.front_end.to_dict()
 

@@ -17,6 +17,7 @@ import soundfile
 
 from mir_tf import bundle, cli
 from mir_tf.errors import AudioError, BundleError, ConfigError
+from mir_tf.events import EventRule
 from mir_tf.export import probe_signal
 from mir_tf.lite import LiteModel
 from mir_tf.metadata import METADATA, Metadata
@@ -54,8 +55,12 @@ def test_a_file_is_heard_as_by_the_run_it_came_from(exported_cnn: Path, model: L
     expected = predict(bundle.load(exported_cnn / "run"), song)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
     np.testing.assert_array_equal(found.thresholds, expected.thresholds)
-    for name in ("path", "seconds", "model", "classes"):
+    for name in ("path", "seconds", "model", "classes", "event_rule"):
         assert getattr(found, name) == getattr(expected, name), name
+    assert len(found.intervals) == len(expected.intervals) > 3
+    for mine, theirs in zip(found.intervals, expected.intervals, strict=True):
+        assert (mine.start, mine.end, mine.label) == (theirs.start, theirs.end, theirs.label)
+        assert mine.confidence == pytest.approx(theirs.confidence, abs=1e-4)
     assert seconds[-1] == found.seconds
     assert model.classes == expected.classes
     np.testing.assert_array_equal(model.thresholds, expected.thresholds)
@@ -179,6 +184,8 @@ def changed(**fields: object) -> Callable[[bytes], bytes]:
     return change
 
 
+ONE_CLASS = EventRule((0.1,), (0.1,), (0.1,)).to_dict()
+
 NOT_OURS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda content: b"", r"not a \.tflite file"),
     "text": (lambda content: b"no model at all", r"not a \.tflite file"),
@@ -195,7 +202,12 @@ NOT_OURS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "of wrong types": (changed(sample_rate="8 kHz"), "sample_rate is '8 kHz'; it must be"),
     "of wrong thresholds": (changed(thresholds=["high"] * 17), "damaged: .*high"),
     "without a rate": (changed(sample_rate=0), "describes no window"),
-    "with wrong classes": (changed(classes=["Piano"], thresholds=[0.5]), "not the model that its metadata describes"),
+    "with wrong classes": (
+        changed(classes=["Piano"], thresholds=[0.5], event_rule=ONE_CLASS),
+        "not the model that its metadata describes",
+    ),
+    "of a wrong rule": (changed(event_rule={"offset_thresholds": [0.1]}), "damaged: .*min_durations"),
+    "with a rule of other classes": (changed(event_rule=ONE_CLASS), "its event_rule does not go with its thresholds"),
     "with fewer thresholds": (changed(thresholds=[0.5]), "does not give each class a threshold"),
     "with other windows": (changed(input_samples=100), "not the model that its metadata describes"),
 }

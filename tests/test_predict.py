@@ -15,16 +15,18 @@ from tiny_data import CONFIG as TINY
 from mir_tf.bundle import Bundle
 from mir_tf.config import FrontEndConfig, RunConfig
 from mir_tf.errors import AudioError
+from mir_tf.events import EventRule
 from mir_tf.frontend import log_mel
 from mir_tf.models import build_model
 from mir_tf.predict import predict
-from mir_tf.prediction import Prediction
+from mir_tf.prediction import Interval, Prediction
 from mir_tf.windows import WindowedModel
 
 FRONT_END = FrontEndConfig(sample_rate=8000, n_fft=512, hop_length=400, n_mels=16)
 CONFIG = dataclasses.replace(TINY, front_end=FRONT_END).merge({"model": {"architecture": "cnn"}})
 RATE = FRONT_END.sample_rate
 CLASSES = ("Piano", "Guitar", "Bass")
+HALF = np.full(17, 0.5, np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def bundle():
     head.set_weights([20 * head.get_weights()[0], np.zeros(17)])
     logits = model(log_mel(tune(8, RATE), FRONT_END)[np.newaxis]).numpy()
     head.set_weights([head.get_weights()[0], -np.median(logits, axis=(0, 1))])
-    return Bundle(model, CONFIG, np.full(17, 0.5, np.float32), (), {"epoch": 7})
+    return Bundle(model, CONFIG, HALF, EventRule.plain(HALF), (), {"epoch": 7})
 
 
 def tune(seconds: float, rate: int) -> np.ndarray:
@@ -51,9 +53,16 @@ NOTES = ((440, 2.0), (1200, 3.0), (2500, 1.4))
 """Pitch in Hz and period in seconds, half of which is silent."""
 
 
-def by_hand(roll: list[list[float]], thresholds=(0.5, 0.5, 0.5)) -> Prediction:
+def by_hand(roll: list[list[float]], thresholds=(0.5, 0.5, 0.5), rule: EventRule | None = None) -> Prediction:
+    chosen = np.array(thresholds, np.float32)
     return Prediction(
-        "song.wav", len(roll) / 10, {}, CLASSES, np.array(thresholds, np.float32), np.array(roll, np.float32)
+        path="song.wav",
+        seconds=len(roll) / 10,
+        model={},
+        classes=CLASSES,
+        thresholds=chosen,
+        event_rule=rule or EventRule.plain(chosen),
+        probabilities=np.array(roll, np.float32),
     )
 
 
@@ -64,7 +73,10 @@ def test_prediction_names_times_shares_and_the_dominant_class():
     assert found.dominant == "Guitar"  # of the tied the first
     content = found.to_dict()
     assert [instrument["class"] for instrument in content["instruments"]] == ["Guitar", "Bass"]
-    assert content["instruments"][1]["intervals"] == [{"start": 0.0, "end": 0.2}, {"start": 0.3, "end": 0.4}]
+    assert content["instruments"][1]["intervals"] == [
+        {"start": 0.0, "end": 0.2, "confidence": 0.6},
+        {"start": 0.3, "end": 0.4, "confidence": 0.9},
+    ]
     assert content["probabilities"][2] == [0.1, 0.4, 0.5]
     assert content["frame_rate"] == 10
 
@@ -78,6 +90,37 @@ def test_instruments_are_listed_from_the_longest_playing_on():
 def test_each_class_has_its_own_threshold():
     found = by_hand([[0.4, 0.4, 0.4]], thresholds=(0.3, 0.4, 0.5))
     np.testing.assert_array_equal(found.active, [[True, True, False]])
+
+
+def test_intervals_follow_the_rule_and_frames_the_thresholds():
+    rule = EventRule((0.3, 0.5, 0.5), (0.0, 0.2, 0.0), (0.0, 0.0, 0.1))
+    roll = [[0.1, 0.9, 0.5], [0.4, 0.2, 0.2], [0.5, 0.4, 0.8], [0.3, 0.6, 0.1], [0.1, 0.7, 0.1]]
+    found = by_hand(roll, rule=rule)
+    assert [
+        dataclasses.replace(interval, confidence=round(interval.confidence, 6)) for interval in found.intervals
+    ] == [
+        Interval(0.0, 0.3, "Bass", 0.5),  # a gap is filled
+        Interval(0.1, 0.4, "Piano", 0.4),  # it goes on as long as it stays above the lower threshold
+        Interval(0.3, 0.5, "Guitar", 0.65),  # and one frame of it at the start is too short
+    ]
+    np.testing.assert_allclose(found.playing_time, [0.1, 0.3, 0.2])
+    assert found.dominant == "Guitar"
+    content = found.to_dict()
+    assert content["event_rule"] == rule.to_dict()
+    assert [len(instrument["intervals"]) for instrument in content["instruments"]] == [1, 1, 1]
+
+
+def test_a_class_that_is_heard_too_briefly_has_no_interval():
+    found = by_hand([[0.9, 0, 0], [0.1, 0, 0]], rule=EventRule((0.5,) * 3, (0.2,) * 3, (0.0,) * 3))
+    assert found.heard == [0]
+    assert found.intervals == []
+    assert found.to_dict()["instruments"][0]["intervals"] == []
+
+
+def test_no_interval_ends_after_the_audio():
+    found = dataclasses.replace(by_hand([[0.9, 0, 0], [0.9, 0, 0]]), seconds=0.1234)
+    assert [(interval.start, interval.end) for interval in found.intervals] == [(0, 0.1234)]
+    assert found.to_dict()["instruments"][0]["intervals"][0]["end"] == 0.123
 
 
 def test_nothing_heard_is_a_result():
@@ -112,6 +155,7 @@ def test_prediction_is_the_windowed_answer_for_the_whole_signal(bundle, tmp_path
         "epoch": 7,
     }
     assert found.classes == bundle.classes
+    assert found.event_rule == bundle.event_rule
 
 
 @pytest.fixture(scope="module")
@@ -205,5 +249,5 @@ def _default_bundle(folder: Path) -> Path:
     """An untrained model of the default size, saved."""
     config = RunConfig()
     model = build_model(config.model, config.front_end, 17, -30.0, 20.0)
-    Bundle(model, config, np.full(17, 0.5, np.float32), (), {}).save(folder)
+    Bundle(model, config, HALF, EventRule.plain(HALF), (), {}).save(folder)
     return folder

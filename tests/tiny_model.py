@@ -7,6 +7,7 @@ from tiny_data import CONFIG
 from mir_tf import export
 from mir_tf.bundle import Bundle
 from mir_tf.config import RunConfig
+from mir_tf.events import EventRule
 from mir_tf.frontend import log_mel_blocks
 from mir_tf.models import build_model
 
@@ -18,7 +19,9 @@ def make_bundle(architecture: str, config: RunConfig = CONFIG) -> Bundle:
     model = build_model(config.model, config.front_end, 17, -45.0, 20.0)
     head = model.get_layer("fc")
     head.set_weights([10 * head.get_weights()[0], head.get_weights()[1]])
-    return Bundle(model, config, np.linspace(0.3, 0.7, 17, dtype=np.float32), ("Organ",), {"epoch": 3})
+    thresholds = np.linspace(0.3, 0.7, 17, dtype=np.float32)
+    rule = EventRule(tuple((thresholds * np.float32(0.9)).tolist()), (0.3,) * 17, (0.2,) * 17)
+    return Bundle(model, config, thresholds, rule, ("Organ",), {"epoch": 3})
 
 
 def heard(model: Bundle, signal: np.ndarray) -> np.ndarray:

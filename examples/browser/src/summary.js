@@ -7,7 +7,7 @@
  * @param {object} metadata of the model
  */
 export function summarize(path, seconds, probabilities, metadata) {
-  const { classes, thresholds, label_rate: rate } = metadata;
+  const { classes, thresholds, event_rule: rule, label_rate: rate } = metadata;
   const rows = []; // [label frames][classes]
   for (let at = 0; at < probabilities.length; at += classes.length) {
     rows.push([...probabilities.subarray(at, at + classes.length)]);
@@ -16,7 +16,12 @@ export function summarize(path, seconds, probabilities, metadata) {
     .map((name, index) => {
       const active = rows.map((row) => row[index] >= thresholds[index]);
       const frames = active.filter(Boolean).length;
-      const stretches = intervals(active).map(([start, end]) => ({ start: start / rate, end: end / rate }));
+      const values = rows.map((row) => row[index]);
+      const stretches = decode(values, thresholds[index], rule, index, rate).map(([start, end]) => ({
+        start: start / rate,
+        end: Math.min(end / rate, seconds), // the last frame may be covered in part
+        confidence: values.slice(start, end).reduce((sum, value) => sum + value, 0) / (end - start),
+      }));
       return { class: name, playing_time: frames / rate, share: frames / rows.length, intervals: stretches };
     })
     .filter((instrument) => instrument.playing_time > 0)
@@ -30,8 +35,24 @@ export function summarize(path, seconds, probabilities, metadata) {
     frame_rate: rate,
     classes,
     thresholds,
+    event_rule: rule,
     probabilities: rows,
   };
+}
+
+/**
+ * Start and end of every stretch in which a class is heard, in frames, by the event rule: it begins at the threshold
+ * and goes on down to a lower one; short gaps are filled, and then short stretches left out.
+ */
+function decode(values, threshold, rule, index, rate) {
+  const [shortest, longest] = [rule.min_durations, rule.max_gaps].map((seconds) => Math.round(seconds[index] * rate));
+  const filled = [];
+  for (const [start, end] of intervals(values.map((value) => value >= rule.offset_thresholds[index]))) {
+    if (!values.slice(start, end).some((value) => value >= threshold)) continue;
+    if (filled.length && start - filled.at(-1)[1] <= longest) filled.at(-1)[1] = end;
+    else filled.push([start, end]);
+  }
+  return filled.filter(([start, end]) => end - start >= shortest);
 }
 
 /** Start and end of every stretch of true values. */
