@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from page_reader import read
 from slakh_tree import write_track
 
 from mir_tf import cli
@@ -113,6 +114,8 @@ def test_the_demo(tmp_path: Path) -> None:
         assert evaluation["headlines"][name]["value"] >= evaluation["baseline"][name] + 0.10
     for picture in ("timeline.png", "data/inspection.png", "evaluation/f1_per_class.png"):
         assert (demo / picture).read_bytes().startswith(b"\x89PNG")
+    for page in ("report", "data/report"):
+        assert len(read(demo / page / "report.html").pictures) > 3
     prediction = json.loads((demo / "mix.flac.json").read_text(encoding="utf-8"))
     assert prediction["dominant"] in prediction["classes"]
     by_lite = json.loads((demo / "exported" / "mix.flac.json").read_text(encoding="utf-8"))

@@ -116,20 +116,6 @@ def built(tmp_path_factory):
     return folder / "dist"
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    """A browser for which no other machine exists."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("chromium is absent: the page is run in it")
-    alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu", alone])
-        yield browser
-        browser.close()
-
-
 class _Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_arguments):
         """Nothing: pytest's output is for tests."""

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import keras
@@ -130,6 +131,27 @@ def test_training_and_model_are_summed_up(folder: Path, found: Found) -> None:
     assert described["parameters"] == f"{model.model.count_params():,}"
     assert described["hours in test"] == "0.00"
     assert "learning_rate: 0.005" in dict(found.tables["Its configuration"])["train"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("width", "medium", "scheme"),
+    [(360, "screen", "light"), (1280, "screen", "dark"), (718, "print", "light")],  # a phone, a desk, A4 with margins
+)
+def test_a_browser_shows_it_whole(chromium: Any, out: Path, width: int, medium: str, scheme: str) -> None:
+    page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    asked, said = [], []
+    page.on("request", lambda request: asked.append(request.url.partition(",")[0]))
+    page.on("console", lambda message: said.append(message.text))
+    page.emulate_media(media=medium)
+    page.goto((out / "report.html").resolve().as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    sizes = page.evaluate("[...document.images].map(image => [image.complete, image.naturalWidth, image.width])")
+    assert len(sizes) == 10
+    assert all(is_complete and natural > 600 and shown > 300 for is_complete, natural, shown in sizes)
+    assert said == []
+    assert set(asked) <= {(out / "report.html").resolve().as_uri(), "data:image/png;base64"}
+    page.close()
 
 
 def test_another_split_with_one_track_into_another_folder(folder: Path, tmp_path: Path) -> None:

@@ -90,9 +90,10 @@ def main(out: Path) -> None:
         "--out",
         data,
     )
-    run("mir-tf", "inspect", data)
+    run("mir-tf", "inspect", data, "--report")
     run("mir-tf", "fit", "--data", data, "--model", "crnn", "--seed", str(SEED), "--config", TRAINING, "--out", trained)
     run("mir-tf", "evaluate", trained, "--data", data, "--out", out / "evaluation")
+    run("mir-tf", "report", trained, "--data", data, "--out", out / "report")
     track = min(folder.name for folder in (audio / "test").iterdir())
     song, exported = audio / "test" / track / "mix.flac", out / "exported"
     run("mir-tf", "predict", trained, song, "--out", out)
@@ -114,6 +115,7 @@ def main(out: Path) -> None:
         click.echo(f"  {average} F1 {value:.3f}, constant {constant:.3f}, gain {value - constant:+.3f}")
     click.echo(f"Song {track}, heard beside what plays: {timeline}")
     click.echo(f"Tables and pictures: {out / 'evaluation'}; data: {data / 'inspection.png'}")
+    click.echo(f"Pages to read: {out / 'report' / 'report.html'} (model), {data / 'report' / 'report.html'} (data)")
     click.echo(f"Model: {trained}; one file that needs no TensorFlow: {exported / 'model.float32.tflite'}")
     click.echo(f"Took {(time.monotonic() - began) / 60:.1f} minutes.")
     if not beaten:
