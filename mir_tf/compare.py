@@ -20,7 +20,7 @@ from mir_tf.config import FRONT_ENDS, RunConfig, read_yaml
 from mir_tf.errors import ConfigError
 from mir_tf.files import as_path, write_text
 from mir_tf.metrics import Counts
-from mir_tf.models.cost import multiply_adds
+from mir_tf.models.cost import multiply_adds, parameters
 from mir_tf.schema import Manifest, read_manifest
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -397,7 +397,7 @@ def _carry_out(job: Job, on_epoch: train.OnEpoch | None, on_step: train.OnStep |
         job=job,
         history=result.history,
         scores=_score(model, result.best_epoch, job),
-        parameters=sum(int(np.prod(weight.shape)) for weight in model.model.trainable_weights),
+        parameters=parameters(model.model),
         multiply_adds=multiply_adds(model.model, frames) / job.config.window.window_seconds,
     )
 

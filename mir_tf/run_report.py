@@ -19,7 +19,7 @@ from mir_tf.errors import DataError
 from mir_tf.evaluate import Answer, Evaluation
 from mir_tf.files import as_path
 from mir_tf.metrics import Counts
-from mir_tf.models.cost import multiply_adds
+from mir_tf.models.cost import multiply_adds, parameters
 from mir_tf.page import Highlight, Page, Picture, Section, Table
 from mir_tf.prediction import clock
 from mir_tf.report import matrix_figure, timeline_figure
@@ -31,6 +31,8 @@ SONGS = 3
 """Of the best songs, and of the worst, so many are drawn."""
 
 _NOTHING = "nothing"
+_COLUMNS = {"epoch", "loss", "val_loss", "val_macro_f1", "val_micro_f1", "learning_rate", "seconds"}
+"""Of the history of a run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,22 +106,16 @@ def read_history(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     try:
-        rows = [
-            {name: float(value) for name, value in row.items()}
-            for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())
-        ]
-        missing = {"epoch", "loss", "val_loss", "val_macro_f1", "val_micro_f1", "learning_rate", "seconds"} - {
-            name for row in rows for name in row
-        }
+        table = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+        if missing := _COLUMNS - set(table.fieldnames or ()):
+            raise ValueError(f"no column {', '.join(sorted(missing))}")
+        rows = [{name: float(value) for name, value in row.items()} for row in table]
+        if not rows:
+            raise ValueError("no epoch")
     except (ValueError, TypeError, csv.Error) as error:
         raise DataError(
             f"{path}: damaged: {error}; run mir-tf fit with the same command again, or remove it"
         ) from error
-    if missing or not rows:
-        raise DataError(
-            f"{path}: damaged: no column {', '.join(sorted(missing))}; run mir-tf fit with the same command again, or "
-            "remove it"
-        )
     return rows
 
 
@@ -169,9 +165,8 @@ def page(
 
 
 def _described(bundle: Bundle) -> str:
-    count = bundle.model.count_params()
     architecture = bundle.config.model.architecture.upper().replace("_", " + ")
-    return f"A {architecture} of {count:,} parameters that names {len(bundle.classes)} classes"
+    return f"A {architecture} of {parameters(bundle.model):,} parameters that names {len(bundle.classes)} classes"
 
 
 def _highlights(evaluation: Evaluation) -> list[Highlight]:
@@ -446,7 +441,7 @@ def _model(
         ["", "value"],
         ["architecture", config.model.architecture],
         ["classes", f"{len(bundle.classes)}, vocabulary {bundle.vocabulary.name}"],
-        ["parameters", f"{bundle.model.count_params():,}"],
+        ["parameters", f"{parameters(bundle.model):,}"],
         ["multiply-adds for a second of audio", f"{cost / 1e6:.1f} M"],
         ["thresholds that were not tuned", ", ".join(bundle.untuned) or "none"],
         ["data set measured on", evaluation.data],

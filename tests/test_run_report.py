@@ -23,6 +23,7 @@ from mir_tf.vocabulary import VOCABULARIES
 
 FAMILY = VOCABULARIES["family"]
 NAME = "a <b>run & more"
+COLUMNS = "epoch,loss,val_loss,val_macro_f1,val_micro_f1,learning_rate,seconds"
 SETTINGS = {
     "model": {"architecture": "cnn", "conv_filters": [4], "time_padding": 2},
     "train": {"epochs": 2, "steps_per_epoch": 2, "batch_size": 4, "crop_seconds": 2.0, "learning_rate": 0.005},
@@ -128,7 +129,7 @@ def test_training_and_model_are_summed_up(folder: Path, found: Found) -> None:
     assert training["macro F1 on validation, kept epoch"] == f"{model.info['val_macro_f1']:.3f}"
     described = dict(found.tables["The model"])
     assert described["architecture"] == "cnn"
-    assert described["parameters"] == f"{model.model.count_params():,}"
+    assert described["parameters"] == f"{sum(int(np.prod(weight.shape)) for weight in model.model.trainable_weights):,}"
     assert described["hours in test"] == "0.00"
     assert "learning_rate: 0.005" in dict(found.tables["Its configuration"])["train"]
 
@@ -195,9 +196,11 @@ def test_what_is_wrong_is_named_and_leaves_nothing(folder: Path, tmp_path: Path)
     ("content", "cause"),
     [
         ("epoch,loss\n1,0.5\n", "no column learning_rate, seconds, val_loss, val_macro_f1, val_micro_f1"),
-        ("epoch,loss\n1,much\n", "could not convert string to float: 'much'"),
-        ("epoch,loss\n1,2,3\n", "damaged"),
+        (f"{COLUMNS}\n1,2,3,4,5,6,much\n", "could not convert string to float: 'much'"),
+        (f"{COLUMNS}\n1,2\n", "damaged"),
+        (f"{COLUMNS}\n1,2,3,4,5,6,7,8\n", "damaged"),
         ("", "no column"),
+        (f"{COLUMNS}\n", "no epoch"),
     ],
 )
 def test_a_damaged_history_is_named(folder: Path, tmp_path: Path, content: str, cause: str) -> None:

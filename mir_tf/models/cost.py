@@ -10,6 +10,11 @@ import keras
 Shape = tuple[int, ...]
 
 
+def parameters(model: keras.Model) -> int:
+    """Weights that training changes."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
 def multiply_adds(model: keras.Model, frames: int) -> int:
     """Multiply-adds of one answer to an input of ``frames`` feature frames.
 
