@@ -5,15 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import mir_tf
+from mir_tf.colors import color_of
 from mir_tf.config import LABEL_RATE
 from mir_tf.dominance import dominant, playing_time
+from mir_tf.errors import ConfigError
 from mir_tf.events import EventRule, Events, decode
 from mir_tf.files import write_text
+
+if TYPE_CHECKING:
+    from jams import JAMS
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 DIGITS = 5
 """Digits of a probability in JSON: enough to compare two runtimes to 1e-4."""
@@ -34,6 +42,10 @@ class Interval:
     end: float
     label: str
     confidence: float
+
+
+COLUMNS = ("path", "start", "end", "instrument", "confidence")
+"""Of a table with a row for each interval: see :attr:`Prediction.rows`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,13 +99,18 @@ class Prediction:
         return [int(index) for index in np.argsort(-seconds, kind="stable") if seconds[index] > 0]
 
     @property
+    def smoothed(self) -> NDArray[np.bool_]:
+        """Whether each class is heard by the event rule, bool [label frames, classes]: see :attr:`intervals`."""
+        return decode(self.probabilities, self.thresholds, self.event_rule)
+
+    @property
     def intervals(self) -> list[Interval]:
         """When each class is heard, by the event rule: in the order of their starts, then of the classes.
 
         They are smoothed (:mod:`mir_tf.events`), and so differ a little from :attr:`active`, by which playing times are
         counted: a class that is heard for a few frames only may have none. None ends after the audio.
         """
-        events = Events.of(decode(self.probabilities, self.thresholds, self.event_rule))
+        events = Events.of(self.smoothed)
         columns = (events.starts, events.classes, events.ends)
         return [
             Interval(
@@ -104,6 +121,19 @@ class Prediction:
             )
             for start, index, end in sorted(zip(*map(np.ndarray.tolist, columns), strict=True))
         ]
+
+    @property
+    def rows(self) -> list[tuple[str, float, float, str, float]]:
+        """A row for each interval, of :data:`COLUMNS`: times in seconds, to a millisecond."""
+        return [
+            (self.path, round(each.start, 3), round(each.end, 3), each.label, round(each.confidence, DIGITS))
+            for each in self.intervals
+        ]
+
+    @property
+    def colors(self) -> list[str]:
+        """The colour of each class, ``#rrggbb``."""
+        return [color_of(self.model["vocabulary"], index) for index in range(len(self.classes))]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON knows it. ``instruments`` are those heard, the longest playing first."""
@@ -137,12 +167,71 @@ class Prediction:
             "probabilities": self.probabilities.astype(float).round(DIGITS).tolist(),
         }
 
+    def to_jams(self) -> JAMS:
+        """The intervals as a JAMS object: one annotation of namespace ``tag_open``, with confidences.
+
+        Tags, other than segments, may overlap. ``sandbox`` of the annotation holds the dominant class, playing times in
+        seconds, and what tells the model apart.
+
+        Raises:
+            ConfigError: the package jams is not installed.
+        """
+        try:
+            import jams
+        except ImportError:
+            raise _not_installed("JAMS needs the package jams") from None
+        annotation = jams.Annotation(namespace="tag_open", time=0, duration=self.seconds)
+        annotation.annotation_metadata = jams.AnnotationMetadata(
+            data_source="program", annotation_tools=f"mir-tf {mir_tf.__version__}"
+        )
+        for _, start, end, label, confidence in self.rows:
+            annotation.append(time=start, duration=end - start, value=label, confidence=confidence)
+        content = self.to_dict()
+        annotation.sandbox.update(
+            dominant=content["dominant"],
+            playing_time={each["class"]: each["playing_time"] for each in content["instruments"]},
+            model=content["model"],
+        )
+        found = jams.JAMS(annotations=[annotation])
+        found.file_metadata.title = Path(self.path).name
+        found.file_metadata.duration = self.seconds
+        return found
+
+    def to_dataframe(self) -> DataFrame:
+        """The intervals as a pandas data frame with the columns :data:`COLUMNS`, a row each.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise _not_installed("a data frame needs the package pandas") from None
+        kinds = {"path": "object", "start": float, "end": float, "instrument": "object", "confidence": float}
+        return pd.DataFrame.from_records(self.rows, columns=list(COLUMNS)).astype(kinds)
+
+    def plot(self) -> Figure:
+        """The timeline as a matplotlib figure: each instrument that has an interval is a row."""
+        from mir_tf.report import timeline_figure
+
+        name = Path(self.path).name or "audio"
+        title = f"{name}, {clock(self.seconds)}: {f'dominant {self.dominant}' if self.dominant else 'nothing heard'}"
+        return timeline_figure(self.probabilities, self.smoothed, None, self.classes, self.colors, title)
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as JSON, one line."""
+        return json.dumps(self.to_dict(), ensure_ascii=False) + "\n"
+
     def save_json(self, path: str | Path) -> None:
-        """Writes :meth:`to_dict` as JSON, one line: whole under its name, or not at all."""
-        write_text(path, json.dumps(self.to_dict(), ensure_ascii=False) + "\n")
+        """Writes :meth:`to_json`: whole under its name, or not at all."""
+        write_text(path, self.to_json())
 
 
 def clock(seconds: float) -> str:
     """Minutes, seconds and tenths, for people."""
     tenths = round(seconds * 10)
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
+
+
+def _not_installed(what: str) -> ConfigError:
+    return ConfigError(f"{what}: pip install 'mir-tf[formats]'")
