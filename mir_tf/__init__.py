@@ -1,3 +1,19 @@
-"""Which instruments sound in a music recording, ten times a second, and which one is dominant."""
+"""Which instruments sound in a music recording, ten times a second, and which one is dominant.
+
+``mir_tf.load(path)`` gives a trained model that hears files and arrays: see :mod:`mir_tf.loading`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mir_tf.loading import load as load
+
+
+def __getattr__(name: str) -> Any:
+    """``load``, at its first use: importing the package loads nothing else (PEP 562)."""
+    if name == "load":
+        return importlib.import_module("mir_tf.loading").load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -434,13 +434,14 @@ def predict(model: Path, audio: tuple[Path, ...], out: Path | None, threads: int
 
     from mir_tf.audio import probe
     from mir_tf.errors import AudioError
+    from mir_tf.loading import load
 
     targets = [(out or path.parent) / f"{path.name}.json" for path in audio]
     if twice := sorted({target.name for target in targets if targets.count(target) > 1}):
         raise ConfigError(
             f"several recordings would be written to {', '.join(twice)}: leave out --out, or run them apart"
         )
-    hear = _hearer(model, threads)
+    hear = load(model, threads).predict
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     console, failed = _console(), 0
@@ -449,7 +450,7 @@ def predict(model: Path, audio: tuple[Path, ...], out: Path | None, threads: int
             task = progress.add_task(escape(path.name), total=None)
             try:
                 progress.update(task, total=probe(path).seconds)
-                result = hear(path, functools.partial(_seconds_done, progress, task))
+                result = hear(path, progress=functools.partial(_seconds_done, progress, task))
             except AudioError as error:
                 failed += 1
                 click.echo(f"Error: {error}", err=True)
@@ -518,20 +519,6 @@ def listen(
     else:
         for line in lines(frames, lite.metadata):
             click.echo(line)
-
-
-def _hearer(model: Path, threads: int | None) -> Callable[[Path, Callable[[float], None]], Prediction]:
-    """What hears a file, and tells the seconds done: by LiteRT without TensorFlow, where the model is a file."""
-    if model.is_file():
-        from mir_tf.lite import LiteModel
-
-        return LiteModel(model, threads or os.cpu_count() or 1).predict_file
-    if threads is not None:
-        raise ConfigError("--threads is for .tflite files: a run uses all cores")
-    from mir_tf import bundle
-    from mir_tf.predict import predict as hear
-
-    return functools.partial(hear, bundle.load(model))
 
 
 def _names(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:

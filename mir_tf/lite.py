@@ -1,10 +1,10 @@
 """Runs an exported ``.tflite`` model by LiteRT: without TensorFlow, for those who ship the model.
 
-    from mir_tf.lite import LiteModel
-
-    model = LiteModel("model.float32.tflite")
-    heard = model.predict(waveform, rate)
-    print(heard.dominant, heard.probabilities.shape, model.classes)
+    >>> from mir_tf.lite import LiteModel
+    >>> model = LiteModel("model.float32.tflite", threads=2)
+    >>> heard = model.predict("song.flac")  # or model.predict(array, rate)
+    >>> heard.probabilities.shape
+    (40, 17)
 
 Beside Python's own, it needs numpy, soundfile, soxr and ai-edge-litert, and nothing else.
 """
@@ -18,11 +18,11 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import ArrayLike, NDArray
 
-from mir_tf import audio
-from mir_tf.errors import AudioError, BundleError
+from mir_tf import decoding
+from mir_tf.errors import BundleError
 from mir_tf.metadata import read_tflite
 from mir_tf.prediction import Prediction
-from mir_tf.stream import Resampler, Stream, Windowed, windowed
+from mir_tf.stream import Stream, Windowed, windowed
 
 
 class LiteModel:
@@ -61,44 +61,41 @@ class LiteModel:
         """float32 [classes]: a class is heard where its probability is at least its threshold."""
         return np.array(self.metadata.thresholds, np.float32)
 
-    def predict(self, waveform: ArrayLike, rate: float) -> Prediction:
-        """Hears a signal.
+    def predict(
+        self,
+        audio: str | Path | ArrayLike,
+        rate: float | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Prediction:
+        """Hears a recording or a signal: what :meth:`mir_tf.predict.RunModel.predict` gives of the run it came from.
 
         Args:
-            waveform: floating-point [samples] or [samples, channels], about -1 to 1. Channels are averaged.
-            rate: its sample rate in Hz, of any value.
-
-        Raises:
-            AudioError: the waveform is of another shape or type, empty, too short to give a sample at the model's rate,
-                or holds a value that is not finite.
-            BundleError: the file answers for whole windows only.
-            ConfigError: the rate is no sample rate.
-        """
-        resampler = Resampler(rate, self.metadata.sample_rate)
-        samples = np.concatenate([resampler.feed(waveform), resampler.finish()])
-        if not len(samples):
-            raise AudioError(f"audio is empty, or too short to give a sample at {self.metadata.sample_rate} Hz")
-        return self._prediction("", len(samples), self.probabilities(samples))
-
-    def predict_file(self, path: str | Path, progress: Callable[[float], None] | None = None) -> Prediction:
-        """Hears a file, in bounded memory: what :func:`mir_tf.predict.predict` gives of the run it came from.
-
-        Args:
-            path: any file that libsndfile reads, of any length, sample rate and number of channels.
+            audio: path of any file that libsndfile reads, of any length, or floating-point [samples] or [samples,
+                channels], about -1 to 1. Channels are averaged.
+            rate: sample rate in Hz of an array, of any value; None of a file.
             progress: called with the seconds heard so far.
 
         Raises:
-            AudioError: the file is missing, not audio, damaged, or holds values that are not finite.
+            AudioError: see :func:`mir_tf.decoding.blocks`.
             BundleError: the model's file answers for whole windows only.
+            ConfigError: an array comes without a rate, a file with one, or the rate is no sample rate.
         """
         self._require_frames()
         inference, num_samples, pieces = Windowed(self.answer, self.metadata), 0, []
-        for block in audio.read_blocks(path, self.metadata.sample_rate):
+        for block in decoding.blocks(audio, rate, self.metadata.sample_rate):
             pieces.append(inference.feed(block))
             num_samples += len(block)
             if progress is not None:
                 progress(num_samples / self.metadata.sample_rate)
-        return self._prediction(str(path), num_samples, np.concatenate([*pieces, inference.finish()]))
+        return Prediction(
+            path=str(audio) if isinstance(audio, str | Path) else "",
+            seconds=num_samples / self.metadata.sample_rate,
+            model={**self.metadata.model, "front_end": self.metadata.fingerprint},
+            classes=self.classes,
+            thresholds=self.thresholds,
+            event_rule=self.metadata.event_rule,
+            probabilities=np.concatenate([*pieces, inference.finish()]),
+        )
 
     def stream(self, rate: float) -> Stream:
         """Hears a signal that arrives in blocks at ``rate`` Hz.
@@ -121,17 +118,6 @@ class LiteModel:
         """Probabilities [label frames, classes] of a signal [samples] of any length, at the model's sample rate."""
         self._require_frames()
         return windowed(self.answer, self.metadata, waveform)
-
-    def _prediction(self, path: str, num_samples: int, probabilities: NDArray[np.float32]) -> Prediction:
-        return Prediction(
-            path=path,
-            seconds=num_samples / self.metadata.sample_rate,
-            model={**self.metadata.model, "front_end": self.metadata.fingerprint},
-            classes=self.classes,
-            thresholds=self.thresholds,
-            event_rule=self.metadata.event_rule,
-            probabilities=probabilities,
-        )
 
     def _require_frames(self) -> None:
         if self.metadata.answers != "frames":

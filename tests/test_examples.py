@@ -15,10 +15,11 @@ import pytest
 import soundfile
 from tiny_model import heard, make_bundle
 
-from mir_tf import audio, predict
+from mir_tf import audio
 from mir_tf.colors import CLASS_COLORS
 from mir_tf.export import export, probe_signal
 from mir_tf.lite import LiteModel
+from mir_tf.predict import RunModel
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -61,7 +62,7 @@ def run(example, *arguments):
     [("litert_tflite.py", "model.float32.tflite"), ("tensorflow_savedmodel.py", "saved_model")],
 )
 def test_timeline_examples(cnn, exported, song, example, file):
-    prediction = predict.predict(cnn, song)
+    prediction = RunModel(cnn).predict(song)
     expected = [f"{cnn.classes[index]}: {prediction.playing_time[index]:.1f} s" for index in prediction.heard]
     assert len(expected) > 3
     assert run(example, exported / file, song) == expected
@@ -162,7 +163,7 @@ def test_the_page_answers_as_python_does(crnn, page, site, tmp_path):
     found = hear(page, tmp_path / "song.wav")
     np.testing.assert_allclose(found["probabilities"], heard(crnn, signal), atol=1e-4)
 
-    expected = predict.predict(crnn, tmp_path / "song.wav").to_dict()
+    expected = RunModel(crnn).predict(tmp_path / "song.wav").to_dict()
     assert found.keys() == expected.keys()
     for name in ("dominant", "seconds", "model", "frame_rate", "classes"):
         assert found[name] == expected[name]

@@ -60,3 +60,9 @@ def test_the_package_alone_loads_nothing() -> None:
     _, modules = run("-c", "import mir_tf; print(mir_tf.__version__)")
     assert {module for module in modules if module.startswith("mir_tf")} == {"mir_tf"}
     assert not top_level(modules) & {"numpy", "click", "yaml", *TENSORFLOW}
+
+
+def test_load_is_found_at_its_first_use() -> None:
+    result, modules = run("-c", "import mir_tf; print(mir_tf.load.__module__, hasattr(mir_tf, 'unload'))")
+    assert result.stdout == "mir_tf.loading False\n"
+    assert not top_level(modules) & TENSORFLOW

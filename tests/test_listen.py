@@ -130,7 +130,7 @@ def probabilities_in(output: str) -> np.ndarray:
 def test_a_line_for_each_frame_equals_the_prediction_of_the_file(path: Path, tmp_path: Path) -> None:
     content = written(np.stack([probe_signal(44100, 7.3)] * 2, axis=1), 44100)
     (tmp_path / "song.wav").write_bytes(content)
-    expected = LiteModel(path).predict_file(tmp_path / "song.wav")
+    expected = LiteModel(path).predict(tmp_path / "song.wav")
     result = listen(path, content)
     assert result.exit_code == 0
     assert "44100 Hz; a frame is final after 3.2 s at most" in result.stderr

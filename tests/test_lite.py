@@ -21,7 +21,7 @@ from mir_tf.events import EventRule
 from mir_tf.export import probe_signal
 from mir_tf.lite import LiteModel
 from mir_tf.metadata import METADATA, Metadata
-from mir_tf.predict import predict
+from mir_tf.predict import RunModel
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,8 +51,8 @@ def run(*words: str | Path) -> click.testing.Result:
 
 def test_a_file_is_heard_as_by_the_run_it_came_from(exported_cnn: Path, model: LiteModel, song: Path) -> None:
     seconds: list[float] = []
-    found = model.predict_file(song, seconds.append)
-    expected = predict(bundle.load(exported_cnn / "run"), song)
+    found = model.predict(song, progress=seconds.append)
+    expected = RunModel(bundle.load(exported_cnn / "run")).predict(song)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
     np.testing.assert_array_equal(found.thresholds, expected.thresholds)
     for name in ("path", "seconds", "model", "classes", "event_rule"):
@@ -69,7 +69,7 @@ def test_a_file_is_heard_as_by_the_run_it_came_from(exported_cnn: Path, model: L
 def test_an_array_is_heard_as_the_file_it_came_from(model: LiteModel, song: Path) -> None:
     array, rate = soundfile.read(song)
     found = model.predict(array, rate)
-    np.testing.assert_allclose(found.probabilities, model.predict_file(song).probabilities, atol=1e-6)
+    np.testing.assert_allclose(found.probabilities, model.predict(song).probabilities, atol=1e-6)
     assert (found.path, found.seconds) == ("", 9.5)
 
 
@@ -88,7 +88,7 @@ def test_the_command_gives_table_and_timeline_of_the_run(exported_cnn: Path, son
 def test_threads_are_for_tflite_files(exported_cnn: Path, path: Path, song: Path) -> None:
     result = run("predict", exported_cnn / "run", song, "--threads", 2)
     assert result.exit_code == 2
-    assert "--threads is for .tflite files" in result.output
+    assert "threads are for .tflite files" in result.output
     assert run("predict", path, song, "--threads", 0).exit_code == 2
 
 
@@ -97,14 +97,14 @@ def test_eight_channels_are_averaged(model: LiteModel, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "eight.wav", eight, 8000, subtype="FLOAT")
     expected = model.predict(eight.mean(axis=1), 8000).probabilities
     np.testing.assert_allclose(model.predict(eight, 8000).probabilities, expected, atol=1e-6)
-    np.testing.assert_allclose(model.predict_file(tmp_path / "eight.wav").probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(model.predict(tmp_path / "eight.wav").probabilities, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.1, 7.0])
 def test_silence_and_ten_milliseconds_are_answered(model: LiteModel, tmp_path: Path, seconds: float) -> None:
     silence = np.zeros(round(seconds * 44100))
     soundfile.write(tmp_path / "silence.wav", silence, 44100)
-    for found in (model.predict(silence, 44100), model.predict_file(tmp_path / "silence.wav")):
+    for found in (model.predict(silence, 44100), model.predict(tmp_path / "silence.wav")):
         assert found.probabilities.shape == (max(round(seconds * 10), 1), 17)
         assert np.isfinite(found.probabilities).all()
         json.dumps(found.to_dict(), allow_nan=False)
@@ -137,7 +137,7 @@ def test_files_that_are_no_audio_are_named(model: LiteModel, tmp_path: Path) -> 
     (tmp_path / "text.mp3").write_text("no song\n" * 200)
     for name in ("nan.wav", "empty.wav", "text.mp3", "missing.flac"):
         with pytest.raises(AudioError, match=name.replace(".", r"\.")):
-            model.predict_file(tmp_path / name)
+            model.predict(tmp_path / name)
 
 
 def test_the_command_goes_on_after_a_file_that_is_no_audio(path: Path, song: Path, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_file_that_answers_for_windows_only_is_refused(exported_cnn: Path, son
     clip = LiteModel(exported_cnn / "clip.tflite")
     calls: list[Callable[[], object]] = [
         lambda: clip.predict(np.zeros(8000), 8000),
-        lambda: clip.predict_file(song),
+        lambda: clip.predict(song),
         lambda: clip.probabilities(np.zeros(8000, np.float32)),
         lambda: clip.stream(8000),
     ]
@@ -270,7 +270,7 @@ array, rate = soundfile.read(sys.argv[2])
 stream = model.stream(rate)
 found = [stream.feed(array[:100000]), stream.feed(array[100000:]), stream.finish()]
 np.savez(sys.argv[3], array=model.predict(array, rate).probabilities, stream=np.concatenate(found),
-         whole=model.predict_file(sys.argv[2]).probabilities)
+         whole=model.predict(sys.argv[2]).probabilities)
 print(*sys.modules)
 """
 
@@ -289,7 +289,7 @@ def test_it_runs_where_nothing_else_is_installed(model: LiteModel, path: Path, s
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not {"tensorflow", "keras", "click", "rich", "yaml"} & set(done.stdout.split())
-    expected = model.predict_file(song).probabilities
+    expected = model.predict(song).probabilities
     found = np.load(tmp_path / "found.npz")
     for name in ("array", "stream", "whole"):
         np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)

@@ -18,7 +18,7 @@ from mir_tf.errors import AudioError
 from mir_tf.events import EventRule
 from mir_tf.frontend import log_mel
 from mir_tf.models import build_model
-from mir_tf.predict import predict
+from mir_tf.predict import RunModel
 from mir_tf.prediction import Interval, Prediction
 from mir_tf.windows import WindowedModel
 
@@ -140,7 +140,7 @@ def test_prediction_is_the_windowed_answer_for_the_whole_signal(bundle, tmp_path
     signal = tune(17.03, RATE)
     soundfile.write(tmp_path / "song.wav", signal, RATE, subtype="FLOAT")
     heard_so_far = []
-    found = predict(bundle, tmp_path / "song.wav", heard_so_far.append)
+    found = RunModel(bundle).predict(tmp_path / "song.wav", progress=heard_so_far.append)
     whole = WindowedModel(bundle.model, CONFIG).predict_track(log_mel(signal, FRONT_END).numpy())
     assert found.probabilities.shape == (171, 17)
     assert found.seconds == pytest.approx(17.03)
@@ -163,7 +163,7 @@ def exact(bundle, tmp_path_factory):
     """The prediction for the first 8 s of the tune, at the model's own rate."""
     path = tmp_path_factory.mktemp("exact") / "exact.wav"
     soundfile.write(path, tune(8, RATE), RATE, subtype="FLOAT")
-    return predict(bundle, path)
+    return RunModel(bundle).predict(path)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def exact(bundle, tmp_path_factory):
 )
 def test_formats_rates_and_channels_give_nearly_the_same_timeline(bundle, exact, tmp_path, suffix, rate, channels):
     soundfile.write(tmp_path / f"song.{suffix}", np.stack([tune(8, rate)] * channels, axis=1), rate)
-    found = predict(bundle, tmp_path / f"song.{suffix}")
+    found = RunModel(bundle).predict(tmp_path / f"song.{suffix}")
     assert 80 <= len(found.probabilities) <= 81  # an mp3 may be some samples longer
     difference = np.abs(found.probabilities[:80] - exact.probabilities).mean()
     assert difference < 0.03
@@ -194,7 +194,7 @@ def test_formats_rates_and_channels_give_nearly_the_same_timeline(bundle, exact,
 @pytest.mark.parametrize("signal", [np.zeros(RATE), np.zeros(30 * RATE), np.zeros(1)])
 def test_silence_is_answered(bundle, tmp_path, signal):
     soundfile.write(tmp_path / "silence.wav", signal, RATE)
-    found = predict(bundle, tmp_path / "silence.wav")
+    found = RunModel(bundle).predict(tmp_path / "silence.wav")
     assert len(found.probabilities) == FRONT_END.num_label_frames(len(signal))
     assert np.isfinite(found.probabilities).all()
     json.dumps(found.to_dict(), allow_nan=False)
@@ -202,7 +202,7 @@ def test_silence_is_answered(bundle, tmp_path, signal):
 
 def test_ten_milliseconds_are_one_frame(bundle, tmp_path):
     soundfile.write(tmp_path / "click.wav", tune(0.01, 44100), 44100)
-    found = predict(bundle, tmp_path / "click.wav")
+    found = RunModel(bundle).predict(tmp_path / "click.wav")
     assert found.probabilities.shape == (1, 17)
     assert found.seconds == pytest.approx(0.01, abs=1e-3)
 
@@ -215,7 +215,7 @@ def test_what_cannot_be_heard_is_an_audio_error_naming_the_file(bundle, tmp_path
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     for name in ("nan.wav", "text.mp3", "empty.wav", "missing.flac"):
         with pytest.raises(AudioError, match=name.replace(".", r"\.")):
-            predict(bundle, tmp_path / name)
+            RunModel(bundle).predict(tmp_path / name)
 
 
 # Of the process itself: what getrusage tells begins with the memory of the process that started it.
@@ -223,8 +223,8 @@ _MEASURE = """
 import re, sys
 from pathlib import Path
 from mir_tf.bundle import load
-from mir_tf.predict import predict
-found = predict(load(sys.argv[1]), sys.argv[2])
+from mir_tf.predict import RunModel
+found = RunModel(load(sys.argv[1])).predict(sys.argv[2])
 found.save_json(sys.argv[2] + ".json")
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
 print(len(found.probabilities), int(peak) // 1024)

@@ -1,0 +1,92 @@
+"""Trained models, whatever they are files of, behind one interface: what ``mir_tf.load`` is.
+
+    >>> import mir_tf
+    >>> model = mir_tf.load("model.float32.tflite")  # or the folder of a run
+    >>> model.classes[:3]
+    ('Piano', 'Chromatic Percussion', 'Organ')
+    >>> heard = model.predict("song.flac")
+    >>> heard.seconds
+    4.0
+    >>> heard.probabilities.shape  # ten frames a second, 17 classes
+    (40, 17)
+    >>> heard.dominant in model.classes
+    True
+    >>> heard.playing_time.max() <= 4.0
+    True
+    >>> [interval.label for interval in heard.intervals if interval.end <= interval.start]
+    []
+
+An array comes with its sample rate:
+
+    >>> import soundfile
+    >>> array, rate = soundfile.read("song.flac")  # [samples] or [samples, channels]
+    >>> again = model.predict(array, rate)
+    >>> again.dominant == heard.dominant
+    True
+
+Tables, annotations and pictures:
+
+    >>> list(heard.to_dataframe().columns)  # pandas, extra formats
+    ['path', 'start', 'end', 'instrument', 'confidence']
+    >>> heard.to_jams().annotations[0].namespace  # jams, extra formats
+    'tag_open'
+    >>> heard.plot().savefig("song.png")  # a matplotlib Figure
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mir_tf.errors import ConfigError
+from mir_tf.files import as_path
+from mir_tf.prediction import Prediction
+
+
+class Model(Protocol):
+    """What hears: :class:`mir_tf.predict.RunModel` or :class:`mir_tf.lite.LiteModel`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+
+    @property
+    def thresholds(self) -> NDArray[np.float32]:
+        """float32 [classes]: a class is heard where its probability is at least its threshold."""
+
+    def predict(
+        self,
+        audio: str | Path | ArrayLike,
+        rate: float | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Prediction:
+        """Hears the recording at a path, or an array with its sample rate; ``progress`` gets the seconds heard."""
+
+
+def load(path: str | Path, threads: int | None = None) -> Model:
+    """The model in a run's folder, by Keras; or that in a ``.tflite`` file, by LiteRT and without TensorFlow.
+
+    Args:
+        path: of a folder that ``mir-tf fit`` made, or of a file that ``mir-tf export`` made.
+        threads: of LiteRT, for a file; by default one for each core. Keras uses all cores.
+
+    Raises:
+        BundleError: it is missing, damaged, or no trained model.
+        ConfigError: ``threads`` is given for a folder.
+    """
+    path = as_path(path)
+    if path.is_file():
+        from mir_tf.lite import LiteModel
+
+        return LiteModel(path, threads or os.cpu_count() or 1)
+    if threads is not None:
+        raise ConfigError("threads are for .tflite files: a run uses all cores")
+    from mir_tf import bundle
+    from mir_tf.predict import RunModel
+
+    return RunModel(bundle.load(path))

@@ -1,0 +1,75 @@
+"""One interface to runs and exported files, and the examples in the documentation."""
+
+import doctest
+import inspect
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import mir_tf
+from mir_tf import lite, loading
+from mir_tf.errors import AudioError, BundleError, ConfigError
+from mir_tf.export import probe_signal
+from mir_tf.loading import Model
+
+
+@pytest.fixture(scope="module", params=["run", "model.float32.tflite"])
+def model(request: pytest.FixtureRequest, exported_cnn: Path) -> Model:
+    return mir_tf.load(exported_cnn / request.param)
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of 4 s, in stereo, at 44.1 kHz."""
+    path = tmp_path_factory.mktemp("song") / "song.flac"
+    left = probe_signal(44100, 4.0)
+    soundfile.write(path, np.stack([left, left[::-1]], axis=1), 44100)
+    return path
+
+
+def test_a_run_and_a_file_have_one_interface(model: Model) -> None:
+    expected = inspect.signature(Model.predict)
+    assert inspect.signature(type(model).predict) == expected
+    assert (len(model.classes), model.thresholds.shape, model.thresholds.dtype) == (17, (17,), np.float32)
+
+
+def test_paths_texts_and_arrays_are_heard_alike(model: Model, song: Path) -> None:
+    array, rate = soundfile.read(song)
+    by_path, by_text, by_array = model.predict(song), model.predict(str(song)), model.predict(array, rate)
+    assert (by_path.path, by_text.path, by_array.path) == (str(song), str(song), "")
+    np.testing.assert_array_equal(by_text.probabilities, by_path.probabilities)
+    np.testing.assert_allclose(by_array.probabilities, by_path.probabilities, atol=1e-6)
+    assert by_array.seconds == by_path.seconds == 4.0
+    assert by_path.intervals
+
+
+def test_a_rate_is_of_arrays_only(model: Model, song: Path) -> None:
+    with pytest.raises(ConfigError, match=r"rate is missing: .* give predict\(array, rate\)"):
+        model.predict(np.zeros(8000))
+    with pytest.raises(ConfigError, match=r"rate is 8000, and .*song\.flac states its own"):
+        model.predict(song, 8000)
+    with pytest.raises(AudioError, match="audio is empty"):
+        model.predict([], 8000)
+
+
+def test_what_is_no_model_is_named(tmp_path: Path, exported_cnn: Path) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(BundleError, match="not a trained model"):
+            mir_tf.load(path)
+    with pytest.raises(ConfigError, match=r"threads are for \.tflite files"):
+        mir_tf.load(exported_cnn / "run", threads=2)
+
+
+@pytest.mark.parametrize("module", [loading, lite])
+def test_the_examples_in_the_documentation(
+    module: object, exported_cnn: Path, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(exported_cnn / "model.float32.tflite", tmp_path)
+    shutil.copy(song, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    results = doctest.testmod(module)
+    assert results.attempted
+    assert not results.failed
