@@ -29,6 +29,7 @@ from mir_tf.bundle import Bundle
 from mir_tf.config import RunConfig, TrainConfig
 from mir_tf.distribution import Distribution, start
 from mir_tf.errors import ConfigError, DataError, TrainingError
+from mir_tf.event_tuning import Answer, choose, grid_counts
 from mir_tf.events import EventRule
 from mir_tf.files import as_path, whole, write_text
 from mir_tf.losses import WeightedBCE, class_weights
@@ -110,6 +111,15 @@ class Schedule:
         return self.since_best >= config.early_stopping_patience
 
 
+@dataclasses.dataclass(frozen=True)
+class _Best:
+    """What the bundle holds of the best epoch besides the weights, as JSON knows it."""
+
+    thresholds: list[float]
+    has_positives: list[bool]
+    event_rule: dict[str, list[float]]
+
+
 @dataclasses.dataclass
 class _State:
     """What a resumed run must know besides the variables, as JSON knows it.
@@ -121,8 +131,8 @@ class _State:
     data: str
     schedule: Schedule
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    best: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
-    """``thresholds`` and ``has_positives`` of the best epoch."""
+    best: _Best | None = None
+    """None before the first epoch."""
 
     @property
     def epoch(self) -> int:
@@ -138,12 +148,14 @@ class _Validation:
         loss: the training loss, over all label frames.
         histogram: of the scores.
         tuned: thresholds and F1.
-        picture: the first track that this worker has listened to and its probabilities [label frames, classes], if any.
+        answers: of the tracks that this worker has listened to; far smaller than their log-mel.
+        picture: the first of these tracks and its probabilities [label frames, classes], if any.
     """
 
     loss: float
     histogram: ScoreHistogram
     tuned: TunedThresholds
+    answers: list[Answer]
     picture: tuple[Track, NDArray[np.float32]] | None
 
 
@@ -491,10 +503,12 @@ class _Run:
         state.history.append(row)
         if state.schedule.step(epoch, validation.tuned.macro_f1, train):
             thresholds = shrink(validation.tuned, validation.histogram, train.threshold_shrinkage)
-            state.best = {
-                "thresholds": thresholds.tolist(),
-                "has_positives": validation.tuned.has_positives.tolist(),
-            }
+            counts = self._distribution.total(grid_counts(validation.answers, thresholds).astype(np.float64))
+            state.best = _Best(
+                thresholds=thresholds.tolist(),
+                has_positives=validation.tuned.has_positives.tolist(),
+                event_rule=choose(counts.astype(np.int64), thresholds).to_dict(),
+            )
         if self._writer:
             with self._writer.as_default():
                 self._write_summaries(validation, row)  # first: a checkpoint says that its epoch needs no more
@@ -522,6 +536,7 @@ class _Run:
         distribution = self._distribution
         histogram = ScoreHistogram(len(self._vocabulary))
         losses = frames = 0.0
+        answers: list[Answer] = []
         picture: tuple[Track, NDArray[np.float32]] | None = None
         tracks = pipeline.tracks(self._data, self._manifest, "validation", self._vocabulary)
         for track in itertools.islice(tracks, distribution.worker, None, distribution.workers):
@@ -534,11 +549,12 @@ class _Run:
             loss = float(self._model.loss(track.truth[np.newaxis].astype(np.float32), logits[np.newaxis]))
             losses += loss * len(logits)
             frames += len(logits)
+            answers.append((probabilities, track.truth))
             picture = picture or (track, probabilities)
         losses, frames = distribution.total(np.array([losses, frames]))
         for counts in (histogram.positives, histogram.negatives):
             counts[:] = distribution.total(counts.astype(np.float64))
-        return _Validation(losses / frames, histogram, tune(histogram), picture)
+        return _Validation(losses / frames, histogram, tune(histogram), answers, picture)
 
     def _not_finite(self, what: str) -> TrainingError:
         rate = self._state.schedule.learning_rate
@@ -563,13 +579,12 @@ class _Run:
         write_text(self._out / HISTORY, text.getvalue())
         if state.schedule.best_epoch != state.epoch:
             return
-        names = zip(self._vocabulary.classes, state.best["has_positives"], strict=True)
-        thresholds = np.array(state.best["thresholds"], np.float32)
+        names = zip(self._vocabulary.classes, state.best.has_positives, strict=True)
         bundle = Bundle(
             model=self._model,
             config=self._config,
-            thresholds=thresholds,
-            event_rule=EventRule.plain(thresholds),
+            thresholds=np.array(state.best.thresholds, np.float32),
+            event_rule=EventRule.from_dict(state.best.event_rule),
             untuned=tuple(name for name, has_positives in names if not has_positives),
             info=state.history[-1],
         )
@@ -640,7 +655,8 @@ def _read_checkpoint(path: Path) -> tuple[_State, list[NDArray[Any]]]:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
             stored = json.loads(content["state"].tobytes())
             values = [content[str(index)] for index in range(len(content.files) - 1)]
-        return _State(**{**stored, "schedule": Schedule(**stored["schedule"])}), values
+        parts = {"schedule": Schedule(**stored["schedule"]), "best": _Best(**stored["best"])}
+        return _State(**{**stored, **parts}), values
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise _damaged(path, repr(error)) from error
 

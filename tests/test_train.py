@@ -16,6 +16,7 @@ from tiny_data import CONFIG, FRONT_END, make_record, write_data
 from mir_tf import bundle, train
 from mir_tf.config import RunConfig, TrainConfig, read_yaml
 from mir_tf.errors import ConfigError, DataError, TrainingError
+from mir_tf.event_tuning import choose, grid_counts
 from mir_tf.models import build_model
 from mir_tf.schema import read_manifest
 from mir_tf.thresholds import ScoreHistogram, tune
@@ -81,6 +82,7 @@ def assert_same_run(out, other):
         np.testing.assert_array_equal(mine, theirs)
     mine, theirs = bundle.load(out), bundle.load(other)
     np.testing.assert_array_equal(mine.thresholds, theirs.thresholds)
+    assert mine.event_rule == theirs.event_rule
     for weight, other_weight in zip(mine.model.get_weights(), theirs.model.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, other_weight)
 
@@ -126,14 +128,17 @@ def test_the_bundle_is_the_best_epoch_with_its_thresholds(data, undisturbed):
     assert loaded.info == best
     assert (result.best_epoch, result.best_macro_f1) == (best["epoch"], best["val_macro_f1"])
     histogram = ScoreHistogram(17)
+    answers = []
     windowed = WindowedModel(loaded.model, loaded.config)
     for index, length in enumerate(SPLITS["validation"][0]):
         record = make_record(f"validation-0-{index}", length)
         probabilities = windowed.predict_track(record.log_mel.astype(np.float32))
-        histogram.update(probabilities, loaded.vocabulary.project(record.activity))
+        answers.append((probabilities, loaded.vocabulary.project(record.activity)))
+        histogram.update(*answers[-1])
     tuned = tune(histogram)
     np.testing.assert_array_equal(loaded.thresholds, tuned.thresholds)
     assert tuned.macro_f1 == best["val_macro_f1"]
+    assert loaded.event_rule == choose(grid_counts(answers, tuned.thresholds), tuned.thresholds)
 
 
 def test_the_normalisation_is_the_train_splits(undisturbed):
