@@ -287,11 +287,11 @@ def evaluate(
         DataError: the data set is missing or damaged, has no such split, nothing sounds in that split, or its
             front end is not the model's.
     """
-    answers = listen(bundle, data, split, progress)
+    answers = hear(bundle, data, split, progress)
     return assess(list(answers.values()), bundle.thresholds, bundle.vocabulary, str(data), split)
 
 
-def listen(
+def hear(
     bundle: Bundle,
     data: str | Path,
     split: str = "test",

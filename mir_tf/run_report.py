@@ -90,7 +90,7 @@ def write(
         OSError: ``out`` cannot be written.
     """
     history = read_history(as_path(run) / HISTORY)
-    answers = evaluate.listen(bundle, data, split, progress)
+    answers = evaluate.hear(bundle, data, split, progress)
     evaluation = evaluate.assess(list(answers.values()), bundle.thresholds, bundle.vocabulary, str(data), split)
     made = page(bundle, as_path(run).resolve().name, history, read_manifest(data), answers, evaluation).save(out)
     evaluation.save_json(as_path(out) / "evaluation.json")

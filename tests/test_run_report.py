@@ -17,7 +17,7 @@ from tiny_data import FRONT_END, write_data
 from tiny_model import make_bundle
 
 from mir_tf import bundle, cli, run_report
-from mir_tf.evaluate import assess, listen
+from mir_tf.evaluate import assess, hear
 from mir_tf.thresholds import ScoreHistogram
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -108,7 +108,7 @@ def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Found
 
 
 def test_songs_stand_in_order_beside_their_truth(folder: Path, found: Found) -> None:
-    answers = listen(bundle.load(folder / NAME), folder / "data")
+    answers = hear(bundle.load(folder / NAME), folder / "data")
     header, *rows = found.tables["Micro measures of each track, the best first"]
     assert {row[0] for row in rows} == set(answers) == {"test-0-0", "test-0-1", "test-1-0"}
     values = [float(row[header.index("F1")]) for row in rows]
