@@ -50,7 +50,7 @@ def grid_counts(answers: Sequence[Answer], thresholds: NDArray[np.float32]) -> N
     if not answers:
         return counts
     groups = len(answers) * num_classes  # one for each class of each track
-    reference = _joined([Events.of(truth) for _, truth in answers], num_classes)
+    reference = Events.joined([Events.of(truth) for _, truth in answers], num_classes)
     # Frames of truth before each frame, all tracks one after the other, and each track's first frame there.
     truth = np.concatenate([truth for _, truth in answers])
     before = np.zeros((len(truth) + 1, num_classes), np.int64)
@@ -60,7 +60,9 @@ def grid_counts(answers: Sequence[Answer], thresholds: NDArray[np.float32]) -> N
     rows = iter(np.moveaxis(counts, 2, 0))  # [2, 4, classes] each
     for share in OFFSET_SHARES:
         offsets = thresholds * np.float32(share)
-        heard = _joined([hysteresis(probabilities, thresholds, offsets) for probabilities, _ in answers], num_classes)
+        heard = Events.joined(
+            [hysteresis(probabilities, thresholds, offsets) for probabilities, _ in answers], num_classes
+        )
         for gap in FRAMES:
             filled = heard.filled(np.full(groups, gap))
             for duration in FRAMES:
@@ -75,15 +77,6 @@ def grid_counts(answers: Sequence[Answer], thresholds: NDArray[np.float32]) -> N
                 row[0, :3] = np.stack([onsets.tp, onsets.fp, onsets.fn]).reshape(3, -1, num_classes).sum(axis=1)
                 row[1, :3] = tp, found - tp, before[-1] - tp
     return counts
-
-
-def _joined(events: Sequence[Events], num_classes: int) -> Events:
-    """The events of many tracks, each class of each track a class of its own."""
-    return Events(
-        classes=np.concatenate([each.classes + num_classes * track for track, each in enumerate(events)]),
-        starts=np.concatenate([each.starts for each in events]),
-        ends=np.concatenate([each.ends for each in events]),
-    )
 
 
 def choose(counts: NDArray[np.int64], thresholds: NDArray[np.float32]) -> EventRule:

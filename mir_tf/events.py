@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,15 @@ class Events:
         edges = np.diff(active.T.astype(np.int8), prepend=0, append=0, axis=1)  # [classes, frames + 1]
         classes, starts = np.nonzero(edges == 1)
         return cls(classes, starts, np.nonzero(edges == -1)[1])
+
+    @classmethod
+    def joined(cls, events: Sequence[Events], num_classes: int) -> Events:
+        """The events of several tracks, in which class c of track t has the number ``num_classes * t + c``."""
+        return cls(
+            classes=np.concatenate([each.classes + num_classes * track for track, each in enumerate(events)]),
+            starts=np.concatenate([each.starts for each in events]),
+            ends=np.concatenate([each.ends for each in events]),
+        )
 
     def chosen(self, which: NDArray[np.bool_]) -> Events:
         """The events that ``which`` [events] says."""

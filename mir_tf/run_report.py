@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mir_tf import calibration, evaluate, metrics, run_figures
+from mir_tf.assessment import Answer, Evaluation, assess
 from mir_tf.bundle import Bundle
 from mir_tf.colors import color_of
 from mir_tf.dominance import dominant, dominant_classes, playing_time, same_dominant
 from mir_tf.errors import DataError
-from mir_tf.evaluate import Answer, Evaluation
 from mir_tf.files import as_path
 from mir_tf.metrics import Counts
 from mir_tf.models.cost import multiply_adds, parameters
@@ -91,7 +91,9 @@ def write(
     """
     history = read_history(as_path(run) / HISTORY)
     answers = evaluate.hear(bundle, data, split, progress)
-    evaluation = evaluate.assess(list(answers.values()), bundle.thresholds, bundle.vocabulary, str(data), split)
+    evaluation = assess(
+        list(answers.values()), bundle.thresholds, bundle.event_rule, bundle.vocabulary, str(data), split
+    )
     made = page(bundle, as_path(run).resolve().name, history, read_manifest(data), answers, evaluation).save(out)
     evaluation.save_json(as_path(out) / "evaluation.json")
     return made
@@ -188,8 +190,11 @@ def _highlights(evaluation: Evaluation) -> list[Highlight]:
 
 
 def _quality(evaluation: Evaluation) -> Section:
-    table = Table("The measures of the whole", evaluation.headline_table())
-    return Section("How good it is", [table, *evaluation.notes()])
+    tables = [
+        Table("The measures of the whole", evaluation.headline_table()),
+        Table("Intervals: frames as they are, and by the event rule", evaluation.interval_table()),
+    ]
+    return Section("How good it is", [*tables, *evaluation.notes()])
 
 
 def _classes(evaluation: Evaluation, figure: Figure, colors: Mapping[str, str]) -> Section:

@@ -11,10 +11,11 @@ from matplotlib.image import imread
 from tiny_data import CONFIG, FRONT_END, write_data
 
 from mir_tf import pipeline
+from mir_tf.assessment import CURVE_POINTS, Answer, assess
 from mir_tf.bundle import Bundle
 from mir_tf.errors import DataError
-from mir_tf.evaluate import CURVE_POINTS, Answer, assess, evaluate
-from mir_tf.events import EventRule
+from mir_tf.evaluate import evaluate
+from mir_tf.events import EventRule, Events, decode
 from mir_tf.models import build_model
 from mir_tf.schema import read_manifest
 from mir_tf.vocabulary import VOCABULARIES
@@ -23,6 +24,7 @@ from mir_tf.windows import WindowedModel
 FAMILY = VOCABULARIES["family"]
 THRESHOLDS = np.linspace(0.3, 0.6, len(FAMILY), dtype=np.float32)
 HALF = np.full(17, 0.5, np.float32)
+RULE = EventRule(tuple((THRESHOLDS * np.float32(0.8)).tolist()), (0.3,) * 17, (0.2,) * 17)
 
 
 def some_answers(tracks: int = 8, seed: int = 0) -> list[Answer]:
@@ -47,7 +49,7 @@ def answers():
 
 @pytest.fixture(scope="module")
 def evaluation(answers):
-    return assess(answers, THRESHOLDS, FAMILY, "DATA", "test")
+    return assess(answers, THRESHOLDS, RULE, FAMILY, "DATA", "test")
 
 
 def joined(answers):
@@ -140,7 +142,8 @@ def test_dominance_and_playing_time():
             answer([10, 0], [0, 20]),  # wrong; errors 1 s and 2 s
             answer([0], [0]),  # silence, heard as such: right
         ],
-        np.full(17, 0.5, np.float32),
+        HALF,
+        EventRule.plain(HALF),
         FAMILY,
         "DATA",
         "test",
@@ -156,9 +159,59 @@ def test_dominance_and_playing_time():
     )
 
 
+@pytest.mark.parametrize("column", ["thresholds", "rule"])
+def test_intervals_are_measured_as_by_sed_eval(answers, evaluation, column):
+    """A frame is a second there, because whole numbers of them are subtracted exactly."""
+    metrics = pytest.importorskip("sed_eval").sound_event
+    names = list(FAMILY.classes)
+    measures = {
+        "segment": metrics.SegmentBasedMetrics(names, time_resolution=10.0),
+        "onset": metrics.EventBasedMetrics(names, t_collar=2.0, evaluate_offset=False),
+        "event": metrics.EventBasedMetrics(names, t_collar=2.0, percentage_of_length=0.2),
+    }
+    found = 0
+    for answer in answers:
+        rule = RULE if column == "rule" else EventRule.plain(THRESHOLDS)
+        lists = [
+            [
+                {"event_onset": start, "event_offset": end, "event_label": names[index], "file": "song"}
+                for index, start, end in zip(events.classes, events.starts, events.ends, strict=True)
+            ]
+            for events in map(Events.of, (answer.truth, decode(answer.probabilities, THRESHOLDS, rule)))
+        ]
+        found += len(lists[1])
+        for measure in measures.values():
+            measure.evaluate(*lists)
+    for name, measure in measures.items():
+        micro = measure.results_overall_metrics()["f_measure"]["f_measure"]
+        assert getattr(evaluation.intervals[f"{name}_micro_f1"], column).value == pytest.approx(micro), name
+        each = measure.results_class_wise_metrics()
+        sounding = [name for name in names if each[name]["count"]["Nref"]]
+        macro = np.mean([np.nan_to_num(each[name]["f_measure"]["f_measure"]) for name in sounding])
+        assert getattr(evaluation.intervals[f"{name}_macro_f1"], column).value == pytest.approx(macro), name
+    assert evaluation.intervals_found[1 + (column == "rule")] == found
+
+
+def test_the_gain_of_the_rule_is_measured_in_the_same_resamples(evaluation):
+    for name, effect in evaluation.intervals.items():
+        assert effect.gain.value == pytest.approx(effect.rule.value - effect.thresholds.value), name
+        assert effect.gain.low < effect.gain.high
+    frames = evaluation.intervals["frame_micro_f1"]
+    assert frames.thresholds == evaluation.headlines["micro_f1"]
+    both = (frames.thresholds.high - frames.thresholds.low) + (frames.rule.high - frames.rule.low)
+    assert frames.gain.high - frames.gain.low < both / 2, "most of the spread is shared"
+    rows = evaluation.interval_table()
+    assert rows[1][:4] == [
+        "frames, micro",
+        f"{frames.thresholds.value:.3f}",
+        f"{frames.rule.value:.3f}",
+        f"{frames.gain.value:+.3f}",
+    ]
+
+
 def test_intervals_are_reproducible_hold_the_value_and_shrink_with_more_tracks(evaluation):
-    again = assess(some_answers(), THRESHOLDS, FAMILY, "DATA", "test")
-    more = assess(some_answers(tracks=72), THRESHOLDS, FAMILY, "DATA", "test")
+    again = assess(some_answers(), THRESHOLDS, RULE, FAMILY, "DATA", "test")
+    more = assess(some_answers(tracks=72), THRESHOLDS, RULE, FAMILY, "DATA", "test")
     assert repr(evaluation.headlines) == repr(again.headlines)  # some are NaN, which equals nothing
     for name in ("micro_f1", "track_averaged_micro_f1", "playing_time_error"):
         few, many = evaluation.headlines[name], more.headlines[name]
@@ -167,7 +220,7 @@ def test_intervals_are_reproducible_hold_the_value_and_shrink_with_more_tracks(e
 
 
 def test_one_track_has_no_interval():
-    found = assess(some_answers(tracks=1), THRESHOLDS, FAMILY, "DATA", "test")
+    found = assess(some_answers(tracks=1), THRESHOLDS, RULE, FAMILY, "DATA", "test")
     assert not math.isnan(found.headlines["micro_f1"].value)
     assert math.isnan(found.headlines["micro_f1"].low)
     assert found.headline_table()[3][2] == "–"
@@ -196,7 +249,7 @@ def test_tables_and_json_say_what_was_measured(evaluation):
     assert content["vocabulary"] == "family"
     assert np.shape(content["confusion"]) == (17, 18)
     for line in evaluation.to_markdown().splitlines():
-        assert not line.startswith("|") or line.count("|") in (6, 14)
+        assert not line.startswith("|") or line.count("|") in (6, 8, 14)
 
 
 def test_save_writes_tables_and_pictures_and_nothing_else(evaluation, tmp_path):
@@ -242,7 +295,7 @@ def test_evaluate_measures_the_windowed_answers_for_every_track(data, bundle):
     model = WindowedModel(bundle.model, bundle.config)
     tracks = pipeline.tracks(data, read_manifest(data), "test", FAMILY)
     answers = [Answer(model.predict_track(track.log_mel), track.truth) for track in tracks]
-    expected = assess(answers, bundle.thresholds, FAMILY, str(data), "test")
+    expected = assess(answers, bundle.thresholds, bundle.event_rule, FAMILY, str(data), "test")
     assert found.to_dict() == expected.to_dict()
 
 

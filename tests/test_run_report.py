@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import yaml
 from page_reader import Found, read
-from test_evaluate import THRESHOLDS, some_answers
+from test_evaluate import RULE, THRESHOLDS, some_answers
 from tiny_data import FRONT_END, write_data
 from tiny_model import make_bundle
 
 from mir_tf import bundle, cli, run_report
-from mir_tf.evaluate import assess, hear
+from mir_tf.assessment import assess
+from mir_tf.evaluate import hear
+from mir_tf.events import EventRule
 from mir_tf.thresholds import ScoreHistogram
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -222,7 +224,7 @@ def test_dominance_counts_songs_and_agrees_with_the_accuracy() -> None:
         run_report.dominance_matrix(heard, truth), [[2, 2, 0.5], [0, 0, 0.5], [0, 0, 1]]
     )  # rows: truth; the last row and column: silence
     answers = some_answers()
-    accuracy = assess(answers, THRESHOLDS, FAMILY, "DATA", "test").headlines["dominant_accuracy"].value
+    accuracy = assess(answers, THRESHOLDS, RULE, FAMILY, "DATA", "test").headlines["dominant_accuracy"].value
     matrix = run_report.dominance_matrix(
         [answer.probabilities >= THRESHOLDS for answer in answers], [answer.truth for answer in answers]
     )
@@ -236,7 +238,7 @@ def test_the_threshold_in_use_stands_on_the_curve() -> None:
     for answer in answers:
         histogram.update(answer.probabilities, answer.truth)
     thresholds = np.full(17, 0.4375, np.float32)  # 448 / 1024
-    found = assess(answers, thresholds, FAMILY, "DATA", "test")
+    found = assess(answers, thresholds, EventRule.plain(thresholds), FAMILY, "DATA", "test")
     for index, scores in enumerate(found.classes):
         if scores.tracks:
             assert histogram.f1()[index, 448] == pytest.approx(scores.f1.value)
