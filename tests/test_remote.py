@@ -317,7 +317,8 @@ def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path)
 
     song = "s3://bucket/slakh/test/Track00003/mix.flac"
     for words, written in (
-        (("inspect", data), "built/inspection.png"),
+        (("inspect", data, "--report"), "built/report/report.html"),
+        (("report", run_folder, "--data", data), "runs/first/report-test/report.html"),
         (("evaluate", run_folder, "--data", data), "runs/first/evaluation-test/evaluation.json"),
         (("predict", run_folder, song), "slakh/test/Track00003/mix.flac.json"),
         (("predict", run_folder, song, "--out", "s3://bucket/answers"), "answers/mix.flac.json"),
