@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from mir_tf.errors import AudioError
 from mir_tf.files import as_path
 
+SUFFIXES = frozenset(
+    ".wav .wave .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .nist .sph .ircam .sf".split()
+)
+"""Of files that libsndfile reads and that state what they are, in small letters: what is looked for in folders."""
+
 _BLOCK_SECONDS = 10.0
 
 _UNKNOWN = 2**63 - 1

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,8 @@ from mir_tf.parameters import PathParameter
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
 
+    from mir_tf.batch import Length
     from mir_tf.prediction import Prediction
     from mir_tf.train import OnEpoch, OnStep
 
@@ -28,6 +29,7 @@ _FOLDER = PathParameter(exists=True, file_okay=False)
 _FILE = PathParameter(exists=True, dir_okay=False)
 _LOCAL_FILE = PathParameter(local=True, exists=True, dir_okay=False)
 _NEW_FILE = PathParameter(dir_okay=False)
+_NEW_LOCAL_FILE = PathParameter(local=True, dir_okay=False)
 _NEW_FOLDER = PathParameter(file_okay=False)
 _NEW_LOCAL_FOLDER = PathParameter(local=True, file_okay=False)
 _RECORDING = PathParameter()
@@ -417,52 +419,138 @@ def _track_progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
+def _names(context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The different names in comma-separated lists; which are allowed, the verb itself says."""
+    lists = (value,) if isinstance(value, str) else value
+    return tuple(dict.fromkeys(name.strip() for text in lists for name in text.split(",") if name.strip()))
+
+
+_FEW = 5
+"""Recordings up to which each is shown by a table and a timeline; of more, each is a line."""
+
+
 @main.command()
 @click.argument("model", type=_MODEL)
-@click.argument("audio", nargs=-1, required=True, type=_RECORDING)
-@click.option("--out", type=_NEW_FOLDER, help="Folder for the JSON files.  [default: beside each recording]")
+@click.argument("audio", nargs=-1, required=True, type=_RECORDING, metavar="AUDIO|FOLDER...")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    callback=_names,
+    help="Of json, csv, jams, audacity, png, svg: a file of each for every recording; comma-separated or repeated.  "
+    "[default: json; with --into none]",
+)
+@click.option(
+    "--out",
+    type=_NEW_FOLDER,
+    help="Folder for these files, in the tree of each FOLDER.  [default: beside the recording]",
+)
+@click.option("--into", type=_NEW_LOCAL_FILE, help="One file of all recordings: songs.csv, songs.json, songs.parquet.")
+@click.option("--again", is_flag=True, help="Hear what is done as well.")
 @_THREADS
-def predict(model: Path, audio: tuple[Path, ...], out: Path | None, threads: int | None) -> None:
+def predict(
+    model: Path,
+    audio: tuple[Path, ...],
+    formats: tuple[str, ...],
+    out: Path | None,
+    into: Path | None,
+    again: bool,
+    threads: int | None,
+) -> None:
     """Name the instruments in recordings, with a run, or with a .tflite file that mir-tf export made of it.
 
-    AUDIO is any file that libsndfile reads (wav, flac, mp3, ogg and more), of any length. For each one the instruments,
-    their playing time and the dominant one are printed, and SONG.mp3.json is written with the timeline. A file that
+    AUDIO is any file that libsndfile reads (wav, flac, mp3, ogg and more), of any length; in a FOLDER and below, all
+    of them are heard. Instruments, their playing time and the dominant one are printed, with a timeline; of more than
+    five recordings, a line for each. SONG.mp3.json is written with the probability of every frame, or other --format.
+
+    What was written by this model, of a recording that has not changed since, is not done again. A recording that
     cannot be read is named, the rest goes on, and the exit status is 1.
+
+    \b
+    Examples:
+      mir-tf predict MODEL song.mp3
+      mir-tf predict MODEL song.mp3 --format csv,audacity,png
+      mir-tf predict MODEL music --out answers --format jams
+      mir-tf predict MODEL music --into music.parquet
     """
-    from rich.markup import escape
-    from rich.progress import Progress
-
     from mir_tf.audio import probe
+    from mir_tf.batch import Batch, Length, find
     from mir_tf.errors import AudioError
-    from mir_tf.loading import load
+    from mir_tf.loading import digest, load
 
-    targets = [(out or path.parent) / f"{path.name}.json" for path in audio]
-    if twice := sorted({target.name for target in targets if targets.count(target) > 1}):
-        raise ConfigError(
-            f"several recordings would be written to {', '.join(twice)}: leave out --out, or run them apart"
-        )
+    if out is not None and into is not None and not formats:
+        raise ConfigError("--out is for a file each, which --format names; with --into alone there are none")
     hear = load(model, threads).predict
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    console, failed = _console(), 0
-    with Progress(console=_console(stderr=True), transient=True) as progress:
-        for path, target in zip(audio, targets, strict=True):
-            task = progress.add_task(escape(path.name), total=None)
-            try:
-                progress.update(task, total=probe(path).seconds)
-                result = hear(path, progress=functools.partial(_seconds_done, progress, task))
-            except AudioError as error:
-                failed += 1
-                click.echo(f"Error: {error}", err=True)
-                continue
-            finally:
-                progress.remove_task(task)
-            result.save_json(target)
-            _print_prediction(console, result)
-            console.print(f"Timeline: {target}", soft_wrap=True)
+    found = find(audio)
+    names = formats or (() if into else ("json",))
+    failed = 0
+    for fault in found.faults:
+        click.echo(f"Error: {fault}", err=True)
+    with Batch(found.songs, digest(model), names, out, into, again) as batch:
+        length = Length([job.song for job in batch.jobs])
+        with _song_progress(len(batch.jobs)) as (console, on_progress):
+            for number, job in enumerate(batch.jobs):
+                seconds = 0.0
+                try:
+                    length.begin(job.song, probe(job.song.path).seconds)
+                    result = hear(job.song.path, progress=functools.partial(on_progress, number, length))
+                    seconds = result.seconds
+                except AudioError as error:
+                    failed += 1
+                    click.echo(f"Error: {error}", err=True)
+                    continue
+                finally:
+                    length.end(job.song, seconds)
+                written = batch.write(job, result)
+                if len(found.songs) <= _FEW:
+                    _print_prediction(console, result)
+                    for path in written:
+                        console.print(f"Written: {path}", soft_wrap=True)
+                else:
+                    _print_line(console, str(job.song.place), result)
+        if count := batch.write_all():
+            _console().print(f"Written: {into}, of {count} recordings", soft_wrap=True)
+    left_out = {
+        "recordings that this model has heard before (--again hears them too)": batch.num_done,
+        "files that are no audio": found.others,
+        "hidden files and folders": found.hidden,
+    }
+    for what, count in left_out.items():
+        if count:
+            click.echo(f"Left out: {count} {what}.", err=True)
     if failed:
-        click.echo(f"{failed} of {len(audio)} recordings could not be read.", err=True)
+        click.echo(f"{failed} of {len(found.songs)} recordings could not be read.", err=True)
+    if failed or found.faults:
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Length, float], None]]]:
+    """A bar of seconds of audio on stderr, with the time left.
+
+    Yields:
+        the console for results; what to call with the songs done, the length of all, and the seconds heard of this one.
+    """
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.fields[done]} of {task.fields[songs]} recordings, {task.fields[speed]}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None, done=0, songs=songs, speed="")
+        began = time.monotonic()
+
+        def on_progress(done: int, length: Length, seconds: float) -> None:
+            heard = length.heard + seconds
+            speed = f"{heard / max(time.monotonic() - began, 1e-3):.0f} times as fast as they play"
+            progress.update(task, completed=heard, total=length.total, done=done, speed=speed)
+
+        # In a terminal, the one who draws the bar must print the rest, above it.
+        yield progress.console if sys.stdout.isatty() else _console(), on_progress
 
 
 @main.command()
@@ -519,11 +607,6 @@ def listen(
     else:
         for line in lines(frames, lite.metadata):
             click.echo(line)
-
-
-def _names(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    """The different names in a comma-separated list; which are allowed, the export itself says."""
-    return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
 
 
 @main.command()
@@ -636,12 +719,9 @@ def import_torch(checkpoint: Path, thresholds: Path | None, preset: str, out: Pa
     )
 
 
-def _seconds_done(progress: Progress, task: TaskID, seconds: float) -> None:
-    progress.update(task, completed=seconds)
-
-
 def _print_prediction(console: Console, prediction: Prediction) -> None:
     from mir_tf.prediction import clock
+    from mir_tf.timeline import timeline
 
     rows = [["instrument", "playing time", "share"]]
     seconds, share = prediction.playing_time, prediction.share
@@ -650,8 +730,19 @@ def _print_prediction(console: Console, prediction: Prediction) -> None:
     title = f"{Path(prediction.path).name}, {clock(prediction.seconds)}: "
     if prediction.dominant is None:
         console.print(title + "no instrument heard", soft_wrap=True)
-    else:
-        _print_table(console, title + f"dominant {prediction.dominant}", rows)
+        return
+    _print_table(console, title + f"dominant {prediction.dominant}", rows)
+    for line in timeline(prediction, console.width, ascii_only=console.options.ascii_only):
+        console.print(line)
+
+
+def _print_line(console: Console, name: str, prediction: Prediction) -> None:
+    """Prints a recording in one line: the instruments by their share of it, the dominant one first."""
+    from mir_tf.prediction import clock
+
+    share = prediction.share
+    heard = ", ".join(f"{prediction.classes[index]} {100 * share[index]:.0f} %" for index in prediction.heard)
+    console.print(f"{name}, {clock(prediction.seconds)}: {heard or 'no instrument heard'}", soft_wrap=True)
 
 
 def _print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:

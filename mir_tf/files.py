@@ -57,6 +57,12 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Writes ``content``: whole under its name, or not at all."""
+    with whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
 @contextlib.contextmanager
 def local(path: Path) -> Iterator[Path]:
     """``path`` itself or, of a remote file, a local copy for the block: for libraries that open files by name."""

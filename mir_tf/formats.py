@@ -1,17 +1,22 @@
-"""What a prediction is written as: JSON, CSV, JAMS, an Audacity label track, pictures. No TensorFlow.
+"""What predictions are written as: JSON, CSV, JAMS, Audacity label tracks, pictures, and tables of many recordings.
 
 Each format of a single recording makes bytes in memory, so that a command can write them and a page can offer them.
-What needs a package that a bare install lacks says so when it is used.
+Tables are written on and on, so that memory holds a part of the recordings only. No TensorFlow.
 """
 
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
-from collections.abc import Callable
-from typing import NamedTuple
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from mir_tf.prediction import COLUMNS, Prediction
+from mir_tf.errors import ConfigError
+from mir_tf.prediction import COLUMNS, Prediction, Row, rows
 
 
 class Format(NamedTuple):
@@ -20,12 +25,14 @@ class Format(NamedTuple):
     Attributes:
         suffix: of the file's name, after that of the recording: ``song.mp3`` gives ``song.mp3.csv``.
         description: for people, in a few words.
-        encode: the prediction to the content of the file; raises ConfigError where a package is missing.
+        encode: the prediction to the content of the file.
+        needs: packages of the extra ``formats`` that it takes.
     """
 
     suffix: str
     description: str
     encode: Callable[[Prediction], bytes]
+    needs: tuple[str, ...] = ()
 
 
 def to_json(prediction: Prediction) -> bytes:
@@ -73,9 +80,84 @@ def to_svg(prediction: Prediction) -> bytes:
 FORMATS: dict[str, Format] = {
     "json": Format(".json", "everything, with the probability of every frame", to_json),
     "csv": Format(".csv", "a row for each interval", to_csv),
-    "jams": Format(".jams", "annotation for music research", to_jams),
+    "jams": Format(".jams", "annotation for music research", to_jams, ("jams",)),
     "audacity": Format(".txt", "label track for Audacity", to_audacity),
     "png": Format(".png", "picture of the timeline", to_png),
     "svg": Format(".svg", "picture of the timeline, for print", to_svg),
 }
 """Name → how one recording is written."""
+
+
+Summaries = Iterable[dict[str, Any]]
+"""What :meth:`Prediction.summary` gave, of each recording."""
+
+_AT_ONCE = 10_000
+"""Rows of a table that memory holds: one row group of a Parquet file."""
+
+
+class Table(NamedTuple):
+    """How many predictions are written as one file.
+
+    Attributes:
+        description: for people, in a few words.
+        write: to a path, the summaries, with what tells their model apart.
+        needs: packages of the extra ``formats`` that it takes.
+    """
+
+    description: str
+    write: Callable[[Path, Summaries, dict[str, Any]], None]
+    needs: tuple[str, ...] = ()
+
+
+def write_csv(path: Path, summaries: Summaries, model: dict[str, Any]) -> None:
+    """A row for each interval, with the header :data:`mir_tf.prediction.COLUMNS`; UTF-8. It does not name the model."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(_all_rows(summaries))
+
+
+def write_json(path: Path, summaries: Summaries, model: dict[str, Any]) -> None:
+    """``model`` and ``songs``: the only table that names recordings in which nothing is heard. One song a line."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{{"model": {json.dumps(model, ensure_ascii=False)}, "songs": [')
+        for number, summary in enumerate(summaries):
+            file.write(("," if number else "") + "\n" + json.dumps(summary, ensure_ascii=False))
+        file.write("\n]}\n")
+
+
+def write_parquet(path: Path, summaries: Summaries, model: dict[str, Any]) -> None:
+    """A row for each interval; the model stands in the schema's metadata, as JSON under ``model``."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    kinds = (pa.string(), pa.float64(), pa.float64(), pa.string(), pa.float32())
+    schema = pa.schema(list(zip(COLUMNS, kinds, strict=True)), {"model": json.dumps(model, ensure_ascii=False)})
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        source = iter(_all_rows(summaries))
+        while part := list(itertools.islice(source, _AT_ONCE)):
+            columns = [pa.array(column, kind) for column, kind in zip(zip(*part, strict=True), kinds, strict=True)]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _all_rows(summaries: Summaries) -> Iterator[Row]:
+    return itertools.chain.from_iterable(map(rows, summaries))
+
+
+TABLES: dict[str, Table] = {
+    ".csv": Table("a row for each interval", write_csv),
+    ".json": Table("a list of songs with their instruments and intervals", write_json),
+    ".parquet": Table("a row for each interval, small and with types", write_parquet, ("pyarrow",)),
+}
+"""Suffix → how many recordings are written as one file."""
+
+
+def require(name: str, needs: tuple[str, ...]) -> None:
+    """Makes sure, before long work, that what a format needs is there.
+
+    Raises:
+        ConfigError: a package is not installed.
+    """
+    for package in needs:
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(f"{name} needs the package {package}: pip install 'mir-tf[formats]'")

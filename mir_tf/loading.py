@@ -35,6 +35,7 @@ Tables, annotations and pictures:
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -90,3 +91,13 @@ def load(path: str | Path, threads: int | None = None) -> Model:
     from mir_tf.predict import RunModel
 
     return RunModel(bundle.load(path))
+
+
+def digest(path: str | Path) -> str:
+    """What tells a model apart from every other: of a run its description, which names its weights; or the file."""
+    path = as_path(path)
+    if not path.is_file():
+        from mir_tf.bundle import DESCRIPTION
+
+        path = path / DESCRIPTION
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

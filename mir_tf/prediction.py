@@ -45,7 +45,10 @@ class Interval:
 
 
 COLUMNS = ("path", "start", "end", "instrument", "confidence")
-"""Of a table with a row for each interval: see :attr:`Prediction.rows`."""
+"""Of a table with a row for each interval: times in seconds, the class, and its mean probability in between."""
+
+Row = tuple[str, float, float, str, float]
+"""See :data:`COLUMNS`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,20 +126,17 @@ class Prediction:
         ]
 
     @property
-    def rows(self) -> list[tuple[str, float, float, str, float]]:
-        """A row for each interval, of :data:`COLUMNS`: times in seconds, to a millisecond."""
-        return [
-            (self.path, round(each.start, 3), round(each.end, 3), each.label, round(each.confidence, DIGITS))
-            for each in self.intervals
-        ]
+    def rows(self) -> list[Row]:
+        """A row of :data:`COLUMNS` for each interval, in the order of starts, then of names."""
+        return rows(self.summary())
 
     @property
     def colors(self) -> list[str]:
         """The colour of each class, ``#rrggbb``."""
         return [color_of(self.model["vocabulary"], index) for index in range(len(self.classes))]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON knows it. ``instruments`` are those heard, the longest playing first."""
+    def summary(self) -> dict[str, Any]:
+        """What people ask for, as JSON knows it. ``instruments`` are those heard, the longest playing first."""
         seconds, share, intervals = self.playing_time, self.share, self.intervals
         return {
             "path": self.path,
@@ -159,6 +159,12 @@ class Prediction:
                 }
                 for index in self.heard
             ],
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON knows it: :meth:`summary`, the model, and every frame."""
+        return {
+            **self.summary(),
             "model": self.model,
             "frame_rate": LABEL_RATE,
             "classes": list(self.classes),
@@ -186,11 +192,10 @@ class Prediction:
         )
         for _, start, end, label, confidence in self.rows:
             annotation.append(time=start, duration=end - start, value=label, confidence=confidence)
-        content = self.to_dict()
         annotation.sandbox.update(
-            dominant=content["dominant"],
-            playing_time={each["class"]: each["playing_time"] for each in content["instruments"]},
-            model=content["model"],
+            dominant=self.dominant,
+            playing_time={each["class"]: each["playing_time"] for each in self.summary()["instruments"]},
+            model=self.model,
         )
         found = jams.JAMS(annotations=[annotation])
         found.file_metadata.title = Path(self.path).name
@@ -225,6 +230,16 @@ class Prediction:
     def save_json(self, path: str | Path) -> None:
         """Writes :meth:`to_json`: whole under its name, or not at all."""
         write_text(path, self.to_json())
+
+
+def rows(summary: dict[str, Any]) -> list[Row]:
+    """The rows of what :meth:`Prediction.summary` gave."""
+    found = [
+        (summary["path"], interval["start"], interval["end"], instrument["class"], interval["confidence"])
+        for instrument in summary["instruments"]
+        for interval in instrument["intervals"]
+    ]
+    return sorted(found, key=lambda row: (row[1], row[3]))
 
 
 def clock(seconds: float) -> str:

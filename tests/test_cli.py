@@ -155,11 +155,11 @@ def test_predict_writes_beside_the_recording_or_into_a_folder(trained: Path, tmp
     ):
         assert result.exit_code == 0, result.output
         assert "song.wav, 0:04.0: " in result.output
-        assert f"Timeline: {target}\n" in result.output
+        assert f"Written: {target}\n" in result.output
     content = json.loads(beside.read_text())
     assert content == json.loads(apart.read_text())
     assert len(content["probabilities"]) == 40
-    assert sorted(path.name for path in beside.parent.iterdir()) == ["song.wav", "song.wav.json"]
+    assert sorted(path.name for path in beside.parent.iterdir()) == [".mir-tf.jsonl", "song.wav", "song.wav.json"]
 
 
 def test_predict_prints_names_as_they_are(trained: Path, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_predict_prints_names_as_they_are(trained: Path, tmp_path: Path) -> None
     result = run("predict", trained, song)
     assert result.exit_code == 0, result.output
     assert f"{song.name}, 0:04.0: " in result.output
-    assert f"Timeline: {song}.json\n" in result.output
+    assert f"Written: {song}.json\n" in result.output
 
 
 def test_predict_goes_on_after_a_file_that_is_no_audio(trained: Path, tmp_path: Path) -> None:
@@ -279,7 +279,9 @@ def printed(width: int, function: Callable[..., None], *arguments: object) -> st
 def prediction(roll: np.ndarray) -> Prediction:
     """Of a file with probabilities ``roll`` [label frames, classes], heard from 0.5 on."""
     thresholds = np.full(3, 0.5, np.float32)
-    return Prediction("songs/a.mp3", len(roll) / 10, {}, CLASSES, thresholds, EventRule.plain(thresholds), roll)
+    return Prediction(
+        "songs/a.mp3", len(roll) / 10, {"vocabulary": "family"}, CLASSES, thresholds, EventRule.plain(thresholds), roll
+    )
 
 
 def test_a_prediction_lists_instruments_by_playing_time() -> None:

@@ -144,7 +144,7 @@ def test_the_command_goes_on_after_a_file_that_is_no_audio(path: Path, song: Pat
     result = run("predict", path, tmp_path / "none.wav", song, "--out", tmp_path)
     assert result.exit_code == 1
     assert f"Error: {tmp_path / 'none.wav'}: cannot be opened" in result.output
-    assert [file.name for file in tmp_path.iterdir()] == ["song.flac.json"]
+    assert [file.name for file in tmp_path.glob("[!.]*")] == ["song.flac.json"]
 
 
 def test_a_file_that_answers_for_windows_only_is_refused(exported_cnn: Path, song: Path) -> None:
