@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 import mir_tf
 from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _FOLDER = PathParameter(exists=True, file_okay=False)
 _FILE = PathParameter(exists=True, dir_okay=False)
 _LOCAL_FILE = PathParameter(local=True, exists=True, dir_okay=False)
+_LOCAL_FOLDER = PathParameter(local=True, exists=True, file_okay=False)
 _NEW_FILE = PathParameter(dir_okay=False)
 _NEW_LOCAL_FILE = PathParameter(local=True, dir_okay=False)
 _NEW_FOLDER = PathParameter(file_okay=False)
@@ -353,31 +355,80 @@ def tune(
 
 
 @main.command()
-@click.argument("run", type=_FOLDER)
-@click.option("--data", type=_FOLDER, required=True, help="Folder made by python -m tfrecords_builder.")
+@click.argument("model", type=_MODEL)
+@click.option("--data", type=_FOLDER, help="Folder made by python -m tfrecords_builder; MODEL is then a run.")
 @_SPLIT
-@click.option("--out", type=_NEW_FOLDER, help="Folder for tables and pictures.  [default: RUN/evaluation-SPLIT]")
-def evaluate(run: Path, data: Path, split: str, out: Path | None) -> None:
-    """Measure the model in RUN on unseen songs.
+@click.option("--references", type=_LOCAL_FOLDER, help="Instead: folder of SONG.jams or SONG.csv, for your recordings.")
+@click.option("--audio", type=_LOCAL_FOLDER, help="Folder of these recordings.")
+@click.option("--out", type=_NEW_FOLDER, help="Folder for tables and pictures.  [default: evaluation-... in the run]")
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    model: Path,
+    data: Path | None,
+    split: str,
+    references: Path | None,
+    audio: Path | None,
+    out: Path | None,
+) -> None:
+    """Measure MODEL on unseen songs: of a data set, or your own with references.
 
-    Precision, recall, F1, average precision and ROC AUC of frames; presence per track; the dominant instrument; 95 %
-    bootstrap intervals over tracks; all beside the best constant answers. OUT receives evaluation.json,
-    evaluation.md and pictures.
+    Precision, recall, F1, average precision and ROC AUC of frames; F1 of segments and intervals, with the event rule
+    and without; presence per track; the dominant instrument; 95 % bootstrap intervals over tracks; all beside the best
+    constant answers. OUT receives evaluation.json, evaluation.md and pictures.
+
+    Your own: MODEL is a run or a .tflite file. A reference goes with the recording of its name: SONG.csv or SONG.jams
+    with SONG.mp3. CSV has the columns start, end (seconds) and instrument, JAMS one annotation of tag_open or
+    segment_open; names are those of classes or of General MIDI programs. A file that has no partner or cannot be read
+    is named, the rest goes on, and the exit status is 1.
+
+    \b
+    Examples:
+      mir-tf evaluate runs/crnn --data DATA
+      mir-tf evaluate model.float32.tflite --references REFERENCES --audio SONGS
     """
-    from mir_tf import bundle
-    from mir_tf.evaluate import evaluate as measure
+    problems: list[str] = []
 
-    model = bundle.load(run)
-    with _track_progress() as on_track:
-        result = measure(model, data, split, on_track)
-    out = out or run / f"evaluation-{split}"
+    def on_problem(problem: str) -> None:
+        problems.append(problem)
+        click.echo(f"Error: {problem}", err=True)
+
+    if data is not None:
+        if references or audio:
+            raise ConfigError("--data excludes --references and --audio: measure them apart")
+        if model.is_file():
+            raise ConfigError(f"{model}: a data set is measured by a run; this file takes --references and --audio")
+        from mir_tf import bundle
+        from mir_tf.evaluate import evaluate as measure
+
+        with _track_progress() as on_track:
+            result = measure(bundle.load(model), data, split, on_track)
+    elif references is None or audio is None:
+        raise ConfigError("give --data, or --references and --audio")
+    else:
+        if context.get_parameter_source("split") is not ParameterSource.DEFAULT:
+            raise ConfigError("--split is of --data: all references are measured")
+        from mir_tf import references as own
+        from mir_tf.loading import load
+
+        with _track_progress() as on_track:
+            result = own.evaluate(load(model), references, audio, on_problem, on_track)
+    name = f"evaluation-{split if references is None else references.resolve().name}"
+    out = out or (model if model.is_dir() else model.parent) / name
     result.save(out)
     console = _console()
-    for title, table in ((result.title, result.headline_table()), ("Classes", result.class_table())):
+    for title, table in (
+        (result.title, result.headline_table()),
+        ("Intervals", result.interval_table()),
+        ("Classes", result.class_table()),
+    ):
         _print_table(console, title, table)
     for note in result.notes():
         console.print(note)
     console.print(f"Tables and pictures: {out}", soft_wrap=True)
+    if problems:
+        click.echo(f"{len(problems)} problems: what they name was left out.", err=True)
+        sys.exit(1)
 
 
 @main.command()

@@ -51,6 +51,19 @@ class Vocabulary:
         """Activity per program [..., 129] to activity per class [..., classes]: any of its programs sounds."""
         return activity.astype(np.float32) @ self.matrix > 0
 
+    @functools.cached_property
+    def _index_of(self) -> dict[str, int]:
+        """The index of a class by its name, and by the names of its programs, in small letters."""
+        programs = zip(PROGRAM_NAMES, self.class_of, strict=True)
+        return {
+            **{name.casefold(): index for name, index in programs if index is not None},
+            **{name.casefold(): index for index, name in enumerate(self.classes)},
+        }
+
+    def index_of(self, label: str) -> int | None:
+        """The class of that name, or of that General MIDI program, in small letters or capitals; None where none is."""
+        return self._index_of.get(label.casefold())
+
     def unmapped(self) -> list[int]:
         """The programs that belong to no class."""
         return [program for program, index in enumerate(self.class_of) if index is None]
