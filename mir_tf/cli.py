@@ -247,7 +247,13 @@ def _training_progress() -> Iterator[tuple[OnEpoch, OnStep]]:
 @click.argument("plan", type=_FILE)
 @click.option("--data", type=_FOLDER, multiple=True, required=True, help="Data set; one for each front end of PLAN.")
 @click.option("--out", type=_NEW_FOLDER, required=True, help="Folder of runs and tables; the same command resumes.")
-def compare(plan: Path, data: tuple[Path, ...], out: Path) -> None:
+@click.option(
+    "--config",
+    "config_file",
+    type=_FILE,
+    help="YAML as mir-tf fit --config takes it: holds for all runs, such as a smaller budget of steps.",
+)
+def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | None) -> None:
     """Train the runs of PLAN, each with several seeds, and lay them side by side.
 
     PLAN is YAML: title, seeds, preset (front end), sections as mir-tf fit --config takes them for all runs, and runs: a
@@ -258,12 +264,13 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path) -> None:
     \b
     Examples:
       mir-tf compare tools/plans/recurrence.yaml --data DATA --out compared
+      mir-tf compare tools/plans/recurrence.yaml --data DATA --config docs/experiments.yaml --out compared
       tensorboard --logdir compared/runs
     """
     from mir_tf.compare import compare as carry_out
     from mir_tf.compare import read_plan
 
-    work = read_plan(plan, data, out)
+    work = read_plan(plan, data, out, None if config_file is None else read_yaml(config_file))
 
     def on_run(name: str, number: int, total: int) -> None:
         click.echo(f"Run {number} of {total}: {name}")

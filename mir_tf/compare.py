@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import re
@@ -283,7 +284,9 @@ def _with_spread(values: NDArray[np.float64]) -> str:
     return f"{values.mean():.3f}{spread}"
 
 
-def read_plan(path: str | Path, data: Sequence[str | Path], out: str | Path) -> Plan:
+def read_plan(
+    path: str | Path, data: Sequence[str | Path], out: str | Path, budget: dict[str, Any] | None = None
+) -> Plan:
     """Reads a plan and finds the data set of every run.
 
     A plan is YAML: ``title``, ``seeds``, ``preset`` (name of a front end), sections as :meth:`RunConfig.merge` takes
@@ -293,6 +296,7 @@ def read_plan(path: str | Path, data: Sequence[str | Path], out: str | Path) -> 
         path: of the plan.
         data: folders of data sets, one for each front end of the plan.
         out: folder of the comparison; plans that share it share the runs of equal names and configurations.
+        budget: sections that hold for all runs too, but win over the plan's: what of it is affordable here.
 
     Raises:
         ConfigError: the plan or a configuration in it is wrong, or no data set has the front end of a run.
@@ -304,7 +308,7 @@ def read_plan(path: str | Path, data: Sequence[str | Path], out: str | Path) -> 
         raise ConfigError(f"{path}: runs is {runs!r}; it must map the names of runs to what is their own")
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise ConfigError(f"{path}: seeds is {seeds!r}; it must be a list of whole numbers")
-    common = {key: value for key, value in plan.items() if key not in PLAN_KEYS}
+    common = [{key: value for key, value in plan.items() if key not in PLAN_KEYS}, budget or {}]
     manifests = {as_path(folder): read_manifest(folder) for folder in data}
     folders: dict[str, Path] = {}
     jobs = []
@@ -326,19 +330,19 @@ def read_plan(path: str | Path, data: Sequence[str | Path], out: str | Path) -> 
     return Plan(name, str(plan.get("title", name)), tuple(jobs))
 
 
-def _config(preset: str, common: dict[str, Any], own: Any, seed: int) -> RunConfig:
-    """The configuration of a run: its preset, what all runs share, what is its own, and the seed."""
+def _config(preset: str, common: list[dict[str, Any]], own: Any, seed: int) -> RunConfig:
+    """The configuration of a run: its preset, what all runs share, what is its own, and the seed; the last one wins."""
     if not isinstance(own, dict):
         raise ConfigError(f"it is {own!r}; it must hold sections and their fields")
     preset = str(own.get("preset", preset))
     if preset not in FRONT_ENDS:
         raise ConfigError(f"preset is {preset!r}; it must be one of {', '.join(FRONT_ENDS)}")
     sections = {key: value for key, value in own.items() if key != "preset"}
+    parts = [*common, sections, {"train": {"seed": seed}}]
     front_end = RunConfig(FRONT_ENDS[preset])
-    for part in (common, sections):
+    for part in parts:
         front_end = front_end.merge({key: value for key, value in part.items() if key == "front_end"})
-    config = RunConfig.for_front_end(front_end.front_end)
-    return config.merge(common).merge(sections).merge({"train": {"seed": seed}})
+    return functools.reduce(RunConfig.merge, parts, RunConfig.for_front_end(front_end.front_end))
 
 
 def _no_data(config: RunConfig, manifests: dict[Path, Manifest]) -> str:

@@ -47,6 +47,23 @@ def write_plan(folder: Path, **changes: object) -> Path:
     return path
 
 
+def test_a_budget_wins_over_the_plan_but_not_over_a_run(tmp_path: Path, data: Path) -> None:
+    budget = {"train": {"steps_per_epoch": 7}, "model": {"conv_filters": [3]}}
+    plan = read_plan(write_plan(tmp_path), [data], tmp_path / "out", budget)
+    assert {job.config.train.steps_per_epoch for job in plan.jobs} == {7}
+    assert {job.name: job.config.model.conv_filters for job in plan.jobs} == {
+        "Narrow": (3,),
+        "Wide": (6,),
+        "Narrow again": (2,),
+    }
+    wrong = tmp_path / "budget.yaml"
+    wrong.write_text(yaml.safe_dump({"train": {"batches": 7}}))
+    words = ["compare", write_plan(tmp_path), "--data", data, "--out", tmp_path / "out", "--config", wrong]
+    refused = click.testing.CliRunner().invoke(main, list(map(str, words)))
+    assert refused.exit_code == 2
+    assert "TrainConfig has no field 'batches'" in refused.stderr
+
+
 def test_a_plan_is_carried_out_once_and_reported(data: Path, tmp_path: Path) -> None:
     words = ["compare", write_plan(tmp_path), "--data", data, "--out", tmp_path / "out"]
     first = click.testing.CliRunner().invoke(main, list(map(str, words)), env={"COLUMNS": "200"})
