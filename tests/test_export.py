@@ -114,6 +114,16 @@ def test_saved_model_runs_in_a_plain_tensorflow(crnn, exported, tmp_path):
         assert found["dominant"][index].decode() == crnn.classes[active.sum(axis=0).argmax()]
 
 
+def test_saved_model_runs_by_its_command_line(crnn, exported, tmp_path):
+    signal = signal_of(crnn, 5.0)
+    np.save(tmp_path / "signal.npy", signal[np.newaxis])
+    program = Path(sys.executable).with_name("saved_model_cli")
+    where = ["--dir", exported[0] / "saved_model", "--tag_set", "serve", "--signature_def", "serving_default"]
+    command = [program, "run", *where, "--inputs", f"waveform={tmp_path / 'signal.npy'}", "--outdir", tmp_path]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "probabilities.npy")[0], heard(crnn, signal), atol=1e-4)
+
+
 def test_saved_model_takes_any_length_and_log_mel(crnn, exported):
     signatures = tf.saved_model.load(str(exported[0] / "saved_model")).signatures
     for seconds in LENGTHS:
