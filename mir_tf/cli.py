@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mir_tf.train import OnEpoch, OnStep
 
 _FOLDER = PathParameter(exists=True, file_okay=False)
+_LOCAL_FOLDER = PathParameter(local=True, exists=True, file_okay=False)
 _FILE = PathParameter(exists=True, dir_okay=False)
 _LOCAL_FILE = PathParameter(local=True, exists=True, dir_okay=False)
 _LOCAL_FOLDER = PathParameter(local=True, exists=True, file_okay=False)
@@ -166,6 +167,7 @@ def _defaults(config: type, name: str) -> str:
     help="Train on all GPUs of this machine, or of all machines in TF_CONFIG.  [default: one device]",
 )
 @click.option("--data-service", metavar="ADDRESS", help="Batches come from a tf.data service at grpc://HOST:PORT.")
+@click.option("--profile", is_flag=True, help="Take a profile of a few steps, for mir-tf board (extra profile).")
 def fit(
     data: Path,
     out: Path,
@@ -173,6 +175,7 @@ def fit(
     config_file: Path | None,
     strategy: str | None,
     data_service: str | None,
+    profile: bool,
     **options: Any,
 ) -> None:
     """Train a network on the data set, tuning a threshold per class on its validation split.
@@ -185,7 +188,7 @@ def fit(
     Examples:
       mir-tf fit --data DATA --model crnn --out runs/crnn
       mir-tf fit --data DATA --config runs/crnn/config.yaml --seed 1 --out runs/crnn-1
-      tensorboard --logdir runs
+      mir-tf board runs/crnn runs/crnn-1
     """
     from mir_tf.schema import read_manifest
     from mir_tf.train import fit as train
@@ -203,7 +206,14 @@ def fit(
         click.echo(f"warning: {sentence}", err=True)
     with _training_progress() as (on_epoch, on_step):
         result = train(
-            data, out, config, on_epoch=on_epoch, on_step=on_step, strategy=strategy, data_service=data_service
+            data,
+            out,
+            config,
+            on_epoch=on_epoch,
+            on_step=on_step,
+            strategy=strategy,
+            data_service=data_service,
+            profile=profile,
         )
     ended = "early: validation stopped rising" if result.stopped_early else "at its last epoch"
     click.echo(
@@ -265,7 +275,7 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
     Examples:
       mir-tf compare tools/plans/recurrence.yaml --data DATA --out compared
       mir-tf compare tools/plans/recurrence.yaml --data DATA --config docs/experiments.yaml --out compared
-      tensorboard --logdir compared/runs
+      mir-tf board compared
     """
     from mir_tf.compare import compare as carry_out
     from mir_tf.compare import read_plan
@@ -330,7 +340,7 @@ def tune(
     \b
     Examples:
       mir-tf tune --data DATA --out search --trials 30 --space space.yaml
-      tensorboard --logdir search/trials
+      mir-tf board search
       mir-tf fit --data DATA --config search/best.yaml --out RUN
     On several machines that share OUT: docs/scaling.md.
     """
@@ -359,6 +369,33 @@ def tune(
         click.echo("no trial has ended well", err=True)
         sys.exit(1)
     console.print(f"Next: mir-tf fit --data {data[0]} --config {out / tuning.BEST} --out RUN", soft_wrap=True)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=_LOCAL_FOLDER)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 lets others in.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at.  [default: the first free from 6006]")
+def board(runs: tuple[Path, ...], host: str, port: int | None) -> None:
+    """Open TensorBoard on RUNS: folders of mir-tf fit, tune or compare, or folders of these.
+
+    Curves of loss, of F1 of each class, and of time (seconds of a step, and the share of it that waits for data); a
+    validation song's log-mel, truth and probabilities; precision-recall curves; the network's graph; hyperparameters
+    beside the F1 that they gave; a profile, where mir-tf fit --profile took one. Runs that begin later are shown too.
+    Ctrl-C ends it.
+
+    \b
+    Examples:
+      mir-tf board runs/cnn runs/crnn
+      mir-tf board search
+    """
+    import threading
+
+    from mir_tf.board import board as serve
+
+    with serve(runs, host, port) as (address, names):
+        click.echo(f"{address}\n{len(names)} run{'s' if len(names) > 1 else ''}: {', '.join(names)}\nCtrl-C ends it.")
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 @main.command()

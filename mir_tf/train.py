@@ -22,9 +22,8 @@ import numpy as np
 import tensorflow as tf
 import yaml
 from numpy.typing import NDArray
-from tensorboard.plugins.pr_curve import metadata as pr_curve
 
-from mir_tf import pipeline, report, schema
+from mir_tf import pipeline, schema
 from mir_tf.bundle import Bundle
 from mir_tf.config import RunConfig, TrainConfig
 from mir_tf.distribution import Distribution, start
@@ -36,6 +35,7 @@ from mir_tf.losses import WeightedBCE, class_weights
 from mir_tf.models import build_model
 from mir_tf.pipeline import DataService, Track
 from mir_tf.schema import Manifest
+from mir_tf.summaries import Summaries
 from mir_tf.thresholds import ScoreHistogram, TunedThresholds, shrink, tune
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 from mir_tf.windows import WindowedModel
@@ -44,9 +44,6 @@ CHECKPOINT = "checkpoint.npz"
 HISTORY = "history.csv"
 CONFIG = "config.yaml"
 LOGS = "logs"
-
-_PR_CURVE_STEP = 8
-"""Of the histogram's thresholds, every so many becomes a point of TensorBoard's precision-recall curves."""
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int, int, float], None]
@@ -167,6 +164,7 @@ def fit(
     on_step: OnStep | None = None,
     strategy: str | None = None,
     data_service: str | None = None,
+    profile: bool = False,
 ) -> FitResult:
     """Trains a model, or goes on training it where a run with the same arguments was stopped.
 
@@ -186,6 +184,7 @@ def fit(
         strategy: None, ``mirrored`` or ``multiworker``, as :func:`mir_tf.distribution.start` takes it. All workers
             must see the same ``data`` and the same ``out``.
         data_service: address ``grpc://host:port`` of a tf.data service that makes the batches; None makes them here.
+        profile: take a profile of a few steps of the first epoch that is trained, for TensorBoard.
 
     Returns:
         What it came to; a finished run is not trained further.
@@ -200,7 +199,7 @@ def fit(
         pipeline.check_data_service(data_service)
     distribution = start(strategy)  # TensorFlow wants this before all else that it does
     with distribution.loss_named():
-        result = _fit(data, as_path(out), config, on_epoch, on_step, distribution, data_service)
+        result = _fit(data, as_path(out), config, on_epoch, on_step, distribution, data_service, profile)
         distribution.total(np.zeros(1))  # A worker that left before the first one has written would seem lost.
     return result
 
@@ -213,6 +212,7 @@ def _fit(
     on_step: OnStep | None,
     distribution: Distribution,
     data_service: str | None,
+    profile: bool,
 ) -> FitResult:
     """What :func:`fit` does on each worker."""
     train = config.train
@@ -257,7 +257,7 @@ def _fit(
         if values:
             run.restore(values)
     if state.epoch < train.epochs and not state.schedule.is_over(train):
-        run.train(None if data_service is None else DataService(data_service, job))
+        run.train(None if data_service is None else DataService(data_service, job), profile)
     return FitResult(
         out=out,
         history=state.history,
@@ -428,26 +428,30 @@ class _Run:
         self._on_epoch, self._on_step = on_epoch, on_step
         self._steps = config.train.steps_per_epoch or pipeline.default_steps(manifest, "train", config)
 
-    def train(self, service: DataService | None) -> None:
+    def train(self, service: DataService | None, profile: bool) -> None:
         """Trains to the last epoch or until validation stops rising."""
         train = self._config.train
         self._step = _training_step(self._model, self._average, self._distribution.strategy, train.jit)
         self._windowed = WindowedModel(self._model, self._config)
         is_chief = self._distribution.is_chief
-        self._writer = tf.summary.create_file_writer(str(self._out / LOGS)) if is_chief else None
+        is_new = not (self._out / LOGS).exists()
+        summaries = Summaries(self._out / LOGS, self._config, self._vocabulary.classes) if is_chief else None
+        if summaries and is_new:
+            summaries.begin(self._out.name, str(self._data), self._windowed.graph)
         try:
             with pipeline.damage_named(self._data, self._manifest, "train"):
                 batches = self._batches(service)
                 while self._state.epoch < train.epochs and not self._state.schedule.is_over(train):
-                    self._epoch(batches)
+                    self._epoch(batches, summaries, profile)
+                    profile = False
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise TrainingError(
                 f"out of memory: {train.batch_size} crops of {train.crop_seconds:g} s do not fit; use a "
                 "smaller batch_size or crop_seconds, or mixed_precision"
             ) from error
         finally:
-            if self._writer:
-                self._writer.close()
+            if summaries:
+                summaries.close()
 
     def _batches(self, service: DataService | None) -> Iterator[Any]:
         """The batches of the epochs to come, divided among the replicas of this worker."""
@@ -471,7 +475,7 @@ class _Run:
         dataset = dataset.rebatch(train.batch_size // distribution.replicas, drop_remainder=True).repeat()
         return iter(distribution.strategy.distribute_datasets_from_function(lambda context: dataset))
 
-    def _epoch(self, batches: Iterator[Any]) -> None:
+    def _epoch(self, batches: Iterator[Any], summaries: Summaries | None, profile: bool) -> None:
         """Trains and validates once, and leaves everything on disk as a resumed run needs it.
 
         It begins with the learning rate and the random state that a resumed run would begin with.
@@ -481,13 +485,20 @@ class _Run:
         with self._distribution.strategy.scope():
             self._model.optimizer.learning_rate = state.schedule.learning_rate
         reset_random_state(self._model, train.seed, state.epoch, self._distribution)
-        loss = 0.0
+        loss = waited = 0.0
         for step in range(1, self._steps + 1):
-            loss += (float(self._step(next(batches))) - loss) / step
+            with summaries.profiled(step, self._steps) if summaries and profile else contextlib.nullcontext():
+                asked = time.perf_counter()
+                batch = next(batches)
+                waited += time.perf_counter() - asked
+                loss += (float(self._step(batch)) - loss) / step
             if not math.isfinite(loss):
                 raise self._not_finite(f"the loss is {loss} at step {step} of epoch {epoch}")
             if self._on_step:
                 self._on_step(step, self._steps, loss)
+        trained = time.perf_counter() - began
+        if summaries:
+            summaries.end_profile()
 
         with self._average.swapped_in():
             validation = self._validate()
@@ -509,10 +520,13 @@ class _Run:
                 has_positives=validation.tuned.has_positives.tolist(),
                 event_rule=choose(counts.astype(np.int64), thresholds).to_dict(),
             )
-        if self._writer:
-            with self._writer.as_default():
-                self._write_summaries(validation, row)  # first: a checkpoint says that its epoch needs no more
-            self._writer.flush()
+        if summaries:
+            every = train.picture_every
+            picture = validation.picture if every and epoch % every == 0 else None
+            # First: a checkpoint says that its epoch needs no more.
+            summaries.epoch(
+                row, trained / self._steps, waited / trained, validation.histogram, validation.tuned, picture
+            )
             self._write_checkpoint()
             self._write_results()
         if self._on_epoch:
@@ -590,46 +604,6 @@ class _Run:
         )
         with self._average.swapped_in():
             bundle.save(self._out)
-
-    def _write_summaries(self, validation: _Validation, row: dict[str, float]) -> None:
-        """What TensorBoard shows of an epoch."""
-        epoch = int(row["epoch"])
-        scalars = {
-            "loss/train": row["loss"],
-            "loss/validation": row["val_loss"],
-            "f1/macro": row["val_macro_f1"],
-            "f1/micro": row["val_micro_f1"],
-            "learning_rate": row["learning_rate"],
-        }
-        tuned = validation.tuned
-        per_class = zip(self._vocabulary.classes, tuned.f1, tuned.has_positives, strict=True)
-        scalars |= {f"f1_per_class/{name}": f1 for name, f1, has_positives in per_class if has_positives}
-        for tag, value in scalars.items():
-            tf.summary.scalar(tag, value, step=epoch)
-        for name, curve in zip(self._vocabulary.classes, _pr_curves(validation.histogram), strict=True):
-            metadata = pr_curve.create_summary_metadata(name, "validation", curve.shape[1])
-            tf.summary.write(f"precision_recall/{name}", curve, step=epoch, metadata=metadata)
-        every = self._config.train.picture_every
-        if validation.picture and every and epoch % every == 0:
-            track, probabilities = validation.picture
-            figure = report.song_figure(
-                track.log_mel,
-                self._config.front_end,
-                track.truth,
-                probabilities,
-                self._vocabulary.classes,
-                title=f"{track.id} after epoch {epoch}",
-            )
-            tf.summary.image("validation_song", report.pixels(figure)[np.newaxis], step=epoch)
-
-
-def _pr_curves(histogram: ScoreHistogram) -> NDArray[np.float32]:
-    """TensorBoard's rows of every class [classes, 6, thresholds]: TP, FP, TN, FN, precision, recall."""
-    hits, alarms = (counts[:, ::_PR_CURVE_STEP].astype(np.float32) for counts in histogram.at_least())
-    misses, rejections = hits[:, :1] - hits, alarms[:, :1] - alarms
-    precision = hits / np.maximum(hits + alarms, 1)
-    recall = hits / np.maximum(hits[:, :1], 1)
-    return np.stack([hits, alarms, rejections, misses, precision, recall], axis=1)
 
 
 def _positives(data: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ from keras_tuner.engine import base_tuner
 from keras_tuner.engine import trial as trial_module
 from tensorboard.plugins.hparams import api as hparams
 
-from mir_tf import train
+from mir_tf import summaries, train
 from mir_tf.config import RunConfig
 from mir_tf.errors import ConfigError, TrainingError
 from mir_tf.files import as_path, write_text
@@ -131,7 +131,7 @@ class Space:
         if len(folders) > 1:
             space.Choice(_DATA, [str(folder) for folder in folders])
         for name, values in self.choices.items():
-            space.Choice(name, [_shown(value) for value in values])
+            space.Choice(name, [summaries.shown(value) for value in values])
         for name, bounds in self.ranges.items():
             sampling = "log" if bounds.is_log else "linear"
             if bounds.is_whole:
@@ -147,14 +147,9 @@ class Space:
             section, _, field = name.partition(".")
             value = values[name]
             if name in self.choices:
-                value = next(choice for choice in self.choices[name] if _shown(choice) == value)
+                value = next(choice for choice in self.choices[name] if summaries.shown(choice) == value)
             sections.setdefault(section, {})[field] = value
         return sections
-
-
-def _shown(value: Any) -> Any:
-    """A choice as Keras Tuner and TensorBoard can hold it: lists as text."""
-    return str(value) if isinstance(value, list | tuple) else value
 
 
 def _is_one(section: str, field: str, value: list[Any]) -> bool:
@@ -327,8 +322,7 @@ class Search(base_tuner.BaseTuner):
         out = self.folder(trial.trial_id)
         parent = values.get("tuner/trial_id")
         if parent is not None and not out.exists():  # Hyperband goes on with a run of fewer epochs
-            shutil.copytree(self.folder(parent), out)
-        _write_hparams(out, trial.trial_id, {key: value for key, value in values.items() if "/" not in key})
+            shutil.copytree(self.folder(parent), out, ignore=shutil.ignore_patterns(train.LOGS))
 
         def on_epoch(epoch: int, row: dict[str, float]) -> None:
             if self._on_epoch:
@@ -443,7 +437,9 @@ def _same_search(out: Path, settings: dict[str, Any]) -> None:
 
 def _write_experiment(folder: Path, space: Space) -> None:
     """What TensorBoard's HParams page shows of all trials."""
-    domains = {name: hparams.Discrete([_shown(value) for value in values]) for name, values in space.choices.items()}
+    domains = {
+        name: hparams.Discrete([summaries.shown(value) for value in values]) for name, values in space.choices.items()
+    }
     domains |= {
         name: (hparams.IntInterval if bounds.is_whole else hparams.RealInterval)(bounds.minimum, bounds.maximum)
         for name, bounds in space.ranges.items()
@@ -451,15 +447,5 @@ def _write_experiment(folder: Path, space: Space) -> None:
     with tf.summary.create_file_writer(str(folder)).as_default():
         hparams.hparams_config(
             hparams=[hparams.HParam(name, domain) for name, domain in domains.items()],
-            metrics=[
-                hparams.Metric("f1/macro", display_name="macro F1"),
-                hparams.Metric("f1/micro", display_name="micro F1"),
-                hparams.Metric("loss/validation", display_name="validation loss"),
-            ],
+            metrics=[hparams.Metric(tag, display_name=name) for tag, name in summaries.METRICS.items()],
         )
-
-
-def _write_hparams(run: Path, trial_id: str, values: dict[str, Any]) -> None:
-    """A trial's values, beside its curves."""
-    with tf.summary.create_file_writer(str(run / train.LOGS)).as_default():
-        hparams.hparams(values, trial_id=trial_id)

@@ -57,6 +57,11 @@ class WindowedModel:
             ],
         )
 
+    @property
+    def graph(self) -> tf.Graph:
+        """The graph from a batch of windows to their probabilities."""
+        return self._probabilities.get_concrete_function().graph
+
     def predict_blocks(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Probabilities of a signal that arrives in blocks.
 

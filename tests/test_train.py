@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorflow.python.framework.config import disable_op_determinism
 from tiny_data import CONFIG, FRONT_END, make_record, write_data
 
@@ -179,6 +180,14 @@ def test_tensorboard_reads_the_logs(undisturbed):
         return [tf.make_ndarray(event.tensor_proto) for event in logs.Tensors(tag)]
 
     assert [event.step for event in logs.Tensors("f1/macro")] == [1, 2, 3, 4]
+    assert all(0 < value < 60 for value in values("time/seconds_per_step"))
+    assert all(0 < value < 1 for value in values("time/input_share"))
+    assert logs.Tags()["graph"]
+    started = logs.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    told = HParamsPluginData.FromString(started).session_start_info
+    assert told.group_name == result.out.name
+    assert told.hparams["model.conv_filters"].string_value == str(list(CONFIG.model.conv_filters))
+    assert told.hparams["train.learning_rate"].number_value == CONFIG.train.learning_rate
     for tag, name in (
         ("loss/train", "loss"),
         ("loss/validation", "val_loss"),
@@ -387,14 +396,6 @@ def test_stops_early(data, tmp_path):
     assert result.stopped_early
     assert len(result.history) < 30
     assert result.best_epoch == len(result.history) - 1
-
-
-def test_pr_curves_reach_from_all_to_few():
-    histogram = ScoreHistogram(1)
-    histogram.update(np.array([[0.9], [0.2], [0.6]], np.float32), np.array([[True], [False], [False]]))
-    [curve] = train._pr_curves(histogram)
-    np.testing.assert_allclose(curve[:, 0], [1, 2, 0, 0, 1 / 3, 1])
-    np.testing.assert_allclose(curve[:, -1], [0, 0, 2, 1, 0, 0])
 
 
 @pytest.mark.slow
