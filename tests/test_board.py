@@ -86,7 +86,7 @@ def test_every_page_holds_what_a_person_looks_for(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(sections))
     for name in ("narrow", "wide"):
         words = ["fit", "--data", data, "--config", tmp_path / "config.yaml", "--out", tmp_path / "runs" / name]
-        more = ["--learning-rate", "0.01", "--profile"] if name == "wide" else []
+        more = ["--learning-rate", "0.02", "--profile"] if name == "wide" else []
         subprocess.run(command(*words, *more), check=True, capture_output=True)
     assert list((tmp_path / "runs" / "wide" / "logs" / "plugins" / "profile").glob("*/*.xplane.pb"))
 
@@ -128,5 +128,5 @@ def test_every_page_holds_what_a_person_looks_for(tmp_path: Path) -> None:
             column["name"] for column in get("plugin/hparams/experiment", {"experimentName": ""})["hparamInfos"]
         ] == ["train.learning_rate"]
         rates = {group["name"]: group["hparams"]["train.learning_rate"] for group in groups}
-        assert rates == {"narrow": CONFIG.train.learning_rate, "wide": 0.01}
+        assert rates == {"narrow": CONFIG.train.learning_rate, "wide": 0.02}
         assert all(group["metricValues"] for group in groups)
