@@ -1,8 +1,10 @@
 """Folders of recordings: what is found, what is skipped, what is written, and what is broken."""
 
+import contextlib
 import csv
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -323,3 +325,31 @@ def test_a_package_that_is_missing_is_named_before_the_work(tmp_path: Path, monk
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(ConfigError, match=rf"needs the package {package}: pip install 'mir-tf\[formats\]'"):
             Batch([song], "model", **options)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals there")
+@pytest.mark.parametrize("piped", [False, True])
+def test_results_are_printed_above_the_bar_and_into_pipes(model: Path, tmp_path: Path, piped: bool) -> None:
+    songs = [write_song(tmp_path / f"{number}.wav", 20.0) for number in range(6)]
+    command = [sys.executable, "-c", "from mir_tf.cli import main; main()", "predict", model, *songs, "--again"]
+    terminal, end = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE if piped else end, stderr=end, env=environment, text=True
+    ) as process:
+        os.close(end)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed: Linux says so
+            while part := os.read(terminal, 1 << 16):
+                shown += part
+        out = process.stdout.read() if process.stdout else ""
+    os.close(terminal)
+    assert process.returncode == 0
+    assert b"of 6 recordings" in shown
+    if piped:
+        assert [line.partition(",")[0] for line in out.splitlines()] == [song.name for song in songs]
+        assert b"0.wav, " not in shown
+    else:
+        for song in songs:
+            before, _, _ = shown.decode().partition(f"{song.name}, 0:20.0: ")
+            assert before.endswith(("\x1b[2K", "\n")), before[-80:]
