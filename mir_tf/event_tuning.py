@@ -80,7 +80,12 @@ def grid_counts(answers: Sequence[Answer], thresholds: NDArray[np.float32]) -> N
 
 
 def choose(counts: NDArray[np.int64], thresholds: NDArray[np.float32]) -> EventRule:
-    """The rule of the grid with the best macro F1 of onsets.
+    """The rule that :func:`choose_index` takes, for classes with ``thresholds`` [classes]."""
+    return rule_at(choose_index(counts), thresholds)
+
+
+def choose_index(counts: NDArray[np.int64]) -> int:
+    """The place in the grid of the rule with the best macro F1 of onsets.
 
     Rules that cost more than :data:`FRAME_F1_LOSS` of micro or macro F1 over frames are left out; of equally good ones
     the first is taken, which changes least.
@@ -88,13 +93,12 @@ def choose(counts: NDArray[np.int64], thresholds: NDArray[np.float32]) -> EventR
     Args:
         counts: int64 [2, 4, grid, classes], as :func:`grid_counts` gives them, of one track or added up over many. A
             class must sound in them.
-        thresholds: float32 [classes].
     """
     onsets, frames = (Counts(*columns) for columns in counts)
     allowed = np.ones(len(GRID), bool)
     for f1 in (frames.micro.f1, frames.macro_f1):
         allowed &= f1 >= f1[0] - FRAME_F1_LOSS
-    return rule_at(int(np.where(allowed, onsets.macro_f1, -1).argmax()), thresholds)
+    return int(np.where(allowed, onsets.macro_f1, -1).argmax())
 
 
 def rule_at(index: int, thresholds: NDArray[np.float32]) -> EventRule:

@@ -10,7 +10,7 @@ import csv
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.assessment import Answer, Evaluation, assess
+from mir_tf.audio import SUFFIXES as AUDIO_SUFFIXES
 from mir_tf.config import LABEL_RATE
 from mir_tf.errors import AudioError, BundleError, DataError
 from mir_tf.loading import Model
@@ -31,9 +32,6 @@ COLUMNS = ("start", "end", "instrument")
 
 SUFFIXES = (".jams", ".csv")
 """Of references."""
-
-RECORDINGS = (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav")
-"""Suffixes by which recordings are known."""
 
 TOLERANCE = 1.0
 """Seconds by which a reference may go on after its recording: encoders add and players cut a little."""
@@ -162,7 +160,7 @@ def pair(references: Path, audio: Path) -> tuple[list[tuple[Path, Path]], list[s
 
     Args:
         references: folder of :data:`SUFFIXES`.
-        audio: folder of :data:`RECORDINGS`; may be the same.
+        audio: folder of recordings, known by :data:`mir_tf.audio.SUFFIXES`; may be the same.
 
     Returns:
         references with their recordings, and a sentence for each file that has no partner or several.
@@ -170,7 +168,7 @@ def pair(references: Path, audio: Path) -> tuple[list[tuple[Path, Path]], list[s
     Raises:
         DataError: there is no reference at all.
     """
-    written, recorded = _files(references, SUFFIXES), _files(audio, RECORDINGS)
+    written, recorded = _files(references, SUFFIXES), _files(audio, AUDIO_SUFFIXES)
     if not written:
         raise DataError(f"{references}: no reference: no file named *.jams or *.csv")
     partners: dict[Path, list[Path]] = {recording: [] for recording in recorded}
@@ -197,7 +195,7 @@ def pair(references: Path, audio: Path) -> tuple[list[tuple[Path, Path]], list[s
     return pairs, problems
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def _files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """The files with one of the suffixes, but for hidden ones, sorted."""
     return sorted(
         path
