@@ -70,7 +70,7 @@ class Reference:
                     f"{self.path}: {start:g} to {end:g} s is outside of its recording of {seconds:.2f} s: "
                     "is it of another one?"
                 )
-            # As for the labels of data sets: rounded, because 0.3 * 10 is more than 3.
+            # As for the labels of data sets: rounded, because 0.1 + 0.2 is more than 0.3.
             first = math.floor(round(start * LABEL_RATE, 6))
             active[first : max(first + 1, math.ceil(round(end * LABEL_RATE, 6))), index] = True
         return active

@@ -82,7 +82,15 @@ def test_what_mir_tf_writes_is_read(exported_cnn: Path, tmp_path: Path, name: st
 
 @pytest.mark.parametrize(
     ("start", "end", "frames"),
-    [(0.0, 0.1, [0]), (0.3, 0.6, [3, 4, 5]), (0.35, 0.41, [3, 4]), (0.32, 0.33, [3]), (0.7, 1.9, [7, 8, 9])],
+    [
+        (0.0, 0.1, [0]),
+        (0.3, 0.6, [3, 4, 5]),
+        (0.35, 0.41, [3, 4]),
+        (0.32, 0.33, [3]),
+        (0.7, 1.9, [7, 8, 9]),
+        (0.1, 0.1 + 0.2, [1, 2]),
+        (1.5 - 1.1, 0.6, [4, 5]),
+    ],
 )
 def test_every_frame_that_an_interval_touches_is_active(start: float, end: float, frames: list[int]) -> None:
     reference = references.Reference(Path("a.csv"), ((start, end, 1),))
