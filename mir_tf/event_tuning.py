@@ -21,14 +21,11 @@ from mir_tf.metrics import Counts
 OFFSET_SHARES = (1.0, 0.8, 0.6, 0.4)
 """Offset thresholds that are tried, as shares of the thresholds."""
 
-FRAMES = (0, 2, 3, 5, 8, 12, 20)
+FRAMES = (0, 2, 3, 5, 8, 12)
 """Longest gaps that are filled, and least durations, that are tried, in label frames."""
 
 GRID = tuple(itertools.product(OFFSET_SHARES, FRAMES, FRAMES))
 """Shares, gaps and durations; the first of all leaves the frames as they are."""
-
-FRAME_F1_LOSS = 0.01
-"""How much of micro and of macro F1 over frames a rule may cost."""
 
 Answer = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Probabilities and truth [label frames, classes] of a track."""
@@ -87,8 +84,8 @@ def choose(counts: NDArray[np.int64], thresholds: NDArray[np.float32]) -> EventR
 def choose_index(counts: NDArray[np.int64]) -> int:
     """The place in the grid of the rule with the best macro F1 of onsets.
 
-    Rules that cost more than :data:`FRAME_F1_LOSS` of micro or macro F1 over frames are left out; of equally good ones
-    the first is taken, which changes least.
+    Rules that lower micro or macro F1 over frames are left out; of equally good ones the first is taken, which changes
+    least.
 
     Args:
         counts: int64 [2, 4, grid, classes], as :func:`grid_counts` gives them, of one track or added up over many. A
@@ -97,7 +94,7 @@ def choose_index(counts: NDArray[np.int64]) -> int:
     onsets, frames = (Counts(*columns) for columns in counts)
     allowed = np.ones(len(GRID), bool)
     for f1 in (frames.micro.f1, frames.macro_f1):
-        allowed &= f1 >= f1[0] - FRAME_F1_LOSS
+        allowed &= f1 >= f1[0]
     return int(np.where(allowed, onsets.macro_f1, -1).argmax())
 
 

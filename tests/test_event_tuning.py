@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mir_tf.event_metrics import event_counts
-from mir_tf.event_tuning import FRAME_F1_LOSS, GRID, choose, grid_counts, rule_at
+from mir_tf.event_tuning import GRID, choose, grid_counts, rule_at
 from mir_tf.events import EventRule, Events, decode
 from mir_tf.metrics import Counts
 
@@ -35,7 +35,7 @@ def counts(answers: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return grid_counts(answers, THRESHOLDS)
 
 
-@pytest.mark.parametrize("index", [0, 1, 7, 48, 60, 100, 150, len(GRID) - 1])
+@pytest.mark.parametrize("index", [0, 1, 6, 35, 60, 100, len(GRID) - 1])
 def test_counts_are_those_of_decoding_track_by_track(
     answers: list[tuple[np.ndarray, np.ndarray]], counts: np.ndarray, index: int
 ) -> None:
@@ -72,9 +72,9 @@ def test_what_flickers_is_smoothed(counts: np.ndarray) -> None:
     onsets, micro, macro = macro_f1(counts)
     index = next(index for index in range(len(GRID)) if rule_at(index, THRESHOLDS) == rule)
     assert onsets[index] > 2 * onsets[0]
-    assert micro[index] >= micro[0] - FRAME_F1_LOSS
-    assert macro[index] >= macro[0] - FRAME_F1_LOSS
-    allowed = (micro >= micro[0] - FRAME_F1_LOSS) & (macro >= macro[0] - FRAME_F1_LOSS)
+    assert micro[index] >= micro[0]
+    assert macro[index] >= macro[0]
+    allowed = (micro >= micro[0]) & (macro >= macro[0])
     assert onsets[index] == onsets[allowed].max()
 
 
@@ -87,7 +87,7 @@ def test_frames_are_not_given_away_for_onsets() -> None:
     onsets, _, frames = macro_f1(counts)
     best = int(onsets.argmax())
     assert (onsets[0], onsets[best]) == (pytest.approx(2 / 3), 1)
-    assert frames[best] < frames[0] - FRAME_F1_LOSS
+    assert frames[best] < frames[0]
     assert choose(counts, thresholds) == EventRule.plain(thresholds)
 
 

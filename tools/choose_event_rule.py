@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mir_tf import bundle
 from mir_tf.evaluate import hear
-from mir_tf.event_tuning import FRAME_F1_LOSS, GRID, choose_index, grid_counts
+from mir_tf.event_tuning import GRID, choose_index, grid_counts
 from mir_tf.metrics import Counts
 from mir_tf.thresholds import ratio
 
@@ -28,9 +28,9 @@ _ROUNDS = 8
 
 
 def _of_each_class(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The best rule of each class by its onsets, of those that cost its frames no more than is allowed."""
+    """The best rule of each class by its onsets, of those that do not lower F1 over its frames."""
     onsets, frames = (ratio(2 * tp, 2 * tp + fp + fn) for tp, fp, fn, _ in counts)  # [grid, classes]
-    return np.where(frames >= frames[0] - FRAME_F1_LOSS, onsets, -1).argmax(axis=0)
+    return np.where(frames >= frames[0], onsets, -1).argmax(axis=0)
 
 
 _CHOICES: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
