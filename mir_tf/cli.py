@@ -181,8 +181,9 @@ def fit(
     """Train a network on the data set, tuning a threshold per class on its validation split.
 
     OUT receives the best model with its thresholds and its rule for intervals (model.keras, bundle.json), history.csv,
-    config.yaml and TensorBoard's logs. Killed and run again with the same command, training resumes after the last finished epoch.
-    Several devices share every batch; how many, and where batches are made, may change when a run is resumed.
+    config.yaml and TensorBoard's logs. Killed and run again with the same command, training resumes after the last
+    finished epoch. Several devices share every batch; how many, and where batches are made, may change when a run is
+    resumed.
 
     \b
     Examples:
