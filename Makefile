@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format test test-slow clean
+.PHONY: help install demo docs check format test test-slow clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,5 +39,9 @@ test: install  ## the fast tests (under 8 minutes on 2 cores)
 test-slow: install  ## the slow tests (under 40 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'slow and not gpu'
 
+docs: install  ## the documentation as a web site, in site/ (built without a network)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html; to read it: $(BIN)/python -m http.server --directory site"
+
 clean:  ## remove .venv, caches and the demo's output
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

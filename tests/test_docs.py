@@ -1,0 +1,145 @@
+"""The documentation: its commands and options exist, its code runs, its site is whole and needs no network."""
+
+import html.parser
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import soundfile
+
+from mir_tf import lite
+from mir_tf.cli import main as mir_tf_command
+from mir_tf.export import probe_signal
+from tfrecords_builder.__main__ import main as builder_command
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+COMMAND = re.compile(r"(?:\bmir-tf ([a-z]+(?:-[a-z]+)*)|python -m (tfrecords_builder))\b([^`\n|;&#]*)")
+FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)\n```", re.DOTALL)
+CODE = re.compile(r"^```\w*\n((?:.|\n)*?)^```|^    (.*)|`([^`]+)`", re.MULTILINE)
+UNLIKE_OPTIONS = re.compile(r" -- .*| --$")
+"""What follows belongs to Apache Beam."""
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def commands(text: str) -> Iterator[tuple[str, click.Command, list[str]]]:
+    """Each command in a page, with the options it is given."""
+    code = "\n".join(map("".join, CODE.findall(text.replace("\\\n", " "))))
+    for verb, builder, rest in COMMAND.findall(code):
+        command = builder_command if builder else mir_tf_command.get_command(click.Context(mir_tf_command), verb)
+        assert command is not None, f"there is no command mir-tf {verb}"
+        yield verb or builder, command, re.findall(r"(?<![\w-])--?[a-z][\w-]*", UNLIKE_OPTIONS.sub("", rest))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_and_option_exists(page: Path) -> None:
+    for name, command, options in commands(page.read_text("utf-8")):
+        known = {word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)}
+        unknown = set(options) - known - {"--help", "-h"}
+        assert not unknown, f"{name} has no {', '.join(sorted(unknown))}"
+
+
+def test_unknown_options_are_seen() -> None:
+    [(_, _, options)] = commands("`mir-tf fit --data DATA --modell crnn -x` and --other")
+    assert options == ["--data", "--modell", "-x"]
+
+
+@pytest.fixture(scope="module")
+def place(exported_cnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages speak of: a run, an exported file, a song."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "runs").mkdir()
+    shutil.copytree(exported_cnn / "run", folder / "runs" / "crnn")
+    for exported in (folder, folder / "exported"):
+        exported.mkdir(exist_ok=True)
+        shutil.copy(exported_cnn / "model.float32.tflite", exported)
+    signal = probe_signal(22050, 12.0)
+    for name in ("song.wav", "song.mp3"):
+        soundfile.write(folder / name, signal, 22050)
+    return folder
+
+
+def with_python() -> list[Path]:
+    return [page for page in PAGES if any(m["language"] == "python" for m in FENCE.finditer(page.read_text("utf-8")))]
+
+
+@pytest.mark.parametrize("page", with_python(), ids=name_of)
+def test_python_in_the_pages_runs(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page, one after another, as a reader would type them."""
+    monkeypatch.chdir(place)
+    signal = np.float32(probe_signal(22050, 12.0))
+    names = {"waveform": signal, "rate": 22050, "blocks": np.array_split(signal, 9)}
+    ran = 0
+    for block in FENCE.finditer(page.read_text("utf-8")):
+        if block["language"] == "python" and not block["reason"]:
+            exec(compile(block["code"], str(page), "exec"), names)
+            ran += 1
+    assert ran or "not run" in page.read_text("utf-8")
+
+
+class _Addresses(html.parser.HTMLParser):
+    """What a browser loads by itself when it shows a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if "src" in values:
+            self.loaded.append(values["src"])
+        if tag == "link" and values.get("rel") not in ("canonical", "next", "prev"):
+            self.loaded.append(values.get("href", ""))
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_warnings_and_needs_no_network(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="the extra docs")
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"]
+    built = subprocess.run(list(map(str, command)), cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert {"index.html", "tutorial"} <= {path.name for path in (tmp_path / "site").iterdir()}
+    for page in pages:
+        addresses = _Addresses()
+        addresses.feed(page.read_text("utf-8"))
+        assert not [address for address in addresses.loaded if re.match(r"(https?:)?//", address)], page
+    commands_page = (tmp_path / "site" / "reference" / "command-line" / "index.html").read_text("utf-8")
+    for verb in mir_tf_command.commands:
+        assert f"mir-tf {verb}" in commands_page
+
+
+@pytest.mark.slow
+def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
+    """Its commands, in order, by a shell, but for the installation; then its Python."""
+    text = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    blocks = [block["code"] for block in FENCE.finditer(text) if block["language"] == "sh"]
+    assert blocks[0].startswith("make install")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    script = "set -e\n" + "\n".join(blocks[1:])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    followed = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert followed.returncode == 0, f"{shlex.quote(script)}\n{followed.stdout[-2000:]}\n{followed.stderr[-2000:]}"
+    assert "micro F1" in followed.stdout
+    heard = lite.LiteModel(tmp_path / "exported" / "model.float32.tflite").predict(probe_signal(22050, 5.0), 22050)
+    assert heard.probabilities.shape == (50, 17)
+    assert len(list((tmp_path / "answers").glob("**/*.png"))) == len(list((tmp_path / "audio" / "test").iterdir()))

@@ -1,0 +1,40 @@
+"""What MkDocs needs beside the pages: the help of every command, and docstrings without Sphinx's roles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from mir_tf.cli import main as mir_tf_command
+from tfrecords_builder.__main__ import main as builder_command
+
+COMMANDS_PAGE = "reference/command-line.md"
+
+_ROLE = re.compile(r":(?:func|class|meth|attr|data|mod):(?=<code>)")
+
+
+def helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
+    """The name of a command and what its ``--help`` prints, and those of its sub-commands."""
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100)
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for verb in command.list_commands(context):
+            child = command.get_command(context, verb)
+            assert child is not None
+            yield from helps(child, verb, context)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Puts the commands on their page."""
+    if page.file.src_uri != COMMANDS_PAGE:
+        return markdown
+    commands = [*helps(mir_tf_command, "mir-tf"), *helps(builder_command, "python -m tfrecords_builder")]
+    return markdown + "".join(f"\n## {name}\n\n```text\n{text}\n```\n" for name, text in commands)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Leaves ``:func:`` and the like out of docstrings: readers of the site have links instead."""
+    return _ROLE.sub("", html)
