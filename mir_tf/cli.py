@@ -78,6 +78,7 @@ def main() -> None:
       mir-tf predict RUN SONG.mp3                            which instruments play, and when
       mir-tf export RUN --out DIR                            files for servers, phones and browsers
       mir-tf listen DIR/model.float32.tflite --microphone    what plays now
+      mir-tf app DIR/model.float32.tflite                    a page to drop recordings on
 
     Exit status: 0 fine, 1 failed, 2 wrong usage.
     """
@@ -703,6 +704,56 @@ def listen(
     else:
         for line in lines(frames, lite.metadata):
             click.echo(line)
+
+
+@main.command()
+@click.argument("model", type=_MODEL)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; others than this reach it.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen at; 0: a free one."
+)
+@click.option(
+    "--max-mb",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Size of the largest file taken, in MB.",
+)
+@click.option(
+    "--max-minutes", type=click.IntRange(min=1), default=60, show_default=True, help="Length of the longest recording."
+)
+@click.option(
+    "--browser/--no-browser", default=True, show_default=True, help="Open the page in this machine's browser."
+)
+def app(model: Path, host: str, port: int, max_mb: int, max_minutes: int, browser: bool) -> None:
+    """Serve a page on which people drop recordings and see which instruments play when, heard by MODEL.
+
+    MODEL is a .tflite file of mir-tf export, which starts in a second, or a run. The page plays the recording above a
+    lane for each instrument, has a slider for each threshold, and saves what it shows as JSON, CSV, JAMS, labels for
+    Audacity or a picture. Nothing leaves this machine, and recordings are removed from its disk as soon as they have
+    been heard. Several people may use it at once. Ctrl-C ends it.
+
+    
+    Examples:
+      mir-tf app exported/model.float32.tflite
+      mir-tf app exported/model.float32.tflite --host 0.0.0.0 --no-browser   for a class in one network
+    """
+    from mir_tf.app import server
+    from mir_tf.app.recordings import Limits
+
+    listener = server.bind(host, port)
+    if not server.is_local(listener):
+        click.echo(
+            f"Warning: whoever reaches {host} can use this page; it has no passwords and no encryption.", err=True
+        )
+    server.serve(
+        model,
+        listener,
+        host,
+        Limits(max_mb * 1_000_000, max_minutes * 60.0),
+        browser,
+        lambda address: click.echo(f"{address}   Ctrl-C ends it"),
+    )
 
 
 @main.command()

@@ -135,6 +135,18 @@ class Prediction:
         """The colour of each class, ``#rrggbb``."""
         return [color_of(self.model["vocabulary"], index) for index in range(len(self.classes))]
 
+    def with_thresholds(self, thresholds: NDArray[np.float32]) -> Prediction:
+        """The same probabilities, read by other thresholds [classes].
+
+        The event rule's offset thresholds keep their ratio to the thresholds, and its times stay.
+        """
+        offsets = [
+            min(offset * (float(new) / float(old)), float(new)) if old else min(offset, float(new))
+            for offset, old, new in zip(self.event_rule.offset_thresholds, self.thresholds, thresholds, strict=True)
+        ]
+        rule = dataclasses.replace(self.event_rule, offset_thresholds=tuple(offsets))
+        return dataclasses.replace(self, thresholds=thresholds, event_rule=rule)
+
     def summary(self) -> dict[str, Any]:
         """What people ask for, as JSON knows it. ``instruments`` are those heard, the longest playing first."""
         seconds, share, intervals = self.playing_time, self.share, self.intervals

@@ -1,0 +1,135 @@
+/** Pictures on canvases: crisp at every pixel density, and in colours that are seen on light and on dark. */
+
+const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600]; // seconds
+const TICK_WIDTH = 90; // CSS pixels that one takes at least
+const LEAST_CONTRAST = 3; // of pictures, WCAG 2.2, 1.4.11
+
+/** Seconds as m:ss, or as m:ss.s. */
+export function clock(seconds, digits = 0) {
+  const unit = 10 ** digits;
+  const units = Math.round(seconds * unit);
+  const rest = (units % (60 * unit)) / unit;
+  return `${Math.floor(units / (60 * unit))}:${rest.toFixed(digits).padStart(digits ? digits + 3 : 2, "0")}`;
+}
+
+const channels = (color) => [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16));
+
+function luminance(rgb) {
+  const [red, green, blue] = rgb.map((value) => {
+    const part = value / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+/** The colour nearest to `color`, #rrggbb, towards white or black, that is seen on lanes and paper. */
+export function visible(color, isDark) {
+  const behind = luminance(channels(isDark ? "#222830" : "#eef1f5")); // --lane
+  const target = isDark ? 255 : 0;
+  for (let share = 0; ; share += 0.04) {
+    const mixed = channels(color).map((value) => Math.round(value + (target - value) * share));
+    const [low, high] = [behind, luminance(mixed)].sort((one, other) => one - other);
+    if ((high + 0.05) / (low + 0.05) >= LEAST_CONTRAST) return `rgb(${mixed.join(" ")})`;
+  }
+}
+
+/** A canvas as many pixels large as it shows, cleared; null while it is not shown. */
+function prepare(canvas) {
+  const { width, height } = canvas.getBoundingClientRect();
+  if (!width) return null;
+  canvas.width = Math.round(width * devicePixelRatio);
+  canvas.height = Math.round(height * devicePixelRatio);
+  return canvas.getContext("2d");
+}
+
+/** The greatest value in the part of `values` that a column of pixels shows, out of `columns` for `length` values. */
+function greatest(values, length, column, columns) {
+  const first = Math.floor((column * length) / columns);
+  const end = Math.max(first + 1, Math.ceil(((column + 1) * length) / columns));
+  let found = 0;
+  for (let index = first; index < Math.min(end, values.length); index += 1) found = Math.max(found, values[index]);
+  return found;
+}
+
+/**
+ * The waveform; what has been played is darker.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {number[]} peaks
+ * @param {number} length peaks that its width stands for
+ * @param {string[]} colors of what is to come and of what has been played
+ * @param {number} position share that has been played
+ */
+export function drawWaveform(canvas, peaks, length, colors, position) {
+  const context = prepare(canvas);
+  if (!context) return;
+  const { width, height } = canvas;
+  const loudest = peaks.reduce((one, other) => Math.max(one, other), 0.01);
+  for (let column = 0; column < width; column += 1) {
+    const size = Math.max(1, (0.92 * height * greatest(peaks, length, column, width)) / loudest);
+    context.fillStyle = colors[column < position * width ? 1 : 0];
+    context.fillRect(column, (height - size) / 2, 1, size);
+  }
+}
+
+/**
+ * A lane: probability as a curve, intervals as blocks, the threshold as a dashed line.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {Float32Array} probabilities [frames]
+ * @param {number[][]} intervals see `stretches`
+ * @param {number} length frames that its width stands for; the last one may be a part
+ * @param {number} threshold
+ * @param {string} color
+ * @param {string} ink of the threshold
+ */
+export function drawLane(canvas, probabilities, intervals, length, threshold, color, ink) {
+  const context = prepare(canvas);
+  if (!context) return;
+  const { width, height } = canvas;
+  const foot = Math.round(5 * devicePixelRatio); // where blocks stand
+  const room = height - foot;
+  const y = (probability) => room * (1 - 0.94 * probability);
+  context.fillStyle = color;
+  context.globalAlpha = 0.16;
+  for (const [start, end] of intervals) block(context, start, end, length, 0, room);
+  context.globalAlpha = 1;
+  for (const [start, end] of intervals) block(context, start, end, length, room, foot);
+  context.beginPath();
+  context.moveTo(0, room);
+  for (let column = 0; column < width; column += 1) {
+    context.lineTo(column + 0.5, y(greatest(probabilities, length, column, width)));
+  }
+  context.lineTo(width, room);
+  context.globalAlpha = 0.6;
+  context.fill();
+  context.globalAlpha = 1;
+  context.strokeStyle = ink;
+  context.lineWidth = devicePixelRatio;
+  context.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+  context.beginPath();
+  context.moveTo(0, y(threshold));
+  context.lineTo(width, y(threshold));
+  context.stroke();
+}
+
+function block(context, start, end, length, top, height) {
+  const left = (start / length) * context.canvas.width;
+  context.fillRect(left, top, Math.max(devicePixelRatio, (end / length) * context.canvas.width - left), height);
+}
+
+/** Ticks with their times under the lanes. */
+export function drawRuler(ruler, seconds) {
+  const most = Math.max(2, ruler.clientWidth / TICK_WIDTH);
+  const step = TICKS.find((candidate) => seconds / candidate <= most) ?? TICKS.at(-1);
+  const ticks = [];
+  for (let time = 0; time < seconds; time += step) {
+    if ((1 - time / seconds) * ruler.clientWidth < 36) break; // no room for its text
+    const tick = document.createElement("span");
+    tick.className = "tick";
+    tick.textContent = clock(time);
+    tick.style.left = `${(100 * time) / seconds}%`;
+    ticks.push(tick);
+  }
+  ruler.replaceChildren(...ticks);
+}

@@ -1,0 +1,463 @@
+"""The app: its page in a browser, and its server against clients that are up to no good."""
+
+import configparser
+import fnmatch
+import http.client
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import soundfile
+
+from mir_tf.app import recordings as kept
+from mir_tf.app import server as web
+from mir_tf.app.recordings import Limits, Recordings, State
+from mir_tf.errors import BundleError, ConfigError
+from mir_tf.formats import FORMATS
+from mir_tf.lite import LiteModel
+
+LIMITS = Limits(max_bytes=4_000_000, max_seconds=60.0, max_recordings=6)
+
+
+class App(NamedTuple):
+    """A running app: where it is, what it keeps, and the model's file."""
+
+    port: int
+    recordings: Recordings
+    model: Path
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers with names in small letters, and body of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, content
+
+    def upload(self, content: bytes, name: str = "song.wav", copy: str = "no") -> str:
+        status, _, answer = self.ask(
+            "POST", f"/api/recordings?{urllib.parse.urlencode({'name': name, 'copy': copy})}", content
+        )
+        assert status == 202, answer
+        return str(json.loads(answer)["id"])
+
+    def wait(self, key: str) -> dict[str, Any]:
+        """The state of a recording when no more happens to it."""
+        for _ in range(600):
+            status, _, answer = self.ask("GET", f"/api/recordings/{key}")
+            assert status == 200, answer
+            state: dict[str, Any] = json.loads(answer)
+            if state["state"] in ("heard", "failed"):
+                return state
+            time.sleep(0.05)
+        raise AssertionError(state)
+
+
+def song(path: Path, seconds: float = 6.0, rate: int = 8000, **options: str) -> Path:
+    """A recording in which something happens."""
+    time_axis = np.arange(round(seconds * rate)) / rate
+    noise = np.random.default_rng(0).normal(0, 0.2, len(time_axis))
+    signal = np.where(time_axis % 2 < 1, noise, 0.3 * np.sin(880 * np.pi * time_axis))
+    soundfile.write(path, signal, rate, **options)
+    return path
+
+
+@pytest.fixture(scope="module")
+def app(exported_cnn: Path) -> Iterator[App]:
+    model = exported_cnn / "model.float32.tflite"
+    recordings = Recordings(model, LIMITS)
+    listener = web.bind("127.0.0.1", 0)
+    server = web.make_server(web.make_app(recordings, model.name))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield App(listener.getsockname()[1], recordings, model)
+    server.should_exit = True
+    thread.join()
+    assert not recordings._folder.exists()
+    listener.close()
+
+
+def test_a_recording_is_heard_as_python_hears_it(app, tmp_path):
+    path = song(tmp_path / "söng 1.wav")
+    key = app.upload(path.read_bytes(), "C:\\music\\söng 1.wav")
+    state = app.wait(key)
+    assert (state["state"], state["name"], state["seconds"]) == ("heard", "söng 1.wav", 6.0)
+    assert len(state["peaks"]) == 6 * 50
+    assert 0.2 < max(state["peaks"]) <= 1
+    expected = LiteModel(app.model).predict(path)
+    _, _, content = app.ask("GET", f"/api/recordings/{key}/probabilities")
+    np.testing.assert_array_equal(np.frombuffer(content, "<f4").reshape(-1, 17), expected.probabilities)
+    assert not list(app.recordings._folder.iterdir())  # what was uploaded has gone
+
+    thresholds = np.linspace(0.2, 0.8, 17).astype(np.float32)
+    moved = expected.with_thresholds(thresholds)
+    assert moved.intervals != expected.intervals
+    model = json.loads(app.ask("GET", "/api/model")[2])
+    assert [each["name"] for each in model["formats"]] == list(FORMATS)
+    for name, form in FORMATS.items():
+        body = json.dumps(thresholds.tolist())
+        status, headers, content = app.ask("POST", f"/api/recordings/{key}/files/{name}", body)
+        assert (status, len(content) > 100) == (200, True)
+        assert urllib.parse.unquote(headers["content-disposition"]).endswith(f"''söng 1.wav{form.suffix}")
+        if name == "json":
+            found = json.loads(content)
+            assert found["instruments"] == moved.summary()["instruments"]
+            assert found["path"] == "söng 1.wav"
+
+
+def test_moved_thresholds_keep_the_shape_of_the_rule(app):
+    prediction = LiteModel(app.model).predict(np.zeros(8000, np.float32), 8000)
+    thresholds = (prediction.thresholds / 2).astype(np.float32)
+    moved = prediction.with_thresholds(thresholds)
+    np.testing.assert_allclose(np.array(moved.event_rule.offset_thresholds), 0.9 * thresholds, rtol=1e-6)
+    assert moved.event_rule.fits(thresholds)
+    nothing = prediction.with_thresholds(np.zeros(17, np.float32))
+    assert nothing.event_rule.fits(nothing.thresholds)
+    assert nothing.with_thresholds(thresholds).event_rule.fits(thresholds)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no sound", "“song.wav” is not a recording. Try wav, flac, mp3, ogg or aiff."),
+        (b"", "“song.wav” is not a recording. Try wav, flac, mp3, ogg or aiff."),
+        ("cut", "“song.wav” cannot be heard: damaged or cut off: .*"),
+        ("nan", "“song.wav” cannot be heard: holds NaN or infinity, after 0.0 s."),
+        ("long", "“song.wav” cannot be heard: it lasts longer than 1 minutes."),
+    ],
+)
+def test_a_bad_recording_is_told_in_words_and_leaves_nothing(app, tmp_path, content, message):
+    if content == "nan":
+        soundfile.write(tmp_path / "song.wav", np.full(8000, np.nan), 8000, subtype="FLOAT")
+        content = (tmp_path / "song.wav").read_bytes()
+    elif content == "long":
+        content = song(tmp_path / "long.flac", 61.0).read_bytes()
+    elif content == "cut":
+        content = song(tmp_path / "song.wav").read_bytes()[:20_000]
+    state = app.wait(app.upload(content))
+    assert state["state"] == "failed"
+    assert re.fullmatch(message, state["message"])
+    assert not list(app.recordings._folder.iterdir())
+
+
+def test_uploads_are_bounded_whether_they_state_their_size_or_not(app):
+    big = b"x" * (LIMITS.max_bytes + 1)
+    answers = []
+    for body in (big, iter([big[: len(big) // 2], big[len(big) // 2 :]])):  # with Content-Length, and chunked
+        try:
+            answers.append(app.ask("POST", "/api/recordings?name=a", body)[0])
+        except (ConnectionError, http.client.HTTPException):  # the server hangs up on what it will not read
+            answers.append(413)
+    assert answers == [413, 413]
+    assert not list(app.recordings._folder.iterdir())
+    assert app.ask("GET", "/api/model")[0] == 200
+
+
+def test_a_copy_is_made_for_browsers_that_cannot_play_the_file_and_served_in_ranges(app, tmp_path):
+    key = app.upload(song(tmp_path / "song.aiff").read_bytes(), "song.aiff", copy="yes")
+    app.wait(key)
+    status, headers, content = app.ask("GET", f"/api/recordings/{key}/audio")
+    assert (status, headers["content-type"]) == (200, "audio/flac")
+    (tmp_path / "copy.flac").write_bytes(content)
+    assert soundfile.info(tmp_path / "copy.flac").duration == 6.0
+    status, _, part = app.ask("GET", f"/api/recordings/{key}/audio", Range="bytes=100-199")
+    assert (status, part) == (206, content[100:200])
+    assert app.ask("DELETE", f"/api/recordings/{key}")[0] == 204
+    assert app.ask("GET", f"/api/recordings/{key}")[0] == 404
+    assert not list(app.recordings._folder.iterdir())
+
+
+def test_short_recordings_overtake_long_ones_and_the_server_answers_meanwhile(app, tmp_path, monkeypatch):
+    """A recording that is not through holds one worker, and nothing else."""
+    held, first = threading.Event(), threading.Event()
+    read = kept.read_blocks
+
+    def slow(path, rate):
+        if not first.is_set():
+            first.set()
+            held.wait(60)
+        yield from read(path, rate)
+
+    monkeypatch.setattr(kept, "read_blocks", slow)
+    content = song(tmp_path / "song.wav").read_bytes()
+    try:
+        long = app.upload(content)
+        assert first.wait(60)
+        assert all(app.wait(app.upload(content))["state"] == "heard" for _ in range(3))
+        assert json.loads(app.ask("GET", f"/api/recordings/{long}")[2])["state"] == "reading"
+    finally:
+        held.set()
+    assert app.wait(long)["state"] == "heard"
+
+
+def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(app, tmp_path, monkeypatch):
+    content = song(tmp_path / "song.wav").read_bytes()
+    keys = [app.upload(content) for _ in range(LIMITS.max_recordings)]
+    for key in keys:
+        app.wait(key)
+    app.wait(keys[0])  # used last
+    app.wait(app.upload(content))
+    assert app.ask("GET", f"/api/recordings/{keys[1]}")[0] == 404
+    assert app.ask("GET", f"/api/recordings/{keys[0]}")[0] == 200
+    recording = app.recordings.find(keys[0])
+    recording.used -= 2 * LIMITS.idle_seconds
+    assert app.ask("GET", f"/api/recordings/{keys[0]}")[0] == 404
+
+    held = threading.Event()
+
+    def slow(path, rate):
+        held.wait(60)
+        yield np.zeros(441, np.float32)
+
+    monkeypatch.setattr(kept, "read_blocks", slow)
+    keys = [app.upload(content) for _ in range(LIMITS.max_recordings)]
+    status, _, answer = app.ask("POST", "/api/recordings?name=a", content)
+    assert (status, json.loads(answer)["message"]) == (
+        503,
+        "Too many recordings are being heard. Try again in a minute.",
+    )
+    found = [app.recordings.find(key) for key in keys]
+    for key in keys:
+        assert app.ask("DELETE", f"/api/recordings/{key}")[0] == 204
+    held.set()
+    for _ in range(600):
+        if all(each.finished for each in found) and not list(app.recordings._folder.iterdir()):
+            break
+        time.sleep(0.05)
+    assert {each.state for each in found} == {State.FAILED}
+    assert not list(app.recordings._folder.iterdir())
+
+
+def test_foreign_names_and_foreign_pages_are_refused(app):
+    own = f"127.0.0.1:{app.port}"
+    for host, status in {own: 200, f"localhost:{app.port}": 200, f"[::1]:{app.port}": 200, "evil.example": 421}.items():
+        assert app.ask("GET", "/", Host=host)[0] == status, host
+    post = ("POST", "/api/recordings?name=a", b"no sound")
+    assert app.ask(*post, Origin=f"http://{own}")[0] == 202
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"}):
+        assert app.ask(*post, **headers)[0] == 403
+    for path in ("/", "/static/main.js", "/api/model", "/nothing"):
+        headers = app.ask("GET", path)[1]
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+    for path in ("/static/../server.py", "/static/%2e%2e/server.py", "/api/recordings/..%2f..%2fetc"):
+        assert app.ask("GET", path)[0] == 404
+
+
+@pytest.mark.parametrize("body", ["", "[]", "[" * 50_000, json.dumps([2.0] * 17), '["a"]', "[NaN" + ",0.5" * 16 + "]"])
+def test_thresholds_that_are_none_are_refused(app, tmp_path, body):
+    key = app.upload(song(tmp_path / "song.wav", 1.0).read_bytes())
+    app.wait(key)
+    status, _, answer = app.ask("POST", f"/api/recordings/{key}/files/csv", body)
+    assert status == 400
+    assert json.loads(answer)["message"] == "Thresholds must be a JSON list of 17 numbers between 0 and 1."
+
+
+def test_a_busy_port_and_an_unfit_model_are_named(app, exported_cnn):
+    with pytest.raises(ConfigError, match=rf"cannot listen at 127.0.0.1, port {app.port}: Address already in use"):
+        web.bind("127.0.0.1", app.port)
+    with pytest.raises(BundleError, match="one answer a window and no timeline"):
+        Recordings(exported_cnn / "clip.tflite", LIMITS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_a_signal_and_leaves_nothing(app, tmp_path, how):
+    words = ("-c", "from mir_tf.cli import main; main(prog_name='mir-tf')", "app", app.model)
+    environment = {"TMPDIR": str(tmp_path), "PATH": "", "PYTHONPATH": str(Path(web.__file__).parents[2])}
+    with subprocess.Popen(
+        [sys.executable, *words, "--port", "0", "--no-browser", "--host", "0.0.0.0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            address = process.stdout.readline()
+            assert re.fullmatch(r"http://0\.0\.0\.0:\d+/   Ctrl-C ends it\n", address)
+            started = App(int(address.split(":")[2].split("/")[0]), app.recordings, app.model)
+            assert started.ask("GET", "/")[0] == 200
+            assert len(list(tmp_path.iterdir())) == 1
+        finally:
+            process.send_signal(how)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == (0 if how == signal.SIGINT else -signal.SIGTERM)
+    assert "Warning: whoever reaches 0.0.0.0 can use this page" in errors
+    assert "Traceback" not in errors
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_installed_package_holds_the_page():
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(Path(__file__).parents[1] / "setup.cfg", encoding="utf-8")
+    patterns = setup["options.package_data"]["mir_tf"].split()
+    files = [f"app/static/{path.name}" for path in web.STATIC.iterdir()]
+    assert len(files) > 5
+    assert all(any(fnmatch.fnmatch(file, pattern) for pattern in patterns) for file in files)
+    html = (web.STATIC / "index.html").read_text("utf-8")
+    named = re.findall(r'(?:href|src)="(static/[^"]+)"', html)
+    assert named
+    assert {f"app/{name}" for name in named} <= set(files)
+
+
+# In a browser
+
+
+@pytest.fixture
+def page(chromium, app):
+    """The page, open; ``page.requests`` are the addresses that it asked for."""
+    page = chromium.new_page(viewport={"width": 360, "height": 740})
+    page.requests, page.faults = [], []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.goto(f"http://127.0.0.1:{app.port}/")
+    page.wait_for_selector("[data-state=empty]")
+    yield page
+    own = (f"http://127.0.0.1:{app.port}/", f"blob:http://127.0.0.1:{app.port}/", "data:")
+    assert not [address for address in page.requests if not address.startswith(own)]
+    assert not page.faults
+    page.close()
+
+
+def choose(page, path, state="[data-state=heard]"):
+    page.set_input_files("#choice", path)
+    page.wait_for_selector(state, timeout=60_000)
+
+
+def download(page, name):
+    with page.expect_download() as found:
+        page.click(f"[data-format={name}]")
+    return found.value.suggested_filename, Path(found.value.path()).read_bytes()
+
+
+def until(page, condition):
+    """Playwright's own wait_for_function calls eval in the page, which its Content-Security-Policy forbids."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(condition)
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_python_finds_and_plays_it(page, app, tmp_path):
+    path = song(tmp_path / "song.wav")
+    choose(page, path)
+    expected = LiteModel(app.model).predict(path)
+    assert page.inner_text("#dominant") == expected.dominant
+    assert page.locator("#lanes .row:visible").count() == len(expected.heard) > 3
+    names = [text.split("\n")[0] for text in page.locator("#bars li").all_inner_texts()]
+    assert names == [expected.classes[index] for index in expected.heard]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+    page.locator("#lanes .lane").first.click()  # in its middle
+    until(page, "Math.abs(document.querySelector('#player').currentTime - 3) < 0.1")
+    until(page, "Math.abs(document.querySelector('#timeline').style.getPropertyValue('--position') - 0.5) < 0.02")
+    for key, time_after in {"ArrowLeft": 0.0, "Shift+ArrowRight": 0.5, "End": 6.0, "Home": 0.0}.items():
+        page.keyboard.press(key)
+        until(page, f"Math.abs(document.querySelector('#player').currentTime - {time_after}) < 0.1")
+    page.keyboard.press("Space")
+    until(page, "document.querySelector('#player').currentTime > 0.3")
+    assert page.get_attribute("#play", "aria-label") == "Pause"
+    page.keyboard.press("Space")
+    until(page, "document.querySelector('#player').paused")
+
+    page.click("#others")
+    assert page.locator("#lanes .row:visible").count() == 17
+    was = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click("#theme")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != was
+
+
+@pytest.mark.slow
+def test_a_slider_redraws_and_downloads_follow_it(page, app, tmp_path):
+    path = song(tmp_path / "song.wav")
+    choose(page, path)
+    expected = LiteModel(app.model).predict(path)
+    index = expected.heard[0]
+    before = page.evaluate("document.querySelector('#lanes canvas').toDataURL()")
+    thresholds = expected.thresholds.copy()
+    thresholds[index] = 0.99
+    slider = page.locator(f"[data-index='{index}'] input")
+    slider.fill("0.99")
+    assert page.evaluate("document.querySelector('#lanes canvas').toDataURL()") != before
+    moved = expected.with_thresholds(thresholds)
+    assert page.inner_text("#dominant") == moved.dominant != expected.dominant
+    name, content = download(page, "jams")
+    assert name == "song.wav.jams"
+    tags = json.loads(content)["annotations"][0]["data"]
+    assert sorted((tag["value"], round(tag["time"], 1)) for tag in tags) == sorted(
+        (each.label, round(each.start, 1)) for each in moved.intervals
+    )
+    page.click("#reset")
+    assert page.inner_text("#dominant") == expected.dominant
+    for name, form in FORMATS.items():
+        assert download(page, name)[0] == f"song.wav{form.suffix}"
+
+
+@pytest.mark.slow
+def test_the_rule_in_the_page_is_that_of_python(page, app, tmp_path):
+    """Of the model's own thresholds, of random ones, and of the ends of their range."""
+    expected = LiteModel(app.model).predict(song(tmp_path / "song.wav", 30.0))
+    random = np.random.default_rng(1)
+    cases = [expected.thresholds, np.zeros(17), np.ones(17), *random.uniform(0.1, 0.9, (40, 17))]
+    total = 0
+    for case in cases:
+        thresholds = np.array(case, np.float32)
+        found = page.evaluate(
+            """async ({ rule, from, to, columns }) => {
+                const { moved, stretches, playingTime } = await import("/static/rule.js");
+                const thresholds = Float32Array.from(to);
+                const changed = moved(rule, from, thresholds);
+                return columns.map((column, index) => {
+                    const values = Float32Array.from(column);
+                    return [stretches(values, thresholds[index], changed, index, 10),
+                            playingTime(values, thresholds[index], 10)];
+                });
+            }""",
+            {
+                "rule": expected.event_rule.to_dict(),
+                "from": expected.thresholds.tolist(),
+                "to": thresholds.tolist(),
+                "columns": expected.probabilities.T.tolist(),
+            },
+        )
+        moved = expected.with_thresholds(thresholds)
+        intervals = sorted((each.label, each.start, each.end) for each in moved.intervals)
+        total += len(intervals)
+        assert intervals == sorted(
+            (expected.classes[index], start / 10, min(end / 10, expected.seconds))
+            for index, (stretches, _) in enumerate(found)
+            for start, end in stretches
+        )
+        assert [seconds for _, seconds in found] == pytest.approx(moved.playing_time.tolist())
+    assert total > 200
+
+
+@pytest.mark.slow
+def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(page, app, tmp_path):
+    (tmp_path / "rubbish.mp3").write_bytes(b"no sound")
+    choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
+    assert page.inner_text("#failure") == "“rubbish.mp3” is not a recording. Try wav, flac, mp3, ogg or aiff."
+    assert page.get_attribute("body", "data-state") == "empty"
+    (tmp_path / "big.wav").write_bytes(bytes(LIMITS.max_bytes + 1))
+    choose(page, tmp_path / "big.wav", "#failure:has-text('big.wav')")
+    assert page.inner_text("#failure") == "“big.wav” is larger than 4 MB. Try a compressed one, as mp3."
+    choose(page, song(tmp_path / "song.aiff"))
+    assert not page.inner_text("#failure")
+    until(page, "Math.abs(document.querySelector('#player').duration - 6) < 0.1")
+    page.keyboard.press("ArrowRight")
+    until(page, "Math.abs(document.querySelector('#player').currentTime - 5) < 0.1")
+    choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
+    assert page.inner_text("#file") == "song.aiff"  # what was there stays
