@@ -2,7 +2,7 @@
 
 It is made to be safe on a machine where other web pages are open. It answers to names of its own only, so that no
 foreign name can be pointed at it (DNS rebinding); requests that change something must come from its own page; and the
-page may load nothing from elsewhere. The event loop only moves bytes: decoding, hearing and drawing are done by threads.
+page may load nothing from elsewhere. The event loop only moves bytes: threads decode, hear and draw.
 """
 
 from __future__ import annotations
