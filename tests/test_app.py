@@ -6,12 +6,13 @@ import http.client
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +63,14 @@ class App(NamedTuple):
                 return state
             time.sleep(0.05)
         raise AssertionError(state)
+
+
+def eventually(condition: Callable[[], Any]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError
 
 
 def song(path: Path, seconds: float = 6.0, rate: int = 8000, **options: str) -> Path:
@@ -145,7 +154,7 @@ def test_a_bad_recording_is_told_in_words_and_leaves_nothing(app, tmp_path, cont
         content = song(tmp_path / "long.flac", 61.0).read_bytes()
     elif content == "cut":
         content = song(tmp_path / "song.wav").read_bytes()[:20_000]
-    state = app.wait(app.upload(content))
+    state = app.wait(app.upload(content, copy="yes"))
     assert state["state"] == "failed"
     assert re.fullmatch(message, state["message"])
     assert not list(app.recordings._folder.iterdir())
@@ -181,24 +190,35 @@ def test_a_copy_is_made_for_browsers_that_cannot_play_the_file_and_served_in_ran
 def test_short_recordings_overtake_long_ones_and_the_server_answers_meanwhile(app, tmp_path, monkeypatch):
     """A recording that is not through holds one worker, and nothing else."""
     held, first = threading.Event(), threading.Event()
-    read = kept.read_blocks
+    progress_of = kept._progress_of
 
-    def slow(path, rate):
-        if not first.is_set():
-            first.set()
-            held.wait(60)
-        yield from read(path, rate)
+    def slow(recording):
+        progress = progress_of(recording)
+        if first.is_set():
+            return progress
+        first.set()
+        return lambda seconds: held.wait(60) and progress(seconds)  # it has a model, and keeps it
 
-    monkeypatch.setattr(kept, "read_blocks", slow)
+    monkeypatch.setattr(kept, "_progress_of", slow)
     content = song(tmp_path / "song.wav").read_bytes()
     try:
         long = app.upload(content)
         assert first.wait(60)
         assert all(app.wait(app.upload(content))["state"] == "heard" for _ in range(3))
-        assert json.loads(app.ask("GET", f"/api/recordings/{long}")[2])["state"] == "reading"
+        assert json.loads(app.ask("GET", f"/api/recordings/{long}")[2])["state"] == "hearing"
     finally:
         held.set()
     assert app.wait(long)["state"] == "heard"
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(app):
+    kept_before = set(app.recordings._recordings)
+    with socket.create_connection(("127.0.0.1", app.port)) as connection:
+        head = f"POST /api/recordings?name=a HTTP/1.1\r\nHost: 127.0.0.1:{app.port}\r\nContent-Length: 1000000\r\n\r\n"
+        connection.sendall(head.encode() + bytes(100_000))
+        eventually(lambda: list(app.recordings._folder.iterdir()))
+    eventually(lambda: not list(app.recordings._folder.iterdir()))
+    assert set(app.recordings._recordings) <= kept_before
 
 
 def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(app, tmp_path, monkeypatch):
@@ -231,12 +251,8 @@ def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(app, tmp_pa
     for key in keys:
         assert app.ask("DELETE", f"/api/recordings/{key}")[0] == 204
     held.set()
-    for _ in range(600):
-        if all(each.finished for each in found) and not list(app.recordings._folder.iterdir()):
-            break
-        time.sleep(0.05)
+    eventually(lambda: all(each.finished for each in found) and not list(app.recordings._folder.iterdir()))
     assert {each.state for each in found} == {State.FAILED}
-    assert not list(app.recordings._folder.iterdir())
 
 
 def test_foreign_names_and_foreign_pages_are_refused(app):
@@ -461,3 +477,28 @@ def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(page,
     until(page, "Math.abs(document.querySelector('#player').currentTime - 5) < 0.1")
     choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
     assert page.inner_text("#file") == "song.aiff"  # what was there stays
+
+
+@pytest.mark.slow
+def test_who_stops_or_leaves_is_forgotten(page, app, tmp_path, monkeypatch):
+    path = song(tmp_path / "song.wav")
+    choose(page, path)
+    before = set(app.recordings._recordings)
+    held = threading.Event()
+
+    def slow(path, rate):
+        held.wait(60)
+        yield np.zeros(441, np.float32)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "read_blocks", slow)
+        choose(page, path, "#message:has-text('Reading it')")
+        assert len(set(app.recordings._recordings) - before) == 1
+        page.click("#stop")
+        page.wait_for_selector("[data-state=heard]")
+        assert not page.inner_text("#failure")
+        eventually(lambda: set(app.recordings._recordings) == before)
+        held.set()
+    page.goto("about:blank")
+    eventually(lambda: len(app.recordings._recordings) == len(before) - 1)
+    page.requests.clear()

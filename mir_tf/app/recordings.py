@@ -231,7 +231,7 @@ class Recordings:
             logging.getLogger(__name__).exception("A recording could not be heard")
         finally:
             recording.file.unlink(missing_ok=True)
-            if recording.discarded:  # while files were being written
+            if recording.discarded or recording.state is State.FAILED:
                 recording.remove_files()
 
     def _read(self, recording: Recording) -> None:

@@ -52,21 +52,33 @@ function greatest(values, length, column, columns) {
 }
 
 /**
- * The waveform; what has been played is darker.
+ * The waveform as a canvas shows it: a height for each column of pixels, 1 for the loudest.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {number[]} peaks
  * @param {number} length peaks that its width stands for
+ */
+export function waveform(canvas, peaks, length) {
+  prepare(canvas);
+  const loudest = peaks.reduce((one, other) => Math.max(one, other), 0.01);
+  return Float32Array.from({ length: canvas.width }, (_, column) =>
+    greatest(peaks, length, column, canvas.width) / loudest);
+}
+
+/**
+ * Draws it, for every picture while it plays; what has been played has another colour.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {Float32Array} heights see `waveform`
  * @param {string[]} colors of what is to come and of what has been played
  * @param {number} position share that has been played
  */
-export function drawWaveform(canvas, peaks, length, colors, position) {
-  const context = prepare(canvas);
-  if (!context) return;
+export function drawWaveform(canvas, heights, colors, position) {
+  const context = canvas.getContext("2d");
   const { width, height } = canvas;
-  const loudest = peaks.reduce((one, other) => Math.max(one, other), 0.01);
+  context.clearRect(0, 0, width, height);
   for (let column = 0; column < width; column += 1) {
-    const size = Math.max(1, (0.92 * height * greatest(peaks, length, column, width)) / loudest);
+    const size = Math.max(1, 0.92 * height * heights[column]);
     context.fillStyle = colors[column < position * width ? 1 : 0];
     context.fillRect(column, (height - size) / 2, 1, size);
   }

@@ -1,5 +1,5 @@
 import { copyAddress, discard, getFile, getModel, hear } from "./api.js";
-import { clock, drawLane, drawRuler, drawWaveform, visible } from "./lanes.js";
+import { clock, drawLane, drawRuler, drawWaveform, visible, waveform } from "./lanes.js";
 import { moved, playingTime, stretches } from "./rule.js";
 
 const FORMAT_NAMES = { json: "JSON", csv: "CSV", jams: "JAMS", audacity: "Audacity labels", png: "PNG", svg: "SVG" };
@@ -14,6 +14,7 @@ let model = null;
 let heard = null; // what api.js's `hear` gives, with columns: Float32Array [frames] of each class
 let thresholds = null; // Float32Array [classes], as the sliders stand
 let lanes = []; // {index, row, canvas, slider, value, label}, the longest playing first
+let heights = null; // of the waveform
 let showsAll = false;
 let work = null; // AbortController of the recording under way
 let playedAddress = null;
@@ -204,14 +205,14 @@ function drawPosition() {
   $("time").textContent = `${clock(player.currentTime)} / ${clock(heard.seconds)}`;
   seekBar.setAttribute("aria-valuenow", player.currentTime.toFixed(1));
   seekBar.setAttribute("aria-valuetext", `${clock(player.currentTime)} of ${clock(heard.seconds)}`);
-  drawWaveform(seekBar.firstElementChild, heard.peaks, heard.seconds * model.peak_rate,
-    isDark() ? ["#66727f", "#6cbcf5"] : ["#8c97a4", "#0067a3"], position);
+  drawWaveform(seekBar.firstElementChild, heights, isDark() ? ["#66727f", "#6cbcf5"] : ["#8c97a4", "#0067a3"], position);
 }
 
 function redraw() {
   if (!heard || document.body.dataset.state !== "heard") return;
   lanes.forEach(redrawLane);
   drawRuler($("ruler"), heard.seconds);
+  heights = waveform(seekBar.firstElementChild, heard.peaks, heard.seconds * model.peak_rate);
   drawPosition();
 }
 
@@ -239,7 +240,7 @@ for (const name of ["play", "pause", "ended"]) {
     $("play").setAttribute("aria-label", player.paused ? "Play" : "Pause");
   });
 }
-player.addEventListener("seeked", () => heard && drawPosition());
+player.addEventListener("seeked", () => heights && drawPosition());
 $("play").addEventListener("click", toggle);
 
 const shareAt = (event, lane) => {
@@ -333,6 +334,12 @@ $("reset").addEventListener("click", () => {
   update();
   redraw();
   lanes[0].slider.focus(); // the button has gone
+});
+
+addEventListener("pagehide", ({ persisted }) => {
+  if (persisted) return; // it may come back
+  work?.abort();
+  if (heard) discard(heard.id);
 });
 
 let entered = 0; // elements that something is being dragged over
