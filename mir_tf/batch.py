@@ -33,13 +33,13 @@ class Song:
         path: as it is named in what is written.
         place: relative path that it has under a folder for what is written.
         size: bytes; 0 where it is missing.
-        modified: time of its last change, in nanoseconds.
+        modified: time of its last change, in seconds; of a remote file whole ones.
     """
 
     path: Path
     place: Path
     size: int
-    modified: int
+    modified: float
 
     @classmethod
     def of(cls, path: Path, place: Path) -> Song:
@@ -48,7 +48,7 @@ class Song:
             status = path.stat()
         except OSError:
             return cls(path, place, 0, 0)
-        return cls(path, place, status.st_size, status.st_mtime_ns)
+        return cls(path, place, status.st_size, status.st_mtime)
 
 
 @dataclasses.dataclass

@@ -398,3 +398,23 @@ def test_a_store_that_goes_away_is_no_damaged_recording(bucket: Path, tmp_path: 
     assert reader.returncode == 1
     assert said.startswith("OSError: "), said
     assert "S3_ENDPOINT" in said
+
+
+@needs_server
+@pytest.mark.slow
+def test_answers_in_a_bucket_are_not_done_again(bucket: Path, exported_cnn: Path, tmp_path: Path) -> None:
+    model = exported_cnn / "model.float32.tflite"
+    (tmp_path / "music" / "album").mkdir(parents=True)
+    for name in ("a.wav", "album/b.wav"):
+        soundfile.write(tmp_path / "music" / name, np.zeros(8000), 8000)
+    put(tmp_path / "music", bucket / "music")
+    for options, folder in (((), "music"), (("--out", "s3://bucket/heard"), "heard/music")):
+        assert run("predict", model, "s3://bucket/music", *options).exit_code == 0
+        answers = {f"{folder}/a.wav.json", f"{folder}/album/b.wav.json"}
+        assert answers <= objects(os.environ["S3_ENDPOINT"], folder)
+        for again in ((), ("--again",)):
+            result = run("predict", model, "s3://bucket/music", *options, *again)
+            assert result.exit_code == 0, result.output
+            assert ("Left out: 2 recordings that this" in result.stderr) == (not again)
+        (bucket / folder / "a.wav.json").unlink()
+        assert "Left out: 1 recordings that this" in run("predict", model, "s3://bucket/music", *options).stderr
