@@ -281,6 +281,7 @@ class ModelConfig(Config):
     time_mask_frames: int = 75
 
     ARCHITECTURES: ClassVar[tuple[str, ...]] = ("cnn", "crnn", "crnn_mha")
+    """The networks there are to choose from."""
 
     def __post_init__(self) -> None:
         """Checks every field by itself and against the others."""

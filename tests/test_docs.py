@@ -94,6 +94,26 @@ def test_python_in_the_pages_runs(page: Path, place: Path, monkeypatch: pytest.M
     assert ran or "not run" in page.read_text("utf-8")
 
 
+def undocumented(name: str) -> list[str]:
+    """The public parts of ``name`` without a docstring, or without an entry in the ``Attributes`` of their class."""
+    griffe = pytest.importorskip("griffe", reason="the extra docs")
+    package, _, rest = name.partition(".")
+    thing = griffe.load(package, search_paths=[str(ROOT)])[rest]
+    missing = [] if thing.has_docstring else [name]
+    if thing.is_class:
+        listed = set(re.findall(r"^    (\w+): ", thing.docstring.value if thing.docstring else "", re.MULTILINE))
+        for member in thing.members.values():
+            if not (member.name.startswith("_") or member.is_alias or member.has_docstring or member.name in listed):
+                missing.append(member.path)
+    return missing
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "reference").glob("*.md")), ids=name_of)
+def test_every_public_name_of_the_reference_is_explained(page: Path) -> None:
+    missing = [part for name in re.findall(r"^::: (\S+)", page.read_text("utf-8"), re.M) for part in undocumented(name)]
+    assert not missing
+
+
 class _Addresses(html.parser.HTMLParser):
     """What a browser loads by itself when it shows a page."""
 
