@@ -40,7 +40,7 @@ test-slow: install  ## the slow tests (under 40 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'slow and not gpu'
 
 docs: install  ## the documentation as a web site, in site/ (built without a network)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict  # with --quiet it would count no warnings
 	@echo "site/index.html; to read it: $(BIN)/python -m http.server --directory site"
 
 clean:  ## remove .venv, caches and the demo's output
