@@ -35,8 +35,8 @@ def on_step(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
 class Run(train._Run):
-    def train(self, service):
-        super().train(service)
+    def train(self, service, profile):
+        super().train(service, profile)
         for number, copy in enumerate(zip(*map(self.copies, self._variables()))):
             np.savez(f"{out}-{self._distribution.worker}-{number}.npz", *copy)
 

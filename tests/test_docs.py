@@ -149,7 +149,7 @@ def test_the_site_is_built_without_warnings_and_needs_no_network(tmp_path: Path)
 
 @pytest.mark.slow
 def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
-    """Its commands, in order, by a shell, but for the installation; then its Python."""
+    """Its commands, in order, by a shell, but for the installation."""
     text = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
     blocks = [block["code"] for block in FENCE.finditer(text) if block["language"] == "sh"]

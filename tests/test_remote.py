@@ -316,6 +316,8 @@ def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path)
         assert any(key.startswith(f"runs/first/{name}") for key in written), name
 
     song = "s3://bucket/slakh/test/Track00003/mix.flac"
+    front_end = {"sample_rate": 8000, "hop_length": 400, "n_mels": 16}
+    write_text(bucket / "plan.yaml", yaml.safe_dump({"front_end": front_end, **SETTINGS, "runs": {"One": {}}}))
     for words, written in (
         (("inspect", data, "--report"), "built/report/report.html"),
         (("report", run_folder, "--data", data), "runs/first/report-test/report.html"),
@@ -326,11 +328,15 @@ def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path)
             ("export", run_folder, "--out", "s3://bucket/exported", "--audio", song, "--formats", "savedmodel"),
             "exported/report.md",
         ),
+        (("compare", "s3://bucket/plan.yaml", "--data", data, "--out", "s3://bucket/compared"), "compared/plan.md"),
     ):
         result = command(*words)
         assert result.returncode == 0, result.stderr
         assert written in objects(os.environ["S3_ENDPOINT"], written)
     assert "exported/saved_model/saved_model.pb" in objects(os.environ["S3_ENDPOINT"], "exported/")
+    searched = ("tune", "--data", data, "--out", tmp_path / "search", "--space", "s3://bucket/settings.yaml")
+    result = command(*searched, "--trials", 1, "--epochs", 1)
+    assert (result.returncode, (tmp_path / "search" / "best.yaml").is_file()) == (0, True), result.stderr
 
 
 @needs_server
