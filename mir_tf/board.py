@@ -52,12 +52,15 @@ def find_logs(folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def _write_columns(logs: dict[str, Path], folder: Path) -> None:
-    """Has the HParams page show the fields in which runs differ; a search has said itself what it searches."""
+    """Has the HParams page show the data set and the fields in which runs differ, of a single run all of them.
+
+    A search has said itself what it searches.
+    """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.plugins.hparams import api
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-    from mir_tf.summaries import METRICS
+    from mir_tf.summaries import DATA, EPOCHS, METRICS
     from mir_tf.train import CONFIG
 
     if any(place.name == "trials" for place in logs.values()):
@@ -67,12 +70,16 @@ def _write_columns(logs: dict[str, Path], folder: Path) -> None:
     for section, fields in ((section, fields) for config in configs for section, fields in config.items()):
         for field, value in fields.items():
             values.setdefault(f"{section}.{field}", set()).add(str(value))
-    differing = [api.HParam(name) for name, different in values.items() if len(different) > 1]
-    if not differing:
+    if not configs:
         return
+    values.pop(EPOCHS, None)
+    # The data set always: config.yaml, which can be taken to another, does not tell it.
+    shown = [DATA, *(name for name, different in values.items() if len(configs) == 1 or len(different) > 1)]
     metrics = [api.Metric(tag, display_name=name) for tag, name in METRICS.items()]
     writer = EventFileWriter(str(folder))
-    writer.add_event(Event(summary=api.hparams_config_pb(hparams=differing, metrics=metrics)))
+    writer.add_event(
+        Event(summary=api.hparams_config_pb(hparams=[api.HParam(name) for name in shown], metrics=metrics))
+    )
     writer.close()
 
 

@@ -21,6 +21,12 @@ from mir_tf.thresholds import ScoreHistogram, TunedThresholds
 METRICS = {"f1/macro": "macro F1", "f1/micro": "micro F1", "loss/validation": "validation loss"}
 """Curves that the HParams page lists beside a run's hyperparameters, and what it calls them."""
 
+DATA = "data"
+"""The hyperparameter that says which data set, and so which front end."""
+
+EPOCHS = "train.epochs"
+"""The one field that is no hyperparameter of a run: it may be resumed with more of them."""
+
 _PR_CURVE_STEP = 8
 """Of the histogram's thresholds, every so many becomes a point of a precision-recall curve."""
 
@@ -46,14 +52,14 @@ class Summaries:
         """Writes what holds for the whole run: once, before its first epoch.
 
         Args:
-            name: of the run on the HParams page.
+            name: of the run on the HParams page, its alone: of runs that share one, the page shows the mean.
             data: folder of the data set, which decides the front end.
             graph: of the model.
         """
         sections = {key: fields for key, fields in self._config.to_dict().items() if key != "front_end"}
         values = {f"{key}.{field}": shown(value) for key, fields in sections.items() for field, value in fields.items()}
-        values["data"] = data
-        del values["train.epochs"]  # A run may be resumed with more of them.
+        values[DATA] = data
+        del values[EPOCHS]
         with self._writer.as_default():
             hparams.hparams(values, trial_id=name)
             tf.summary.graph(graph)

@@ -437,7 +437,9 @@ class _Run:
         is_new = not (self._out / LOGS).exists()
         summaries = Summaries(self._out / LOGS, self._config, self._vocabulary.classes) if is_chief else None
         if summaries and is_new:
-            summaries.begin(self._out.name, str(self._data), self._windowed.graph)
+            place = self._out.resolve()
+            name = f"{place.name} in {place.parent}"  # the page cuts off what is long
+            summaries.begin(name, str(self._data), self._windowed.graph)
         try:
             with pipeline.damage_named(self._data, self._manifest, "train"):
                 batches = self._batches(service)

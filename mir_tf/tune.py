@@ -55,9 +55,6 @@ DEFAULT_SPACE: dict[str, dict[str, Any]] = {
 }
 """What is searched where nothing else is said: architecture, width, regularisation, augmentation, loss, optimiser."""
 
-_DATA = "data"
-"""The hyperparameter that says which data set, and so which front end."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Range:
@@ -129,7 +126,7 @@ class Space:
         """The space as Keras Tuner takes it."""
         space = keras_tuner.HyperParameters()
         if len(folders) > 1:
-            space.Choice(_DATA, [str(folder) for folder in folders])
+            space.Choice(summaries.DATA, [str(folder) for folder in folders])
         for name, values in self.choices.items():
             space.Choice(name, [summaries.shown(value) for value in values])
         for name, bounds in self.ranges.items():
@@ -297,7 +294,7 @@ class Search(base_tuner.BaseTuner):
         Raises:
             FailedTrialError: the values do not go together.
         """
-        folder = as_path(values.get(_DATA, self._folders[0]))
+        folder = as_path(values.get(summaries.DATA, self._folders[0]))
         front_end = self._manifests[str(folder)].front_end
         epochs = int(values.get("tuner/epochs", self._epochs))
         try:
@@ -411,7 +408,7 @@ def search(
     space = Space.of(sections or {})
     _same_search(out, {"data": list(map(str, folders)), "tuner": tuner, "epochs": epochs, "seed": seed, "space": space})
     found = Search(tuner, folders, out, space, trials, epochs, seed)
-    _write_experiment(out / TRIALS, space)
+    _write_experiment(out / TRIALS, space, folders)
     through = found.run(hours, on_trial, on_epoch, on_step)
     if is_chief():
         found.write_best()
@@ -435,11 +432,11 @@ def _same_search(out: Path, settings: dict[str, Any]) -> None:
     write_text(path, text)
 
 
-def _write_experiment(folder: Path, space: Space) -> None:
+def _write_experiment(folder: Path, space: Space, data: Sequence[Path]) -> None:
     """What TensorBoard's HParams page shows of all trials."""
-    domains = {
-        name: hparams.Discrete([summaries.shown(value) for value in values]) for name, values in space.choices.items()
-    }
+    choices = {summaries.DATA: [str(folder) for folder in data]} if len(data) > 1 else {}
+    choices |= {name: [summaries.shown(value) for value in values] for name, values in space.choices.items()}
+    domains: dict[str, Any] = {name: hparams.Discrete(values) for name, values in choices.items()}
     domains |= {
         name: (hparams.IntInterval if bounds.is_whole else hparams.RealInterval)(bounds.minimum, bounds.maximum)
         for name, bounds in space.ranges.items()

@@ -185,7 +185,7 @@ def test_tensorboard_reads_the_logs(undisturbed):
     assert logs.Tags()["graph"]
     started = logs.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     told = HParamsPluginData.FromString(started).session_start_info
-    assert told.group_name == result.out.name
+    assert told.group_name == f"{result.out.name} in {result.out.parent.resolve()}"
     assert told.hparams["model.conv_filters"].string_value == str(list(CONFIG.model.conv_filters))
     assert told.hparams["train.learning_rate"].number_value == CONFIG.train.learning_rate
     for tag, name in (

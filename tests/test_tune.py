@@ -11,9 +11,10 @@ import click.testing
 import pytest
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tiny_data import CONFIG, FRONT_END, write_data
 
-from mir_tf import train, tune
+from mir_tf import summaries, train, tune
 from mir_tf.cli import main
 from mir_tf.config import RunConfig, read_yaml
 from mir_tf.errors import ConfigError, TrainingError
@@ -115,6 +116,20 @@ def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: 
     assert "epoch 1:" not in again.output
     with pytest.raises(TrainingError, match="holds a search that differs: seed: 0 there, 1 now"):
         search([data], tmp_path / "out", trials=2, epochs=1, sections=SECTIONS, seed=1)
+
+
+def test_the_data_set_is_a_column_of_the_search_where_several_are_given(data: Path, tmp_path: Path) -> None:
+    write_data(tmp_path / "other", {"train": [[30, 25]], "validation": [[35]]})
+    searched = [data, tmp_path / "other"]
+    search(searched, tmp_path / "out", trials=1, epochs=1, sections=SECTIONS)
+    logs = EventAccumulator(str(tmp_path / "out" / tune.TRIALS))
+    logs.Reload()
+    content = logs.summary_metadata["_hparams_/experiment"].plugin_data.content
+    columns = HParamsPluginData.FromString(content).experiment.hparam_infos
+    expected = [summaries.DATA, "model.conv_filters", "model.conv_dropout", "train.learning_rate"]
+    assert sorted(column.name for column in columns) == sorted(expected)
+    domain = next(column.domain_discrete for column in columns if column.name == summaries.DATA)
+    assert [value.string_value for value in domain.values] == list(map(str, searched))
 
 
 def test_the_seed_decides_what_is_tried(data: Path, tmp_path: Path) -> None:
