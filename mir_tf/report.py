@@ -207,25 +207,26 @@ def f1_figure(
         "markerfacecolor": "white",
     }
     axes.plot(baseline, rows, **diamond, linestyle="", label="better constant (always or never)")
-    for row, value in zip(rows, f1, strict=True):
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("F1 over frames of 0.1 s")
+    label_class_rows(axes, classes, [f"{value:.2f}" for value in f1], title)
+    return figure
+
+
+def label_class_rows(axes: Axes, classes: Sequence[str], notes: Sequence[str], title: str) -> None:
+    """Finishes bars that lie in a row for each class: its name at the left, a note at the right, title and legend."""
+    rows = range(len(classes))
+    for row, note in zip(rows, notes, strict=True):
         axes.annotate(
-            f"{value:.2f}",
-            (1, row),
-            (6, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            va="center",
+            note, (1, row), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center"
         )
     axes.set_yticks(rows, classes)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(classes) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("F1 over frames of 0.1 s")
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_title(title, loc="left", size=TITLE_SIZE)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
-    return figure
 
 
 def pr_figure(

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mir_tf.calibration import RELIABILITY_BINS, Reliability
-from mir_tf.report import GRID, INK, TITLE_SIZE, class_panels, dot, entitle_panels, line, new_figure
+from mir_tf.report import GRID, INK, TITLE_SIZE, class_panels, dot, entitle_panels, label_class_rows, line, new_figure
 
 _FIRST, _SECOND = "#0072b2", "#d55e00"
 """Blue and vermilion of Okabe and Ito, for two lines; the second one is dashed too."""
@@ -151,22 +151,7 @@ def playing_time_figure(
     rows = np.arange(len(classes))
     axes.barh(rows - 0.14, heard / 60, height=0.5, color=list(colors), label="heard")
     axes.barh(rows + 0.26, true / 60, height=0.2, color=INK, label="truth")
-    for row, error in zip(rows, errors, strict=True):
-        axes.annotate(
-            f"{error:.1f} s",
-            (1, row),
-            (6, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            va="center",
-        )
-    axes.set_yticks(rows, classes)
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(classes) - 0.5, -0.5)
     axes.set_xlim(0)
     axes.set_xlabel("minutes in all songs together; at the right: mean absolute error in a song")
-    axes.grid(axis="x", color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.set_title(title, loc="left", size=TITLE_SIZE)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    label_class_rows(axes, classes, [f"{error:.1f} s" for error in errors], title)
     return figure
