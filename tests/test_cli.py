@@ -16,6 +16,7 @@ from tiny_data import FRONT_END, write_data
 
 import mir_tf
 from mir_tf import cli
+from mir_tf.cli import hearing, shared
 from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
 from mir_tf.events import EventRule
 from mir_tf.prediction import Prediction
@@ -288,7 +289,7 @@ def test_a_prediction_lists_instruments_by_playing_time() -> None:
     roll = np.zeros((800, 3), np.float32)
     roll[:34, 0] = roll[:652, 2] = 0.9
     roll[:, 1] = 0.4
-    text = printed(80, cli._print_prediction, prediction(roll))
+    text = printed(80, hearing._print_prediction, prediction(roll))
     assert text.startswith("a.mp3, 1:20.0: dominant Bass")
     rows = [line.split() for line in text.splitlines()]
     assert ["Bass", "1:05.2", "81.5", "%"] in rows
@@ -298,7 +299,7 @@ def test_a_prediction_lists_instruments_by_playing_time() -> None:
 
 
 def test_a_prediction_of_silence_says_so() -> None:
-    text = printed(80, cli._print_prediction, prediction(np.zeros((5, 3), np.float32)))
+    text = printed(80, hearing._print_prediction, prediction(np.zeros((5, 3), np.float32)))
     assert text == "a.mp3, 0:00.5: no instrument heard\n"
 
 
@@ -308,7 +309,7 @@ ROW = ["Chromatic Percussion", "0.125", "0.250", "0.5"]
 
 @pytest.mark.parametrize(("width", "columns"), [(200, 4), (57, 4), (56, 3), (45, 3), (44, 2), (30, 1), (24, 1)])
 def test_a_narrow_terminal_loses_the_last_columns_and_says_which(width: int, columns: int) -> None:
-    lines = printed(width, cli._print_table, "Title", [HEADER, ROW]).splitlines()
+    lines = printed(width, shared.print_table, "Title", [HEADER, ROW]).splitlines()
     if columns < len(HEADER):
         assert lines.pop() == f"For {', '.join(HEADER[columns:])} this terminal is too narrow."
     assert max(map(len, lines)) <= width

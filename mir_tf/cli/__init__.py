@@ -1,0 +1,66 @@
+"""The command line. Only click and rich load here; every verb imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+import mir_tf
+from mir_tf.cli import data, exporting, hearing, judging, training
+from mir_tf.errors import ConfigError, MirTfError
+
+
+class _Verbs(click.Group):
+    """A group whose commands end with a message and an exit status, not a traceback, on what a person can mend."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error  # exit status 2
+        except BrokenPipeError:  # `mir-tf inspect DATA | head`; click ends quietly
+            raise
+        except (MirTfError, OSError) as error:
+            raise click.ClickException(str(error)) from error  # exit status 1
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(mir_tf.__version__, prog_name="mir-tf")
+def main() -> None:
+    """Hear which instruments sound in a music recording, ten times a second, and which one is dominant.
+
+    \b
+    The way from audio to answers:
+      python -m tfrecords_builder --slakh SLAKH --out DATA   audio and MIDI to records
+      mir-tf inspect DATA                                    what the records hold
+      mir-tf fit --data DATA --model crnn --out RUN          train
+      mir-tf evaluate RUN --data DATA                        how good it is on unseen songs
+      mir-tf report RUN --data DATA                          the same as a page, with the songs where it fails
+      mir-tf predict RUN SONG.mp3                            which instruments play, and when
+      mir-tf export RUN --out DIR                            files for servers, phones and browsers
+      mir-tf listen DIR/model.float32.tflite --microphone    what plays now
+      mir-tf app DIR/model.float32.tflite                    a page to drop recordings on
+
+    Exit status: 0 fine, 1 failed, 2 wrong usage.
+    """
+    # TensorFlow's own start-up chatter tells a user nothing; its errors still come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+for _verb in (
+    data.inspect,
+    training.fit,
+    training.compare,
+    training.tune,
+    training.board,
+    judging.evaluate,
+    judging.report,
+    hearing.predict,
+    hearing.listen,
+    hearing.app,
+    exporting.export,
+    exporting.import_torch,
+):
+    main.add_command(_verb)

@@ -1,0 +1,84 @@
+"""What several verbs use: types of their parameters, tables, a progress bar."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from mir_tf.parameters import PathParameter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FOLDER = PathParameter(exists=True, file_okay=False)
+LOCAL_FOLDER = PathParameter(local=True, exists=True, file_okay=False)
+FILE = PathParameter(exists=True, dir_okay=False)
+LOCAL_FILE = PathParameter(local=True, exists=True, dir_okay=False)
+NEW_FILE = PathParameter(dir_okay=False)
+NEW_LOCAL_FILE = PathParameter(local=True, dir_okay=False)
+NEW_FOLDER = PathParameter(file_okay=False)
+NEW_LOCAL_FOLDER = PathParameter(local=True, file_okay=False)
+RECORDING = PathParameter()
+MODEL = PathParameter(exists=True)
+THREADS = click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of LiteRT, for a .tflite file.  [default: one a core]"
+)
+SPLIT = click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Thresholds were tuned on validation: figures from there flatter.",
+)
+
+
+def comma_separated(
+    context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...]
+) -> tuple[str, ...]:
+    """The different names in comma-separated lists; which are allowed, the verb itself says."""
+    lists = (value,) if isinstance(value, str) else value
+    return tuple(dict.fromkeys(name.strip() for text in lists for name in text.split(",") if name.strip()))
+
+
+@contextlib.contextmanager
+def track_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar of tracks on stderr, with the time left.
+
+    Yields:
+        what to call with the tracks done and all tracks.
+    """
+    from rich.progress import Progress
+
+    with Progress(console=make_console(stderr=True), transient=True) as progress:
+        task = progress.add_task("tracks", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
+    """Prints ``rows``, the first of which is the header, leaving out the last columns where the terminal is narrow."""
+    from rich.box import SIMPLE_HEAD
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    unbounded = console.options.update(max_width=10_000)  # what the table would take
+    for columns in range(len(rows[0]), 0, -1):
+        table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+        for index, name in enumerate(rows[0][:columns]):
+            table.add_column(name, justify="right" if index else "left", no_wrap=True)
+        for row in rows[1:]:
+            table.add_row(*row[:columns])
+        if Measurement.get(console, unbounded, table).maximum <= console.width:
+            break
+    console.print(table)
+    if left_out := rows[0][columns:]:
+        console.print(f"For {', '.join(left_out)} this terminal is too narrow.", soft_wrap=True)
+
+
+def make_console(stderr: bool = False) -> Console:
+    """A console that prints names of files as they are: brackets in them are no markup."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, highlight=False)

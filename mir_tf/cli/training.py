@@ -1,0 +1,292 @@
+"""The verbs that train, and show how: ``fit``, ``compare``, ``tune``, ``board``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mir_tf.cli.shared import FILE, FOLDER, LOCAL_FOLDER, NEW_FOLDER, NEW_LOCAL_FOLDER, make_console, print_table
+from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
+
+if TYPE_CHECKING:
+    from mir_tf.train import OnEpoch, OnStep
+
+
+def _defaults(config: type, name: str) -> str:
+    """The default of a field, for help texts: it is written in one place."""
+    return f"[default: {getattr(config(), name)}]"
+
+
+@click.command()
+@click.option("--data", type=FOLDER, required=True, help="Folder made by python -m tfrecords_builder.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Folder of the run; the same command resumes a run in it.")
+@click.option(
+    "--model",
+    "architecture",
+    type=click.Choice(ModelConfig.ARCHITECTURES),
+    help=f"Network.  {_defaults(ModelConfig, 'architecture')}",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=FILE,
+    help="YAML with sections model, train and window; a run's config.yaml is one. Options win over it.",
+)
+@click.option(
+    "--vocabulary",
+    help=f"Classes: family (17), slakh (35), program (129).  {_defaults(TrainConfig, 'vocabulary')}",
+)
+@click.option("--epochs", type=int, help=f"Epochs at most.  {_defaults(TrainConfig, 'epochs')}")
+@click.option("--steps-per-epoch", type=int, help="Steps in an epoch.  [default: one pass over the train split]")
+@click.option("--batch-size", type=int, help=f"Examples in a step.  {_defaults(TrainConfig, 'batch_size')}")
+@click.option(
+    "--crop-seconds",
+    type=float,
+    help=f"Length of an example.  {_defaults(TrainConfig, 'crop_seconds')[:-1]}; 100.0 for the seed presets]",
+)
+@click.option("--learning-rate", type=float, help=f"At the start.  {_defaults(TrainConfig, 'learning_rate')}")
+@click.option("--seed", type=int, help=f"Of weights, crops, masks, dropout.  {_defaults(TrainConfig, 'seed')}")
+@click.option("--mixed-precision/--no-mixed-precision", default=None, help="Compute in 16 bits.  [default: no]")
+@click.option("--jit/--no-jit", default=None, help="Compile the step with XLA: slow on CPUs.  [default: no]")
+@click.option("--deterministic/--no-deterministic", default=None, help="The same bits on every run.  [default: no]")
+@click.option(
+    "--strategy",
+    type=click.Choice(["mirrored", "multiworker"]),
+    help="Train on all GPUs of this machine, or of all machines in TF_CONFIG.  [default: one device]",
+)
+@click.option("--data-service", metavar="ADDRESS", help="Batches come from a tf.data service at grpc://HOST:PORT.")
+@click.option("--profile", is_flag=True, help="Take a profile of a few steps, for mir-tf board (extra profile).")
+def fit(
+    data: Path,
+    out: Path,
+    architecture: str | None,
+    config_file: Path | None,
+    strategy: str | None,
+    data_service: str | None,
+    profile: bool,
+    **options: Any,
+) -> None:
+    """Train a network on the data set, tuning a threshold per class on its validation split.
+
+    OUT receives the best model with its thresholds and its rule for intervals (model.keras, bundle.json), history.csv,
+    config.yaml and TensorBoard's logs. Killed and run again with the same command, training resumes after the last
+    finished epoch. Several devices share every batch; how many, and where batches are made, may change when a run is
+    resumed.
+
+    \b
+    Examples:
+      mir-tf fit --data DATA --model crnn --out runs/crnn
+      mir-tf fit --data DATA --config runs/crnn/config.yaml --seed 1 --out runs/crnn-1
+      mir-tf board runs/crnn runs/crnn-1
+    """
+    from mir_tf.schema import read_manifest
+    from mir_tf.train import fit as train
+    from mir_tf.train import unheard_classes
+    from mir_tf.vocabulary import VOCABULARIES
+
+    manifest = read_manifest(data)
+    sections = {} if config_file is None else read_yaml(config_file)
+    for name, values in {"model": {"architecture": architecture}, "train": options}.items():
+        given = {field: value for field, value in values.items() if value is not None}
+        if isinstance(sections.setdefault(name, {}), dict):  # anything else, merge refuses
+            sections[name] = {**sections[name], **given}
+    config = RunConfig.for_front_end(manifest.front_end).merge(sections)
+    for sentence in unheard_classes(data, manifest, VOCABULARIES[config.train.vocabulary]):
+        click.echo(f"warning: {sentence}", err=True)
+    with _training_progress() as (on_epoch, on_step):
+        result = train(
+            data,
+            out,
+            config,
+            on_epoch=on_epoch,
+            on_step=on_step,
+            strategy=strategy,
+            data_service=data_service,
+            profile=profile,
+        )
+    ended = "early: validation stopped rising" if result.stopped_early else "at its last epoch"
+    click.echo(
+        f"Ended {ended}. Best macro F1 on validation {result.best_macro_f1:.4f}, epoch {result.best_epoch}; "
+        f"model in {result.out}\nNext: mir-tf evaluate {result.out} --data {data}"
+    )
+
+
+@click.command()
+@click.argument("plan", type=FILE)
+@click.option("--data", type=FOLDER, multiple=True, required=True, help="Data set; one for each front end of PLAN.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Folder of runs and tables; the same command resumes.")
+@click.option(
+    "--config",
+    "config_file",
+    type=FILE,
+    help="YAML as mir-tf fit --config takes it: holds for all runs, such as a smaller budget of steps.",
+)
+def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | None) -> None:
+    """Train the runs of PLAN, each with several seeds, and lay them side by side.
+
+    PLAN is YAML: title, seeds, preset (front end), sections as mir-tf fit --config takes them for all runs, and runs: a
+    name with a preset and sections of its own. Plans of the PyTorch project's questions are in tools/plans. What is
+    finished is not done again, and runs of one configuration are trained once. OUT receives PLAN.md, PLAN.json and
+    PLAN.png, and each run as a folder that evaluate, predict and export take; plans may share it.
+
+    \b
+    Examples:
+      mir-tf compare tools/plans/recurrence.yaml --data DATA --out compared
+      mir-tf compare tools/plans/recurrence.yaml --data DATA --config docs/experiments.yaml --out compared
+      mir-tf board compared
+    """
+    from mir_tf.compare import compare as carry_out
+    from mir_tf.compare import read_plan
+
+    work = read_plan(plan, data, out, None if config_file is None else read_yaml(config_file))
+
+    def on_run(name: str, number: int, total: int) -> None:
+        click.echo(f"Run {number} of {total}: {name}")
+
+    with _training_progress() as (on_epoch, on_step):
+        comparison = carry_out(work, out, on_run, on_epoch, on_step)
+    console = make_console()
+    print_table(console, work.title, comparison.table())
+    print_table(console, "Differences", comparison.difference_table())
+    for note in comparison.notes():
+        console.print(note)
+    console.print(f"Tables and picture: {out}", soft_wrap=True)
+
+
+@click.command()
+@click.option("--data", type=FOLDER, multiple=True, required=True, help="Data set; several differ in front end.")
+@click.option("--out", type=NEW_LOCAL_FOLDER, required=True, help="Folder of the search; the same command resumes it.")
+@click.option(
+    "--tuner",
+    type=click.Choice(["random", "hyperband", "bayesian"]),
+    default="random",
+    show_default=True,
+    help="How trials are chosen.",
+)
+@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Trials at most.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Epochs of a trial at most; hyperband gives most trials fewer.",
+)
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Stop after so long.  [default: never]")
+@click.option("--space", "space_file", type=FILE, help="YAML that narrows the search space.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the choices.")
+def tune(
+    data: tuple[Path, ...],
+    out: Path,
+    tuner: str,
+    trials: int,
+    epochs: int,
+    hours: float | None,
+    space_file: Path | None,
+    seed: int,
+) -> None:
+    """Search for the configuration of the best macro F1 on validation, at tuned thresholds.
+
+    Architecture, widths, dropout, masks, loss and optimiser are searched, and the front end where several data sets are
+    given. A YAML file narrows that: a value fixes a field, a list names its choices, min and max (and log: true) bound
+    it. A trial that fails is marked so, and the search goes on. OUT receives best.yaml, for mir-tf fit --config, and
+    each trial as a run. Stopped and started again with the same command, the search goes on within the trial.
+
+    \b
+    Example of a space:
+      model: {architecture: crnn, conv_dropout: {min: 0.0, max: 0.3}}
+      train: {steps_per_epoch: 100, learning_rate: {min: 0.0003, max: 0.003, log: true}, pos_weight_max: [1.0, 10.0]}
+    \b
+    Examples:
+      mir-tf tune --data DATA --out search --trials 30 --space space.yaml
+      mir-tf board search
+      mir-tf fit --data DATA --config search/best.yaml --out RUN
+    On several machines that share OUT: docs/scaling.md.
+    """
+    from mir_tf import tune as tuning
+
+    sections = {} if space_file is None else read_yaml(space_file)
+    console = make_console()
+
+    def on_trial(search: tuning.Search) -> None:
+        print_table(console, "Best trials", tuning.table(search.results()[:10]))
+
+    with _training_progress() as (on_epoch, on_step):
+        search, is_through = tuning.search(
+            data, out, tuner, trials, epochs, hours, sections, seed, on_trial, on_epoch, on_step
+        )
+    if tuning.is_worker():
+        return
+    results = search.results()
+    print_table(console, f"{len(results)} trials", tuning.table(results))
+    for result in results:
+        if result.message:
+            click.echo(f"trial {result.id} failed: {result.message}", err=True)
+    if not is_through:
+        console.print(f"{hours:g} h are over; the same command goes on.")
+    if all(result.macro_f1 is None for result in results):
+        click.echo("no trial has ended well", err=True)
+        sys.exit(1)
+    console.print(f"Next: mir-tf fit --data {data[0]} --config {out / tuning.BEST} --out RUN", soft_wrap=True)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=LOCAL_FOLDER)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 lets others in.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at.  [default: the first free from 6006]")
+def board(runs: tuple[Path, ...], host: str, port: int | None) -> None:
+    """Open TensorBoard on RUNS: folders of mir-tf fit, tune or compare, or folders of these.
+
+    Curves of loss, of F1 of each class, and of time (seconds of a step, and the share of it that waits for data); a
+    validation song's log-mel, truth and probabilities; precision-recall curves; the network's graph; hyperparameters
+    beside the F1 that they gave; a profile, where mir-tf fit --profile took one. Runs that begin later are shown too.
+    Ctrl-C ends it.
+
+    \b
+    Examples:
+      mir-tf board runs/cnn runs/crnn
+      mir-tf board search
+    """
+    import threading
+
+    from mir_tf.board import board as serve
+
+    with serve(runs, host, port) as (address, names):
+        click.echo(f"{address}\n{len(names)} run{'s' if len(names) > 1 else ''}: {', '.join(names)}\nCtrl-C ends it.")
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+@contextlib.contextmanager
+def _training_progress() -> Iterator[tuple[OnEpoch, OnStep]]:
+    """What :func:`mir_tf.train.fit` calls to show its steps as a bar and its epochs as lines."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps, loss {task.fields[loss]:.4f}, left in this epoch"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
+        task = progress.add_task("training", total=None, loss=float("nan"))
+
+        def on_step(step: int, steps: int, loss: float) -> None:
+            progress.update(task, completed=step, total=steps, loss=loss)
+            if step == steps:
+                progress.update(task, description="validating")
+
+        def on_epoch(epoch: int, row: dict[str, float]) -> None:
+            progress.reset(task, description="training")
+            click.echo(
+                f"epoch {epoch}: loss {row['loss']:.4f}, validation loss {row['val_loss']:.4f}, "
+                f"macro F1 {row['val_macro_f1']:.4f}, micro F1 {row['val_micro_f1']:.4f}, "
+                f"learning rate {row['learning_rate']:g}, {row['seconds']:.0f} s"
+            )
+
+        yield on_epoch, on_step
