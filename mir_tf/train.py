@@ -60,6 +60,7 @@ class FitResult:
         best_epoch: the epoch, from 1, in the bundle.
         best_macro_f1: its macro F1 on validation.
         stopped_early: validation stopped rising before the last epoch.
+        epochs_trained: by this call; 0 where the run was finished before.
     """
 
     out: Path
@@ -67,6 +68,7 @@ class FitResult:
     best_epoch: int
     best_macro_f1: float
     stopped_early: bool
+    epochs_trained: int
 
 
 @dataclasses.dataclass
@@ -184,7 +186,8 @@ def fit(
         strategy: None, ``mirrored`` or ``multiworker``, as :func:`mir_tf.distribution.start` takes it. All workers
             must see the same ``data`` and the same ``out``.
         data_service: address ``grpc://host:port`` of a tf.data service that makes the batches; None makes them here.
-        profile: take a profile of a few steps of the first epoch that is trained, for TensorBoard.
+        profile: take a profile of a few steps of the first epoch that is trained, for TensorBoard; a finished run
+            gives none.
 
     Returns:
         What it came to; a finished run is not trained further.
@@ -256,6 +259,7 @@ def _fit(
         run = _Run(data, out, manifest, config, state, model, distribution, on_epoch, on_step)
         if values:
             run.restore(values)
+    finished_before = state.epoch
     if state.epoch < train.epochs and not state.schedule.is_over(train):
         run.train(None if data_service is None else DataService(data_service, job), profile)
     return FitResult(
@@ -264,6 +268,7 @@ def _fit(
         best_epoch=state.schedule.best_epoch,
         best_macro_f1=state.schedule.best,
         stopped_early=state.schedule.is_over(train),
+        epochs_trained=state.epoch - finished_before,
     )
 
 

@@ -112,6 +112,15 @@ def test_fit_goes_on_with_a_run_from_its_own_settings(trained: Path, folder: Pat
     assert "epoch 1: " not in result.output
 
 
+def test_fit_says_that_a_finished_run_gives_no_profile(trained: Path, folder: Path) -> None:
+    words = ("fit", "--data", folder / "data", "--out", trained, "--config", trained / "config.yaml")
+    result = run(*words, "--profile")
+    assert result.exit_code == 0, result.output
+    assert "warning: no profile was taken: this run was finished before." in result.output
+    assert not (trained / "logs" / "plugins").exists()
+    assert "profile" not in run(*words).output
+
+
 def test_fit_names_what_differs_from_the_run_in_its_folder(trained: Path, folder: Path) -> None:
     settings = ("--config", trained / "config.yaml", "--seed", 8)
     message = failed(1, "fit", "--data", folder / "data", "--out", trained, *settings)

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -259,7 +260,8 @@ def test_a_finished_run_is_not_trained_further(data, undisturbed):
     def on_step(*_):
         raise AssertionError("trained further")
 
-    assert fit(data, result.out, CONFIG, on_step=on_step) == result
+    assert result.epochs_trained == 4
+    assert fit(data, result.out, CONFIG, on_step=on_step) == dataclasses.replace(result, epochs_trained=0)
 
 
 def test_another_configuration_or_data_set_is_refused_by_name(data, undisturbed, tmp_path):

@@ -109,6 +109,12 @@ def fit(
             data_service=data_service,
             profile=profile,
         )
+    if profile and not result.epochs_trained:
+        click.echo(
+            "warning: no profile was taken: this run was finished before. Train it further (--epochs), or a new one "
+            "(--out), to take one",
+            err=True,
+        )
     ended = "early: validation stopped rising" if result.stopped_early else "at its last epoch"
     click.echo(
         f"Ended {ended}. Best macro F1 on validation {result.best_macro_f1:.4f}, epoch {result.best_epoch}; "
