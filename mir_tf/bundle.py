@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import mir_tf
 import mir_tf.models  # registers the layers that model.keras names
-from mir_tf.config import RunConfig
+from mir_tf.config import BUNDLE, RunConfig
 from mir_tf.errors import BundleError
 from mir_tf.events import EventRule
 from mir_tf.files import as_path, local, whole, write_text
@@ -29,7 +29,6 @@ from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 from mir_tf.windows import WindowedModel
 
 MODEL = "model.keras"
-DESCRIPTION = "bundle.json"
 FORMAT = 1
 """Version of bundle.json; a reader refuses any other."""
 
@@ -93,7 +92,7 @@ class Bundle:
             },
         }
         # Stopped before this, the folder holds a model that is not the described one: load refuses it.
-        write_text(folder / DESCRIPTION, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / BUNDLE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def load(folder: str | Path) -> Bundle:
@@ -102,7 +101,7 @@ def load(folder: str | Path) -> Bundle:
     Raises:
         BundleError: there is none, or it is damaged, half-saved, of another version, or runs code of its own.
     """
-    description, model_path = as_path(folder) / DESCRIPTION, as_path(folder) / MODEL
+    description, model_path = as_path(folder) / BUNDLE, as_path(folder) / MODEL
     for path in (description, model_path):
         if not path.is_file():
             raise BundleError(f"{folder}: no {path.name}: not a trained model; train one with mir-tf fit")
@@ -131,7 +130,7 @@ def load(folder: str | Path) -> Bundle:
         raise BundleError(f"{description}: its event_rule does not go with its thresholds; train the model again")
     if _sha256(model_path) != sha256:
         raise BundleError(
-            f"{model_path}: not the file that {DESCRIPTION} describes: changed, cut off, or its save was "
+            f"{model_path}: not the file that {BUNDLE} describes: changed, cut off, or its save was "
             "interrupted; run mir-tf fit with the same command again, or copy both files again"
         )
     try:

@@ -27,6 +27,9 @@ SPLITS = ("train", "validation", "test")
 LABELS = ("midi", "audible")
 """Label policies: active from note-on to note-off, or where the stem is heard."""
 
+BUNDLE = "bundle.json"
+"""Name of the file that makes a folder a trained model: configuration, vocabulary, thresholds, versions."""
+
 ConfigT = TypeVar("ConfigT", bound="Config")
 
 

@@ -1,7 +1,7 @@
 """Trained models, whatever they are files of, behind one interface: what ``mir_tf.load`` is.
 
     >>> import mir_tf
-    >>> model = mir_tf.load("model.float32.tflite")  # or the folder of a run
+    >>> model = mir_tf.load("model.float32.tflite")  # or the folder of a run; without a path, this package's own model
     >>> model.classes[:3]
     ('Piano', 'Chromatic Percussion', 'Organ')
     >>> heard = model.predict("song.flac")
@@ -44,6 +44,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mir_tf import pretrained
+from mir_tf.config import BUNDLE
 from mir_tf.errors import ConfigError
 from mir_tf.files import as_path
 from mir_tf.prediction import Prediction
@@ -69,18 +71,23 @@ class Model(Protocol):
         """Hears the recording at a path, or an array with its sample rate; ``progress`` gets the seconds heard."""
 
 
-def load(path: str | Path, threads: int | None = None) -> Model:
+def load(path: str | Path | None = None, threads: int | None = None) -> Model:
     """The model in a run's folder, by Keras; or that in a ``.tflite`` file, by LiteRT and without TensorFlow.
 
+    >>> import mir_tf
+    >>> mir_tf.load().predict("song.flac").probabilities.shape  # by the model that comes with this package
+    (40, 17)
+
     Args:
-        path: of a folder that ``mir-tf fit`` made, or of a file that ``mir-tf export`` made.
+        path: of a folder that ``mir-tf fit`` made, or of a file that ``mir-tf export`` made; by default the ``.tflite``
+            file of :mod:`mir_tf.pretrained`, the model that comes with this package.
         threads: of LiteRT, for a file; by default one for each core. Keras uses all cores.
 
     Raises:
         BundleError: it is missing, damaged, or no trained model.
         ConfigError: ``threads`` is given for a folder.
     """
-    path = as_path(path)
+    path = pretrained.tflite() if path is None else as_path(path)
     if path.is_file():
         from mir_tf.lite import LiteModel
 
@@ -97,7 +104,5 @@ def digest(path: str | Path) -> str:
     """What tells a model apart from every other: of a run its description, which names its weights; or the file."""
     path = as_path(path)
     if not path.is_file():
-        from mir_tf.bundle import DESCRIPTION
-
-        path = path / DESCRIPTION
+        path = path / BUNDLE
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -30,7 +30,7 @@ def folder(made, tmp_path):
 
 
 def edit(folder, **changes):
-    path = folder / bundle.DESCRIPTION
+    path = folder / bundle.BUNDLE
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
@@ -43,7 +43,7 @@ def test_comes_back_as_it_was(made, folder):
     assert len(loaded.classes) == 17
     log_mel = np.random.default_rng(0).normal(-45, 20, (2, 60, 8)).astype(np.float32)
     np.testing.assert_array_equal(loaded.model(log_mel), made.model(log_mel))
-    assert sorted(path.name for path in folder.iterdir()) == [bundle.DESCRIPTION, bundle.MODEL]
+    assert sorted(path.name for path in folder.iterdir()) == [bundle.BUNDLE, bundle.MODEL]
 
 
 def test_holds_no_optimiser(made, folder):
@@ -56,7 +56,7 @@ def test_replaces_an_older_one(made, folder):
     np.testing.assert_array_equal(bundle.load(folder).thresholds, made.thresholds / 2)
 
 
-@pytest.mark.parametrize("name", [bundle.MODEL, bundle.DESCRIPTION])
+@pytest.mark.parametrize("name", [bundle.MODEL, bundle.BUNDLE])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(BundleError, match=f"no {name}: not a trained model; train one with mir-tf fit"):
@@ -124,6 +124,6 @@ def test_a_description_that_does_not_fit_is_refused(folder, changes, message):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_damaged_description_is_refused(folder, text):
-    (folder / bundle.DESCRIPTION).write_text(text)
+    (folder / bundle.BUNDLE).write_text(text)
     with pytest.raises(BundleError, match=r"bundle\.json: damaged"):
         bundle.load(folder)

@@ -250,9 +250,11 @@ def test_a_folder_that_is_no_data_set_is_named(trained: Path, tmp_path: Path) ->
 
 
 def test_a_folder_that_is_no_run_is_named(folder: Path, tmp_path: Path) -> None:
-    song = write_song(tmp_path / "song.wav")
-    for words in (("evaluate", folder, "--data", folder / "data"), ("predict", folder, song)):
-        assert f"Error: {folder}: no bundle.json: not a trained model" in failed(1, *words)
+    assert f"Error: {folder}: no bundle.json: not a trained model" in failed(
+        1, "evaluate", folder, "--data", folder / "data"
+    )
+    message = failed(2, "predict", folder, write_song(tmp_path / "song.wav"))
+    assert f"{folder}: a folder without bundle.json and without audio" in message
 
 
 def test_a_model_of_another_front_end_is_refused(trained: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 import mir_tf
-from mir_tf import lite, loading
+from mir_tf import lite, loading, pretrained
 from mir_tf.errors import AudioError, BundleError, ConfigError
 from mir_tf.export import probe_signal
 from mir_tf.loading import Model
@@ -68,8 +68,10 @@ def test_the_examples_in_the_documentation(
     module: object, exported_cnn: Path, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(exported_cnn / "model.float32.tflite", tmp_path)
+    shutil.copy(exported_cnn / "model.float32.tflite", tmp_path / "model.tflite")
     shutil.copy(song, tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     results = doctest.testmod(module)
     assert results.attempted
     assert not results.failed

@@ -33,6 +33,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mir_tf import pretrained
 from mir_tf.app.recordings import PEAK_RATE, Limits, Recording, Recordings, State, TooManyRecordings
 from mir_tf.config import LABEL_RATE
 from mir_tf.errors import ConfigError
@@ -383,6 +384,6 @@ def serve(
             if opens_browser:
                 webbrowser.open(address)
             with contextlib.suppress(KeyboardInterrupt):
-                make_server(make_app(recordings, model.resolve().name, host)).run(sockets=[listener])
+                make_server(make_app(recordings, pretrained.name(model), host)).run(sockets=[listener])
         finally:
             recordings.close()

@@ -32,6 +32,11 @@ def main() -> None:
     """Hear which instruments sound in a music recording, ten times a second, and which one is dominant.
 
     \b
+    With the model that comes with it:
+      mir-tf predict SONG.mp3                                which instruments play, and when
+      mir-tf app                                             a page to drop recordings on
+      mir-tf listen --microphone                             what plays now
+    \b
     The way from audio to answers:
       python -m tfrecords_builder --slakh SLAKH --out DATA   audio and MIDI to records
       mir-tf inspect DATA                                    what the records hold
@@ -40,8 +45,7 @@ def main() -> None:
       mir-tf report RUN --data DATA                          the same as a page, with the songs where it fails
       mir-tf predict RUN SONG.mp3                            which instruments play, and when
       mir-tf export RUN --out DIR                            files for servers, phones and browsers
-      mir-tf listen DIR/model.float32.tflite --microphone    what plays now
-      mir-tf app DIR/model.float32.tflite                    a page to drop recordings on
+      mir-tf predict DIR/model.float32.tflite SONG.mp3       the same without TensorFlow
 
     Exit status: 0 fine, 1 failed, 2 wrong usage.
     """

@@ -12,14 +12,16 @@ from mir_tf.cli.shared import (
     LOCAL_FILE,
     NEW_FOLDER,
     RECORDING,
+    RUN,
     comma_separated,
     make_console,
     print_table,
+    say_model,
 )
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=RUN)
 @click.option("--out", type=NEW_FOLDER, required=True, help="Folder for the files; older ones there are replaced.")
 @click.option(
     "--formats",
@@ -54,6 +56,8 @@ def export(
 ) -> None:
     """Write the model in RUN as files that take audio and name instruments without this package.
 
+    RUN is a folder of mir-tf fit, or the word pretrained for the model that comes with mir-tf.
+
     OUT receives saved_model (any TensorFlow, whole songs), model.*.tflite (LiteRT, window by window), clip.tflite
     (MediaPipe's AudioClassifier, one answer a window) and model.onnx, with class names, thresholds and front end
     inside. Each is compared with the Keras model; report.md and report.json tell difference, size, speed and memory.
@@ -69,6 +73,7 @@ def export(
     from mir_tf import bundle
     from mir_tf.export import export as write
 
+    say_model(run)
     model = bundle.load(run)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:

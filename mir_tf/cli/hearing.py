@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mir_tf import pretrained
 from mir_tf.cli.shared import (
-    LOCAL_FILE,
+    LOCAL_MODEL_FILE,
     MODEL,
     NEW_FOLDER,
     NEW_LOCAL_FILE,
@@ -23,8 +24,11 @@ from mir_tf.cli.shared import (
     comma_separated,
     make_console,
     print_table,
+    say_model,
 )
+from mir_tf.config import BUNDLE
 from mir_tf.errors import ConfigError
+from mir_tf.files import as_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,13 +36,62 @@ if TYPE_CHECKING:
     from mir_tf.batch import Length
     from mir_tf.prediction import Prediction
 
+
+def _model_and_recordings(
+    context: click.Context, parameter: click.Parameter, words: tuple[str, ...]
+) -> tuple[Path, tuple[Path, ...]]:
+    """The model, which is the first word where that names one and else this package's; the recordings and folders."""
+    first = words[0]
+    if first == pretrained.WORD or _is_model(as_path(first)):
+        words = words[1:]
+        if not words:
+            raise ConfigError(f"nothing to hear: name recordings, or folders of them, after the model {first}")
+    else:
+        _require_recordings(as_path(first))
+        first = pretrained.WORD
+    model = MODEL.convert(first, parameter, context)
+    return model, tuple(RECORDING.convert(word, parameter, context) for word in words)
+
+
+def _is_model(path: Path) -> bool:
+    from mir_tf.audio import SUFFIXES
+
+    suffix = path.suffix.lower()
+    return suffix == ".tflite" or (suffix not in SUFFIXES and (path / BUNDLE).is_file())
+
+
+def _require_recordings(path: Path) -> None:
+    """Refuses a first argument that is no model and no recording: whatever was meant, the rest is not to be heard."""
+    from mir_tf.audio import SUFFIXES, probe
+    from mir_tf.batch import find
+    from mir_tf.errors import AudioError
+
+    if path.suffix.lower() in SUFFIXES:
+        return  # if something is wrong with it, that is said where recordings are named
+    if path.is_dir():
+        if find([path]).songs:
+            return
+        what = f"a folder without {BUNDLE} and without audio"
+    elif path.exists():
+        try:
+            probe(path)
+            return
+        except AudioError:
+            what = "no audio"
+    else:
+        what = "it is not there"
+    raise ConfigError(
+        f"{path}: {what}. The first argument must be a model (a .tflite file, the folder of a run, or the word "
+        f"{pretrained.WORD}), or else, to be heard by the model of mir-tf, a recording or a folder of recordings"
+    )
+
+
 _FEW = 5
 """Recordings up to which each is shown by a table and a timeline; of more, each is a line."""
 
 
 @click.command()
-@click.argument("model", type=MODEL)
-@click.argument("audio", nargs=-1, required=True, type=RECORDING, metavar="AUDIO|FOLDER...")
+@click.argument("words", nargs=-1, required=True, callback=_model_and_recordings, metavar="[MODEL] AUDIO|FOLDER...")
 @click.option(
     "--format",
     "formats",
@@ -56,15 +109,17 @@ _FEW = 5
 @click.option("--again", is_flag=True, help="Hear what is done as well.")
 @THREADS
 def predict(
-    model: Path,
-    audio: tuple[Path, ...],
+    words: tuple[Path, tuple[Path, ...]],
     formats: tuple[str, ...],
     out: Path | None,
     into: Path | None,
     again: bool,
     threads: int | None,
 ) -> None:
-    """Name the instruments in recordings, with a run, or with a .tflite file that mir-tf export made of it.
+    """Name the instruments in recordings, with the model that comes with mir-tf, or with MODEL.
+
+    MODEL is the first argument where that is a .tflite file of mir-tf export, the folder of a run of mir-tf fit, or the
+    word pretrained. A .tflite file, as the model of mir-tf is, needs no TensorFlow and starts in a second.
 
     AUDIO is any file that libsndfile reads (wav, flac, mp3, ogg and more), of any length; in a FOLDER and below, all
     of them are heard. Instruments, their playing time and the dominant one are printed, with a timeline; of more than
@@ -75,10 +130,10 @@ def predict(
 
     \b
     Examples:
-      mir-tf predict MODEL song.mp3
-      mir-tf predict MODEL song.mp3 --format csv,audacity,png
-      mir-tf predict MODEL music --out answers --format jams
-      mir-tf predict MODEL music --into music.parquet
+      mir-tf predict song.mp3
+      mir-tf predict runs/crnn song.mp3 --format csv,audacity,png
+      mir-tf predict model.float32.tflite music --out answers --format jams
+      mir-tf predict music --into music.parquet
     """
     from mir_tf.audio import probe
     from mir_tf.batch import Batch, Length, find
@@ -87,6 +142,8 @@ def predict(
 
     if out is not None and into is not None and not formats:
         raise ConfigError("--out is for a file each, which --format names; with --into alone there are none")
+    model, audio = words
+    say_model(model)
     hear = load(model, threads).predict
     found = find(audio)
     names = formats or (() if into else ("json",))
@@ -132,7 +189,7 @@ def predict(
 
 
 @click.command()
-@click.argument("model", type=LOCAL_FILE)
+@click.argument("model", type=LOCAL_MODEL_FILE, default=pretrained.WORD)
 @click.option(
     "--format", "audio_format", type=click.Choice(["wav", "s16le", "f32le"]), help="Of standard input.  [default: wav]"
 )
@@ -148,7 +205,9 @@ def listen(
     microphone: bool,
     threads: int | None,
 ) -> None:
-    """Hear audio as it comes, on standard input or from a microphone, with a .tflite file of mir-tf export.
+    """Hear audio as it comes, on standard input or from a microphone.
+
+    MODEL is a .tflite file of mir-tf export; without one, the model that comes with mir-tf hears.
 
     In a terminal a meter for each instrument shows what is heard now, with a mark at its threshold, and how long it has
     played. Elsewhere each frame is printed as a line of JSON as soon as it is final, up to the length of a window later
@@ -157,7 +216,7 @@ def listen(
 
     \b
     Examples:
-      mir-tf listen model.float32.tflite --microphone
+      mir-tf listen --microphone
       ffmpeg -i http://radio/stream -f wav - | mir-tf listen model.float32.tflite
       arecord -f S16_LE -r 44100 -t raw | mir-tf listen model.float32.tflite --format s16le --rate 44100 | jq .active
     """
@@ -169,6 +228,7 @@ def listen(
         raise ConfigError("--format, --rate and --channels are of standard input: leave them or --microphone out")
     if not microphone and (sys.stdin is None or sys.stdin.isatty()):
         raise ConfigError("nothing is piped into standard input: pipe audio into it, or give --microphone")
+    say_model(model)
     lite = LiteModel(model, threads or os.cpu_count() or 1)
     source: Microphone | RawSource
     if microphone:
@@ -188,7 +248,7 @@ def listen(
 
 
 @click.command()
-@click.argument("model", type=MODEL)
+@click.argument("model", type=MODEL, default=pretrained.WORD)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; others than this reach it.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen at; 0: a free one."
@@ -209,19 +269,21 @@ def listen(
 def app(model: Path, host: str, port: int, max_mb: int, max_minutes: int, browser: bool) -> None:
     """Serve a page on which people drop recordings and see which instruments play when, heard by MODEL.
 
-    MODEL is a .tflite file of mir-tf export, which starts in a second, or a run. The page plays the recording above a
+    MODEL is a .tflite file of mir-tf export, which starts in a second, or a run; without one, it is the model that
+    comes with mir-tf. The page plays the recording above a
     lane for each instrument, has a slider for each threshold, and saves what it shows as JSON, CSV, JAMS, labels for
     Audacity or a picture. Nothing leaves this machine, and recordings are removed from its disk as soon as they have
     been heard. Several people may use it at once. Ctrl-C ends it.
 
     \b
     Examples:
-      mir-tf app exported/model.float32.tflite
+      mir-tf app
       mir-tf app exported/model.float32.tflite --host 0.0.0.0 --no-browser   for a class in one network
     """
     from mir_tf.app import server
     from mir_tf.app.recordings import Limits
 
+    say_model(model)
     listener = server.bind(host, port)
     if not server.is_local(listener):
         click.echo(

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mir_tf import pretrained
 from mir_tf.parameters import PathParameter
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+class _ModelParameter(PathParameter):
+    """A path of a trained model; the word ``pretrained`` stands for that of this package, which ``own`` gives."""
+
+    def __init__(self, own: Callable[[], Path], **options: Any) -> None:
+        super().__init__(exists=True, **options)
+        self._own = own
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        return self._own() if value == pretrained.WORD else super().convert(value, parameter, context)
+
 
 FOLDER = PathParameter(exists=True, file_okay=False)
 LOCAL_FOLDER = PathParameter(local=True, exists=True, file_okay=False)
@@ -22,7 +36,9 @@ NEW_LOCAL_FILE = PathParameter(local=True, dir_okay=False)
 NEW_FOLDER = PathParameter(file_okay=False)
 NEW_LOCAL_FOLDER = PathParameter(local=True, file_okay=False)
 RECORDING = PathParameter()
-MODEL = PathParameter(exists=True)
+RUN = _ModelParameter(pretrained.folder, file_okay=False)
+MODEL = _ModelParameter(pretrained.tflite)
+LOCAL_MODEL_FILE = _ModelParameter(pretrained.tflite, local=True, dir_okay=False)
 THREADS = click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of LiteRT, for a .tflite file.  [default: one a core]"
 )
@@ -33,6 +49,19 @@ SPLIT = click.option(
     show_default=True,
     help="Thresholds were tuned on validation: figures from there flatter.",
 )
+
+
+def say_model(model: Path) -> None:
+    """Says on stderr that it is the model of this package that answers, where it is."""
+    if pretrained.is_own(model):
+        click.echo(f"Model: the one of this package, {pretrained.name(model)}", err=True)
+
+
+def results_folder(model: Path, name: str) -> Path:
+    """Where results go that were given no place: beside the model, but those of this package's here."""
+    if pretrained.is_own(model):
+        return Path(name)
+    return (model if model.is_dir() else model.parent) / name
 
 
 def comma_separated(
