@@ -95,11 +95,28 @@ class Bundle:
         write_text(folder / BUNDLE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def load(folder: str | Path) -> Bundle:
-    """Reads a bundle.
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What ``bundle.json`` says: a bundle without its model.
+
+    Attributes:
+        config, thresholds, event_rule, untuned, info: as :class:`Bundle` has them.
+        model_sha256: of ``model.keras``, in hexadecimal digits.
+    """
+
+    config: RunConfig
+    thresholds: NDArray[np.float32]
+    event_rule: EventRule
+    untuned: tuple[str, ...]
+    info: dict[str, Any]
+    model_sha256: str
+
+
+def describe(folder: str | Path) -> Description:
+    """Reads the description of a bundle; of its model only that it is there.
 
     Raises:
-        BundleError: there is none, or it is damaged, half-saved, of another version, or runs code of its own.
+        BundleError: there is none, or it is damaged or of another version.
     """
     description, model_path = as_path(folder) / BUNDLE, as_path(folder) / MODEL
     for path in (description, model_path):
@@ -128,7 +145,17 @@ def load(folder: str | Path) -> Bundle:
         )
     if not event_rule.fits(thresholds):
         raise BundleError(f"{description}: its event_rule does not go with its thresholds; train the model again")
-    if _sha256(model_path) != sha256:
+    return Description(config, thresholds, event_rule, untuned, info, sha256)
+
+
+def load(folder: str | Path) -> Bundle:
+    """Reads a bundle.
+
+    Raises:
+        BundleError: there is none, or it is damaged, half-saved, of another version, or runs code of its own.
+    """
+    described, model_path = describe(folder), as_path(folder) / MODEL
+    if _sha256(model_path) != described.model_sha256:
         raise BundleError(
             f"{model_path}: not the file that {BUNDLE} describes: changed, cut off, or its save was "
             "interrupted; run mir-tf fit with the same command again, or copy both files again"
@@ -138,7 +165,9 @@ def load(folder: str | Path) -> Bundle:
             model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{model_path}: Keras {keras.__version__} cannot load it: {error}") from error
-    return Bundle(model, config, thresholds, event_rule, untuned, info)
+    return Bundle(
+        model, described.config, described.thresholds, described.event_rule, described.untuned, described.info
+    )
 
 
 def _sha256(path: Path) -> str:

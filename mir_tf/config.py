@@ -286,6 +286,17 @@ class ModelConfig(Config):
     ARCHITECTURES: ClassVar[tuple[str, ...]] = ("cnn", "crnn", "crnn_mha")
     """The networks there are to choose from."""
 
+    TRAINING_ONLY: ClassVar[tuple[str, ...]] = (
+        "conv_dropout",
+        "attention_dropout",
+        "head_dropout",
+        "freq_masks",
+        "freq_mask_bands",
+        "time_masks",
+        "time_mask_frames",
+    )
+    """Fields that change nothing but training: a run that starts from a trained model may have others."""
+
     def __post_init__(self) -> None:
         """Checks every field by itself and against the others."""
         require = self._require

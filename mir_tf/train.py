@@ -23,7 +23,7 @@ import tensorflow as tf
 import yaml
 from numpy.typing import NDArray
 
-from mir_tf import pipeline, schema
+from mir_tf import bundle, pipeline, schema, transfer
 from mir_tf.bundle import Bundle
 from mir_tf.config import RunConfig, TrainConfig
 from mir_tf.distribution import Distribution, start
@@ -123,12 +123,14 @@ class _Best:
 class _State:
     """What a resumed run must know besides the variables, as JSON knows it.
 
-    ``config`` is :meth:`RunConfig.to_dict`, ``data`` the SHA-256 of the data set's manifest.
+    ``config`` is :meth:`RunConfig.to_dict`, ``data`` the SHA-256 of the data set's manifest, ``init`` that of the
+    ``model.keras`` that the run starts from, if any.
     """
 
     config: dict[str, Any]
     data: str
     schedule: Schedule
+    init: str | None = None
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best: _Best | None = None
     """None before the first epoch."""
@@ -167,6 +169,7 @@ def fit(
     strategy: str | None = None,
     data_service: str | None = None,
     profile: bool = False,
+    init: str | Path | None = None,
 ) -> FitResult:
     """Trains a model, or goes on training it where a run with the same arguments was stopped.
 
@@ -188,21 +191,25 @@ def fit(
         data_service: address ``grpc://host:port`` of a tf.data service that makes the batches; None makes them here.
         profile: take a profile of a few steps of the first epoch that is trained, for TensorBoard; a finished run
             gives none.
+        init: folder of a bundle, the weights of which training starts from (:mod:`mir_tf.transfer`); the optimiser
+            starts anew. None starts from random weights.
 
     Returns:
         What it came to; a finished run is not trained further.
 
     Raises:
         DataError: the data set is missing, damaged, of another front end, or without tracks to learn from.
-        TrainingError: ``out`` holds a run of another configuration or data set, the loss is not finite,
+        BundleError: there is no whole bundle in ``init``.
+        TrainingError: ``out`` holds a run of another configuration, data set or ``init``, the loss is not finite,
             memory does not suffice, the data service does not answer, or the workers do not work together.
-        ConfigError: the strategy cannot be had, or does not go with the configuration.
+        ConfigError: the strategy cannot be had, or does not go with the configuration; or the network is not that of
+            ``init``.
     """
     if data_service is not None:
         pipeline.check_data_service(data_service)
     distribution = start(strategy)  # TensorFlow wants this before all else that it does
     with distribution.loss_named():
-        result = _fit(data, as_path(out), config, on_epoch, on_step, distribution, data_service, profile)
+        result = _fit(data, as_path(out), config, on_epoch, on_step, distribution, data_service, profile, init)
         distribution.total(np.zeros(1))  # A worker that left before the first one has written would seem lost.
     return result
 
@@ -216,22 +223,30 @@ def _fit(
     distribution: Distribution,
     data_service: str | None,
     profile: bool,
+    init: str | Path | None,
 ) -> FitResult:
     """What :func:`fit` does on each worker."""
     train = config.train
     _check_divisible(train, distribution)
     manifest = schema.read_manifest(data)
+    described = None if init is None else transfer.check(init, data, manifest, config, out)
     pipeline.check_front_end(data, manifest, config.front_end)
     vocabulary = VOCABULARIES[train.vocabulary]
     positives = _positives(data, manifest, "train", vocabulary)
     _positives(data, manifest, "validation", vocabulary)  # refuses now what would fail after the first epoch
 
-    state = _State(config.to_dict(), _sha256(as_path(data) / schema.MANIFEST), Schedule(train.learning_rate))
+    state = _State(
+        config=config.to_dict(),
+        data=_sha256(as_path(data) / schema.MANIFEST),
+        schedule=Schedule(train.learning_rate),
+        init=None if described is None else described.model_sha256,
+    )
     values: list[NDArray[Any]] = []
     if (out / CHECKPOINT).is_file():
         earlier, values = _read_checkpoint(out / CHECKPOINT)
         _check_same_run(out, earlier, state)
         state = dataclasses.replace(earlier, config=state.config)
+    trained = None if init is None else bundle.load(init)
     job = _agree(distribution, data, out, state)
     if distribution.is_chief:
         out.mkdir(parents=True, exist_ok=True)
@@ -241,12 +256,15 @@ def _fit(
     if train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(train.seed)
+    statistics = manifest.feature_mean, manifest.feature_deviation
+    if trained is not None:
+        statistics = transfer.statistics_of(trained)
     weights = class_weights(positives, manifest.splits["train"].label_frames, train.pos_weight_max)
     with distribution.strategy.scope():
         with _dtype_policy(train):
-            model = build_model(
-                config.model, config.front_end, len(vocabulary), manifest.feature_mean, manifest.feature_deviation
-            )
+            model = build_model(config.model, config.front_end, len(vocabulary), *statistics)
+        if trained is not None:
+            transfer.take_weights(model, trained, with_classes=trained.vocabulary == vocabulary)
         # PyTorch's AdamW: its epsilon, and decay of every weight.
         optimizer = keras.optimizers.AdamW(
             train.learning_rate,
@@ -289,11 +307,12 @@ def _agree(distribution: Distribution, data: str | Path, out: Path, state: _Stat
     """
     seen = {
         "settings": json.dumps(state.config),
+        "model to start from": str(state.init),
         f"data set in {data}": state.data,
         f"run in {out}": json.dumps(dataclasses.asdict(state)),
     }
     digests = [int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) for text in seen.values()]
-    rows = distribution.gather(np.array([*digests, secrets.randbits(48)], np.float64))  # [workers, 4]
+    rows = distribution.gather(np.array([*digests, secrets.randbits(48)], np.float64))  # [workers, 5]
     for index, name in enumerate(seen):
         if others := np.flatnonzero(rows[:, index] != rows[0, index]).tolist():
             raise TrainingError(
@@ -601,16 +620,16 @@ class _Run:
         if state.schedule.best_epoch != state.epoch:
             return
         names = zip(self._vocabulary.classes, state.best.has_positives, strict=True)
-        bundle = Bundle(
+        best = Bundle(
             model=self._model,
             config=self._config,
             thresholds=np.array(state.best.thresholds, np.float32),
             event_rule=EventRule.from_dict(state.best.event_rule),
             untuned=tuple(name for name, has_positives in names if not has_positives),
-            info=state.history[-1],
+            info=state.history[-1] | ({} if state.init is None else {"init": state.init}),
         )
         with self._average.swapped_in():
-            bundle.save(self._out)
+            best.save(self._out)
 
 
 def _positives(data: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> NDArray[np.int64]:
@@ -643,7 +662,7 @@ def _read_checkpoint(path: Path) -> tuple[_State, list[NDArray[Any]]]:
 
 
 def _check_same_run(out: Path, earlier: _State, now: _State) -> None:
-    """Refuses to go on with another configuration or data set; only the number of epochs may change."""
+    """Refuses to go on with another configuration, data set or start; only the number of epochs may change."""
     differences = [
         f"{section}.{field}: {old!r} there, {now.config[section].get(field)!r} now"
         for section, fields in earlier.config.items()
@@ -652,6 +671,9 @@ def _check_same_run(out: Path, earlier: _State, now: _State) -> None:
     ]
     if earlier.data != now.data:
         differences.append("data: another manifest")
+    if earlier.init != now.init:
+        there, here = (f"weights {digest[:12]}" if digest else "none" for digest in (earlier.init, now.init))
+        differences.append(f"model to start from: {there} there, {here} now")
     if differences:
         raise TrainingError(
             f"{out} holds a run that differs: {'; '.join(differences)}. Use its settings to go on with it, "

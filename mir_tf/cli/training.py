@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mir_tf.cli.shared import FILE, FOLDER, LOCAL_FOLDER, NEW_FOLDER, NEW_LOCAL_FOLDER, make_console, print_table
+from mir_tf import pretrained
+from mir_tf.cli.shared import FILE, FOLDER, LOCAL_FOLDER, NEW_FOLDER, NEW_LOCAL_FOLDER, RUN, make_console, print_table
 from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
 
 if TYPE_CHECKING:
@@ -60,6 +62,11 @@ def _defaults(config: type, name: str) -> str:
     help="Train on all GPUs of this machine, or of all machines in TF_CONFIG.  [default: one device]",
 )
 @click.option("--data-service", metavar="ADDRESS", help="Batches come from a tf.data service at grpc://HOST:PORT.")
+@click.option(
+    "--init",
+    type=RUN,
+    help="Start from the weights of a run, or of the model that comes with mir-tf: the word pretrained.",
+)
 @click.option("--profile", is_flag=True, help="Take a profile of a few steps, for mir-tf board (extra profile).")
 def fit(
     data: Path,
@@ -69,6 +76,7 @@ def fit(
     strategy: str | None,
     data_service: str | None,
     profile: bool,
+    init: Path | None,
     **options: Any,
 ) -> None:
     """Train a network on the data set, tuning a threshold per class on its validation split.
@@ -78,12 +86,17 @@ def fit(
     finished epoch. Several devices share every batch; how many, and where batches are made, may change when a run is
     resumed.
 
+    With --init the network is that of the run which is named, but for its dropout and masks; DATA must have its front
+    end. Features are normalised as there. With another vocabulary the layer of the classes starts anew.
+
     \b
     Examples:
       mir-tf fit --data DATA --model crnn --out runs/crnn
       mir-tf fit --data DATA --config runs/crnn/config.yaml --seed 1 --out runs/crnn-1
       mir-tf board runs/crnn runs/crnn-1
+      mir-tf fit --data DATA --init pretrained --learning-rate 1e-4 --out runs/tuned
     """
+    from mir_tf import bundle
     from mir_tf.schema import read_manifest
     from mir_tf.train import fit as train
     from mir_tf.train import unheard_classes
@@ -95,7 +108,14 @@ def fit(
         given = {field: value for field, value in values.items() if value is not None}
         if isinstance(sections.setdefault(name, {}), dict):  # anything else, merge refuses
             sections[name] = {**sections[name], **given}
-    config = RunConfig.for_front_end(manifest.front_end).merge(sections)
+    config = RunConfig.for_front_end(manifest.front_end)
+    if init is not None:
+        trained = bundle.describe(init).config
+        config = dataclasses.replace(config, model=trained.model)
+    config = config.merge(sections)
+    if init is not None:
+        anew = trained.train.vocabulary != config.train.vocabulary
+        click.echo(f"Starts from the weights of {pretrained.name(init)}{', the classes anew' if anew else ''}")
     for sentence in unheard_classes(data, manifest, VOCABULARIES[config.train.vocabulary]):
         click.echo(f"warning: {sentence}", err=True)
     with _training_progress() as (on_epoch, on_step):
@@ -108,6 +128,7 @@ def fit(
             strategy=strategy,
             data_service=data_service,
             profile=profile,
+            init=init,
         )
     if profile and not result.epochs_trained:
         click.echo(

@@ -23,6 +23,9 @@ MODELS: dict[str, Callable[[keras.KerasTensor, ModelConfig], keras.KerasTensor]]
 }
 """The architectures by name, each from log-mel [batch, label frames, mels] to features [batch, steps, width]."""
 
+CLASSES_LAYER = "fc"
+"""Name of the last layer with weights, whose outputs are the classes."""
+
 
 def build_model(
     config: ModelConfig,
@@ -67,7 +70,7 @@ def build_model(
         kernel_initializer=blocks.uniform(features.shape[-1]),
         bias_initializer=blocks.uniform(features.shape[-1]),
         dtype="float32",
-        name="fc",
+        name=CLASSES_LAYER,
     )(features)  # [batch, steps, classes]
     logits = blocks.InterpolateSteps(
         2 ** len(config.conv_filters), config.time_padding, config.alignment, dtype="float32", name="logits"
