@@ -1,6 +1,6 @@
 /** Pictures on canvases: crisp at every pixel density, and in colours that are seen on light and on dark. */
 
-const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600]; // seconds
+const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600]; // seconds
 const TICK_WIDTH = 90; // CSS pixels that one takes at least
 const LEAST_CONTRAST = 3; // of pictures, WCAG 2.2, 1.4.11
 
@@ -42,12 +42,13 @@ function prepare(canvas) {
   return canvas.getContext("2d");
 }
 
-/** The greatest value in the part of `values` that a column of pixels shows, out of `columns` for `length` values. */
-function greatest(values, length, column, columns) {
-  const first = Math.floor((column * length) / columns);
-  const end = Math.max(first + 1, Math.ceil(((column + 1) * length) / columns));
+/** The greatest value in the part of `values` that a column of pixels shows, out of `columns` for the span. */
+function greatest(values, [start, end], column, columns) {
+  const each = (end - start) / columns;
+  const first = Math.floor(start + column * each);
+  const after = Math.max(first + 1, Math.ceil(start + (column + 1) * each));
   let found = 0;
-  for (let index = first; index < Math.min(end, values.length); index += 1) found = Math.max(found, values[index]);
+  for (let index = first; index < Math.min(after, values.length); index += 1) found = Math.max(found, values[index]);
   return found;
 }
 
@@ -56,13 +57,13 @@ function greatest(values, length, column, columns) {
  *
  * @param {HTMLCanvasElement} canvas
  * @param {number[]} peaks
- * @param {number} length peaks that its width stands for
+ * @param {number[]} span first and last peak, as fractions, that its width shows
  */
-export function waveform(canvas, peaks, length) {
+export function waveform(canvas, peaks, span) {
   prepare(canvas);
   const loudest = peaks.reduce((one, other) => Math.max(one, other), 0.01);
   return Float32Array.from({ length: canvas.width }, (_, column) =>
-    greatest(peaks, length, column, canvas.width) / loudest);
+    greatest(peaks, span, column, canvas.width) / loudest);
 }
 
 /**
@@ -71,7 +72,7 @@ export function waveform(canvas, peaks, length) {
  * @param {HTMLCanvasElement} canvas
  * @param {Float32Array} heights see `waveform`
  * @param {string[]} colors of what is to come and of what has been played
- * @param {number} position share that has been played
+ * @param {number} position share of the width that has been played
  */
 export function drawWaveform(canvas, heights, colors, position) {
   const context = canvas.getContext("2d");
@@ -90,12 +91,12 @@ export function drawWaveform(canvas, heights, colors, position) {
  * @param {HTMLCanvasElement} canvas
  * @param {Float32Array} probabilities [frames]
  * @param {number[][]} intervals see `stretches`
- * @param {number} length frames that its width stands for; the last one may be a part
+ * @param {number[]} span first and last frame, as fractions, that its width shows
  * @param {number} threshold
  * @param {string} color
  * @param {string} ink of the threshold
  */
-export function drawLane(canvas, probabilities, intervals, length, threshold, color, ink) {
+export function drawLane(canvas, probabilities, intervals, span, threshold, color, ink) {
   const context = prepare(canvas);
   if (!context) return;
   const { width, height } = canvas;
@@ -104,13 +105,13 @@ export function drawLane(canvas, probabilities, intervals, length, threshold, co
   const y = (probability) => room * (1 - 0.94 * probability);
   context.fillStyle = color;
   context.globalAlpha = 0.16;
-  for (const [start, end] of intervals) block(context, start, end, length, 0, room);
+  for (const [start, end] of intervals) block(context, start, end, span, 0, room);
   context.globalAlpha = 1;
-  for (const [start, end] of intervals) block(context, start, end, length, room, foot);
+  for (const [start, end] of intervals) block(context, start, end, span, room, foot);
   context.beginPath();
   context.moveTo(0, room);
   for (let column = 0; column < width; column += 1) {
-    context.lineTo(column + 0.5, y(greatest(probabilities, length, column, width)));
+    context.lineTo(column + 0.5, y(greatest(probabilities, span, column, width)));
   }
   context.lineTo(width, room);
   context.globalAlpha = 0.6;
@@ -125,22 +126,28 @@ export function drawLane(canvas, probabilities, intervals, length, threshold, co
   context.stroke();
 }
 
-function block(context, start, end, length, top, height) {
-  const left = (start / length) * context.canvas.width;
-  context.fillRect(left, top, Math.max(devicePixelRatio, (end / length) * context.canvas.width - left), height);
+function block(context, start, end, span, top, height) {
+  const scale = context.canvas.width / (span[1] - span[0]);
+  context.fillRect((start - span[0]) * scale, top, Math.max(devicePixelRatio, (end - start) * scale), height);
 }
 
-/** Ticks with their times under the lanes. */
-export function drawRuler(ruler, seconds) {
+/**
+ * Ticks with their times under the lanes.
+ *
+ * @param {HTMLElement} ruler
+ * @param {number[]} span first and last second that it shows
+ */
+export function drawRuler(ruler, [start, end]) {
   const most = Math.max(2, ruler.clientWidth / TICK_WIDTH);
-  const step = TICKS.find((candidate) => seconds / candidate <= most) ?? TICKS.at(-1);
+  const step = TICKS.find((candidate) => (end - start) / candidate <= most) ?? TICKS.at(-1);
   const ticks = [];
-  for (let time = 0; time < seconds; time += step) {
-    if ((1 - time / seconds) * ruler.clientWidth < 36) break; // no room for its text
+  for (let count = Math.ceil(start / step); count * step < end; count += 1) {
+    const share = (count * step - start) / (end - start);
+    if ((1 - share) * ruler.clientWidth < 36) break; // no room for its text
     const tick = document.createElement("span");
     tick.className = "tick";
-    tick.textContent = clock(time);
-    tick.style.left = `${(100 * time) / seconds}%`;
+    tick.textContent = clock(count * step, step < 1 ? 1 : 0);
+    tick.style.left = `${100 * share}%`;
     ticks.push(tick);
   }
   ruler.replaceChildren(...ticks);

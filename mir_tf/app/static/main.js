@@ -1,8 +1,13 @@
 import { copyAddress, discard, getFile, getModel, hear } from "./api.js";
 import { clock, drawLane, drawRuler, drawWaveform, visible, waveform } from "./lanes.js";
 import { moved, playingTime, stretches } from "./rule.js";
+import { View } from "./view.js";
 
 const FORMAT_NAMES = { json: "JSON", csv: "CSV", jams: "JAMS", audacity: "Audacity labels", png: "PNG", svg: "SVG" };
+
+const ZOOM_STEP = 2; // of a button or a key
+const ZOOM_WHEEL = 200; // pixels of the wheel for as much
+const TAP = 8; // CSS pixels that a finger moves before it pulls
 
 const $ = (id) => document.getElementById(id);
 const player = $("player");
@@ -14,6 +19,7 @@ let model = null;
 let heard = null; // what api.js's `hear` gives, with columns: Float32Array [frames] of each class
 let thresholds = null; // Float32Array [classes], as the sliders stand
 let lanes = []; // {index, row, canvas, slider, value, label}, the longest playing first
+let view = null; // what is shown of it
 let heights = null; // of the waveform
 let showsAll = false;
 let work = null; // AbortController of the recording under way
@@ -98,6 +104,7 @@ function show(found, address) {
   const columns = model.classes.map((_, index) =>
     Float32Array.from({ length: frames }, (__, frame) => found.probabilities[frame * count + index]));
   heard = { ...found, columns };
+  view = new View(heard.seconds);
   thresholds = Float32Array.from(model.thresholds);
   showsAll = false;
   if (playedAddress?.startsWith("blob:")) URL.revokeObjectURL(playedAddress);
@@ -195,13 +202,14 @@ const color = (index) => visible(model.colors[index], isDark());
 
 function redrawLane({ index, row, canvas }) {
   if (row.hidden) return;
-  drawLane(canvas, heard.columns[index], intervalsOf(index), heard.seconds * model.frame_rate, thresholds[index],
+  drawLane(canvas, heard.columns[index], intervalsOf(index), view.among(model.frame_rate), thresholds[index],
     color(index), isDark() ? "#a6b0bc" : "#56606c");
 }
 
 function drawPosition() {
-  const position = player.currentTime / heard.seconds;
+  const position = view.shareOf(player.currentTime);
   timeline.style.setProperty("--position", position);
+  $("part").style.setProperty("--played", player.currentTime / heard.seconds);
   $("time").textContent = `${clock(player.currentTime)} / ${clock(heard.seconds)}`;
   seekBar.setAttribute("aria-valuenow", player.currentTime.toFixed(1));
   seekBar.setAttribute("aria-valuetext", `${clock(player.currentTime)} of ${clock(heard.seconds)}`);
@@ -211,9 +219,33 @@ function drawPosition() {
 function redraw() {
   if (!heard || document.body.dataset.state !== "heard") return;
   lanes.forEach(redrawLane);
-  drawRuler($("ruler"), heard.seconds);
-  heights = waveform(seekBar.firstElementChild, heard.peaks, heard.seconds * model.peak_rate);
+  drawRuler($("ruler"), view.among(1));
+  drawPart();
+  heights = waveform(seekBar.firstElementChild, heard.peaks, view.among(model.peak_rate));
   drawPosition();
+}
+
+function drawPart() {
+  const part = $("part");
+  timeline.classList.toggle("whole", view.isWhole);
+  $("out").disabled = view.isWhole;
+  $("in").disabled = view.isClosest;
+  part.style.setProperty("--start", view.start / view.seconds);
+  part.style.setProperty("--span", view.span / view.seconds);
+  part.setAttribute("aria-valuemax", (view.seconds - view.span).toFixed(1));
+  part.setAttribute("aria-valuenow", view.start.toFixed(1));
+  part.setAttribute("aria-valuetext", `${clock(view.start, 1)} to ${clock(view.end, 1)}`);
+}
+
+let isDue = false;
+
+/** Redraws with the next picture of the screen, however often it is asked to until then. */
+function redrawSoon() {
+  if (!isDue) requestAnimationFrame(() => {
+    isDue = false;
+    redraw();
+  });
+  isDue = true;
 }
 
 // Playing
@@ -225,15 +257,28 @@ function toggle() {
 
 function seek(time) {
   player.currentTime = Math.max(0, Math.min(heard.seconds, time));
-  drawPosition();
+  reveal();
 }
 
-function follow() {
-  drawPosition();
-  if (!player.paused) requestAnimationFrame(follow);
+/** Shows where it plays. */
+function reveal() {
+  if (view.shows(player.currentTime)) {
+    drawPosition();
+    return;
+  }
+  view.reveal(player.currentTime);
+  redraw();
 }
 
-player.addEventListener("play", follow);
+/** Keeps up with what plays, unless somebody looks elsewhere. */
+function follow(wasShown) {
+  if (wasShown) reveal();
+  else drawPosition();
+  const isShown = view.shows(player.currentTime);
+  if (!player.paused) requestAnimationFrame(() => follow(isShown));
+}
+
+player.addEventListener("play", () => follow(true));
 for (const name of ["play", "pause", "ended"]) {
   player.addEventListener(name, () => {
     $("play").classList.toggle("playing", !player.paused);
@@ -243,49 +288,137 @@ for (const name of ["play", "pause", "ended"]) {
 player.addEventListener("seeked", () => heights && drawPosition());
 $("play").addEventListener("click", toggle);
 
-const shareAt = (event, lane) => {
-  const { left, width } = lane.getBoundingClientRect();
-  return Math.max(0, Math.min(1, (event.clientX - left) / width));
+const shareAt = (x, surface) => {
+  const { left, width } = surface.getBoundingClientRect();
+  return Math.max(0, Math.min(1, (x - left) / width));
 };
 
+// A mouse seeks on lanes and pulls the ruler; a finger pulls both, and seeks where it only taps; two fingers zoom.
+const held = new Map(); // x of each pointer that pulls
+let tapAt = null; // x of the one that may only tap
+
+const surfaceOf = (event) => heard && event.target.closest(".lane, .ruler");
+const pulls = (event, surface) => event.pointerType !== "mouse" || surface.matches(".ruler");
+
 timeline.addEventListener("pointerdown", (event) => {
-  const lane = event.target.closest(".lane");
-  if (!lane || event.button) return;
-  if (event.pointerType === "mouse") lane.setPointerCapture(event.pointerId);
-  seek(shareAt(event, lane) * heard.seconds);
+  const surface = surfaceOf(event);
+  if (!surface || event.button) return;
+  surface.setPointerCapture(event.pointerId);
+  if (pulls(event, surface)) {
+    held.set(event.pointerId, event.clientX);
+    tapAt = held.size === 1 && surface.matches(".lane") ? event.clientX : null;
+  } else {
+    seek(view.timeAt(shareAt(event.clientX, surface)));
+  }
 });
 
 timeline.addEventListener("pointermove", (event) => {
-  const lane = event.target.closest(".lane");
+  const surface = surfaceOf(event);
+  if (held.has(event.pointerId)) pull(event, surface);
+  else if (surface?.matches(".lane") && event.buttons & 1) seek(view.timeAt(shareAt(event.clientX, surface)));
+  read(event, surface);
+});
+
+for (const name of ["pointerup", "pointercancel"]) {
+  timeline.addEventListener(name, (event) => {
+    const surface = surfaceOf(event);
+    if (held.delete(event.pointerId) && tapAt !== null && name === "pointerup") {
+      seek(view.timeAt(shareAt(event.clientX, surface)));
+    }
+    tapAt = null;
+  });
+}
+
+/** Moves what is shown as the pointers move that hold it, and zooms as two of them part. */
+function pull(event, surface) {
+  const before = [...held.values()].slice(0, 2);
+  held.set(event.pointerId, event.clientX);
+  const after = [...held.values()].slice(0, 2);
+  if (tapAt !== null && Math.abs(event.clientX - tapAt) < TAP) return;
+  tapAt = null;
+  const middle = (points) => shareAt((points[0] + points.at(-1)) / 2, surface);
+  const apart = (points) => Math.max(TAP, Math.abs(points[0] - points.at(-1)));
+  const time = view.timeAt(middle(before));
+  view.zoom(apart(after) / apart(before), time);
+  view.moveTo(time - middle(after) * view.span);
+  redrawSoon();
+}
+
+/** Tells what is under the pointer. */
+function read(event, surface) {
+  const lane = surface?.matches(".lane") ? surface : null;
   $("reading").hidden = !lane;
   if (!lane) {
     timeline.style.removeProperty("--pointer");
     return;
   }
-  const share = shareAt(event, lane);
-  if (event.buttons & 1 && event.pointerType === "mouse") seek(share * heard.seconds);
+  const share = shareAt(event.clientX, lane);
+  const time = view.timeAt(share);
   timeline.style.setProperty("--pointer", share);
   const index = lane.parentElement.dataset.index;
-  const frame = Math.min(Math.floor(share * heard.seconds * model.frame_rate), heard.columns[0].length - 1);
+  const frame = Math.min(Math.floor(time * model.frame_rate), heard.columns[0].length - 1);
   const probability = index === undefined ? "" : `  ${model.classes[index]} ${heard.columns[index][frame].toFixed(2)}`;
   const reading = $("reading");
-  reading.textContent = clock(share * heard.seconds, 1) + probability;
+  reading.textContent = clock(time, 1) + probability;
   const area = timeline.getBoundingClientRect();
   const left = Math.min(event.clientX - area.left + 12, area.width - reading.offsetWidth);
   reading.style.left = `${Math.max(0, left)}px`;
   reading.style.top = `${lane.getBoundingClientRect().top - area.top - reading.offsetHeight - 3}px`;
-});
+}
 
-timeline.addEventListener("pointerleave", () => {
-  $("reading").hidden = true;
-  timeline.style.removeProperty("--pointer");
-});
+timeline.addEventListener("pointerleave", (event) => read(event, null));
+
+timeline.addEventListener("wheel", (event) => {
+  const surface = surfaceOf(event);
+  if (!surface) return;
+  const unit = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? 1 : 16;
+  const [across, along] = [event.deltaX * unit, event.deltaY * unit];
+  if (event.ctrlKey || event.metaKey) view.zoom(2 ** (-along / ZOOM_WHEEL), view.timeAt(shareAt(event.clientX, surface)));
+  else if (Math.abs(across) > Math.abs(along) && !view.isWhole) view.moveTo(view.start + (across / surface.clientWidth) * view.span);
+  else return; // the page scrolls
+  event.preventDefault();
+  redrawSoon();
+}, { passive: false });
+
+/** By buttons and keys: where it plays stays where it is. */
+function zoom(factor) {
+  view.zoom(factor, player.currentTime);
+  redraw();
+}
+
+$("in").addEventListener("click", () => zoom(ZOOM_STEP));
+$("out").addEventListener("click", () => zoom(1 / ZOOM_STEP));
+
+for (const name of ["pointerdown", "pointermove"]) {
+  $("part").addEventListener(name, (event) => {
+    if (!(event.buttons & 1)) return;
+    $("part").setPointerCapture(event.pointerId);
+    view.moveTo(shareAt(event.clientX, $("part")) * view.seconds - view.span / 2);
+    redrawSoon();
+  });
+}
+
+/** The keys of a scroll bar; whether it was one. */
+function scrolled(key) {
+  if (key === "ArrowLeft") view.moveTo(view.start - view.span / 4);
+  else if (key === "ArrowRight") view.moveTo(view.start + view.span / 4);
+  else if (key === "PageUp") view.moveTo(view.start - view.span);
+  else if (key === "PageDown") view.moveTo(view.end);
+  else if (key === "Home") view.moveTo(0);
+  else if (key === "End") view.moveTo(view.seconds);
+  else return false;
+  redraw();
+  return true;
+}
 
 addEventListener("keydown", (event) => {
   if (!heard || document.body.dataset.state !== "heard" || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input[type=range]")) return; // its own keys
   const step = event.shiftKey ? 0.5 : 5;
-  if (event.key === " " && !event.target.closest("button, summary, input")) toggle();
+  if (event.target === $("part") && scrolled(event.key)) event.preventDefault();
+  else if (event.key === "+" || event.key === "=") zoom(ZOOM_STEP); // = is + without Shift on many keyboards
+  else if (event.key === "-") zoom(1 / ZOOM_STEP);
+  else if (event.key === " " && !event.target.closest("button, summary, input")) toggle();
   else if (event.key === "ArrowLeft") seek(player.currentTime - step);
   else if (event.key === "ArrowRight") seek(player.currentTime + step);
   else if (event.key === "Home") seek(0);
@@ -362,8 +495,7 @@ addEventListener("drop", (event) => {
 
 // Light and dark
 
-function applyTheme(theme) {
-  if (theme) document.documentElement.dataset.theme = theme;
+function applyTheme() {
   $("theme").textContent = isDark() ? "Light" : "Dark";
   $("theme").setAttribute("aria-label", isDark() ? "Switch to light colours" : "Switch to dark colours");
   if (heard) {
@@ -372,8 +504,17 @@ function applyTheme(theme) {
   }
 }
 
-$("theme").addEventListener("click", () => applyTheme(isDark() ? "light" : "dark"));
-night.addEventListener("change", () => applyTheme());
+$("theme").addEventListener("click", () => {
+  const theme = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  try {
+    localStorage.setItem("theme", theme); // theme.js puts it back
+  } catch {
+    // It holds until the page is left.
+  }
+  applyTheme();
+});
+night.addEventListener("change", applyTheme);
 new ResizeObserver(redraw).observe($("timeline"));
 applyTheme();
 start();
