@@ -1,14 +1,18 @@
 """The documentation: its commands and options exist, its code runs, its site is whole and needs no network."""
 
+import functools
 import html.parser
+import http.server
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -129,22 +133,58 @@ class _Addresses(html.parser.HTMLParser):
             self.loaded.append(values.get("href", ""))
 
 
-@pytest.mark.slow
-def test_the_site_is_built_without_warnings_and_needs_no_network(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built without warnings."""
     pytest.importorskip("mkdocs", reason="the extra docs")
+    folder = tmp_path_factory.mktemp("site")
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"]
-    built = subprocess.run(list(map(str, command)), cwd=ROOT, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    pages = list((tmp_path / "site").rglob("*.html"))
-    assert {"index.html", "tutorial"} <= {path.name for path in (tmp_path / "site").iterdir()}
-    for page in pages:
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_has_all_pages_and_names_no_other_machine(site: Path) -> None:
+    assert {"index.html", "tutorial"} <= {path.name for path in site.iterdir()}
+    for page in site.rglob("*.html"):
         addresses = _Addresses()
         addresses.feed(page.read_text("utf-8"))
         assert not [address for address in addresses.loaded if re.match(r"(https?:)?//", address)], page
-    commands_page = (tmp_path / "site" / "reference" / "command-line" / "index.html").read_text("utf-8")
+    commands_page = (site / "reference" / "command-line" / "index.html").read_text("utf-8")
     for verb in mir_tf_command.commands:
         assert f"mir-tf {verb}" in commands_page
+
+
+@pytest.fixture(scope="module")
+def served(site: Path) -> Iterator[str]:
+    """The site's address on this machine."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["", "reference/python/"])
+def test_a_browser_that_shows_the_site_asks_no_other_machine(chromium: Any, site: Path, served: str, page: str) -> None:
+    """By HTTP, and by opening the file; whatever names the address: markup, styles, scripts."""
+    for start in (served, f"{site.as_uri()}/"):
+        tab = chromium.new_page()
+        asked: list[str] = []
+        tab.on("request", lambda request, asked=asked: asked.append(request.url))
+        tab.goto(start + page + ("index.html" if start.startswith("file:") else ""), wait_until="networkidle")
+        if start == served:  # scripts run: the search finds, and shows where
+            tab.click("[data-md-component=search-query]")
+            tab.keyboard.type("thresholds")
+            tab.wait_for_selector(".md-search-result__item")
+        tab.close()
+        assert any(address.endswith(".js") for address in asked)
+        assert not [address for address in asked if not address.startswith((start, "data:", "blob:"))]
 
 
 @pytest.mark.slow
