@@ -1,27 +1,37 @@
 """The documentation: its commands and options exist, its code runs, its site is whole and needs no network."""
 
+import concurrent.futures
 import functools
 import html.parser
 import http.server
+import multiprocessing
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+import page_shell
+import pretty_midi
 import pytest
 import soundfile
+import tiny_data
+import yaml
 
 from mir_tf import lite
 from mir_tf.cli import main as mir_tf_command
 from mir_tf.export import probe_signal
+from tfrecords_builder import tfds_metadata
 from tfrecords_builder.__main__ import main as builder_command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,6 +81,7 @@ def place(exported_cnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("place")
     (folder / "runs").mkdir()
     shutil.copytree(exported_cnn / "run", folder / "runs" / "crnn")
+    tfds_metadata.write(folder / "DATA", tiny_data.write_data(folder / "DATA", {"train": [[50, 30]]}))
     for exported in (folder, folder / "exported"):
         exported.mkdir(exist_ok=True)
         shutil.copy(exported_cnn / "model.float32.tflite", exported)
@@ -88,6 +99,10 @@ def with_python() -> list[Path]:
 def test_python_in_the_pages_runs(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page, one after another, as a reader would type them."""
     monkeypatch.chdir(place)
+    if "import tensorflow_datasets" in page.read_text("utf-8"):
+        with warnings.catch_warnings():  # its own, at import
+            warnings.simplefilter("ignore")
+            pytest.importorskip("tensorflow_datasets", reason="the extra tfds")
     signal = np.float32(probe_signal(22050, 12.0))
     names = {"waveform": signal, "rate": 22050, "blocks": np.array_split(signal, 9)}
     ran = 0
@@ -204,3 +219,153 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
     assert heard.probabilities.shape == (50, 17)
     assert {path.name for path in (tmp_path / "answers").glob("mix*")} == {"mix.flac.json", "mix.flac.png"}
     assert (tmp_path / "exported" / "mix.flac.json").is_file()
+
+
+NOT_RUN = {
+    r"^make ": "installs packages; .ci/run runs it",
+    r"^\. \.venv/bin/activate": "the tests run in such an environment",
+    r"^pip install": "installs packages",
+    r"^npm |^cd browser|^cp \.\./\.\./exported|http\.server": "npm fetches packages; test_examples.py builds the page",
+    r"^mir-tf (app|board) ": "serves until Ctrl-C; test_app.py and test_board.py start and end it",
+    r"--microphone": "there is no microphone",
+    r"tools/picture_app": "the demo has not been run, and chromium may be absent",
+    r"TF_CONFIG|--strategy multiworker": "two machines; test_distribution.py has two processes",
+    r"tf\.data\.experimental\.service": "serves until it is killed; test_distribution.py has such a service",
+    r"^export KERASTUNER|^KERASTUNER": "three machines; test_tune.py has three processes",
+    r"--runner beam": "a cluster; builder/test_beam.py has this machine's processes",
+    r"worker_pool_main": "serves until it is killed",
+    r"s3://": "a bucket; test_remote.py has a server of one",
+}
+"""Commands of the pages that are not run (a pattern that is found in them), and why."""
+
+INSTEAD = {
+    "/mnt/archive": "archive",  # outside of the test's folder
+    "compared/runs/$run-seed0": "runs/$run",  # what another page has trained
+    "crnn.pth": "crnn.npz",  # the extra torch is not the developers'
+}
+
+SMALL: dict[str, dict[str, Any]] = {
+    "model": {"conv_filters": [4], "gru_units": 4, "gru_layers": 1},
+    "train": {"batch_size": 2, "epochs": 1, "steps_per_epoch": 2, "picture_every": 0},
+}
+"""Laid over every configuration in the repository, so that networks and budgets are small, and other keys are read."""
+
+SHORT: dict[str, dict[str, Any]] = {
+    **SMALL,
+    "train": {**SMALL["train"], "crop_seconds": 2.0},
+    "window": {"window_seconds": 3.0, "overlap_seconds": 1.0},
+}
+
+SAME = {
+    "tree": ["slakh2100_flac_redux", "TREE", "SLAKH"],
+    "DATA": ["data", "data44"],
+    "RUN": ["MODEL", "run", "runs/crnn", "runs/cnn"],
+    "songs": ["MIDI"],
+    "TimGM6mb.sf2": ["FluidR3_GM.sf2"],
+    "music": ["recordings", "SONGS"],
+    "references": ["REFERENCES"],
+    "mix.flac": ["song.flac", "SONG.flac"],
+    "exported/model.float32.tflite": ["model.float32.tflite"],
+}
+"""Things of the world below, and what else the pages call them."""
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    return {**base, **{key: {**base.get(key, {}), **values} for key, values in over.items()}}
+
+
+def furnish(world: Path) -> None:
+    """Puts into a folder, beside what the builder, training and export have left there, all that pages speak of."""
+    song = next((world / "tree" / "test").iterdir()) / "mix.flac"
+    shutil.copy(song, world / "mix.flac")
+    signal, rate = soundfile.read(song)
+    for folder in ("songs", "music", "archive", "references", "tools/plans", "docs", "slakh2100"):
+        (world / folder).mkdir(parents=True)
+    for name in ("song.mp3", "song.wav", "music/song.mp3", "archive/song.wav"):
+        soundfile.write(world / name, np.stack([signal, signal], axis=1), rate)
+    (world / "references" / "song.csv").write_text("start,end,instrument\n0,12.5,Piano\n", "utf-8")
+    shutil.copy(Path(pretty_midi.__file__).parent / "TimGM6mb.sf2", world)
+    tracks = sorted((world / "tree").glob("*/Track*"))
+    numbers = (1, 2, 3, 4, 1501, 1876)  # of train, validation and test, by the original split
+    for track, number in zip(tracks, numbers, strict=True):
+        shutil.copy(track / "all_src.mid", world / "songs" / f"{number}.mid")
+        (world / "slakh2100" / f"Track{number:05}").symlink_to(f"../{track.relative_to(world)}")
+    with tarfile.open(world / "slakh2100_flac_redux.tar.gz", "w:gz", compresslevel=1) as archive:
+        archive.add(world / "tree", "slakh2100_flac_redux")
+    with np.load(ROOT / "tests" / "data" / "golden" / "torch_cnn.npz") as golden:
+        state = {name.removeprefix("state/"): golden[name] for name in golden if name.startswith("state/")}
+    np.savez(world / "crnn.npz", **state)
+    np.save(world / "thresholds.npy", np.full(17, 0.5, np.float32))
+    for script in (*(ROOT / "tools").glob("*.py"), *(ROOT / "examples").glob("*.py")):
+        shutil.copy(script, world / ("tools" if script.parent.name == "tools" else "."))
+    for path in (*(ROOT / "tools").rglob("*.yaml"), *(ROOT / "docs").glob("*.yaml")):
+        config = merged(yaml.safe_load(path.read_text("utf-8")), SMALL)
+        if "seeds" in config:  # a plan
+            config["seeds"] = [0]
+        (world / path.relative_to(ROOT)).write_text(yaml.safe_dump(config), "utf-8")
+    for name, others in SAME.items():
+        for other in others:
+            (world / other).parent.mkdir(parents=True, exist_ok=True)
+            (world / other).symlink_to(os.path.relpath(world / name, (world / other).parent))
+
+
+def run_of(page: Path) -> list[str]:
+    """The commands of a page that are run, as they are run."""
+    commands = page_shell.commands(page.read_text("utf-8"))
+    run = [command for command in commands if not any(re.search(pattern, command) for pattern in NOT_RUN)]
+    return [re.sub("|".join(map(re.escape, INSTEAD)), lambda found: INSTEAD[found[0]], command) for command in run]
+
+
+SHELL_PAGES = [page for page in PAGES if page.name != "tutorial.md" and run_of(page)]
+"""Those with commands that are run; the tutorial is followed by a test of its own."""
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Path, "Future[list[page_shell.Outcome]]"]]:
+    """What becomes of the commands of each page to be tested, in a world of its own; two pages at a time."""
+    folder = tmp_path_factory.mktemp("pages")
+    world, defaults = folder / "world", folder / "defaults"
+    world.mkdir()
+    defaults.mkdir()
+    (defaults / "fit.yaml").write_text(yaml.safe_dump(SHORT), "utf-8")
+    start = [
+        "python -m tfrecords_builder --demo 6 --keep-audio tree --out DATA\n",
+        "mir-tf fit --data DATA --model cnn --out RUN\n",
+        "mir-tf export RUN --out exported --formats tflite\n",
+    ]
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(2, spawn) as pool:
+        made = pool.submit(page_shell.carry_out, start, world, defaults).result()
+        assert not any(outcome.status for outcome in made), made
+        furnish(world)
+        shutil.copytree(world / "RUN", defaults / "pretrained")
+        shutil.copy(world / "exported" / "model.float32.tflite", defaults / "pretrained" / "model.tflite")
+        chosen = {item.nodeid.partition("::")[2] for item in request.session.items}
+        pages = {}
+        for page in SHELL_PAGES:
+            if f"test_shell_commands_in_the_pages_run[{name_of(page)}]" not in chosen:
+                continue
+            place = folder / name_of(page).replace("/", "-").removesuffix(".md")
+            shutil.copytree(world, place, symlinks=True, copy_function=os.link)
+            pages[page] = pool.submit(page_shell.carry_out, run_of(page), place, defaults)
+        yield pages
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", SHELL_PAGES, ids=name_of)
+def test_shell_commands_in_the_pages_run(page: Path, outcomes: dict[Path, "Future[list[page_shell.Outcome]]"]) -> None:
+    found = outcomes[page].result()
+    failed = [outcome for outcome in found if outcome.status]
+    assert not failed, "\n".join(f"{command}exit status {status}\n{output}" for command, status, output in failed)
+    assert len(found) == len(run_of(page))
+
+
+def test_what_is_not_run_is_there() -> None:
+    commands = [command for page in PAGES for command in page_shell.commands(page.read_text("utf-8"))]
+    assert len(commands) > 80
+    assert not [pattern for pattern in NOT_RUN if not any(re.search(pattern, command) for command in commands)]
+    texts = "\n".join(commands)
+    assert not [word for word in INSTEAD if word not in texts]
