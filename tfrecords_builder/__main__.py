@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -23,6 +23,7 @@ from mir_tf.errors import ConfigError, DataError, MirTfError
 from mir_tf.files import is_remote, workspace
 from mir_tf.parameters import PathParameter
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
+from tfrecords_builder.settings import SYNTHESIZERS, Settings
 from tfrecords_builder.splits import SCHEMES
 
 if TYPE_CHECKING:
@@ -85,6 +86,51 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     type=click.IntRange(min=0),
     metavar="SEED",
     help="With --midi or --demo: give each song random instruments, so that rare ones get data.",
+)
+@click.option(
+    "--renditions",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="With --midi or --demo: tracks made of each song, each with the next SoundFont and synthesiser. With "
+    "--shuffle-programs the first keeps the song's own instruments.",
+)
+@click.option(
+    "--vary",
+    type=click.IntRange(min=0),
+    metavar="SEED",
+    help="With --midi or --demo: let recordings differ as real ones do, in key, tuning, balance, equalisation, width, "
+    "room, compression, noise, level and codec.",
+)
+@click.option(
+    "--excerpt",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="With --midi or --demo: render of each song at most so many seconds, from a random place on.",
+)
+@click.option(
+    "--synthesizer",
+    "synthesizers",
+    type=click.Choice(SYNTHESIZERS),
+    multiple=True,
+    help="With --midi or --demo: builtin, or fluidsynth, a program of that name that the system must have. May be "
+    "repeated: both are dealt out.  [default: builtin]",
+)
+@click.option(
+    "--validation-soundfont",
+    "validation_soundfonts",
+    type=_LOCAL_FILE,
+    multiple=True,
+    metavar="SF2",
+    help="With --midi: render validation songs with this instead, so that thresholds are tuned on sounds that were not "
+    "trained on. May be repeated.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    help="With --midi or --demo: put all songs into this split, to test on another collection for instance.  "
+    "[default: 80/10/10 by song]",
 )
 @click.option(
     "--keep-audio",
@@ -167,6 +213,12 @@ def main(
     demo: int | None,
     soundfonts: tuple[Path, ...],
     shuffle_programs: int | None,
+    renditions: int,
+    vary: int | None,
+    excerpt: float | None,
+    synthesizers: tuple[str, ...],
+    validation_soundfonts: tuple[Path, ...],
+    split: str | None,
     keep_audio: Path | None,
     out: Path | None,
     preset: str,
@@ -203,8 +255,21 @@ def main(
         raise click.UsageError("--out belongs to --slakh, --midi and --demo, which need it")
     if (midi is None) != (not soundfonts):
         raise click.UsageError("--midi and --soundfont belong together")
-    if midi is None and demo is None and (keep_audio is not None or shuffle_programs is not None):
-        raise click.UsageError("--keep-audio and --shuffle-programs belong to --midi and --demo")
+    if midi is None and validation_soundfonts:
+        raise click.UsageError("--validation-soundfont belongs to --midi")
+    with _errors_shown():
+        rendering = Settings(
+            seed,
+            shuffle_programs,
+            renditions,
+            synthesizers or SYNTHESIZERS[:1],
+            vary,
+            excerpt,
+            validation_soundfonts,
+            split,
+        )
+    if midi is None and demo is None and (keep_audio is not None or rendering != Settings(seed)):
+        raise click.UsageError("--keep-audio and all options of rendering belong to --midi and --demo")
     if slakh is None and (split_scheme != "folder" or drop_leaks):
         raise click.UsageError("--split-scheme and --drop-leaks belong to --slakh: songs that are rendered never leak")
     if keep_audio is not None:
@@ -220,7 +285,7 @@ def main(
         "midi": midi and str(midi),
         "demo": demo,
         "soundfonts": [str(path) for path in soundfonts],
-        "shuffle_programs": shuffle_programs,
+        "rendering": _plain(rendering),
         "seed": seed,
         "split_scheme": split_scheme,
         "drop_leaks": drop_leaks,
@@ -253,14 +318,14 @@ def main(
                 if slakh is not None:
                     _estimate_slakh(slakh, recipe, seed, split_scheme, drop_leaks, workers)
                 else:
-                    _estimate_midi(midi, demo, soundfonts, shuffle_programs, recipe, seed, workers)
+                    _estimate_midi(midi, demo, soundfonts, rendering, recipe, workers)
                 return
             with resume.unfinished(out, front_end, source) as unfinished, workspace(unfinished) as local:
                 if slakh is not None:
                     tree, not_rendered = slakh, []
                 else:
                     tree = keep_audio or local / resume.TREE
-                    not_rendered = _render(midi, demo, soundfonts, shuffle_programs, tree, local, seed, workers)
+                    not_rendered = _render(midi, demo, soundfonts, rendering, tree, local, workers)
                 with _scratch(local) as scratch:
                     tracks, left_out, supply = _choose(tree, scratch, recipe, seed, split_scheme, drop_leaks)
                     left_out = not_rendered + left_out
@@ -277,6 +342,13 @@ def main(
             is_fine = skip_bad or not any(item.is_bad for item in report.left_out)
     if not is_fine:
         click.get_current_context().exit(1)
+
+
+def _plain(rendering: Settings) -> dict[str, Any]:
+    """Settings as JSON knows them."""
+    content = dataclasses.asdict(rendering)
+    content["validation_soundfonts"] = [str(path) for path in rendering.validation_soundfonts]
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in content.items()}
 
 
 def _overlap(first: Path, second: Path) -> bool:
@@ -389,9 +461,8 @@ def _estimate_midi(
     midi: Path | None,
     demo: int | None,
     soundfonts: tuple[Path, ...],
-    shuffle_programs: int | None,
+    rendering: Settings,
     recipe: Recipe,
-    seed: int,
     workers: int,
 ) -> None:
     """Prints what a build from MIDI or composed songs would give."""
@@ -400,9 +471,9 @@ def _estimate_midi(
     with tempfile.TemporaryDirectory() as composed:
         if demo is not None:
             midi, soundfonts = Path(composed), (render.default_soundfont(),)
-            compose.compose_folder(midi, demo, seed)
+            compose.compose_folder(midi, demo, rendering.seed)
         assert midi is not None
-        result = estimate.of_midi(midi, soundfonts, seed, shuffle_programs, recipe, workers)
+        result = estimate.of_midi(midi, soundfonts, rendering, recipe, workers)
     _print_estimate(result, workers)
 
 
@@ -437,10 +508,9 @@ def _render(
     midi: Path | None,
     demo: int | None,
     soundfonts: tuple[Path, ...],
-    shuffle_programs: int | None,
+    rendering: Settings,
     tree: Path,
     scratch: Path,
-    seed: int,
     workers: int,
 ) -> list[LeftOut]:
     """Renders what is missing in ``tree``; returns the MIDI files that cannot be."""
@@ -449,10 +519,10 @@ def _render(
 
     if demo is not None:
         midi, soundfonts = scratch / "midi", (render.default_soundfont(),)
-        compose.compose_folder(midi, demo, seed)
+        compose.compose_folder(midi, demo, rendering.seed)
     assert midi is not None
     with _progress_bar("Rendering") as progress:
-        report = render.render_tree(midi, soundfonts, tree, seed, shuffle_programs, workers, progress)
+        report = render.render_tree(midi, soundfonts, tree, rendering, workers, progress)
     if not report.tracks:
         causes = "".join(f"\n  {reason}" for _, reason in report.bad[:10])
         raise DataError(f"{midi}: not one file could be rendered:{causes}")

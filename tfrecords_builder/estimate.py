@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import tempfile
 import time
@@ -15,6 +16,7 @@ from tfrecords_builder import processes, render
 from tfrecords_builder.build import Supply
 from tfrecords_builder.processes import Failure
 from tfrecords_builder.record import Recipe, make_records
+from tfrecords_builder.settings import Settings
 from tfrecords_builder.slakh import LeftOut, Track, find_tracks
 
 MEASURED = 3
@@ -130,8 +132,7 @@ def of_tracks(
 def of_midi(
     midi: Path,
     soundfonts: Sequence[Path],
-    seed: int,
-    shuffle_programs: int | None,
+    settings: Settings,
     recipe: Recipe,
     workers: int,
 ) -> Estimate:
@@ -141,8 +142,8 @@ def of_midi(
         DataError: there is no MIDI file, a SoundFont cannot be read, or not one file can be rendered.
     """
     with processes.pool(workers) as pool:
-        plan, bad = render.plan_tree(midi, soundfonts, seed, pool)
-        extents = dict(pool.results(render.track_extent, [item.job.midi for item in plan]))
+        plan, bad = render.plan_tree(midi, soundfonts, settings, pool)
+        extents = dict(pool.results(render.track_extent, sorted({item.job.midi for item in plan})))
     planned = []
     measured: list[Cost] = []
     for item in plan:
@@ -150,10 +151,11 @@ def of_midi(
         if isinstance(extent, Failure):
             bad.append((item.job.midi, extent.reason))
             continue
-        seconds = recipe.front_end.segment(extent.seconds)[1]
+        longest = math.inf if settings.excerpt is None else settings.excerpt + render.TAIL
+        seconds = recipe.front_end.segment(min(extent.seconds, longest))[1]
         if len(measured) < MEASURED:
             try:
-                measured.append(_measure_rendered(item.job, seconds, shuffle_programs, recipe))
+                measured.append(_measure_rendered(item.job, seconds, recipe))
             except DataError as error:
                 bad.append((item.job.midi, str(error)))
                 continue
@@ -179,10 +181,10 @@ def _measure(track: Track, seconds: float, recipe: Recipe) -> Cost:
     return Cost(seconds, seconds * len(records), time.perf_counter() - began, size)
 
 
-def _measure_rendered(job: render.RenderJob, seconds: float, shuffle_programs: int | None, recipe: Recipe) -> Cost:
+def _measure_rendered(job: render.RenderJob, seconds: float, recipe: Recipe) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        render.render_track(job, Path(folder), shuffle_programs=shuffle_programs)
+        render.render_track(job, Path(folder))
         work = time.perf_counter() - began
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
         (track,), _ = find_tracks(folder)

@@ -14,6 +14,7 @@ import math
 import os
 import random
 import shutil
+import subprocess
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
@@ -34,8 +35,10 @@ from mir_tf.files import write_text
 from mir_tf.vocabulary import DRUMS, PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder import processes, songs
 from tfrecords_builder.processes import Failure, Pool, Progress
+from tfrecords_builder.settings import SYNTHESIZERS, Settings
 from tfrecords_builder.slakh import SONGS
 from tfrecords_builder.soundfont import SoundFont
+from tfrecords_builder.variation import Variation
 
 SAMPLE_RATE = 44100
 """Hz of Slakh2100."""
@@ -61,6 +64,10 @@ CACHED_SECONDS = 5.0
 
 _FAMILY_SIZE = 8
 _BLOCK_SECONDS = 30
+_FLUIDSYNTH_GAIN = "0.3"  # leaves room: samples are floating-point, and every stem gets its level afterwards
+
+_TUNING = ((101, 0), (100, 1))
+"""Controllers that select a channel's fine tuning, registered parameter 1; data entry (6, 38) sets it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +77,20 @@ class RenderJob:
     Attributes:
         midi: the multi-track MIDI file.
         soundfont: an .sf2 file.
-        name: of the track and its folder, as ``Track00001``.
+        name: of the track and its folder, as ``Track00001``; with the seeds it draws all that is random.
+        synthesizer: of :data:`tfrecords_builder.settings.SYNTHESIZERS`.
+        shuffle_programs: see :class:`tfrecords_builder.settings.Settings`, as the others below.
+        vary: seed.
+        excerpt: seconds.
     """
 
     midi: Path
     soundfont: Path
     name: str
+    synthesizer: str = SYNTHESIZERS[0]
+    shuffle_programs: int | None = None
+    vary: int | None = None
+    excerpt: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +113,7 @@ def default_soundfont() -> Path:
     return Path(str(resources.files("pretty_midi"))) / "TimGM6mb.sf2"
 
 
-def render_track(
-    job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE, shuffle_programs: int | None = None
-) -> None:
+def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> None:
     """Renders a MIDI file into the track folder ``out / job.name``; nothing stands there before it is whole.
 
     Each MIDI instrument with notes is a stem, mono, on the mix's clock. As in Slakh2100 each is measured by
@@ -109,37 +122,42 @@ def render_track(
     because the SoundFont lacks the program or the key, keeps an entry in the metadata but no audio and no
     MIDI, as Slakh's do.
 
-    Velocity is played; pitch bends, controllers and the pedal are not.
+    Velocity is played; by the synthesiser of this package, pitch bends, controllers and the pedal are not. Where the
+    job varies the rendering, stems differ in level too, and the mix is more than their sum.
 
     Args:
         job: what to render.
         out: parent folder of the track.
         sample_rate: Hz.
-        shuffle_programs: a seed; with ``job.name`` it draws a new program for every instrument but drum kits.
 
     Raises:
-        DataError: the MIDI or the SoundFont cannot be read, or nothing sounds.
+        DataError: the MIDI or the SoundFont cannot be read, the synthesiser is missing or fails, or nothing sounds.
     """
     soundfont = _soundfont(job.soundfont)
     song = _read_midi(job.midi)
     song.instruments = [instrument for instrument in song.instruments if instrument.notes]
     if not song.instruments:
         raise DataError(f"{job.midi}: no notes")
+    if job.excerpt is not None:
+        _cut(song, job.excerpt, random.Random(f"excerpt:{job.name}"))
     seconds = _seconds(song)
     if seconds > MAX_SECONDS:
         raise DataError(f"{job.midi}: {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s can be rendered")
-    if shuffle_programs is not None:
-        _shuffle_programs(song, f"{shuffle_programs}:{job.name}")
+    if job.shuffle_programs is not None:
+        _shuffle_programs(song, f"{job.shuffle_programs}:{job.name}")
+    variation = None if job.vary is None else Variation.draw(f"{job.vary}:{job.name}")
+    if variation is not None:
+        _tune(song, variation)
     out.mkdir(parents=True, exist_ok=True)
     with _new_folder(out / f".{job.name}.tmp") as folder:
         for name in ("MIDI", "stems", "raw"):
             folder.joinpath(name).mkdir(parents=True)
         song.write(str(folder / "all_src.mid"))
         count = math.ceil(seconds * sample_rate)
-        stems = _render_stems(song, soundfont, folder, count, sample_rate)
+        stems = _render_stems(song, job, soundfont, folder, count, sample_rate, variation)
         if not any(stem["audio_rendered"] for stem in stems.values()):
             raise DataError(f"{job.midi}: none of its notes sounds in {job.soundfont}")
-        overall_gain = _write_audio(folder, sample_rate)
+        overall_gain = _write_audio(folder, sample_rate, variation)
         metadata = {
             "UUID": hashlib.md5(job.midi.read_bytes(), usedforsecurity=False).hexdigest(),
             "audio_dir": f"{job.name}/stems",
@@ -242,6 +260,35 @@ def _soundfont(path: Path) -> SoundFont:
     return SoundFont(path)
 
 
+def _cut(song: pretty_midi.PrettyMIDI, seconds: float, generator: random.Random) -> None:
+    """Leaves of a song only what sounds within so many seconds from a random place on, which becomes its beginning."""
+    notes = [note for instrument in song.instruments for note in instrument.notes]
+    end = max(note.end for note in notes)
+    begin = generator.uniform(0, max(end - seconds, 0.0))
+    if not any(note.end > begin and note.start < begin + seconds for note in notes):
+        begin = min(note.start for note in notes)
+    for instrument in song.instruments:
+        instrument.notes = [note for note in instrument.notes if note.end > begin and note.start < begin + seconds]
+        for note in instrument.notes:
+            note.start, note.end = max(note.start - begin, 0.0), min(note.end - begin, seconds)
+        for event in (*instrument.control_changes, *instrument.pitch_bends):
+            event.time = max(event.time - begin, 0.0)  # what was set before holds from the beginning
+    song.instruments = [instrument for instrument in song.instruments if instrument.notes]
+
+
+def _tune(song: pretty_midi.PrettyMIDI, variation: Variation) -> None:
+    """Transposes a song; its tuning is said in controllers, as FluidSynth takes it."""
+    for instrument in song.instruments:
+        if instrument.is_drum:
+            continue
+        for note in instrument.notes:
+            pitch = note.pitch + variation.semitones
+            note.pitch = pitch if 0 <= pitch <= 127 else note.pitch
+        value = round((variation.cents / 100 + 1) * 0x2000)  # 14 bits, 0x2000 in tune
+        tuning = (*_TUNING, (6, value >> 7), (38, value & 0x7F))
+        instrument.control_changes[:0] = [pretty_midi.ControlChange(number, data, 0.0) for number, data in tuning]
+
+
 def _shuffle_programs(song: pretty_midi.PrettyMIDI, seed: str) -> None:
     """Gives each instrument a random program: the family first, then one of its eight."""
     generator = random.Random(seed)
@@ -253,7 +300,13 @@ def _shuffle_programs(song: pretty_midi.PrettyMIDI, seed: str) -> None:
 
 
 def _render_stems(
-    song: pretty_midi.PrettyMIDI, soundfont: SoundFont, folder: Path, count: int, sample_rate: int
+    song: pretty_midi.PrettyMIDI,
+    job: RenderJob,
+    soundfont: SoundFont,
+    folder: Path,
+    count: int,
+    sample_rate: int,
+    variation: Variation | None,
 ) -> dict[str, dict[str, Any]]:
     """Writes MIDI/Sxx.mid and, at equal loudness, raw/Sxx; returns the metadata of each stem."""
     entries = {}
@@ -265,7 +318,11 @@ def _render_stems(
         alone.write(str(midi))
         # What is heard is read back from what is written, so that labels made from it fit.
         instrument.notes = [note for written in _read_midi(midi).instruments for note in written.notes]
-        audio = _synthesize(instrument, soundfont, count, sample_rate)
+        if job.synthesizer == "fluidsynth":
+            audio = _play_by_fluidsynth(midi, soundfont.path, folder / "raw" / f"{name}.wav", count, sample_rate)
+        else:
+            cents = 0.0 if variation is None or instrument.is_drum else variation.cents
+            audio = _synthesize(instrument, soundfont, count, sample_rate, cents)
         loudness = integrated_loudness(audio, sample_rate)
         rendered = loudness > -math.inf
         program = DRUMS if instrument.is_drum else int(instrument.program)
@@ -281,6 +338,8 @@ def _render_stems(
         if rendered:
             entries[name]["integrated_loudness"] = loudness
             audio *= np.float32(10 ** ((STEM_LOUDNESS - loudness) / 20))
+            if variation is not None:
+                audio = variation.stem(audio, name, sample_rate)
             audio.tofile(folder / "raw" / name)
         else:
             midi.unlink()
@@ -293,13 +352,13 @@ def _inst_class(program: int) -> str:
 
 
 def _synthesize(
-    instrument: pretty_midi.Instrument, soundfont: SoundFont, count: int, sample_rate: int
+    instrument: pretty_midi.Instrument, soundfont: SoundFont, count: int, sample_rate: int, cents: float
 ) -> NDArray[np.float32]:
-    """The instrument's notes, mono [count]; what still sounds after that is cut."""
+    """The instrument's notes, mono [count], tuned higher by ``cents``; what still sounds after that is cut."""
 
     def sound(pitch: int, velocity: int, samples: int) -> NDArray[np.float32]:
         seconds = samples / sample_rate
-        return soundfont.note(instrument.program, instrument.is_drum, pitch, velocity, seconds, sample_rate)
+        return soundfont.note(instrument.program, instrument.is_drum, pitch, velocity, seconds, sample_rate, cents)
 
     cached = functools.lru_cache(CACHED_NOTES)(sound)
     audio = np.zeros(count, np.float32)
@@ -312,8 +371,39 @@ def _synthesize(
     return audio
 
 
-def _write_audio(folder: Path, sample_rate: int) -> float:
-    """Writes stems/Sxx.flac and mix.flac, 16 bit, from raw/Sxx; returns the gain common to all."""
+def _play_by_fluidsynth(midi: Path, soundfont: Path, wave: Path, count: int, sample_rate: int) -> NDArray[np.float32]:
+    """What FluidSynth plays of a MIDI file with one instrument, mono [count]: with its reverb, chorus and controllers.
+
+    Args:
+        midi: the file.
+        soundfont: an .sf2 file.
+        wave: file to write to, removed again.
+        count: samples.
+        sample_rate: Hz.
+
+    Raises:
+        DataError: FluidSynth is not there, or fails.
+    """
+    command = ["fluidsynth", "-n", "-i", "-q", "-g", _FLUIDSYNTH_GAIN, "-r", str(sample_rate), "-T", "wav"]
+    command += ["-O", "float", "-o", "synth.dynamic-sample-loading=1", "-F", str(wave), str(soundfont), str(midi)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    except FileNotFoundError:
+        raise DataError("FluidSynth is not installed: install it (apt install fluidsynth), or leave it out") from None
+    if done.returncode or not wave.is_file():
+        raise DataError(f"{midi.name}: FluidSynth failed: {done.stderr.strip()[-300:] or done.returncode}")
+    stereo, _ = soundfile.read(wave, frames=count, dtype="float32", always_2d=True)  # [samples, 2]
+    wave.unlink()
+    audio = np.zeros(count, np.float32)
+    audio[: len(stereo)] = stereo.mean(axis=1)
+    return audio
+
+
+def _write_audio(folder: Path, sample_rate: int, variation: Variation | None) -> float:
+    """Writes stems/Sxx.flac and mix.flac, 16 bit, from raw/Sxx; returns the gain common to all stems, and to the mix.
+
+    A variation takes the mix to a level of its own.
+    """
     raw = sorted(folder.joinpath("raw").iterdir())
     size = sample_rate * _BLOCK_SECONDS
 
@@ -325,7 +415,11 @@ def _write_audio(folder: Path, sample_rate: int) -> float:
     gain = 10 ** (TARGET_PEAK / 20) / peak
     for path in raw:
         _write_flac(folder / "stems" / f"{path.name}.flac", _stored(path, size), gain, sample_rate)
-    _write_flac(folder / "mix.flac", mix(), gain, sample_rate)
+    if variation is None:
+        _write_flac(folder / "mix.flac", mix(), gain, sample_rate)
+    else:
+        varied = variation.mix(np.concatenate(list(mix())), sample_rate)
+        _write_flac(folder / "mix.flac", [varied], 1.0, sample_rate)
     return gain
 
 
@@ -360,14 +454,14 @@ class Planned:
 
 
 def plan_tree(
-    midi_dir: Path, soundfonts: Sequence[Path], seed: int, pool: Pool
+    midi_dir: Path, soundfonts: Sequence[Path], settings: Settings, pool: Pool
 ) -> tuple[list[Planned], list[tuple[Path, str]]]:
     """What :func:`render_tree` renders of a folder, and the files whose notes cannot be read, with the reasons.
 
     Raises:
         DataError: there is no MIDI file, or a SoundFont cannot be read.
     """
-    for soundfont in soundfonts:
+    for soundfont in (*soundfonts, *settings.validation_soundfonts):
         _soundfont(soundfont)
     files = sorted(path for path in midi_dir.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
     if not files:
@@ -380,16 +474,36 @@ def plan_tree(
         else:
             notes[file.relative_to(midi_dir).as_posix()] = found
     song_of = songs.group_songs(notes)
-    split_of = songs.split_songs(song_of.values(), seed)
+    if settings.split is None:
+        split_of = songs.split_songs(song_of.values(), settings.seed)
+    else:
+        split_of = dict.fromkeys(song_of.values(), settings.split)
     # Dealt out within each split, so that each hears all SoundFonts as evenly as can be.
     order = sorted(split_of)
-    random.Random(seed).shuffle(order)
+    random.Random(settings.seed).shuffle(order)
     order.sort(key=split_of.__getitem__)
-    soundfont_of = dict(zip(order, itertools.cycle(soundfonts)))
+    soundfonts_of = {"validation": settings.validation_soundfonts or soundfonts}
+    sounds_of = {
+        split: list(itertools.product(soundfonts_of.get(split, soundfonts), settings.synthesizers)) for split in SPLITS
+    }
+    place_of = {song: place for place, song in enumerate(order)}
     plan = []
-    for number, file in enumerate(files, 1):
-        if (song := song_of.get(file.relative_to(midi_dir).as_posix())) is not None:
-            job = RenderJob(file, soundfont_of[song], f"Track{number:05d}")
+    for rendition in range(settings.renditions):
+        keeps_programs = settings.renditions > 1 and rendition == 0
+        for number, file in enumerate(files, 1 + rendition * len(files)):
+            if (song := song_of.get(file.relative_to(midi_dir).as_posix())) is None:
+                continue
+            sounds = sounds_of[split_of[song]]
+            soundfont, synthesizer = sounds[(place_of[song] + rendition) % len(sounds)]
+            job = RenderJob(
+                file,
+                soundfont,
+                f"Track{number:05d}",
+                synthesizer,
+                None if keeps_programs else settings.shuffle_programs,
+                settings.vary,
+                settings.excerpt,
+            )
             plan.append(Planned(job, song, split_of[song]))
     return plan, bad
 
@@ -398,8 +512,7 @@ def render_tree(
     midi_dir: Path,
     soundfonts: Sequence[Path],
     out: Path,
-    seed: int,
-    shuffle_programs: int | None,
+    settings: Settings,
     workers: int,
     progress: Progress | None = None,
 ) -> RenderReport:
@@ -407,15 +520,14 @@ def render_tree(
 
     Files that share most of their notes are one song (:func:`tfrecords_builder.songs.group_songs`); splits
     and SoundFonts are dealt out by song. ``out/songs.json`` tells of each track its song, MIDI file,
-    SoundFont, split and the seed of its programs. The same arguments give the same bytes, whatever
+    SoundFont, synthesiser, split and seeds. The same arguments give the same bytes, whatever
     ``workers``. Run again after an interruption, it leaves the tracks that stand and renders the others.
 
     Args:
         midi_dir: searched recursively.
         soundfonts: .sf2 files, one at least.
         out: root of the tree.
-        seed: of the splits and the dealing of SoundFonts.
-        shuffle_programs: as in :func:`render_track`.
+        settings: of the rendering.
         workers: processes.
         progress: called after each track.
 
@@ -428,10 +540,10 @@ def render_tree(
     """
     seconds = []
     with processes.pool(workers) as pool:
-        plan, bad = plan_tree(midi_dir, soundfonts, seed, pool)
-        _write_plan(out, midi_dir, plan, shuffle_programs)
+        plan, bad = plan_tree(midi_dir, soundfonts, settings, pool)
+        _write_plan(out, midi_dir, plan)
         missing = [item for item in plan if not (out / item.split / item.job.name).exists()]
-        render = functools.partial(_render_and_measure, out=out, shuffle_programs=shuffle_programs)
+        render = functools.partial(_render_and_measure, out=out)
         for item, length in pool.results(render, missing):
             if isinstance(length, Failure):
                 bad.append((item.job.midi, length.reason))
@@ -443,15 +555,18 @@ def render_tree(
     return RenderReport(tracks, math.fsum(seconds), sorted(bad))
 
 
-def _write_plan(out: Path, midi_dir: Path, plan: Sequence[Planned], shuffle_programs: int | None) -> None:
+def _write_plan(out: Path, midi_dir: Path, plan: Sequence[Planned]) -> None:
     """Writes songs.json, or makes sure that the one that stands is the same."""
     content = {
         item.job.name: {
             "song": item.song,
             "source": item.job.midi.relative_to(midi_dir).as_posix(),
             "soundfont": item.job.soundfont.name,
+            "synthesizer": item.job.synthesizer,
             "split": item.split,
-            "shuffle_programs": shuffle_programs,
+            "shuffle_programs": item.job.shuffle_programs,
+            "vary": item.job.vary,
+            "excerpt": item.job.excerpt,
         }
         for item in plan
     }
@@ -471,8 +586,8 @@ def _notes(path: Path) -> frozenset[int]:
     raise DataError(f"{path}: no notes")
 
 
-def _render_and_measure(item: Planned, out: Path, shuffle_programs: int | None) -> float:
+def _render_and_measure(item: Planned, out: Path) -> float:
     """Renders a track of the tree ``out`` and returns its seconds."""
     folder = out / item.split
-    render_track(item.job, folder, shuffle_programs=shuffle_programs)
+    render_track(item.job, folder)
     return float(soundfile.info(folder / item.job.name / "mix.flac").duration)

@@ -124,7 +124,14 @@ class SoundFont:
         }
 
     def note(
-        self, program: int, is_drum: bool, key: int, velocity: int, seconds: float, sample_rate: int
+        self,
+        program: int,
+        is_drum: bool,
+        key: int,
+        velocity: int,
+        seconds: float,
+        sample_rate: int,
+        cents: float = 0.0,
     ) -> NDArray[np.float32]:
         """The sound of one note, mono, its release included.
 
@@ -136,6 +143,7 @@ class SoundFont:
             velocity: 1 to 127.
             seconds: from note-on to note-off.
             sample_rate: Hz.
+            cents: how much higher it is tuned.
 
         Returns:
             float32 [samples]: as long as the note sounds, empty where the SoundFont has no sound for it.
@@ -144,7 +152,7 @@ class SoundFont:
         if is_drum and preset not in self._presets:
             preset = (_DRUM_BANK, 0)
         sounds = [
-            self._play(zone, key, seconds, sample_rate)
+            self._play(zone, key, seconds, sample_rate, cents)
             for zone in self._presets.get(preset, ())
             if zone.keys[0] <= key <= zone.keys[1] and zone.velocities[0] <= velocity <= zone.velocities[1]
         ]
@@ -154,8 +162,8 @@ class SoundFont:
         # The default modulator of velocity: 40 dB per decade.
         return mix * np.float32((velocity / 127) ** 2)
 
-    def _play(self, zone: _Zone, key: int, seconds: float, sample_rate: int) -> NDArray[np.float32]:
-        step = zone.rate / sample_rate * 2 ** ((zone.scale * (key - zone.root) + zone.tuning) / 12)
+    def _play(self, zone: _Zone, key: int, seconds: float, sample_rate: int, cents: float) -> NDArray[np.float32]:
+        step = zone.rate / sample_rate * 2 ** ((zone.scale * (key - zone.root) + zone.tuning + cents / 100) / 12)
         release = min(max(zone.release, _MIN_RELEASE), _MAX_RELEASE)
         count = round((seconds + release * _INAUDIBLE / _ROCK_BOTTOM) * sample_rate)
         if zone.loop is None:

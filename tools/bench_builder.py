@@ -39,6 +39,7 @@ from mir_tf.config import FRONT_ENDS
 from tfrecords_builder import build, compose, labels, midi, processes, render, slakh
 from tfrecords_builder.processes import Failure
 from tfrecords_builder.record import Recipe
+from tfrecords_builder.settings import Settings
 from tfrecords_builder.slakh import Track
 
 RECIPE = Recipe(FRONT_ENDS["default"])
@@ -83,7 +84,7 @@ def main(tree: Path | None, count: int, rounds: int) -> None:
 def _demo(folder: Path, count: int) -> Path:
     compose.compose_folder(folder / "midi", count, seed=0)
     soundfonts = [render.default_soundfont()]
-    render.render_tree(folder / "midi", soundfonts, folder / "tree", 0, None, workers=os.cpu_count() or 1)
+    render.render_tree(folder / "midi", soundfonts, folder / "tree", Settings(), workers=os.cpu_count() or 1)
     return folder / "tree"
 
 

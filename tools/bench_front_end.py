@@ -31,6 +31,7 @@ from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import compose, render, slakh
 from tfrecords_builder.record import Recipe, make_records
+from tfrecords_builder.settings import Settings
 
 DEFAULT = "22.05 kHz 1024/441, the default"
 CANDIDATES = {
@@ -74,7 +75,7 @@ def main(songs: int, seed: int) -> None:
 def _render(folder: Path, songs: int, seed: int) -> Sequence[slakh.Track]:
     compose.compose_folder(folder / "midi", songs, seed)
     soundfonts = [render.default_soundfont()]
-    render.render_tree(folder / "midi", soundfonts, folder / "tree", seed, None, workers=os.cpu_count() or 1)
+    render.render_tree(folder / "midi", soundfonts, folder / "tree", Settings(seed), workers=os.cpu_count() or 1)
     tracks, _ = slakh.find_tracks(folder / "tree")
     return tracks
 

@@ -17,10 +17,12 @@ from sine_soundfont import write_sine
 
 from mir_tf.errors import DataError
 from tfrecords_builder import compose, render
+from tfrecords_builder.settings import Settings
 from tfrecords_builder.soundfont import SoundFont
 
 RATE = render.SAMPLE_RATE
 SILENT_DRUM = 5
+SETTINGS = Settings(seed=1, shuffle_programs=5)
 
 
 def write_midi(path: Path, parts, tempos=((0.0, 120.0),)) -> Path:
@@ -197,8 +199,8 @@ def test_shuffled_programs_follow_seed_and_name(tmp_path, track):
         ("c", "Track00002", 3),
         ("d", "Track00001", 4),
     ):
-        job = render.RenderJob(midi, render.default_soundfont(), name)
-        render.render_track(job, tmp_path / folder, shuffle_programs=seed)
+        job = render.RenderJob(midi, render.default_soundfont(), name, shuffle_programs=seed)
+        render.render_track(job, tmp_path / folder)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     found = [programs(path) for path in sorted(tmp_path.glob("*/Track*"))]
     assert found[0] == found[1]
@@ -288,7 +290,7 @@ def midi_folder(tmp_path_factory) -> Path:
 def tree(midi_folder, tmp_path_factory) -> tuple[Path, render.RenderReport, list[tuple[int, float]]]:
     out = tmp_path_factory.mktemp("tree") / "new"
     calls: list[tuple[int, float]] = []
-    report = render.render_tree(midi_folder, fonts(midi_folder), out, 1, 5, 2, lambda *call: calls.append(call))
+    report = render.render_tree(midi_folder, fonts(midi_folder), out, SETTINGS, 2, lambda *call: calls.append(call))
     return out, report, calls
 
 
@@ -336,7 +338,7 @@ def test_tree_is_the_same_for_any_number_of_workers_and_goes_on_where_it_stopped
     for path in lost:
         shutil.rmtree(path)
     before = kept.joinpath("mix.flac").stat().st_mtime_ns
-    report = render.render_tree(midi_folder, fonts(midi_folder), again, 1, 5, 1)
+    report = render.render_tree(midi_folder, fonts(midi_folder), again, SETTINGS, 1)
     assert contents(again) == contents(out)
     assert kept.joinpath("mix.flac").stat().st_mtime_ns == before
     assert report.tracks == 5
@@ -345,18 +347,18 @@ def test_tree_is_the_same_for_any_number_of_workers_and_goes_on_where_it_stopped
 def test_a_tree_of_other_settings_is_refused(tree, midi_folder):
     out, *_ = tree
     before = contents(out)
-    for soundfonts, seed_of_programs in ((fonts(midi_folder), None), (fonts(midi_folder)[:1], 5)):
+    for soundfonts, settings in ((fonts(midi_folder), Settings(1)), (fonts(midi_folder)[:1], SETTINGS)):
         with pytest.raises(DataError, match="other files or settings"):
-            render.render_tree(midi_folder, soundfonts, out, 1, seed_of_programs, 1)
+            render.render_tree(midi_folder, soundfonts, out, settings, 1)
     assert contents(out) == before
 
 
 def test_nothing_to_render_is_said(tmp_path):
     with pytest.raises(DataError, match=r"no \.mid or \.midi file"):
-        render.render_tree(tmp_path, [render.default_soundfont()], tmp_path / "out", 0, None, 1)
+        render.render_tree(tmp_path, [render.default_soundfont()], tmp_path / "out", Settings(), 1)
     (tmp_path / "text.sf2").write_text("none")
     with pytest.raises(DataError, match=r"text\.sf2"):
-        render.render_tree(tmp_path, [tmp_path / "text.sf2"], tmp_path / "out", 0, None, 1)
+        render.render_tree(tmp_path, [tmp_path / "text.sf2"], tmp_path / "out", Settings(), 1)
     assert not (tmp_path / "out").exists()
 
 
