@@ -251,7 +251,7 @@ class ModelConfig(Config):
     """The network, from log-mel to logits. Defaults are the PyTorch project's.
 
     Attributes:
-        architecture: ``cnn``, ``crnn`` or ``crnn_mha``.
+        architecture: ``cnn``, ``crnn``, ``crnn_mha``, which are the PyTorch project's, or ``tcn``.
         time_padding: zero frames (of 1/10 s) put on each side before the convolutions.
         conv_filters: filters of each 3×3 convolution block; every block halves the time axis.
         conv_dropout: dropout after each block.
@@ -266,6 +266,11 @@ class ModelConfig(Config):
         freq_mask_bands: bound of a frequency mask's width in bands, exclusive.
         time_masks: time masks of SpecAugment in a training example.
         time_mask_frames: bound of a time mask's length in frames of 1/10 s, exclusive.
+        stage_filters: of ``tcn``: filters of each two-dimensional convolution, of which all but the last reduce the
+            bands.
+        temporal_filters: of ``tcn``: filters of each dilated convolution.
+        dilations: of ``tcn``: label frames between the three taps of each dilated convolution; all different.
+        temporal_dropout: of ``tcn``: dropout after each dilated convolution, and before the linear layer of the classes.
     """
 
     architecture: str = "crnn"
@@ -282,8 +287,12 @@ class ModelConfig(Config):
     freq_mask_bands: int = 15
     time_masks: int = 2
     time_mask_frames: int = 75
+    stage_filters: tuple[int, ...] = (40, 56, 80, 112, 112)
+    temporal_filters: int = 128
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    temporal_dropout: float = 0.1
 
-    ARCHITECTURES: ClassVar[tuple[str, ...]] = ("cnn", "crnn", "crnn_mha")
+    ARCHITECTURES: ClassVar[tuple[str, ...]] = ("cnn", "crnn", "crnn_mha", "tcn")
     """The networks there are to choose from."""
 
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = (
@@ -307,17 +316,32 @@ class ModelConfig(Config):
             "conv_filters",
             "one positive number for each block",
         )
-        for name in ("gru_units", "gru_layers", "attention_heads"):
+        require(
+            len(self.stage_filters) >= 2 and all(filters >= 1 for filters in self.stage_filters),
+            "stage_filters",
+            "at least two positive numbers",
+        )
+        require(
+            all(dilation >= 1 for dilation in self.dilations) and len(set(self.dilations)) == len(self.dilations),
+            "dilations",
+            "different positive numbers",
+        )
+        for name in ("gru_units", "gru_layers", "attention_heads", "temporal_filters"):
             require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("time_padding", "freq_masks", "freq_mask_bands", "time_masks", "time_mask_frames"):
             require(getattr(self, name) >= 0, name, "at least 0")
-        for name in ("conv_dropout", "attention_dropout", "head_dropout"):
+        for name in ("conv_dropout", "attention_dropout", "head_dropout", "temporal_dropout"):
             require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1")
         require(
             2 * self.gru_units % self.attention_heads == 0,
             "attention_heads",
             f"a divisor of the attention's width, {2 * self.gru_units}",
         )
+
+    @property
+    def hears_subframes(self) -> bool:
+        """Whether the network takes every feature frame, and answers for label frames; else it takes averages."""
+        return self.architecture == "tcn"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -333,6 +357,10 @@ class TrainConfig(Config):
         learning_rate: AdamW's step size at the start.
         weight_decay: AdamW's decoupled decay.
         clip_norm: gradients are scaled down to this global norm.
+        stem_share: share of the crops of stems, where the data set has stems, that an epoch takes; of mixes it takes all.
+        remix_stems: stems that are mixed anew at most, of different songs; up to 1, stems are heard alone.
+        color_db: standard deviation of random equalisation of stems and mixes, in dB; 0 equalises nothing.
+        noise_db: the loudest noise that is added, in dB of the mean power of an example; None adds none.
         average_decay: what an exponential moving average of the weights keeps of itself in a step; it is validated and
             saved in place of the weights that are trained (Polyak and Juditsky, 1992). 0 averages nothing.
         pos_weight_max: upper bound of a class's weight, negatives over positives; the lower bound is 1.
@@ -356,6 +384,10 @@ class TrainConfig(Config):
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     clip_norm: float = 1.0
+    stem_share: float = 1.0
+    remix_stems: int = 0
+    color_db: float = 0.0
+    noise_db: float | None = None
     average_decay: float = 0.0
     pos_weight_max: float = 10.0
     plateau_factor: float = 0.5
@@ -383,12 +415,22 @@ class TrainConfig(Config):
         for name in ("learning_rate", "clip_norm"):
             require(getattr(self, name) > 0, name, "above 0")
         require(self.weight_decay >= 0, "weight_decay", "at least 0")
+        require(0 <= self.stem_share <= 1, "stem_share", "between 0 and 1")
+        require(0 <= self.remix_stems <= 32, "remix_stems", "between 0 and 32")
+        require(0 <= self.color_db <= 20, "color_db", "between 0 and 20 dB")
+        require(self.noise_db is None or -60 < self.noise_db <= 0, "noise_db", "above -60 and at most 0 dB, or None")
         require(0 <= self.average_decay < 1, "average_decay", "at least 0 and below 1")
         require(self.pos_weight_max >= 1, "pos_weight_max", "at least 1")
         require(0 < self.plateau_factor < 1, "plateau_factor", "between 0 and 1")
         require(0 <= self.threshold_shrinkage <= 1, "threshold_shrinkage", "between 0 and 1")
         require(self.picture_every >= 0, "picture_every", "at least 0")
         require(0 <= self.seed < 2**31, "seed", "between 0 and 2147483647")
+
+
+    @property
+    def remixes(self) -> bool:
+        """Whether examples are changed before the network hears them."""
+        return self.remix_stems > 1 or self.color_db > 0 or self.noise_db is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -484,6 +526,11 @@ class RunConfig:
                 f"TrainConfig.crop_seconds is {self.train.crop_seconds:g} and WindowConfig.window_seconds "
                 f"{self.window.window_seconds:g}; with a front end that normalises each clip they must be equal, "
                 "because a clip's normalisation depends on its length"
+            )
+        if self.front_end.normalization == "clip" and self.train.remixes:
+            raise ConfigError(
+                "TrainConfig.remix_stems, color_db and noise_db need decibels to work on; a front end that normalises "
+                "each clip has none: leave them out, or build the data with --preset default"
             )
 
     @classmethod

@@ -167,11 +167,11 @@ def training_dataset(
     crop_labels = round(train.crop_seconds * LABEL_RATE)
     crop_frames = crop_labels * front_end.subframes
     longest_shard = math.ceil(summary.records / len(shards))  # about
-    # Every record gives at least one crop.
-    most_passes = math.ceil(steps_per_epoch * train.batch_size / summary.records)
+    # Every mix gives at least one crop.
+    most_passes = math.ceil(steps_per_epoch * train.batch_size / summary.tracks)
 
     def crops_of(index: tf.Tensor, record: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """All crops of a track: log-mel, targets, and true label frames."""
+        """All crops of a record: log-mel, targets, true label frames, and whether it is a stem's."""
         label_frames = tf.shape(record["activity"])[0]
         length = tf.minimum(label_frames, crop_labels)
         starts = tf.random.stateless_uniform(
@@ -180,15 +180,23 @@ def training_dataset(
             maxval=label_frames - length + 1,
             dtype=tf.int32,
         )  # [crops, 1]
+        is_stem = schema.is_stem(record["id"])
+        if train.stem_share < 1:
+            chances = tf.random.stateless_uniform(
+                [tf.shape(starts)[0]], tf.random.experimental.stateless_fold_in(seed, -1 - index)
+            )
+            starts = starts[(chances < train.stem_share) | ~is_stem]
         labels = starts + tf.range(length)  # [crops, length]
         frames = starts * front_end.subframes + tf.range(length * front_end.subframes)
         is_active = tf.matmul(record["activity"], projection) > 0  # [label frames, classes]
         # float16, as stored: half the memory of the shuffle.
         log_mel = tf.cast(record["log_mel"], tf.float16)  # [frames, mels]
-        lengths = tf.fill([tf.shape(starts)[0]], length)
-        return tf.gather(log_mel, frames), tf.gather(is_active, labels), lengths
+        crops = [tf.shape(starts)[0]]
+        return tf.gather(log_mel, frames), tf.gather(is_active, labels), tf.fill(crops, length), tf.fill(crops, is_stem)
 
-    def example(log_mel: tf.Tensor, target: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def example(
+        log_mel: tf.Tensor, target: tf.Tensor, length: tf.Tensor, is_stem: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         """Pads a crop and weights its label frames."""
         frames = length * front_end.subframes
         log_mel = tf.cast(log_mel, tf.float32)
@@ -200,6 +208,7 @@ def training_dataset(
             tf.ensure_shape(log_mel, [crop_frames, front_end.n_mels]),
             tf.ensure_shape(target, [crop_labels, projection.shape[1]]),
             tf.ensure_shape(weights, [crop_labels]),
+            is_stem,
         )
 
     def one_pass(epoch: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:

@@ -95,6 +95,11 @@ def is_stem_of(record: str, track: str) -> bool:
     return record.startswith(stem_id(track, ""))
 
 
+def is_stem(record: tf.Tensor) -> tf.Tensor:
+    """Whether ``record``, a string, is the id of a stem, as a graph operation. Slakh's stems are named S00, S01, ..."""
+    return tf.strings.regex_full_match(record, stem_id(".+", r"S\d+"))
+
+
 def encode(record: Record) -> bytes:
     """A serialised ``tf.train.Example``; the same record gives the same bytes."""
 

@@ -34,6 +34,7 @@ from mir_tf.files import as_path, whole, write_text
 from mir_tf.losses import WeightedBCE, class_weights
 from mir_tf.models import build_model
 from mir_tf.pipeline import DataService, Track
+from mir_tf.remix import remix
 from mir_tf.schema import Manifest
 from mir_tf.summaries import Summaries
 from mir_tf.thresholds import ScoreHistogram, TunedThresholds, shrink, tune
@@ -356,13 +357,20 @@ class _WeightAverage:
 
 
 def _training_step(
-    model: keras.Model, average: _WeightAverage, strategy: tf.distribute.Strategy, jit: bool
+    model: keras.Model, average: _WeightAverage, strategy: tf.distribute.Strategy, config: RunConfig
 ) -> Callable[[Any], tf.Tensor]:
     """A step from a batch, divided among the replicas of ``strategy``, to its loss, equal to that of one replica."""
     optimizer = model.optimizer
 
-    def in_replica(log_mel: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    def in_replica(log_mel: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, is_stem: tf.Tensor) -> tf.Tensor:
         replica = tf.distribute.get_replica_context()
+        if config.train.remixes:
+            # A function of the step alone, so that a resumed run draws the same.
+            seed = tf.stack([tf.constant(config.train.seed, tf.int64), tf.cast(optimizer.iterations.value, tf.int64)])
+            seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(replica.replica_id_in_sync_group, tf.int64))
+            log_mel, targets, weights = remix(
+                log_mel, targets, weights, is_stem, seed, config.train, config.front_end
+            )
         frames = tf.reduce_sum(weights)
         # Keras divides the loss by the replicas, as if each had as many true frames as the next.
         share = tf.math.divide_no_nan(frames, replica.all_reduce(tf.distribute.ReduceOp.MEAN, frames))
@@ -377,7 +385,7 @@ def _training_step(
         optimizer.apply(gradients, model.trainable_variables)
         return loss
 
-    @tf.function(jit_compile=jit, autograph=False)
+    @tf.function(jit_compile=config.train.jit, autograph=False)
     def step(batch: Any) -> tf.Tensor:
         with _synchronized(model, strategy.num_replicas_in_sync > 1):
             losses = strategy.run(in_replica, args=batch)
@@ -455,7 +463,7 @@ class _Run:
     def train(self, service: DataService | None, profile: bool) -> None:
         """Trains to the last epoch or until validation stops rising."""
         train = self._config.train
-        self._step = _training_step(self._model, self._average, self._distribution.strategy, train.jit)
+        self._step = _training_step(self._model, self._average, self._distribution.strategy, self._config)
         self._windowed = WindowedModel(self._model, self._config)
         is_chief = self._distribution.is_chief
         is_new = not (self._out / LOGS).exists()

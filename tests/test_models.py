@@ -10,9 +10,9 @@ import tensorflow as tf
 from mir_tf.config import FRONT_ENDS, FrontEndConfig, ModelConfig
 from mir_tf.errors import ConfigError
 from mir_tf.models import MODELS, blocks, build_model
-from mir_tf.models.cost import multiply_adds
+from mir_tf.models.cost import multiply_adds, parameters
 
-TINY = ModelConfig(conv_filters=(4, 6, 8), gru_units=4)
+TINY = ModelConfig(conv_filters=(4, 6, 8), gru_units=4, stage_filters=(4, 6, 8), temporal_filters=8, dilations=(1, 2))
 TINY_FRONT_END = FrontEndConfig(n_mels=8)
 ONE_FRAME = FrontEndConfig(n_fft=4096, hop_length=2205, n_mels=8)
 
@@ -30,6 +30,32 @@ def decibels(frames: int, batch: int = 2) -> np.ndarray:
 def test_parameters_are_the_original_s(architecture: str, count: int):
     model = build_model(ModelConfig(architecture=architecture), FRONT_ENDS["default"], num_classes=17)
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == count
+
+
+def test_the_tcn_is_small_enough_for_phones():
+    model = build_model(ModelConfig(architecture="tcn"), FRONT_ENDS["default"], num_classes=17)
+    assert parameters(model) <= 1_000_000
+    seconds = 30
+    assert multiply_adds(model, seconds * FRONT_ENDS["default"].frame_rate) / seconds <= 20e6
+
+
+def test_a_click_peaks_in_its_label_frame_of_the_tcn():
+    """Whatever the length, and whichever sub-frame it falls into: time is exact, not by luck of the weights."""
+    config = ModelConfig(architecture="tcn", stage_filters=(1, 1), temporal_filters=1, dilations=())
+    model = build_model(config, FrontEndConfig(n_mels=8), num_classes=1)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel = np.zeros(layer.kernel.shape, np.float32)
+            middle = kernel.shape[0] // 2
+            reach = 2 if layer.name == "stem" else 0  # the sub-frames of the label frame, and no other
+            kernel[middle - reach : middle + reach + 1] = 1
+            layer.set_weights([kernel])
+        elif isinstance(layer, keras.layers.Dense):
+            layer.set_weights([np.ones_like(weight) for weight in layer.get_weights()])
+    for label_frames in (7, 50):
+        clicks = np.repeat(np.eye(5 * label_frames, dtype=np.float32)[:, :, np.newaxis], 8, axis=2)
+        answers = model(clicks)[..., 0].numpy()  # [click, label frame]
+        np.testing.assert_array_equal(answers.argmax(axis=1), np.arange(5 * label_frames) // 5)
 
 
 def test_every_architecture_of_the_config_is_there():
@@ -138,8 +164,8 @@ def test_ends_are_float32_under_mixed_precision(architecture: str):
     finally:
         keras.mixed_precision.set_dtype_policy(policy)
     model.set_weights(reference.get_weights())
-    assert model.get_layer("conv1").compute_dtype == "bfloat16"
-    ends = ("average_power", "normalization", "spec_augment", "fc", "logits")
+    assert model.get_layer("stem" if architecture == "tcn" else "conv1").compute_dtype == "bfloat16"
+    ends = {"average_power", "normalization", "spec_augment", "fc", "logits"} & {layer.name for layer in model.layers}
     assert {model.get_layer(name).compute_dtype for name in ends} == {"float32"}
     logits = model(decibels(50))
     assert logits.dtype == "float32"

@@ -8,20 +8,26 @@ a saved model needs.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import keras
 
 from mir_tf.augment import SpecAugment
 from mir_tf.config import FrontEndConfig, ModelConfig
-from mir_tf.models import blocks, cnn, crnn, crnn_mha
+from mir_tf.models import blocks, cnn, crnn, crnn_mha, tcn
 
-MODELS: dict[str, Callable[[keras.KerasTensor, ModelConfig], keras.KerasTensor]] = {
+MODELS: dict[str, Callable[..., keras.KerasTensor]] = {
     "cnn": cnn.network,
     "crnn": crnn.network,
     "crnn_mha": crnn_mha.network,
+    "tcn": tcn.network,
 }
-"""The architectures by name, each from log-mel [batch, label frames, mels] to features [batch, steps, width]."""
+"""The architectures by name, each from log-mel to features [batch, steps, width].
+
+The first three take label frames, whose steps are longer than these; the TCN takes feature frames, and its steps are
+label frames.
+"""
 
 CLASSES_LAYER = "fc"
 """Name of the last layer with weights, whose outputs are the classes."""
@@ -49,7 +55,12 @@ def build_model(
         normalisation and logits are float32 under every dtype policy.
     """
     x = inputs = keras.Input((None, front_end.n_mels), dtype="float32", name="log_mel")  # [batch, frames, mels]
-    if front_end.subframes > 1:
+    network = MODELS[config.architecture]
+    frames_in_label = 1
+    if config.hears_subframes:
+        frames_in_label = front_end.subframes
+        network = functools.partial(network, subframes=frames_in_label)
+    elif front_end.subframes > 1:
         x = blocks.AveragePower(front_end.subframes, dtype="float32", name="average_power")(x)
     if front_end.normalization == "global":
         x = keras.layers.Normalization(
@@ -59,12 +70,13 @@ def build_model(
         config.freq_masks,
         config.freq_mask_bands,
         config.time_masks,
-        config.time_mask_frames,
+        config.time_mask_frames * frames_in_label,
         dtype="float32",
         name="spec_augment",
-    )(x)  # [batch, label frames, mels]
-    features = MODELS[config.architecture](x, config)  # [batch, steps, width]
-    features = keras.layers.Dropout(config.head_dropout, name="head_dropout")(features)
+    )(x)  # [batch, frames, mels]: label frames, or what the TCN hears
+    features = network(x, config)  # [batch, steps, width]
+    dropout = config.temporal_dropout if config.hears_subframes else config.head_dropout
+    features = keras.layers.Dropout(dropout, name="head_dropout")(features)
     logits = keras.layers.Dense(
         num_classes,
         kernel_initializer=blocks.uniform(features.shape[-1]),
@@ -72,7 +84,8 @@ def build_model(
         dtype="float32",
         name=CLASSES_LAYER,
     )(features)  # [batch, steps, classes]
-    logits = blocks.InterpolateSteps(
-        2 ** len(config.conv_filters), config.time_padding, config.alignment, dtype="float32", name="logits"
-    )(logits, x)  # [batch, label frames, classes]
+    if not config.hears_subframes:
+        logits = blocks.InterpolateSteps(
+            2 ** len(config.conv_filters), config.time_padding, config.alignment, dtype="float32", name="logits"
+        )(logits, x)  # [batch, label frames, classes]
     return keras.Model(inputs, logits, name=config.architecture)

@@ -33,7 +33,7 @@ def multiply_adds(model: keras.Model, frames: int) -> int:
     )
 
 
-def _convolution(layer: keras.layers.Conv2D, given: Shape, made: Shape) -> int:
+def _convolution(layer: keras.layers.Conv1D | keras.layers.Conv2D, given: Shape, made: Shape) -> int:
     return math.prod(made) * math.prod(layer.kernel_size) * given[-1]
 
 
@@ -52,6 +52,7 @@ def _attention(operation: keras.Operation, given: Shape, made: Shape) -> int:
 
 
 _COUNTS: dict[str, Callable[..., int]] = {
+    "Conv1D": _convolution,
     "Conv2D": _convolution,
     "Dense": _dense,
     "Bidirectional": _recurrence,
