@@ -270,7 +270,7 @@ class ModelConfig(Config):
             bands.
         temporal_filters: of ``tcn``: filters of each dilated convolution.
         dilations: of ``tcn``: label frames between the three taps of each dilated convolution; all different.
-        temporal_dropout: of ``tcn``: dropout after each dilated convolution, and before the linear layer of the classes.
+        temporal_dropout: of ``tcn``: dropout after each dilated convolution, and before the linear layer.
     """
 
     architecture: str = "crnn"
@@ -357,7 +357,7 @@ class TrainConfig(Config):
         learning_rate: AdamW's step size at the start.
         weight_decay: AdamW's decoupled decay.
         clip_norm: gradients are scaled down to this global norm.
-        stem_share: share of the crops of stems, where the data set has stems, that an epoch takes; of mixes it takes all.
+        stem_share: share of the crops of stems that a pass over the data set takes; of mixes it takes all.
         remix_stems: stems that are mixed anew at most, of different songs; up to 1, stems are heard alone.
         color_db: standard deviation of random equalisation of stems and mixes, in dB; 0 equalises nothing.
         noise_db: the loudest noise that is added, in dB of the mean power of an example; None adds none.
@@ -425,7 +425,6 @@ class TrainConfig(Config):
         require(0 <= self.threshold_shrinkage <= 1, "threshold_shrinkage", "between 0 and 1")
         require(self.picture_every >= 0, "picture_every", "at least 0")
         require(0 <= self.seed < 2**31, "seed", "between 0 and 2147483647")
-
 
     @property
     def remixes(self) -> bool:

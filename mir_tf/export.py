@@ -401,14 +401,15 @@ class _Pieces(tf.Module):
         features = model.get_layer("spec_augment").input
         normalize = keras.Model(model.input, features)
         network = keras.Model(features, model.get_layer("fc").output)
-        interpolate = model.get_layer("logits")
+        interpolate = _interpolation(bundle)
         self.model_variables = [variable.value for variable in model.variables]
         num_frames = metadata.window_frames * config.subframes
-        features_spec = tf.TensorSpec([1, metadata.window_frames, config.n_mels], tf.float32, name="features")
+        heard_frames = num_frames if bundle.config.model.hears_subframes else metadata.window_frames
+        features_spec = tf.TensorSpec([1, heard_frames, config.n_mels], tf.float32, name="features")
         waveform_spec = tf.TensorSpec([1, metadata.input_samples], tf.float32, name="waveform")
 
         def front(waveform: tf.Tensor, by_convolution: bool = False) -> tf.Tensor:
-            """Features [1, label frames, mels]; samples that are NaN lie outside of the signal."""
+            """Features [1, frames or label frames, mels]; samples that are NaN lie outside of the signal."""
             # By no other comparison: tf2onnx selects by multiplication, which NaN survives, unless it sees this one.
             is_outside = tf.math.is_nan(waveform)
             is_inside = tf.logical_not(is_outside)
@@ -442,6 +443,14 @@ class _Pieces(tf.Module):
             self.unrolled = tf.function(
                 lambda features: unrolled(features, training=False), input_signature=[features_spec]
             )
+
+
+def _interpolation(bundle: Bundle) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """From logits of steps, and something as long as the answer, to those of label frames."""
+    if bundle.config.model.hears_subframes:  # its steps are label frames
+        return lambda steps, frames: steps
+    layer: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = bundle.model.get_layer("logits")
+    return layer
 
 
 def _last(is_inside: tf.Tensor) -> tf.Tensor:
@@ -538,9 +547,7 @@ class _Job:
         f1 = None
         if self._data is not None:
             self._progress(f"F1 of {name}")
-            f1 = _f1(
-                self._bundle, WindowedModel(_Converted(self._bundle.model, network), self._bundle.config), self._data
-            )
+            f1 = _f1(self._bundle, WindowedModel(_Converted(self._bundle, network), self._bundle.config), self._data)
         return self._measured(path, quantization, difference, f1)
 
     def clip(self) -> ExportedFile:
@@ -597,7 +604,7 @@ class _Job:
         )
 
     def _examples(self) -> Iterator[NDArray[np.float32]]:
-        """Features [label frames, mels] of windows of the train split's tracks."""
+        """What the network takes, [frames or label frames, mels], of windows of the train split's tracks."""
         config, manifest = self._bundle.config, read_manifest(self._data)
         num_frames = config.window.window_frames * config.front_end.subframes
         normalize = keras.Model(self._bundle.model.input, self._bundle.model.get_layer("spec_augment").input)
@@ -614,17 +621,18 @@ class _Job:
 class _Converted:
     """A Keras model whose network is a converted one, for the windowed inference."""
 
-    def __init__(self, model: keras.Model, network: bytes) -> None:
+    def __init__(self, bundle: Bundle, network: bytes) -> None:
+        model = bundle.model
         self.output_shape = model.output_shape
         self._normalize = keras.Model(model.input, model.get_layer("spec_augment").input)
-        self._interpolate = model.get_layer("logits")
+        self._interpolate = _interpolation(bundle)
         self._num_classes = model.output_shape[-1]
         self._interpreter = Interpreter(model_content=network, num_threads=os.cpu_count())
         self._interpreter.allocate_tensors()
 
     def __call__(self, windows: tf.Tensor, training: bool) -> tf.Tensor:
         """Raw log-mel [batch, frames, mels] to logits [batch, label frames, classes]."""
-        features = self._normalize(windows, training=training)  # [batch, label frames, mels]
+        features = self._normalize(windows, training=training)  # [batch, frames or label frames, mels]
         steps = tf.numpy_function(self._run, [features], tf.float32, stateful=False)
         return self._interpolate(tf.ensure_shape(steps, [None, None, self._num_classes]), features)
 

@@ -194,9 +194,7 @@ def training_dataset(
         crops = [tf.shape(starts)[0]]
         return tf.gather(log_mel, frames), tf.gather(is_active, labels), tf.fill(crops, length), tf.fill(crops, is_stem)
 
-    def example(
-        log_mel: tf.Tensor, target: tf.Tensor, length: tf.Tensor, is_stem: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
+    def example(log_mel: tf.Tensor, target: tf.Tensor, length: tf.Tensor, is_stem: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Pads a crop and weights its label frames."""
         frames = length * front_end.subframes
         log_mel = tf.cast(log_mel, tf.float32)

@@ -368,9 +368,7 @@ def _training_step(
             # A function of the step alone, so that a resumed run draws the same.
             seed = tf.stack([tf.constant(config.train.seed, tf.int64), tf.cast(optimizer.iterations.value, tf.int64)])
             seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(replica.replica_id_in_sync_group, tf.int64))
-            log_mel, targets, weights = remix(
-                log_mel, targets, weights, is_stem, seed, config.train, config.front_end
-            )
+            log_mel, targets, weights = remix(log_mel, targets, weights, is_stem, seed, config.train, config.front_end)
         frames = tf.reduce_sum(weights)
         # Keras divides the loss by the replicas, as if each had as many true frames as the next.
         share = tf.math.divide_no_nan(frames, replica.all_reduce(tf.distribute.ReduceOp.MEAN, frames))

@@ -319,7 +319,7 @@ def _render_stems(
         # What is heard is read back from what is written, so that labels made from it fit.
         instrument.notes = [note for written in _read_midi(midi).instruments for note in written.notes]
         if job.synthesizer == "fluidsynth":
-            audio = _play_by_fluidsynth(midi, soundfont.path, folder / "raw" / f"{name}.wav", count, sample_rate)
+            audio = _play_by_fluidsynth(midi, soundfont.path, count, sample_rate)
         else:
             cents = 0.0 if variation is None or instrument.is_drum else variation.cents
             audio = _synthesize(instrument, soundfont, count, sample_rate, cents)
@@ -371,29 +371,34 @@ def _synthesize(
     return audio
 
 
-def _play_by_fluidsynth(midi: Path, soundfont: Path, wave: Path, count: int, sample_rate: int) -> NDArray[np.float32]:
+def _play_by_fluidsynth(midi: Path, soundfont: Path, count: int, sample_rate: int) -> NDArray[np.float32]:
     """What FluidSynth plays of a MIDI file with one instrument, mono [count]: with its reverb, chorus and controllers.
+
+    It is read from a pipe and ended after ``count`` samples: of notes that never die away, FluidSynth knows no end.
 
     Args:
         midi: the file.
         soundfont: an .sf2 file.
-        wave: file to write to, removed again.
         count: samples.
         sample_rate: Hz.
 
     Raises:
         DataError: FluidSynth is not there, or fails.
     """
-    command = ["fluidsynth", "-n", "-i", "-q", "-g", _FLUIDSYNTH_GAIN, "-r", str(sample_rate), "-T", "wav"]
-    command += ["-O", "float", "-o", "synth.dynamic-sample-loading=1", "-F", str(wave), str(soundfont), str(midi)]
+    command = ["fluidsynth", "-n", "-i", "-q", "-g", _FLUIDSYNTH_GAIN, "-r", str(sample_rate), "-T", "raw"]
+    command += ["-O", "float", "-o", "synth.dynamic-sample-loading=1", "-F", "/dev/stdout", str(soundfont), str(midi)]
+    size = 2 * 4 * count
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout is not None
+            played = process.stdout.read(size)
+            if len(played) == size:
+                process.kill()
     except FileNotFoundError:
         raise DataError("FluidSynth is not installed: install it (apt install fluidsynth), or leave it out") from None
-    if done.returncode or not wave.is_file():
-        raise DataError(f"{midi.name}: FluidSynth failed: {done.stderr.strip()[-300:] or done.returncode}")
-    stereo, _ = soundfile.read(wave, frames=count, dtype="float32", always_2d=True)  # [samples, 2]
-    wave.unlink()
+    if not played or (len(played) < size and process.returncode):
+        raise DataError(f"{midi.name}: FluidSynth ended with status {process.returncode}")
+    stereo = np.frombuffer(played[: len(played) // 8 * 8], np.float32).reshape(-1, 2)  # [samples, 2]
     audio = np.zeros(count, np.float32)
     audio[: len(stereo)] = stereo.mean(axis=1)
     return audio
