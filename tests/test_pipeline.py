@@ -58,9 +58,10 @@ def origin(log_mel):
 def test_every_epoch_has_its_steps_of_the_promised_shapes(data):
     made = batches(data)
     assert len(made) == 3 * CONFIG.train.epochs
-    for log_mel, targets, weights in made:
+    for log_mel, targets, weights, is_stem in made:
         assert (log_mel.shape, targets.shape, weights.shape) == ((4, 40, 8), (4, 20, 17), (4, 20))
         assert {log_mel.dtype, targets.dtype, weights.dtype} == {np.dtype(np.float32)}
+        assert not is_stem.any()
     element = pipeline.training_dataset(*data, "train", CONFIG, 0, 3).element_spec[0]
     assert element.shape.as_list() == [4, 40, 8]
 
@@ -68,7 +69,7 @@ def test_every_epoch_has_its_steps_of_the_promised_shapes(data):
 def test_a_crop_carries_the_labels_of_its_place(data):
     family = VOCABULARIES["family"]
     starts = set()
-    for log_mel, targets, weights in batches(data):
+    for log_mel, targets, weights, _ in batches(data):
         for crop, target, weight in zip(log_mel, targets, weights, strict=True):
             name, start = origin(crop)
             activity = family.project(tracks_of_train()[name].activity[start : start + 20])
@@ -83,7 +84,7 @@ def test_a_crop_carries_the_labels_of_its_place(data):
 def test_a_pass_takes_each_track_as_often_as_it_is_long(data):
     config = CONFIG.merge({"train": {"batch_size": CROPS_A_PASS, "epochs": 2}})
     expected = sorted(name for name, record in tracks_of_train().items() for _ in range(-(-len(record.activity) // 20)))
-    for log_mel, _, _ in batches(data, config, steps=1):
+    for log_mel, *_ in batches(data, config, steps=1):
         assert sorted(origin(crop)[0] for crop in log_mel) == expected
 
 
@@ -133,7 +134,7 @@ def test_an_epoch_is_a_function_of_seed_and_number(data):
 
 def test_the_vocabulary_is_chosen_when_reading(data):
     config = CONFIG.merge({"train": {"vocabulary": "program"}})
-    for _, targets, _ in batches(data, config):
+    for _, targets, *_ in batches(data, config):
         assert targets.shape[2] == 129
         assert set(np.flatnonzero(targets.any(axis=(0, 1)))) <= set(PROGRAMS)
 
@@ -231,3 +232,19 @@ def test_another_front_end_is_refused_by_field(data):
 def test_the_manifest_on_disk_is_the_one_written(data):
     folder, manifest = data
     assert schema.read_manifest(folder) == manifest
+
+
+def test_stems_are_told_from_mixes_and_taken_in_their_share(tmp_path):
+    """Ten mixes and forty stems of one crop each: of a pass, all mixes, and about a quarter of the stems."""
+    names = [name for track in range(10) for name in (f"T{track}", *(f"T{track}-S{stem:02d}" for stem in range(4)))]
+    records = [dataclasses.replace(make_record(name, 20), num_samples=index) for index, name in enumerate(names)]
+    summary = dataclasses.replace(write_split(tmp_path, "train", [records]), tracks=10)
+    manifest = Manifest(FRONT_END, {"train": summary}, 0.0, 1.0, [], {})
+    counts = []
+    for share in (1.0, 0.25, 0.0):
+        config = CONFIG.merge({"train": {"stem_share": share, "batch_size": 10, "epochs": 1}})
+        stems = np.concatenate([batch[3] for batch in batches((tmp_path, manifest), config, steps=20)])
+        counts.append(stems.mean())
+    assert counts[0] == pytest.approx(0.8)
+    assert counts[1] == pytest.approx(0.5, abs=0.1)
+    assert counts[2] == 0

@@ -320,6 +320,8 @@ def _render_stems(
         instrument.notes = [note for written in _read_midi(midi).instruments for note in written.notes]
         if job.synthesizer == "fluidsynth":
             audio = _play_by_fluidsynth(midi, soundfont.path, count, sample_rate)
+        elif job.synthesizer == "symusic":
+            audio = _play_by_symusic(midi, soundfont.path, count, sample_rate)
         else:
             cents = 0.0 if variation is None or instrument.is_drum else variation.cents
             audio = _synthesize(instrument, soundfont, count, sample_rate, cents)
@@ -401,6 +403,23 @@ def _play_by_fluidsynth(midi: Path, soundfont: Path, count: int, sample_rate: in
     stereo = np.frombuffer(played[: len(played) // 8 * 8], np.float32).reshape(-1, 2)  # [samples, 2]
     audio = np.zeros(count, np.float32)
     audio[: len(stereo)] = stereo.mean(axis=1)
+    return audio
+
+
+def _play_by_symusic(midi: Path, soundfont: Path, count: int, sample_rate: int) -> NDArray[np.float32]:
+    """What symusic plays of a MIDI file with one instrument, mono [count].
+
+    Raises:
+        DataError: symusic is not there.
+    """
+    try:
+        import symusic
+    except ModuleNotFoundError:
+        raise DataError("symusic is not installed: pip install 'mir-tf[symusic]', or leave it out") from None
+    synthesizer = symusic.Synthesizer(sf_path=str(soundfont), sample_rate=sample_rate)
+    stereo = np.asarray(synthesizer.render(symusic.Score(str(midi)), stereo=True))[:, :count]  # [2, samples]
+    audio = np.zeros(count, np.float32)
+    audio[: stereo.shape[1]] = stereo.mean(axis=0)
     return audio
 
 

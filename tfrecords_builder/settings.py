@@ -8,8 +8,9 @@ from pathlib import Path
 from mir_tf.config import SPLITS
 from mir_tf.errors import ConfigError
 
-SYNTHESIZERS = ("builtin", "fluidsynth")
-"""What plays a SoundFont: :mod:`tfrecords_builder.soundfont`, or the program FluidSynth, which the system must have."""
+SYNTHESIZERS = ("builtin", "fluidsynth", "symusic")
+"""What plays a SoundFont: :mod:`tfrecords_builder.soundfont`; the program FluidSynth, which the system must have; or
+the library symusic, which must be installed, plays many programs out of tune and is good for a hard test."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""Tests of what recordings differ in: drawn from a seed, audible, and in its place."""
+
+import numpy as np
+import pytest
+
+from tfrecords_builder import variation
+from tfrecords_builder.variation import Variation
+
+RATE = 44100
+
+
+def clicks(seconds: float = 3.0) -> np.ndarray:
+    signal = np.zeros(round(seconds * RATE), np.float32)
+    signal[RATE // 2 :: RATE // 2] = 0.5
+    return signal
+
+
+def sines(seconds: float = 2.0) -> np.ndarray:
+    time = np.arange(round(seconds * RATE)) / RATE
+    return (0.1 * sum(np.sin(2 * np.pi * 110 * 2**octave * time) for octave in range(7))).astype(np.float32)
+
+
+def test_a_seed_gives_the_same_and_others_differ():
+    first, again, other = (Variation.draw(seed) for seed in ("1:Track00001", "1:Track00001", "1:Track00002"))
+    assert first == again
+    np.testing.assert_array_equal(first.mix(sines(), RATE), again.mix(sines(), RATE))
+    np.testing.assert_array_equal(first.stem(sines(), "S00", RATE), again.stem(sines(), "S00", RATE))
+    assert not np.array_equal(first.stem(sines(), "S00", RATE), first.stem(sines(), "S01", RATE))
+    assert not np.array_equal(first.mix(sines(), RATE), other.mix(sines(), RATE))
+
+
+def test_pitch_stays_within_its_bounds_and_uses_them():
+    drawn = [Variation.draw(str(seed)) for seed in range(300)]
+    assert {one.semitones for one in drawn} == set(range(-variation.MOST_SEMITONES, variation.MOST_SEMITONES + 1))
+    cents = [one.cents for one in drawn]
+    assert max(map(abs, cents)) <= variation.MOST_CENTS
+    assert 8 < np.std(cents) < 16
+
+
+def test_mixes_keep_length_and_time_and_differ_in_level():
+    """Through rooms, compressors and codecs a click stays where it is: labels must fit."""
+    peaks = []
+    for seed in range(16):
+        mixed = Variation.draw(str(seed)).mix(clicks(), RATE)
+        assert mixed.shape == clicks().shape
+        assert mixed.dtype == np.float32
+        assert np.abs(mixed).max() <= 1
+        peaks.append(20 * np.log10(np.abs(mixed).max()))
+        for click in range(RATE // 2, len(mixed), RATE // 2):
+            around = np.abs(mixed[click - RATE // 20 : click + RATE // 20])
+            assert abs(around.argmax() - RATE // 20) < 0.002 * RATE
+    assert np.ptp(peaks) > 6
+
+
+def test_levels_of_stems_differ_by_some_decibels():
+    levels = [20 * np.log10(np.std(Variation.draw("0").stem(sines(), f"S{stem:02d}", RATE))) for stem in range(40)]
+    assert 3 < np.std(levels) < 8
+
+
+@pytest.mark.parametrize("container", ["MP3", "OGG"])
+def test_a_codec_takes_long_signals_and_gives_them_back_in_place(container, monkeypatch):
+    """libsndfile puts all that it codes at once on the stack: two minutes at once end the process."""
+    monkeypatch.setattr(variation, "_CODECS", [codec for codec in variation._CODECS if codec[0] == container])
+    generator = variation.random.Random(0)
+    signal = np.tile(sines(), 60)
+    coded = variation._through_codec(signal, generator, RATE)
+    assert coded.shape == signal.shape
+    middle = slice(RATE, 2 * RATE)
+    assert np.corrcoef(coded[middle], signal[middle])[0, 1] > 0.99

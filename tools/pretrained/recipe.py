@@ -1,0 +1,156 @@
+"""How the model in this package was made: MIDI to records, two networks trained on them, their table on what is new.
+
+    python tools/pretrained/recipe.py --midi MIDI --other-midi OTHER --soundfonts FOLDER --out OUT
+
+Every step is a command that a user could type; it is shown, and skipped where an earlier run has finished it: stopped
+and started again, the work goes on. FOLDER holds FluidR3_GM.sf2 and sf_GMbank.sf2, which are learnt from, and
+MuseScore_General_Full.sf2, on which thresholds are tuned. TimGM6mb, which pretty_midi brings along, and symusic are
+heard by nobody before the test. FluidSynth and symusic must be installed.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+HERE = Path(__file__).parent
+LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2")
+TUNED = "MuseScore_General_Full.sf2"
+NETWORKS = ("tcn", "crnn")
+SEED = 0
+SEEN_SONGS = 24
+"""Songs of the train split that are rendered anew for the table."""
+
+EXCERPT = "80"
+SOUNDS = {
+    "seen sounds": "learnt SoundFonts, builtin and FluidSynth",
+    "new SoundFont": "TimGM6mb, builtin and FluidSynth",
+    "new SoundFont and synthesiser": "TimGM6mb, symusic",
+}
+SONGS = {"seen songs": "trained on, rendered anew", "new songs": "Freedoom's test songs and all other songs"}
+
+
+def run(*words: str | Path) -> None:
+    """Runs a command of this environment, shown as a user would type it; a failure ends the work with its status."""
+    click.secho(f"\n$ {shlex.join(map(str, words))}", bold=True)
+    program = {"mir-tf": Path(sys.executable).with_name("mir-tf"), "python": sys.executable}[str(words[0])]
+    status = subprocess.run([str(program), *map(str, words[1:])]).returncode
+    if status:
+        click.echo(f"The command failed with status {status}.", err=True)
+        sys.exit(status)
+
+
+def build(midi: Path, out: Path, soundfonts: list[Path], *options: str | Path) -> None:
+    """Renders and builds a data set; one that is finished says so."""
+    fonts = [word for path in soundfonts for word in ("--soundfont", path)]
+    run("python", "-m", "tfrecords_builder", "--midi", midi, *fonts, *options, "--seed", str(SEED), "--out", out)
+
+
+def songs_for_the_table(midi: Path, other: Path, tree: Path, out: Path) -> dict[str, Path]:
+    """Folders of the MIDI files that are trained on and that are not, by name."""
+    songs = json.loads((tree / "songs.json").read_text(encoding="utf-8"))
+    sources = {
+        split: sorted({e["source"] for e in songs.values() if e["split"] == split}) for split in ("train", "test")
+    }
+    chosen = {
+        "seen songs": [midi / name for name in random.Random(SEED).sample(sources["train"], SEEN_SONGS)],
+        "new songs": [midi / name for name in sources["test"]] + sorted(other.rglob("*.mid")),
+    }
+    folders = {}
+    for name, files in chosen.items():
+        folders[name] = out / name.replace(" ", "_")
+        shutil.rmtree(folders[name], ignore_errors=True)
+        folders[name].mkdir(parents=True)
+        for file in files:
+            shutil.copy(file, folders[name])
+    return folders
+
+
+def percent(estimate: dict[str, float]) -> str:
+    """A share and its interval."""
+    return f"{estimate['value']:.3f} ({estimate['low']:.3f}–{estimate['high']:.3f})"
+
+
+def tables(evaluations: Path) -> str:
+    """The table of all songs and sounds, and that of the classes on what is new, as Markdown."""
+    results: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for network in NETWORKS:
+        for songs in SONGS:
+            for sounds in SOUNDS:
+                path = evaluations / name_of(network, songs, sounds) / "evaluation.json"
+                results[network, songs, sounds] = json.loads(path.read_text(encoding="utf-8"))
+    lines = ["| songs | sounds | measure | TCN | CRNN | constant answers |", "|---|---|---|---:|---:|---:|"]
+    for songs in SONGS:
+        for sounds in SOUNDS:
+            both = [results[network, songs, sounds] for network in NETWORKS]
+            for title, key in (("micro F1", "micro_f1"), ("macro F1", "macro_f1"), ("dominant", "dominant_accuracy")):
+                cells = [percent(result["headlines"][key]) for result in both]
+                constant = both[0]["baseline"].get(key)
+                constant_cell = "" if constant is None else f"{constant:.3f}"
+                lines.append(f"| {songs} | {sounds} | {title} | {' | '.join(cells)} | {constant_cell} |")
+    new = [[results[network, "new songs", sounds] for network in NETWORKS] for sounds in list(SOUNDS)[:2]]
+    lines += [
+        "",
+        "| class | tracks | TCN, seen sounds | TCN, new SoundFont | CRNN, new SoundFont |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for seen, fresh, crnn in zip(new[0][0]["classes"], new[1][0]["classes"], new[1][1]["classes"], strict=True):
+        cells = ["–" if one["f1"]["value"] is None else percent(one["f1"]) for one in (seen, fresh, crnn)]
+        lines.append(f"| {fresh['name']} | {fresh['tracks']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def name_of(network: str, songs: str, sounds: str) -> str:
+    """Folder of an evaluation."""
+    return f"{network}-{songs}-{sounds}".replace(" ", "_")
+
+
+@click.command(help=__doc__)
+@click.option("--midi", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--other-midi", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--soundfonts", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
+    """See the module's docstring."""
+    from tfrecords_builder.render import default_soundfont
+
+    learnt = [soundfonts / name for name in LEARNT]
+    both = ("--synthesizer", "builtin", "--synthesizer", "fluidsynth")
+    data, tree, evaluations = out / "data", out / "tree", out / "evaluations"
+    variety = ("--renditions", "3", "--shuffle-programs", "1", "--vary", "1", "--excerpt", EXCERPT, "--stems")
+    build(midi, data, learnt, "--validation-soundfont", soundfonts / TUNED, *both, *variety, "--keep-audio", tree)
+    held_out = [default_soundfont()]
+    played = ((learnt, both), (held_out, both), (held_out, ("--synthesizer", "symusic")))
+    sets = {}
+    for songs, folder in songs_for_the_table(midi, other_midi, tree, out / "midi").items():
+        for sounds, (fonts, synthesizers) in zip(SOUNDS, played, strict=True):
+            sets[songs, sounds] = out / "sets" / f"{songs}-{sounds}".replace(" ", "_")
+            build(folder, sets[songs, sounds], fonts, *synthesizers, "--excerpt", EXCERPT, "--split", "test")
+    for network in NETWORKS:
+        run("mir-tf", "fit", "--data", data, "--config", HERE / f"{network}.yaml", "--out", out / network)
+    for network in NETWORKS:
+        for (songs, sounds), folder in sets.items():
+            place = evaluations / name_of(network, songs, sounds)
+            if not (place / "evaluation.json").exists():
+                run("mir-tf", "evaluate", out / network, "--data", folder, "--out", place)
+    new = sets["new songs", "new SoundFont"]
+    run("mir-tf", "report", out / "tcn", "--data", new, "--out", out / "report")
+    exported = out / "exported"
+    if not (exported / "report.json").exists():
+        formats = ("--formats", "tflite", "--quantize", "none,float16,int8")
+        run("mir-tf", "export", out / "tcn", "--out", exported, *formats, "--data", data, "--license", "Apache-2.0")
+    text = tables(evaluations)
+    (out / "tables.md").write_text(text, encoding="utf-8")
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()
