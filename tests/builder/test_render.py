@@ -15,10 +15,11 @@ import soundfile
 import yaml
 from sine_soundfont import write_sine
 
-from mir_tf.errors import DataError
+from mir_tf.errors import ConfigError, DataError
 from tfrecords_builder import compose, render
 from tfrecords_builder.settings import Settings
 from tfrecords_builder.soundfont import SoundFont
+from tfrecords_builder.variation import Variation
 
 RATE = render.SAMPLE_RATE
 SILENT_DRUM = 5
@@ -372,3 +373,88 @@ def test_composed_songs_render_without_a_silent_stem(tmp_path):
 def test_workers_load_no_tensorflow():
     code = "import sys, tfrecords_builder.render, tfrecords_builder.compose; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def spread(track: Path) -> np.ndarray:
+    audio, _ = soundfile.read(track / "mix.flac", dtype="float32")
+    return np.abs(np.fft.rfft(audio * np.hanning(len(audio))))
+
+
+def test_renditions_take_turns_and_the_first_keeps_its_programs(midi_folder, tmp_path):
+    settings = Settings(seed=1, shuffle_programs=5, renditions=3, vary=2, excerpt=2.0)
+    report = render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", settings, 2)
+    plan = json.loads((tmp_path / "out" / "songs.json").read_text())
+    assert report.tracks == 15
+    by_source: dict[str, list[dict]] = {}
+    for name, entry in sorted(plan.items()):
+        by_source.setdefault(entry["source"], []).append({**entry, "name": name})
+    for source, entries in by_source.items():
+        assert [entry["shuffle_programs"] for entry in entries] == [None, 5, 5]
+        assert entries[0]["soundfont"] == entries[2]["soundfont"] != entries[1]["soundfont"]
+        assert len({entry["split"] for entry in entries}) == 1, source
+        if source == "zero.mid":
+            continue
+        folders = [tmp_path / "out" / entry["split"] / entry["name"] for entry in entries]
+        assert programs(folders[0]) in ([0], [40])
+        for folder in folders:
+            assert soundfile.info(folder / "mix.flac").duration <= 2.0 + render.TAIL + 0.1
+
+
+def test_validation_songs_have_soundfonts_of_their_own(midi_folder, tmp_path):
+    first, second = fonts(midi_folder)
+    settings = Settings(seed=1, validation_soundfonts=(second,), excerpt=1.0)
+    render.render_tree(midi_folder, [first], tmp_path / "out", settings, 1)
+    for entry in json.loads((tmp_path / "out" / "songs.json").read_text()).values():
+        assert entry["soundfont"] == (second if entry["split"] == "validation" else first).name
+
+
+def test_all_songs_can_go_to_one_split(midi_folder, tmp_path):
+    render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", Settings(split="test", excerpt=1.0), 1)
+    assert len(list((tmp_path / "out" / "test").iterdir())) == 5
+    with pytest.raises(ConfigError, match="must be train or validation or test"):
+        Settings(split="dev")
+    with pytest.raises(ConfigError, match="none for validation"):
+        Settings(split="test", validation_soundfonts=(Path("other.sf2"),))
+
+
+def test_an_excerpt_is_a_stretch_of_the_song(tmp_path):
+    notes = [(float(i), i + 0.5, 40 + i) for i in range(60)]
+    midi = write_midi(tmp_path / "long.mid", [(0, False, notes), (40, False, [(0.0, 60.0, 60)])])
+    job = render.RenderJob(midi, render.default_soundfont(), "Track00001", excerpt=10.0)
+    render.render_track(job, tmp_path)
+    track = tmp_path / "Track00001"
+    moving, holding = (pretty_midi.PrettyMIDI(str(track / "MIDI" / f"S0{index}.mid")).instruments[0] for index in (0, 1))
+    pitches = [note.pitch for note in moving.notes]
+    assert 10 <= len(pitches) <= 11
+    assert pitches == list(range(pitches[0], pitches[0] + len(pitches)))
+    (held,) = holding.notes
+    assert (held.start, held.end) == (0, pytest.approx(10, abs=0.01))
+
+
+@pytest.mark.parametrize("synthesizer", ["builtin", "fluidsynth", "symusic"])
+def test_every_synthesizer_plays_in_tune_or_says_that_it_is_missing(synthesizer, tmp_path):
+    """An A of 440 Hz, transposed and tuned by a variation; symusic is asked for its pitch alone."""
+    if synthesizer == "fluidsynth" and shutil.which("fluidsynth") is None:
+        pytest.skip("FluidSynth is not installed")
+    if synthesizer == "symusic":
+        pytest.importorskip("symusic", reason="symusic is not installed")
+    midi = write_midi(tmp_path / "a.mid", [(73, False, [(0.0, 3.0, 69)])])
+    seed = next(seed for seed in range(100) if abs(Variation.draw(f"{seed}:Track00001").cents) > 15)
+    job = render.RenderJob(midi, render.default_soundfont(), "Track00001", synthesizer, vary=seed)
+    render.render_track(job, tmp_path)
+    drawn = Variation.draw(f"{seed}:Track00001")
+    spectrum = spread(tmp_path / "Track00001")
+    bins = np.fft.rfftfreq(2 * len(spectrum) - 1, 1 / RATE)
+    written = pretty_midi.PrettyMIDI(str(tmp_path / "Track00001" / "MIDI" / "S00.mid")).instruments[0]
+    assert written.notes[0].pitch == 69 + drawn.semitones
+    if synthesizer != "symusic":
+        frequency = 440 * 2 ** ((drawn.semitones + drawn.cents / 100) / 12)
+        around = (bins > frequency * 0.9) & (bins < frequency * 1.1)
+        assert 1200 * np.log2(bins[around][spectrum[around].argmax()] / frequency) == pytest.approx(0, abs=8)
+
+
+def test_a_missing_fluidsynth_is_named(tmp_path, monkeypatch):
+    midi = write_midi(tmp_path / "a.mid", [(0, False, [(0.0, 1.0, 69)])])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DataError, match="apt install fluidsynth"):
+        render.render_track(render.RenderJob(midi, render.default_soundfont(), "T", "fluidsynth"), tmp_path / "out")

@@ -59,7 +59,7 @@ def test_levels_of_stems_differ_by_some_decibels():
 
 @pytest.mark.parametrize("container", ["MP3", "OGG"])
 def test_a_codec_takes_long_signals_and_gives_them_back_in_place(container, monkeypatch):
-    """libsndfile puts all that it codes at once on the stack: two minutes at once end the process."""
+    """Libsndfile puts all that it codes at once on the stack: two minutes at once end the process."""
     monkeypatch.setattr(variation, "_CODECS", [codec for codec in variation._CODECS if codec[0] == container])
     generator = variation.random.Random(0)
     signal = np.tile(sines(), 60)
