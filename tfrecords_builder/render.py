@@ -66,9 +66,6 @@ _FAMILY_SIZE = 8
 _BLOCK_SECONDS = 30
 _FLUIDSYNTH_GAIN = "0.3"  # leaves room: samples are floating-point, and every stem gets its level afterwards
 
-_TUNING = ((101, 0), (100, 1))
-"""Controllers that select a channel's fine tuning, registered parameter 1; data entry (6, 38) sets it."""
-
 
 @dataclasses.dataclass(frozen=True)
 class RenderJob:
@@ -147,7 +144,7 @@ def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> N
         _shuffle_programs(song, f"{job.shuffle_programs}:{job.name}")
     variation = None if job.vary is None else Variation.draw(f"{job.vary}:{job.name}")
     if variation is not None:
-        _tune(song, variation)
+        _transpose(song, variation.semitones)
     out.mkdir(parents=True, exist_ok=True)
     with _new_folder(out / f".{job.name}.tmp") as folder:
         for name in ("MIDI", "stems", "raw"):
@@ -276,17 +273,11 @@ def _cut(song: pretty_midi.PrettyMIDI, seconds: float, generator: random.Random)
     song.instruments = [instrument for instrument in song.instruments if instrument.notes]
 
 
-def _tune(song: pretty_midi.PrettyMIDI, variation: Variation) -> None:
-    """Transposes a song; its tuning is said in controllers, as FluidSynth takes it."""
-    for instrument in song.instruments:
-        if instrument.is_drum:
-            continue
-        for note in instrument.notes:
-            pitch = note.pitch + variation.semitones
-            note.pitch = pitch if 0 <= pitch <= 127 else note.pitch
-        value = round((variation.cents / 100 + 1) * 0x2000)  # 14 bits, 0x2000 in tune
-        tuning = (*_TUNING, (6, value >> 7), (38, value & 0x7F))
-        instrument.control_changes[:0] = [pretty_midi.ControlChange(number, data, 0.0) for number, data in tuning]
+def _transpose(song: pretty_midi.PrettyMIDI, semitones: int) -> None:
+    """Transposes all parts but drums; a note that would leave MIDI's range stays."""
+    for note in (note for instrument in song.instruments if not instrument.is_drum for note in instrument.notes):
+        if 0 <= note.pitch + semitones <= 127:
+            note.pitch += semitones
 
 
 def _shuffle_programs(song: pretty_midi.PrettyMIDI, seed: str) -> None:

@@ -38,7 +38,7 @@ class Variation:
     Attributes:
         seed: of everything; two renditions with the same are equal.
         semitones: transposition of all parts but drums.
-        cents: tuning of all parts but drums.
+        cents: tuning of all parts but drums, by the builtin synthesiser: the others take none.
     """
 
     seed: str
