@@ -168,7 +168,9 @@ def _with_noise(signal: Signal, generator: random.Random) -> Signal:
     noise = np.random.default_rng(generator.getrandbits(32)).standard_normal(len(signal), dtype=np.float32)
     noise = lfilter([1.0], [1, -generator.uniform(0, 0.98)], noise).astype(np.float32)
     level = 10 ** (generator.uniform(-65, -25) / 20) * math.sqrt(float(np.square(signal).mean()))
-    return signal + noise * np.float32(level / math.sqrt(float(np.square(noise).mean())))
+    noise *= np.float32(level / math.sqrt(float(np.square(noise).mean())))
+    mixed: Signal = signal + noise
+    return mixed
 
 
 def _through_codec(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
