@@ -38,11 +38,13 @@ OBJECTIVE = keras_tuner.Objective("macro_f1", "max")
 
 DEFAULT_SPACE: dict[str, dict[str, Any]] = {
     "model": {
-        "architecture": ["cnn", "crnn", "crnn_mha"],
+        "architecture": ["cnn", "crnn", "crnn_mha", "tcn"],
         "conv_filters": [[16, 32, 32], [32, 64, 64], [64, 128, 128]],
         "conv_dropout": {"min": 0.0, "max": 0.5},
         "gru_units": [32, 64, 128],
         "head_dropout": {"min": 0.0, "max": 0.7},
+        "temporal_filters": [64, 128],
+        "temporal_dropout": {"min": 0.0, "max": 0.4},
         "freq_mask_bands": [0, 8, 15],
         "time_mask_frames": [0, 25, 75],
     },

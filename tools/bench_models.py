@@ -19,10 +19,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mir_tf.config import FRONT_ENDS, LABEL_RATE, RunConfig
+from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig, RunConfig
 from mir_tf.losses import WeightedBCE
 from mir_tf.models import MODELS, build_model
 from mir_tf.models.cost import multiply_adds
+
+ORIGINAL = ("cnn", "crnn", "crnn_mha")
+"""The PyTorch project's networks, measured with its front end; the others with the default one."""
 
 _CLASSES = 17
 _ROUNDS = 5
@@ -34,14 +37,16 @@ _ROUNDS = 5
 def main(batch_size: int, seconds: int) -> None:
     """Runs the rounds and prints the table."""
     rng = np.random.default_rng(0)
-    log_mel = rng.normal(size=(batch_size, seconds * LABEL_RATE, 128)).astype(np.float32)
     truth = (rng.random((batch_size, seconds * LABEL_RATE, _CLASSES)) < 0.2).astype(np.float32)
     header = ("network", "parameters", "M multiply-adds/s", "step (s)", "answer (ms/s)", "PyTorch's step", "answer")
     click.echo("  ".join(f"{name:>17}" for name in header))
     for architecture in MODELS:
-        model = _model(architecture)
+        front_end = FRONT_ENDS["seed_44k" if architecture in ORIGINAL else "default"]
+        model = _model(architecture, front_end)
+        frames = seconds * front_end.frame_rate
+        log_mel = rng.normal(size=(batch_size, frames, front_end.n_mels)).astype(np.float32)
         both = {"ours": _ours(model, log_mel, truth)}
-        if importlib.util.find_spec("torch"):
+        if importlib.util.find_spec("torch") and architecture in ORIGINAL:
             both["theirs"] = _theirs(architecture, log_mel, truth)
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in both}
         for _ in range(_ROUNDS):
@@ -51,7 +56,7 @@ def main(batch_size: int, seconds: int) -> None:
         cells = [
             architecture,
             f"{sum(int(np.prod(weight.shape)) for weight in model.trainable_weights):,}",
-            f"{multiply_adds(model, seconds * LABEL_RATE) / seconds / 1e6:.1f}",
+            f"{multiply_adds(model, frames) / seconds / 1e6:.1f}",
             f"{step:.2f}",
             f"{1000 * answer / (batch_size * seconds):.2f}",
         ]
@@ -62,9 +67,8 @@ def main(batch_size: int, seconds: int) -> None:
     click.echo(f"Batches of {batch_size} × {seconds} s, medians of {_ROUNDS} rounds; answers to a whole batch.")
 
 
-def _model(architecture: str) -> keras.Model:
-    """The original's network of the default widths."""
-    front_end = FRONT_ENDS["seed_44k"]
+def _model(architecture: str, front_end: FrontEndConfig) -> keras.Model:
+    """A network of the default widths."""
     config = RunConfig.for_front_end(front_end).merge({"model": {"architecture": architecture}})
     return build_model(config.model, front_end, _CLASSES)
 
