@@ -299,6 +299,7 @@ class ModelConfig(Config):
         "conv_dropout",
         "attention_dropout",
         "head_dropout",
+        "temporal_dropout",
         "freq_masks",
         "freq_mask_bands",
         "time_masks",

@@ -285,8 +285,7 @@ def main(
         "midi": midi and str(midi),
         "demo": demo,
         "soundfonts": [str(path) for path in soundfonts],
-        "rendering": _plain(rendering),
-        "seed": seed,
+        **_plain(rendering),
         "split_scheme": split_scheme,
         "drop_leaks": drop_leaks,
         "labels": labels,
@@ -345,7 +344,7 @@ def main(
 
 
 def _plain(rendering: Settings) -> dict[str, Any]:
-    """Settings as JSON knows them."""
+    """Settings as JSON knows them, the seed among them."""
     content = dataclasses.asdict(rendering)
     content["validation_soundfonts"] = [str(path) for path in rendering.validation_soundfonts]
     return {name: list(value) if isinstance(value, tuple) else value for name, value in content.items()}

@@ -435,8 +435,8 @@ def test_a_missing_mix_is_named(tmp_path: Path) -> None:
         (["--slakh", ".", "--demo", "3"], "exactly one of --slakh, --midi, --demo"),
         (["--midi", "."], "--midi and --soundfont belong together"),
         (["--demo", "3", "--soundfont", __file__], "--midi and --soundfont belong together"),
-        (["--slakh", ".", "--keep-audio", "x"], "--keep-audio and --shuffle-programs belong to"),
-        (["--slakh", ".", "--shuffle-programs", "1"], "--keep-audio and --shuffle-programs belong to"),
+        (["--slakh", ".", "--keep-audio", "x"], "--keep-audio and all options of rendering belong to"),
+        (["--slakh", ".", "--shuffle-programs", "1"], "--keep-audio and all options of rendering belong to"),
         (["--slakh", "no such folder"], "does not exist"),
         (["--demo", "3", "--drop-leaks"], "--split-scheme and --drop-leaks belong to --slakh"),
         (["--demo", "3", "--split-scheme", "redux"], "--split-scheme and --drop-leaks belong to --slakh"),
@@ -483,7 +483,7 @@ def test_audio_is_not_kept_among_the_midi_files(tmp_path: Path) -> None:
 def test_verifying_keeps_no_audio(tmp_path: Path) -> None:
     result = run("--verify", tmp_path, "--keep-audio", tmp_path / "audio")
     assert result.exit_code == 2
-    assert "--keep-audio and --shuffle-programs belong to" in " ".join(result.stderr.split())
+    assert "--keep-audio and all options of rendering belong to" in " ".join(result.stderr.split())
 
 
 def test_what_cannot_be_written_has_exit_status_1(tmp_path: Path) -> None:
