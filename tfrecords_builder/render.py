@@ -504,7 +504,7 @@ def plan_tree(
     place_of = {song: place for place, song in enumerate(order)}
     plan = []
     for rendition in range(settings.renditions):
-        keeps_programs = settings.renditions > 1 and rendition == 0
+        keeps_programs = settings.renditions > 1 and rendition % 2 == 0
         for number, file in enumerate(files, 1 + rendition * len(files)):
             if (song := song_of.get(file.relative_to(midi_dir).as_posix())) is None:
                 continue
