@@ -1,4 +1,4 @@
-"""How the model in this package was made: MIDI to records, two networks trained on them, their table on what is new.
+"""How the model in this package was made: MIDI to records, a network trained on them, tables of what it hears.
 
     python tools/pretrained/recipe.py --midi MIDI --other-midi OTHER --soundfonts FOLDER --out OUT
 
@@ -24,7 +24,6 @@ import click
 HERE = Path(__file__).parent
 LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2")
 TUNED = "MuseScore_General_Full.sf2"
-NETWORKS = ("tcn", "crnn")
 SEED = 0
 SEEN_SONGS = 24
 """Songs of the train split that are rendered anew for the table."""
@@ -76,41 +75,41 @@ def songs_for_the_table(midi: Path, other: Path, tree: Path, out: Path) -> dict[
 
 def percent(estimate: dict[str, float]) -> str:
     """A share and its interval."""
+    if estimate["value"] is None:
+        return "–"
     return f"{estimate['value']:.3f} ({estimate['low']:.3f}–{estimate['high']:.3f})"
 
 
-def tables(evaluations: Path) -> str:
-    """The table of all songs and sounds, and that of the classes on what is new, as Markdown."""
-    results: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for network in NETWORKS:
-        for songs in SONGS:
-            for sounds in SOUNDS:
-                path = evaluations / name_of(network, songs, sounds) / "evaluation.json"
-                results[network, songs, sounds] = json.loads(path.read_text(encoding="utf-8"))
-    lines = ["| songs | sounds | measure | TCN | CRNN | constant answers |", "|---|---|---|---:|---:|---:|"]
-    for songs in SONGS:
-        for sounds in SOUNDS:
-            both = [results[network, songs, sounds] for network in NETWORKS]
-            for title, key in (("micro F1", "micro_f1"), ("macro F1", "macro_f1"), ("dominant", "dominant_accuracy")):
-                cells = [percent(result["headlines"][key]) for result in both]
-                constant = both[0]["baseline"].get(key)
-                constant_cell = "" if constant is None else f"{constant:.3f}"
-                lines.append(f"| {songs} | {sounds} | {title} | {' | '.join(cells)} | {constant_cell} |")
-    new = [[results[network, "new songs", sounds] for network in NETWORKS] for sounds in list(SOUNDS)[:2]]
+def tables(data: Path, evaluations: Path) -> str:
+    """As Markdown: F1 by songs and sounds, and by class in new songs; hours of each class in the training data."""
+    results: dict[tuple[str, str], dict[str, Any]] = {
+        (songs, sounds): json.loads((evaluations / name_of(songs, sounds) / "evaluation.json").read_text("utf-8"))
+        for songs in SONGS
+        for sounds in SOUNDS
+    }
+    lines = [
+        "| songs | sounds | tracks | micro F1 | macro F1 | dominant | constant answers |",
+        "|---|---|---:|---|---|---|---|",
+    ]
+    for (songs, sounds), result in results.items():
+        cells = [percent(result["headlines"][name]) for name in ("micro_f1", "macro_f1", "dominant_accuracy")]
+        constant = f"{result['baseline']['micro_f1']:.3f}, {result['baseline']['macro_f1']:.3f}"
+        lines.append(f"| {songs} | {sounds} | {result['tracks']} | {' | '.join(cells)} | {constant} |")
+    lines += ["", f"| class, new songs | tracks | {' | '.join(SOUNDS)} |", "|---|---:|---|---|---|"]
+    for rows in zip(*(results["new songs", sounds]["classes"] for sounds in SOUNDS), strict=True):
+        lines.append(f"| {rows[0]['name']} | {rows[0]['tracks']} | {' | '.join(percent(row['f1']) for row in rows)} |")
+    train = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["splits"]["train"]
+    hours = ", ".join(f"{name} {frames / 36000:.1f}" for name, frames in train["activity"]["family"].items())
     lines += [
         "",
-        "| class | tracks | TCN, seen sounds | TCN, new SoundFont | CRNN, new SoundFont |",
-        "|---|---:|---:|---:|---:|",
+        f"{train['tracks']} tracks of {train['songs']} songs, {train['seconds'] / 3600:.1f} h with stems: {hours}.",
     ]
-    for seen, fresh, crnn in zip(new[0][0]["classes"], new[1][0]["classes"], new[1][1]["classes"], strict=True):
-        cells = ["–" if one["f1"]["value"] is None else percent(one["f1"]) for one in (seen, fresh, crnn)]
-        lines.append(f"| {fresh['name']} | {fresh['tracks']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def name_of(network: str, songs: str, sounds: str) -> str:
-    """Folder of an evaluation."""
-    return f"{network}-{songs}-{sounds}".replace(" ", "_")
+def name_of(*words: str) -> str:
+    """Folder of an evaluation or a data set."""
+    return "-".join(words).replace(" ", "_")
 
 
 @click.command(help=__doc__)
@@ -125,29 +124,29 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     learnt = [soundfonts / name for name in LEARNT]
     both = ("--synthesizer", "builtin", "--synthesizer", "fluidsynth")
     data, tree, evaluations = out / "data", out / "tree", out / "evaluations"
-    variety = ("--renditions", "3", "--shuffle-programs", "1", "--vary", "1", "--excerpt", EXCERPT, "--stems")
+    variety = ("--renditions", "4", "--shuffle-programs", "1", "--vary", "1", "--excerpt", EXCERPT, "--stems")
     build(midi, data, learnt, "--validation-soundfont", soundfonts / TUNED, *both, *variety, "--keep-audio", tree)
     held_out = [default_soundfont()]
     played = ((learnt, both), (held_out, both), (held_out, ("--synthesizer", "symusic")))
     sets = {}
     for songs, folder in songs_for_the_table(midi, other_midi, tree, out / "midi").items():
         for sounds, (fonts, synthesizers) in zip(SOUNDS, played, strict=True):
-            sets[songs, sounds] = out / "sets" / f"{songs}-{sounds}".replace(" ", "_")
+            sets[songs, sounds] = out / "sets" / name_of(songs, sounds)
             build(folder, sets[songs, sounds], fonts, *synthesizers, "--excerpt", EXCERPT, "--split", "test")
-    for network in NETWORKS:
-        run("mir-tf", "fit", "--data", data, "--config", HERE / f"{network}.yaml", "--out", out / network)
-    for network in NETWORKS:
-        for (songs, sounds), folder in sets.items():
-            place = evaluations / name_of(network, songs, sounds)
-            if not (place / "evaluation.json").exists():
-                run("mir-tf", "evaluate", out / network, "--data", folder, "--out", place)
+    sounds_first, model = out / "tcn_sounds", out / "tcn"
+    run("mir-tf", "fit", "--data", data, "--config", HERE / "tcn_sounds.yaml", "--out", sounds_first)
+    run("mir-tf", "fit", "--data", data, "--config", HERE / "tcn.yaml", "--init", sounds_first, "--out", model)
+    for (songs, sounds), folder in sets.items():
+        place = evaluations / name_of(songs, sounds)
+        if not (place / "evaluation.json").exists():
+            run("mir-tf", "evaluate", model, "--data", folder, "--out", place)
     new = sets["new songs", "new SoundFont"]
-    run("mir-tf", "report", out / "tcn", "--data", new, "--out", out / "report")
+    run("mir-tf", "report", model, "--data", new, "--out", out / "report")
     exported = out / "exported"
     if not (exported / "report.json").exists():
         formats = ("--formats", "tflite", "--quantize", "none,float16,int8")
-        run("mir-tf", "export", out / "tcn", "--out", exported, *formats, "--data", data, "--license", "Apache-2.0")
-    text = tables(evaluations)
+        run("mir-tf", "export", model, "--out", exported, *formats, "--data", data, "--license", "Apache-2.0")
+    text = tables(data, evaluations)
     (out / "tables.md").write_text(text, encoding="utf-8")
     click.echo(text)
 
