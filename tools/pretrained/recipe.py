@@ -24,6 +24,9 @@ import click
 HERE = Path(__file__).parent
 LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2")
 TUNED = "MuseScore_General_Full.sf2"
+PARTS = ("part1", "part2", "part3")
+"""Of the training; each begins with the best weights of the one before."""
+
 SEED = 0
 SEEN_SONGS = 24
 """Songs of the train split that are rendered anew for the table."""
@@ -133,9 +136,11 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
         for sounds, (fonts, synthesizers) in zip(SOUNDS, played, strict=True):
             sets[songs, sounds] = out / "sets" / name_of(songs, sounds)
             build(folder, sets[songs, sounds], fonts, *synthesizers, "--excerpt", EXCERPT, "--split", "test")
-    sounds_first, model = out / "tcn_sounds", out / "tcn"
-    run("mir-tf", "fit", "--data", data, "--config", HERE / "tcn_sounds.yaml", "--out", sounds_first)
-    run("mir-tf", "fit", "--data", data, "--config", HERE / "tcn.yaml", "--init", sounds_first, "--out", model)
+    begins: tuple[str | Path, ...] = ()
+    for part in PARTS:
+        model = out / part
+        run("mir-tf", "fit", "--data", data, "--config", HERE / f"{part}.yaml", *begins, "--out", model)
+        begins = ("--init", model)
     for (songs, sounds), folder in sets.items():
         place = evaluations / name_of(songs, sounds)
         if not (place / "evaluation.json").exists():
