@@ -234,6 +234,9 @@ NOT_RUN = {
     r"^export KERASTUNER|^KERASTUNER": "three machines; test_tune.py has three processes",
     r"--runner beam": "a cluster; builder/test_beam.py has this machine's processes",
     r"worker_pool_main": "serves until it is killed",
+    r"--synthesizer fluidsynth": "FluidSynth may be absent; builder/test_render.py plays it where it is there",
+    r"tools/pretrained/recipe\.py": "an hour and more; what it runs is run by other tests",
+    r"tools/bench_models\.py": "minutes of two idle cores",
     r"s3://": "a bucket; test_remote.py has a server of one",
 }
 """Commands of the pages that are not run (a pattern that is found in them), and why."""
