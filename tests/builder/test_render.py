@@ -263,7 +263,7 @@ def test_long_notes_are_not_kept_in_memory(tmp_path):
     part.notes = [pretty_midi.Note(100, pitch, 0, seconds) for pitch in range(40, 60)]
     soundfont = SoundFont(write_sine(tmp_path / "sine.sf2", program=5))
     tracemalloc.start()
-    render._synthesize(part, soundfont, seconds * rate, rate)
+    render._synthesize(part, soundfont, seconds * rate, rate, cents=0.0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # The track itself, and 50 bytes a sample of the note that is played; twenty kept ones would be another 38 MB.

@@ -145,15 +145,22 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
         place = evaluations / name_of(songs, sounds)
         if not (place / "evaluation.json").exists():
             run("mir-tf", "evaluate", model, "--data", folder, "--out", place)
+    final = out / "pretrained"
+    shutil.copytree(
+        model, final, ignore=lambda folder, names: set(names) - {"model.keras", "bundle.json"}, dirs_exist_ok=True
+    )
     new = sets["new songs", "new SoundFont"]
     run("mir-tf", "report", model, "--data", new, "--out", out / "report")
     exported = out / "exported"
     if not (exported / "report.json").exists():
         formats = ("--formats", "tflite", "--quantize", "none,float16,int8")
-        run("mir-tf", "export", model, "--out", exported, *formats, "--data", data, "--license", "Apache-2.0")
+        run("mir-tf", "export", final, "--out", exported, *formats, "--data", data, "--license", "Apache-2.0")
     text = tables(data, evaluations)
     (out / "tables.md").write_text(text, encoding="utf-8")
     click.echo(text)
+    click.echo(
+        f"For mir_tf/pretrained: {final}/model.keras, {final}/bundle.json, {exported}/model.int8.tflite as model.tflite"
+    )
 
 
 if __name__ == "__main__":
