@@ -305,7 +305,9 @@ def furnish(world: Path) -> None:
         config = merged(yaml.safe_load(path.read_text("utf-8")), SMALL)
         if "seeds" in config:  # a plan
             config["seeds"] = [0]
-        (world / path.relative_to(ROOT)).write_text(yaml.safe_dump(config), "utf-8")
+        target = world / path.relative_to(ROOT)
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(yaml.safe_dump(config), "utf-8")
     for name, others in SAME.items():
         for other in others:
             (world / other).parent.mkdir(parents=True, exist_ok=True)

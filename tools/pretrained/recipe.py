@@ -103,10 +103,8 @@ def tables(data: Path, evaluations: Path) -> str:
         lines.append(f"| {rows[0]['name']} | {rows[0]['tracks']} | {' | '.join(percent(row['f1']) for row in rows)} |")
     train = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["splits"]["train"]
     hours = ", ".join(f"{name} {frames / 36000:.1f}" for name, frames in train["activity"]["family"].items())
-    lines += [
-        "",
-        f"{train['tracks']} tracks of {train['songs']} songs, {train['seconds'] / 3600:.1f} h with stems: {hours}.",
-    ]
+    size = f"{train['tracks']} tracks of {train['songs']} songs, {train['seconds'] / 3600:.1f} h with their stems"
+    lines += ["", f"Training data: {size}; hours of each class: {hours}."]
     return "\n".join(lines) + "\n"
 
 
