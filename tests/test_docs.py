@@ -235,7 +235,7 @@ NOT_RUN = {
     r"--runner beam": "a cluster; builder/test_beam.py has this machine's processes",
     r"worker_pool_main": "serves until it is killed",
     r"--synthesizer fluidsynth": "FluidSynth may be absent; builder/test_render.py plays it where it is there",
-    r"tools/pretrained/recipe\.py": "an hour and more; what it runs is run by other tests",
+    r"tools/pretrained\.py": "an hour and more; what it runs is run by other tests",
     r"tools/bench_models\.py": "minutes of two idle cores",
     r"s3://": "a bucket; test_remote.py has a server of one",
 }

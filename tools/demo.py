@@ -28,7 +28,7 @@ TRAINING = Path(__file__).with_suffix(".yaml")
 
 
 def run(*words: str | Path) -> None:
-    """Runs a command of this environment, shown as a user would type it; a failure ends the demo with its status."""
+    """Runs a command of this environment, shown as a user would type it; a failure ends the script with its status."""
     shown = shlex.join(str(word) for word in words)
     click.secho(f"\n$ {shown}", bold=True)
     program = {"mir-tf": Path(sys.executable).with_name("mir-tf"), "python": sys.executable}[str(words[0])]

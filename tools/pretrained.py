@@ -1,6 +1,6 @@
 """How the model in this package was made: MIDI to records, a network trained on them, tables of what it hears.
 
-    python tools/pretrained/recipe.py --midi MIDI --other-midi OTHER --soundfonts FOLDER --out OUT
+    python tools/pretrained.py --midi MIDI --other-midi OTHER --soundfonts FOLDER --out OUT
 
 Every step is a command that a user could type; it is shown, and skipped where an earlier run has finished it: stopped
 and started again, the work goes on. FOLDER holds FluidR3_GM.sf2 and sf_GMbank.sf2, which are learnt from, and
@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import json
 import random
-import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
+from demo import run
 
-HERE = Path(__file__).parent
+PARTS_FOLDER = Path(__file__).with_suffix("")
 LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2")
 TUNED = "MuseScore_General_Full.sf2"
 PARTS = ("part1", "part2", "part3")
@@ -32,22 +30,11 @@ SEEN_SONGS = 24
 """Songs of the train split that are rendered anew for the table."""
 
 EXCERPT = "80"
-SOUNDS = {
-    "seen sounds": "learnt SoundFonts, builtin and FluidSynth",
-    "new SoundFont": "TimGM6mb, builtin and FluidSynth",
-    "new SoundFont and synthesiser": "TimGM6mb, symusic",
-}
-SONGS = {"seen songs": "trained on, rendered anew", "new songs": "Freedoom's test songs and all other songs"}
+SOUNDS = ("seen sounds", "new SoundFont", "new SoundFont and synthesiser")
+"""The learnt SoundFonts, and TimGM6mb, both by builtin and FluidSynth; TimGM6mb by symusic."""
 
-
-def run(*words: str | Path) -> None:
-    """Runs a command of this environment, shown as a user would type it; a failure ends the work with its status."""
-    click.secho(f"\n$ {shlex.join(map(str, words))}", bold=True)
-    program = {"mir-tf": Path(sys.executable).with_name("mir-tf"), "python": sys.executable}[str(words[0])]
-    status = subprocess.run([str(program), *map(str, words[1:])]).returncode
-    if status:
-        click.echo(f"The command failed with status {status}.", err=True)
-        sys.exit(status)
+SONGS = ("seen songs", "new songs")
+"""Some that are trained on, rendered anew; Freedoom's test songs and all other songs."""
 
 
 def build(midi: Path, out: Path, soundfonts: list[Path], *options: str | Path) -> None:
@@ -137,7 +124,7 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     begins: tuple[str | Path, ...] = ()
     for part in PARTS:
         model = out / part
-        run("mir-tf", "fit", "--data", data, "--config", HERE / f"{part}.yaml", *begins, "--out", model)
+        run("mir-tf", "fit", "--data", data, "--config", PARTS_FOLDER / f"{part}.yaml", *begins, "--out", model)
         begins = ("--init", model)
     for (songs, sounds), folder in sets.items():
         place = evaluations / name_of(songs, sounds)
