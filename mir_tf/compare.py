@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mir_tf import bundle, metrics, pipeline, report, train
 from mir_tf.bundle import Bundle
-from mir_tf.config import FRONT_ENDS, RunConfig, read_yaml
+from mir_tf.config import FRONT_ENDS, SPLITS, RunConfig, read_yaml
 from mir_tf.errors import ConfigError
 from mir_tf.files import as_path, write_text
 from mir_tf.metrics import Counts
@@ -25,9 +25,7 @@ from mir_tf.models.cost import multiply_adds, parameters
 from mir_tf.schema import Manifest, read_manifest
 from mir_tf.vocabulary import VOCABULARIES
 
-SPLIT = "test"
-SCORES = f"scores-{SPLIT}.json"
-PLAN_KEYS = ("title", "seeds", "preset", "runs")
+PLAN_KEYS = ("title", "split", "seeds", "preset", "runs")
 
 OnRun = Callable[[str, int, int], None]
 
@@ -56,17 +54,19 @@ class Plan:
     Attributes:
         name: of its file, without the suffix.
         title: of the tables.
+        split: whose tracks are scored.
         jobs: in its order, a run's seeds one after another.
     """
 
     name: str
     title: str
+    split: str
     jobs: tuple[Job, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What a trained run gets right in each test track.
+    """What a trained run gets right in each track of a split.
 
     Attributes:
         epoch: of the run that was scored.
@@ -218,7 +218,7 @@ class Comparison:
         tracks = len(next(iter(self.outcomes.values()))[0].scores.tracks)
         seeds = max(map(len, self.outcomes.values()))
         return [
-            f"On the test split, {tracks} tracks, at thresholds tuned on validation. F1, precision and recall: micro, "
+            f"On the {self.plan.split} split, {tracks} tracks, at thresholds tuned on validation. F1, precision and recall: micro, "
             "of each track, averaged over tracks; micro and macro F1: of all frames together. "
             f"Mean of {seeds} seed{'s' if seeds > 1 else ''}, ± half their range.",
             f"Differences: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} resamples of the tracks, drawn for both runs "
@@ -289,7 +289,8 @@ def read_plan(
 ) -> Plan:
     """Reads a plan and finds the data set of every run.
 
-    A plan is YAML: ``title``, ``seeds``, ``preset`` (name of a front end), sections as :meth:`RunConfig.merge` takes
+    A plan is YAML: ``title``, ``split`` (whose tracks are scored: test, or validation where a recipe is still to be
+    chosen), ``seeds``, ``preset`` (name of a front end), sections as :meth:`RunConfig.merge` takes
     them, which hold for all runs, and ``runs``, from a name to what is its own: ``preset`` and sections.
 
     Args:
@@ -308,6 +309,9 @@ def read_plan(
         raise ConfigError(f"{path}: runs is {runs!r}; it must map the names of runs to what is their own")
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise ConfigError(f"{path}: seeds is {seeds!r}; it must be a list of whole numbers")
+    split = plan.get("split", "test")
+    if split not in SPLITS:
+        raise ConfigError(f"{path}: split is {split!r}; it must be {' or '.join(SPLITS)}")
     common = [{key: value for key, value in plan.items() if key not in PLAN_KEYS}, budget or {}]
     manifests = {as_path(folder): read_manifest(folder) for folder in data}
     folders: dict[str, Path] = {}
@@ -327,7 +331,7 @@ def read_plan(
     if len(set(folders.values())) < len(folders):
         raise ConfigError(f"{path}: names of runs must differ in letters or digits: {', '.join(map(str, runs))}")
     name = as_path(path).stem
-    return Plan(name, str(plan.get("title", name)), tuple(jobs))
+    return Plan(name, str(plan.get("title", name)), split, tuple(jobs))
 
 
 def _config(preset: str, common: list[dict[str, Any]], own: Any, seed: int) -> RunConfig:
@@ -385,14 +389,14 @@ def compare(
         if on_run:
             on_run(job.name, number, len(plan.jobs))
         if job.folder not in done:
-            done[job.folder] = _carry_out(job, on_epoch, on_step)
+            done[job.folder] = _carry_out(job, plan.split, on_epoch, on_step)
         outcomes.setdefault(job.name, []).append(dataclasses.replace(done[job.folder], job=job))
     comparison = Comparison(plan, outcomes)
     comparison.save(as_path(out))
     return comparison
 
 
-def _carry_out(job: Job, on_epoch: train.OnEpoch | None, on_step: train.OnStep | None) -> Outcome:
+def _carry_out(job: Job, split: str, on_epoch: train.OnEpoch | None, on_step: train.OnStep | None) -> Outcome:
     """Trains and scores a run; what is finished is not done again."""
     result = train.fit(job.data, job.folder, job.config, on_epoch, on_step)
     model = bundle.load(job.folder)
@@ -400,22 +404,22 @@ def _carry_out(job: Job, on_epoch: train.OnEpoch | None, on_step: train.OnStep |
     return Outcome(
         job=job,
         history=result.history,
-        scores=_score(model, result.best_epoch, job),
+        scores=_score(model, result.best_epoch, job, split),
         parameters=parameters(model.model),
         multiply_adds=multiply_adds(model.model, frames) / job.config.window.window_seconds,
     )
 
 
-def _score(model: Bundle, epoch: int, job: Job) -> Scores:
+def _score(model: Bundle, epoch: int, job: Job, split: str) -> Scores:
     """The scores of a run's best epoch, kept beside it for the next time."""
-    path = job.folder / SCORES
+    path = job.folder / f"scores-{split}.json"
     if path.is_file():
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["epoch"] == epoch:
             return Scores(epoch, tuple(kept["tracks"]), Counts(*(np.array(column) for column in kept["counts"])))
     names, counts = [], []
     vocabulary = VOCABULARIES[job.config.train.vocabulary]
-    for track in pipeline.tracks(job.data, read_manifest(job.data), SPLIT, vocabulary):
+    for track in pipeline.tracks(job.data, read_manifest(job.data), split, vocabulary):
         names.append(track.id)
         counts.append(Counts.of(model.windowed.predict_track(track.log_mel) >= model.thresholds, track.truth))
     scores = Scores(epoch, tuple(names), Counts.stack(counts))

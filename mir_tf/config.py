@@ -365,6 +365,10 @@ class TrainConfig(Config):
         average_decay: what an exponential moving average of the weights keeps of itself in a step; it is validated and
             saved in place of the weights that are trained (Polyak and Juditsky, 1992). 0 averages nothing.
         pos_weight_max: upper bound of a class's weight, negatives over positives; the lower bound is 1.
+        focus_positive: exponent of the loss on positives that are recognised already; see
+            :class:`mir_tf.losses.WeightedBCE`. Equal to ``focus_negative``, it makes a focal loss.
+        focus_negative: exponent on negatives; greater than ``focus_positive``, it makes an asymmetric loss.
+        boundary_weight: weight of a class's frames at its onsets and offsets.
         plateau_factor: factor on the learning rate when validation macro F1 stops rising.
         plateau_patience: epochs without a rise before that.
         early_stopping_patience: epochs without a rise before training ends.
@@ -391,6 +395,9 @@ class TrainConfig(Config):
     noise_db: float | None = None
     average_decay: float = 0.0
     pos_weight_max: float = 10.0
+    focus_positive: float = 0.0
+    focus_negative: float = 0.0
+    boundary_weight: float = 1.0
     plateau_factor: float = 0.5
     plateau_patience: int = 3
     early_stopping_patience: int = 10
@@ -422,6 +429,9 @@ class TrainConfig(Config):
         require(self.noise_db is None or -60 < self.noise_db <= 0, "noise_db", "above -60 and at most 0 dB, or None")
         require(0 <= self.average_decay < 1, "average_decay", "at least 0 and below 1")
         require(self.pos_weight_max >= 1, "pos_weight_max", "at least 1")
+        for name in ("focus_positive", "focus_negative"):
+            require(0 <= getattr(self, name) <= 5, name, "between 0 and 5")
+        require(0 <= self.boundary_weight <= 1, "boundary_weight", "between 0 and 1")
         require(0 < self.plateau_factor < 1, "plateau_factor", "between 0 and 1")
         require(0 <= self.threshold_shrinkage <= 1, "threshold_shrinkage", "between 0 and 1")
         require(self.picture_every >= 0, "picture_every", "at least 0")

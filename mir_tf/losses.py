@@ -1,4 +1,4 @@
-"""The loss: binary cross-entropy that makes up for rare classes and leaves padding out."""
+"""The loss: binary cross-entropy that makes up for rare classes, may dwell on what is hard, and leaves padding out."""
 
 from __future__ import annotations
 
@@ -30,26 +30,69 @@ def class_weights(positives: ArrayLike, total: int, maximum: float) -> NDArray[n
 class WeightedBCE(keras.losses.Loss):
     """Binary cross-entropy of logits, in float32, with a weight per class on the positives.
 
-    Equal to PyTorch's ``BCEWithLogitsLoss(pos_weight=...)``. Takes 0/1 targets and logits, both
-    [batch, frames, classes], and as ``sample_weight`` [batch, frames] 1 for true frames and 0 for padding: the mean
-    is over the true frames and all classes.
+    Of a frame and class with target y and probability p, the sigmoid of its logit, it is
+
+        -pos_weight · y · (1 - p)^focus_positive · log p - (1 - y) · p^focus_negative · log(1 - p).
+
+    With both exponents 0 it equals PyTorch's ``BCEWithLogitsLoss(pos_weight=...)``; with both alike it is the focal loss
+    (Lin et al., Focal Loss for Dense Object Detection, 2017); with ``focus_negative`` greater, the asymmetric loss
+    (Ridnik et al., Asymmetric Loss for Multi-Label Classification, 2021), without its margin.
+
+    Takes 0/1 targets and logits, both [batch, frames, classes], and as ``sample_weight`` [batch, frames] 1 for true
+    frames and 0 for padding: the mean is over the true frames and all classes.
 
     Args:
         pos_weight: [classes] weight of the positives.
+        focus_positive: exponent that makes little of positives that are recognised already.
+        focus_negative: likewise for negatives.
+        boundary_weight: weight of a class in the frames on both sides of its onsets and offsets, which are heard less
+            exactly than they are labelled; elsewhere it is 1.
     """
 
-    def __init__(self, pos_weight: ArrayLike, name: str = "weighted_bce") -> None:
+    def __init__(
+        self,
+        pos_weight: ArrayLike,
+        focus_positive: float = 0.0,
+        focus_negative: float = 0.0,
+        boundary_weight: float = 1.0,
+        name: str = "weighted_bce",
+    ) -> None:
         # Keras' default reduction divides by all frames, padding included.
         super().__init__(name=name, reduction="mean_with_sample_weight", dtype="float32")
         self.pos_weight = [float(weight) for weight in np.asarray(pos_weight)]
+        self.focus_positive, self.focus_negative = focus_positive, focus_negative
+        self.boundary_weight = boundary_weight
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
         """Loss [batch, frames] of targets and logits [batch, frames, classes]."""
         weight = 1 + (ops.convert_to_tensor(self.pos_weight, "float32") - 1) * y_true
         # log(1 + exp(-x)) is the loss of a positive; that of a negative is x more.
         loss = (1 - y_true) * y_pred + weight * ops.softplus(-y_pred)
+        if self.focus_positive or self.focus_negative:
+            # log(1 - p) is -softplus(x), and log p is -softplus(-x): powers that neither overflow nor lose their slope.
+            loss *= ops.exp(
+                -self.focus_positive * y_true * ops.softplus(y_pred)
+                - self.focus_negative * (1 - y_true) * ops.softplus(-y_pred)
+            )
+        if self.boundary_weight != 1:
+            loss *= 1 + (self.boundary_weight - 1) * _is_boundary(y_true)
         return ops.mean(loss, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """What :meth:`from_config` needs."""
-        return {"pos_weight": self.pos_weight, "name": self.name}
+        return {
+            "pos_weight": self.pos_weight,
+            "focus_positive": self.focus_positive,
+            "focus_negative": self.focus_negative,
+            "boundary_weight": self.boundary_weight,
+            "name": self.name,
+        }
+
+
+def _is_boundary(targets: keras.KerasTensor) -> keras.KerasTensor:
+    """1 in the last frame before a target [batch, frames, classes] changes and in the first one after it, else 0."""
+    changes = ops.abs(targets[:, 1:] - targets[:, :-1])  # [batch, frames - 1, classes]
+    return ops.maximum(
+        ops.pad(changes, ((0, 0), (1, 0), (0, 0))),
+        ops.pad(changes, ((0, 0), (0, 1), (0, 0))),
+    )

@@ -273,7 +273,8 @@ def _fit(
             epsilon=1e-8,
             global_clipnorm=train.clip_norm / distribution.replicas,  # see _training_step
         )
-        model.compile(optimizer, WeightedBCE(weights))  # scales the loss where the precision is float16
+        loss = WeightedBCE(weights, train.focus_positive, train.focus_negative, train.boundary_weight)
+        model.compile(optimizer, loss)  # scales the loss where the precision is float16
         model.optimizer.build(model.trainable_variables)
         run = _Run(data, out, manifest, config, state, model, distribution, on_epoch, on_step)
         if values:

@@ -47,6 +47,18 @@ def write_plan(folder: Path, **changes: object) -> Path:
     return path
 
 
+def test_a_plan_says_which_split_is_scored(tmp_path: Path, data: Path) -> None:
+    assert read_plan(write_plan(tmp_path), [data], tmp_path / "out").split == "test"
+    one = {"runs": {"Narrow": {}}, "seeds": [0], "split": "validation"}
+    comparison = compare(read_plan(write_plan(tmp_path, **one), [data], tmp_path / "out"), tmp_path / "out")
+    (outcome,) = comparison.outcomes["Narrow"]
+    counts = outcome.scores.counts
+    assert int((counts.tp + counts.fp + counts.fn + counts.tn)[:, 0].sum()) == sum(SPLITS["validation"][0])
+    assert "On the validation split, 1 tracks" in comparison.to_markdown()
+    with pytest.raises(ConfigError, match="split is 'training'; it must be train or validation or test"):
+        read_plan(write_plan(tmp_path, split="training"), [data], tmp_path / "out")
+
+
 def test_a_budget_wins_over_the_plan_but_not_over_a_run(tmp_path: Path, data: Path) -> None:
     budget = {"train": {"steps_per_epoch": 7}, "model": {"conv_filters": [3]}}
     plan = read_plan(write_plan(tmp_path), [data], tmp_path / "out", budget)
@@ -133,7 +145,7 @@ def outcome(name: str, tp: list[int], fp: list[int], fn: list[int], vocabulary: 
 
 
 def comparison(*outcomes: Outcome) -> Comparison:
-    return Comparison(Plan("p", "P", ()), {each.job.name: [each] for each in outcomes})
+    return Comparison(Plan("p", "P", "test", ()), {each.job.name: [each] for each in outcomes})
 
 
 def test_measures_are_the_field_s() -> None:
@@ -176,7 +188,7 @@ def test_runs_of_other_classes_or_tracks_are_not_compared() -> None:
 
 def test_seeds_show_their_spread() -> None:
     pair = [outcome("A", [8], [2], [0]), outcome("A", [8], [0], [0])]
-    found = Comparison(Plan("p", "P", ()), {"A": pair})
+    found = Comparison(Plan("p", "P", "test", ()), {"A": pair})
     assert found.table()[1][1] == f"{(16 / 18 + 1) / 2:.3f} ± {(1 - 16 / 18) / 2:.3f}"
 
 

@@ -16,10 +16,11 @@ def batch(frames: int = 20) -> tuple[np.ndarray, np.ndarray]:
     return targets, generator.normal(0, 4, (4, frames, 3)).astype(np.float32)
 
 
-def closed_form(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+def closed_form(targets: np.ndarray, logits: np.ndarray, positive: float = 0, negative: float = 0) -> np.ndarray:
     """The definition, in float64: [batch, frames, classes]."""
     probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    return -(np.array(POS_WEIGHT) * targets * np.log(probability) + (1 - targets) * np.log(1 - probability))
+    hit = np.array(POS_WEIGHT) * targets * (1 - probability) ** positive * np.log(probability)
+    return -(hit + (1 - targets) * probability**negative * np.log(1 - probability))
 
 
 def test_class_weights_are_negatives_over_positives_within_bounds():
@@ -33,6 +34,38 @@ def test_equals_the_definition():
     assert float(WeightedBCE(POS_WEIGHT)(targets, logits)) == pytest.approx(
         closed_form(targets, logits).mean(), rel=1e-5
     )
+
+
+@pytest.mark.parametrize(("positive", "negative"), [(2.0, 2.0), (0.0, 4.0), (1.0, 0.5)])
+def test_focus_equals_the_definition(positive: float, negative: float):
+    targets, logits = batch()
+    loss = WeightedBCE(POS_WEIGHT, positive, negative)(targets, logits)
+    assert float(loss) == pytest.approx(closed_form(targets, logits, positive, negative).mean(), rel=1e-5)
+
+
+def test_focus_has_finite_gradients_at_logits_of_any_size():
+    tf = pytest.importorskip("tensorflow")
+    targets = tf.constant([[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]])
+    logits = tf.Variable([[[1e4, 1e4, -1e4], [-1e4, 0.0, 1e4]]])
+    with tf.GradientTape() as tape:
+        loss = WeightedBCE(POS_WEIGHT, 2.0, 2.0)(targets, logits)
+    gradient = tape.gradient(loss, logits).numpy()
+    assert np.isfinite(gradient).all()
+    assert (np.abs(gradient)[[0, 0], [0, 0], [1, 2]] > 0).all()  # what is quite wrong is learnt from
+
+
+def test_boundary_weight_holds_on_both_sides_of_a_change_in_the_class_that_changes():
+    targets = np.array([[[0, 1, 0], [0, 1, 0], [1, 1, 0], [1, 1, 0], [1, 1, 1]]], np.float32)
+    logits = np.zeros((1, 5, 3), np.float32)
+    loss = WeightedBCE([1, 1, 1], boundary_weight=0.25).call(targets, logits)
+    boundaries = np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]])
+    np.testing.assert_allclose(loss[0], np.log(2) * (1 - 0.75 * boundaries).mean(axis=1), rtol=1e-6)
+
+
+def test_loads_as_it_was_saved():
+    loss = WeightedBCE(POS_WEIGHT, 1.0, 2.0, 0.5)
+    targets, logits = batch()
+    assert float(WeightedBCE.from_config(loss.get_config())(targets, logits)) == float(loss(targets, logits))
 
 
 def test_equals_pytorch():
