@@ -34,9 +34,9 @@ class WeightedBCE(keras.losses.Loss):
 
         -pos_weight · y · (1 - p)^focus_positive · log p - (1 - y) · p^focus_negative · log(1 - p).
 
-    With both exponents 0 it equals PyTorch's ``BCEWithLogitsLoss(pos_weight=...)``; with both alike it is the focal loss
-    (Lin et al., Focal Loss for Dense Object Detection, 2017); with ``focus_negative`` greater, the asymmetric loss
-    (Ridnik et al., Asymmetric Loss for Multi-Label Classification, 2021), without its margin.
+    With both exponents 0 it equals PyTorch's ``BCEWithLogitsLoss(pos_weight=...)``; with both alike it is the focal
+    loss (Lin et al., Focal Loss for Dense Object Detection, 2017); with ``focus_negative`` greater, the asymmetric
+    loss (Ridnik et al., Asymmetric Loss for Multi-Label Classification, 2021), without its margin.
 
     Takes 0/1 targets and logits, both [batch, frames, classes], and as ``sample_weight`` [batch, frames] 1 for true
     frames and 0 for padding: the mean is over the true frames and all classes.

@@ -2,15 +2,19 @@
 
     python tools/pretrained.py --midi MIDI --other-midi OTHER --soundfonts FOLDER --out OUT
 
-Every step is a command that a user could type; it is shown, and skipped where an earlier run has finished it: stopped
-and started again, the work goes on. FOLDER holds FluidR3_GM.sf2 and sf_GMbank.sf2, which are learnt from, and
-MuseScore_General_Full.sf2, on which thresholds are tuned. TimGM6mb, which pretty_midi brings along, and symusic are
-heard by nobody before the test. FluidSynth and symusic must be installed.
+Every step but the joining of two data sets is a command that a user could type; it is shown, and skipped where an
+earlier run has finished it: stopped and started again, the work goes on. FOLDER holds FluidR3_GM.sf2 and sf_GMbank.sf2,
+which are learnt from, and MuseScore_General_Full.sf2, on which thresholds are tuned. TimGM6mb, which pretty_midi brings
+along, and symusic are heard by nobody before the test. FluidSynth and symusic must be installed. A CRNN is trained
+beside the TCN, to compare them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import os
 import random
 import shutil
 from pathlib import Path
@@ -19,13 +23,16 @@ from typing import Any
 import click
 from demo import run
 
-PARTS_FOLDER = Path(__file__).with_suffix("")
+CONFIG_FOLDER = Path(__file__).with_suffix("")
 LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2")
 TUNED = "MuseScore_General_Full.sf2"
-PARTS = ("part1", "part2", "part3")
-"""Of the training; each begins with the best weights of the one before."""
+NETWORKS = {"tcn": "TCN", "crnn": "CRNN"}
+"""Configurations beside this file, and what the tables call the networks; the first one is the package's."""
 
 SEED = 0
+COMPOSED = 720
+"""Songs of ensembles that are composed, beside those of MIDI."""
+
 SEEN_SONGS = 24
 """Songs of the train split that are rendered anew for the table."""
 
@@ -36,11 +43,61 @@ SOUNDS = ("seen sounds", "new SoundFont", "new SoundFont and synthesiser")
 SONGS = ("seen songs", "new songs")
 """Some that are trained on, rendered anew; Freedoom's test songs and all other songs."""
 
+HEADLINES = {"micro_f1": "micro F1", "macro_f1": "macro F1", "dominant_accuracy": "dominant"}
+
 
 def build(midi: Path, out: Path, soundfonts: list[Path], *options: str | Path) -> None:
     """Renders and builds a data set; one that is finished says so."""
     fonts = [word for path in soundfonts for word in ("--soundfont", path)]
     run("python", "-m", "tfrecords_builder", "--midi", midi, *fonts, *options, "--seed", str(SEED), "--out", out)
+
+
+def join(out: Path, folders: list[Path]) -> None:
+    """Makes one data set of several with the same front end, by hard links to their shards."""
+    from mir_tf import schema
+
+    if (out / schema.MANIFEST).exists():
+        return
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    manifests = {folder: schema.read_manifest(folder) for folder in folders}
+    first = manifests[folders[0]]
+    splits = {}
+    for split in first.splits:
+        shards = [(folder, shard) for folder, each in manifests.items() for shard in each.splits[split].shards]
+        linked = []
+        for number, (folder, shard) in enumerate(shards):
+            name = f"instruments-{split}.tfrecord-{number:05d}-of-{len(shards):05d}"
+            os.link(folder / shard.name, out / name)
+            linked.append(dataclasses.replace(shard, name=name))
+        summary = added([dataclasses.asdict(each.splits[split]) | {"shards": 0} for each in manifests.values()])
+        splits[split] = schema.SplitSummary(**summary | {"shards": linked})
+    parts = [each.splits["train"].label_frames for each in manifests.values()]
+    means = [each.feature_mean for each in manifests.values()]
+    squares = [each.feature_mean**2 + each.feature_deviation**2 for each in manifests.values()]
+    mean, square = (
+        sum(part * value for part, value in zip(parts, values, strict=True)) / sum(parts) for values in (means, squares)
+    )
+    joined = dataclasses.replace(
+        first,
+        splits=splits,
+        feature_mean=mean,
+        feature_deviation=math.sqrt(square - mean**2),
+        left_out=[item for each in manifests.values() for item in each.left_out],
+        source={"joined": [each.source for each in manifests.values()]},
+        findings={},
+    )
+    schema.write_manifest(out, joined)
+
+
+def added(values: list[Any]) -> Any:
+    """The sum of numbers, of lists and of dictionaries, member by member; a key that is missing counts nothing."""
+    if isinstance(values[0], dict):
+        keys = dict.fromkeys(key for value in values for key in value)
+        return {key: added([value[key] for value in values if key in value]) for key in keys}
+    if isinstance(values[0], list):
+        return [added(list(row)) for row in zip(*values, strict=True)]
+    return sum(values)
 
 
 def songs_for_the_table(midi: Path, other: Path, tree: Path, out: Path) -> dict[str, Path]:
@@ -72,21 +129,27 @@ def percent(estimate: dict[str, float]) -> str:
 
 def tables(data: Path, evaluations: Path) -> str:
     """As Markdown: F1 by songs and sounds, and by class in new songs; hours of each class in the training data."""
-    results: dict[tuple[str, str], dict[str, Any]] = {
-        (songs, sounds): json.loads((evaluations / name_of(songs, sounds) / "evaluation.json").read_text("utf-8"))
+    results: dict[tuple[str, str, str], dict[str, Any]] = {
+        (network, songs, sounds): json.loads(
+            (evaluations / name_of(network, songs, sounds) / "evaluation.json").read_text("utf-8")
+        )
+        for network in NETWORKS
         for songs in SONGS
         for sounds in SOUNDS
     }
-    lines = [
-        "| songs | sounds | tracks | micro F1 | macro F1 | dominant | constant answers |",
-        "|---|---|---:|---|---|---|---|",
-    ]
-    for (songs, sounds), result in results.items():
-        cells = [percent(result["headlines"][name]) for name in ("micro_f1", "macro_f1", "dominant_accuracy")]
-        constant = f"{result['baseline']['micro_f1']:.3f}, {result['baseline']['macro_f1']:.3f}"
-        lines.append(f"| {songs} | {sounds} | {result['tracks']} | {' | '.join(cells)} | {constant} |")
-    lines += ["", f"| class, new songs | tracks | {' | '.join(SOUNDS)} |", "|---|---:|---|---|---|"]
-    for rows in zip(*(results["new songs", sounds]["classes"] for sounds in SOUNDS), strict=True):
+    best, *_ = NETWORKS
+    columns = [f"{name}, {network}" for name in HEADLINES.values() for network in NETWORKS.values()]
+    lines = [f"| songs | sounds | tracks | {' | '.join(columns)} | constant answers |", "|---|---|---:|" + "---|" * 7]
+    for songs in SONGS:
+        for sounds in SOUNDS:
+            each = [results[network, songs, sounds] for network in NETWORKS]
+            cells = [percent(result["headlines"][name]) for name in HEADLINES for result in each]
+            constant = f"{each[0]['baseline']['micro_f1']:.3f}, {each[0]['baseline']['macro_f1']:.3f}"
+            lines.append(f"| {songs} | {sounds} | {each[0]['tracks']} | {' | '.join(cells)} | {constant} |")
+    shown = [(best, sounds) for sounds in SOUNDS] + [(network, SOUNDS[1]) for network in list(NETWORKS)[1:]]
+    titles = [f"{NETWORKS[network]}, {sounds}" for network, sounds in shown]
+    lines += ["", f"| class, new songs | tracks | {' | '.join(titles)} |", "|---|---:|" + "---|" * len(titles)]
+    for rows in zip(*(results[network, "new songs", sounds]["classes"] for network, sounds in shown), strict=True):
         lines.append(f"| {rows[0]['name']} | {rows[0]['tracks']} | {' | '.join(percent(row['f1']) for row in rows)} |")
     train = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["splits"]["train"]
     hours = ", ".join(f"{name} {frames / 36000:.1f}" for name, frames in train["activity"]["family"].items())
@@ -112,8 +175,13 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     learnt = [soundfonts / name for name in LEARNT]
     both = ("--synthesizer", "builtin", "--synthesizer", "fluidsynth")
     data, tree, evaluations = out / "data", out / "tree", out / "evaluations"
-    variety = ("--renditions", "4", "--shuffle-programs", "1", "--vary", "1", "--excerpt", EXCERPT, "--stems")
-    build(midi, data, learnt, "--validation-soundfont", soundfonts / TUNED, *both, *variety, "--keep-audio", tree)
+    variety = (*both, "--validation-soundfont", soundfonts / TUNED, "--vary", "1", "--excerpt", EXCERPT, "--stems")
+    orchestrated = ("--renditions", "4", "--shuffle-programs", "1", "--keep-audio", tree)
+    build(midi, out / "data_midi", learnt, *variety, *orchestrated)
+    composed = out / "midi" / "composed"
+    run("python", "-m", "tfrecords_builder.ensembles", "--songs", str(COMPOSED), "--seed", str(SEED), "--out", composed)
+    build(composed, out / "data_composed", learnt, *variety)
+    join(data, [out / "data_midi", out / "data_composed"])
     held_out = [default_soundfont()]
     played = ((learnt, both), (held_out, both), (held_out, ("--synthesizer", "symusic")))
     sets = {}
@@ -121,21 +189,18 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
         for sounds, (fonts, synthesizers) in zip(SOUNDS, played, strict=True):
             sets[songs, sounds] = out / "sets" / name_of(songs, sounds)
             build(folder, sets[songs, sounds], fonts, *synthesizers, "--excerpt", EXCERPT, "--split", "test")
-    begins: tuple[str | Path, ...] = ()
-    for part in PARTS:
-        model = out / part
-        run("mir-tf", "fit", "--data", data, "--config", PARTS_FOLDER / f"{part}.yaml", *begins, "--out", model)
-        begins = ("--init", model)
-    for (songs, sounds), folder in sets.items():
-        place = evaluations / name_of(songs, sounds)
-        if not (place / "evaluation.json").exists():
-            run("mir-tf", "evaluate", model, "--data", folder, "--out", place)
+    for network in NETWORKS:
+        run("mir-tf", "fit", "--data", data, "--config", CONFIG_FOLDER / f"{network}.yaml", "--out", out / network)
+        for (songs, sounds), folder in sets.items():
+            place = evaluations / name_of(network, songs, sounds)
+            if not (place / "evaluation.json").exists():
+                run("mir-tf", "evaluate", out / network, "--data", folder, "--out", place)
+    best, *_ = NETWORKS
     final = out / "pretrained"
     shutil.copytree(
-        model, final, ignore=lambda folder, names: set(names) - {"model.keras", "bundle.json"}, dirs_exist_ok=True
+        out / best, final, ignore=lambda folder, names: set(names) - {"model.keras", "bundle.json"}, dirs_exist_ok=True
     )
-    new = sets["new songs", "new SoundFont"]
-    run("mir-tf", "report", model, "--data", new, "--out", out / "report")
+    run("mir-tf", "report", out / best, "--data", sets["new songs", "new SoundFont"], "--out", out / "report")
     exported = out / "exported"
     if not (exported / "report.json").exists():
         formats = ("--formats", "tflite", "--quantize", "none,float16,int8")

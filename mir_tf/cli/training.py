@@ -156,10 +156,11 @@ def fit(
 def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | None) -> None:
     """Train the runs of PLAN, each with several seeds, and lay them side by side.
 
-    PLAN is YAML: title, split (scored: test, or validation while a recipe is chosen), seeds, preset (front end), sections as mir-tf fit --config takes them for all runs, and runs: a
-    name with a preset and sections of its own. Plans of the PyTorch project's questions are in tools/plans. What is
-    finished is not done again, and runs of one configuration are trained once. OUT receives PLAN.md, PLAN.json and
-    PLAN.png, and each run as a folder that evaluate, predict and export take; plans may share it.
+    PLAN is YAML: title, split (whose tracks are scored: test, or validation while a recipe is chosen), seeds, preset
+    (front end), sections as mir-tf fit --config takes them for all runs, and runs: a name with a preset and sections
+    of its own. Plans of the PyTorch project's questions are in tools/plans. What is finished is not done again, and
+    runs of one configuration are trained once. OUT receives PLAN.md, PLAN.json and PLAN.png, and each run as a folder
+    that evaluate, predict and export take; plans may share it.
 
     \b
     Examples:

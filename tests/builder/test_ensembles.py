@@ -1,0 +1,92 @@
+"""Songs of ensembles: reproducible, in range, of many styles, and playable by the builder."""
+
+import collections
+
+import click.testing
+import numpy as np
+import pretty_midi
+import pytest
+
+from mir_tf.vocabulary import VOCABULARIES, program_index
+from tfrecords_builder import ensembles, songs
+
+FAMILY = VOCABULARIES["family"]
+SONGS = 2 * len(ensembles.STYLES)
+
+
+@pytest.fixture(scope="module")
+def collection() -> list[pretty_midi.PrettyMIDI]:
+    return [ensembles.compose_song(0, index) for index in range(SONGS)]
+
+
+def classes_of(song: pretty_midi.PrettyMIDI) -> set[int | None]:
+    return {FAMILY.class_of[program_index(part.program, part.is_drum)] for part in song.instruments}
+
+
+def test_notes_are_midi_s_and_songs_as_long_as_asked(collection):
+    for song in collection:
+        assert song.instruments
+        for note in (note for part in song.instruments for note in part.notes):
+            assert 0 <= note.pitch <= 127
+            assert 1 <= note.velocity <= 127
+            assert 0 <= note.start < note.end
+        assert ensembles.SECONDS - 8 <= song.get_end_time() <= ensembles.SECONDS + 8
+
+
+def test_every_style_keeps_to_its_ranges():
+    for name, style in ensembles.STYLES.items():
+        assert all(beat in ensembles._BEATS for beat in style.beats), name
+        for part in style.parts:
+            assert part.high - part.low >= 11, name
+            assert all(0 <= program < 128 for program in part.programs), name
+
+
+def test_every_class_sounds_and_none_is_in_all_songs(collection):
+    counts = collections.Counter(label for song in collection for label in classes_of(song))
+    assert set(counts) == set(range(len(FAMILY.classes)))
+    assert max(counts.values()) < 0.75 * len(collection)
+
+
+def test_arrangements_differ(collection):
+    assert len({frozenset(classes_of(song)) for song in collection}) > 0.7 * len(collection)
+    sizes = collections.Counter(len(song.instruments) for song in collection)
+    assert sizes[1] >= 3  # alone
+    assert max(sizes) >= 5
+
+
+def test_parts_enter_and_rest(collection):
+    resting = 0
+    for song in (song for song in collection if len(song.instruments) > 2):
+        frames = np.zeros((len(song.instruments), int(song.get_end_time()) + 1), bool)
+        for row, part in zip(frames, song.instruments, strict=True):
+            for note in part.notes:
+                row[int(note.start) : int(note.end) + 1] = True
+        resting += (frames.mean(axis=1) < 0.85).any()
+    assert resting > len(collection) // 3
+
+
+def test_songs_are_different_songs(tmp_path):
+    paths = ensembles.compose_folder(tmp_path, 40, seed=1)
+    groups = songs.group_songs({path.name: songs.song_notes(path) for path in paths})
+    assert len(set(groups.values())) >= 38
+
+
+def test_same_arguments_same_bytes(tmp_path):
+    first, second = (ensembles.compose_folder(tmp_path / name, 3, seed=5) for name in "ab")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert ensembles.compose_folder(tmp_path / "c", 1, seed=6)[0].read_bytes() != first[0].read_bytes()
+
+
+def test_command_says_what_is_next(tmp_path):
+    result = click.testing.CliRunner().invoke(ensembles.main, ["--songs", "2", "--out", str(tmp_path / "new")])
+    assert result.exit_code == 0
+    assert "--midi" in result.output
+    assert [path.name for path in sorted((tmp_path / "new").iterdir())] == ["Ensemble00000.mid", "Ensemble00001.mid"]
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = click.testing.CliRunner().invoke(ensembles.main, ["--songs", "1", "--out", str(tmp_path / "file" / "x")])
+    assert result.exit_code == 1
+    assert str(tmp_path / "file" / "x") in result.output
+    assert "Traceback" not in result.output
