@@ -38,7 +38,8 @@ def main(batch_size: int, seconds: int) -> None:
     """Runs the rounds and prints the table."""
     rng = np.random.default_rng(0)
     truth = (rng.random((batch_size, seconds * LABEL_RATE, _CLASSES)) < 0.2).astype(np.float32)
-    header = ("network", "parameters", "M multiply-adds/s", "step (s)", "answer (ms/s)", "PyTorch's step", "answer")
+    header = ("network", "parameters", "M multiply-adds/s", "step (s)", "trains", "answer (ms/s)")
+    header += ("PyTorch's step", "answer")
     click.echo("  ".join(f"{name:>17}" for name in header))
     for architecture in MODELS:
         front_end = FRONT_ENDS["seed_44k" if architecture in ORIGINAL else "default"]
@@ -58,6 +59,7 @@ def main(batch_size: int, seconds: int) -> None:
             f"{sum(int(np.prod(weight.shape)) for weight in model.trainable_weights):,}",
             f"{multiply_adds(model, frames) / seconds / 1e6:.1f}",
             f"{step:.2f}",
+            f"{batch_size * seconds / step:.0f} × real time",
             f"{1000 * answer / (batch_size * seconds):.2f}",
         ]
         if "theirs" in both:
