@@ -289,7 +289,7 @@ class ModelConfig(Config):
     time_mask_frames: int = 75
     stage_filters: tuple[int, ...] = (40, 56, 80, 112, 112)
     temporal_filters: int = 128
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     temporal_dropout: float = 0.1
 
     ARCHITECTURES: ClassVar[tuple[str, ...]] = ("cnn", "crnn", "crnn_mha", "tcn")

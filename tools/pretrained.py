@@ -55,6 +55,7 @@ def build(midi: Path, out: Path, soundfonts: list[Path], *options: str | Path) -
 def join(out: Path, folders: list[Path]) -> None:
     """Makes one data set of several with the same front end, by hard links to their shards."""
     from mir_tf import schema
+    from tfrecords_builder import tfds_metadata
 
     if (out / schema.MANIFEST).exists():
         return
@@ -67,7 +68,7 @@ def join(out: Path, folders: list[Path]) -> None:
         shards = [(folder, shard) for folder, each in manifests.items() for shard in each.splits[split].shards]
         linked = []
         for number, (folder, shard) in enumerate(shards):
-            name = f"instruments-{split}.tfrecord-{number:05d}-of-{len(shards):05d}"
+            name = schema.shard_name(split, number, len(shards))
             os.link(folder / shard.name, out / name)
             linked.append(dataclasses.replace(shard, name=name))
         summary = added([dataclasses.asdict(each.splits[split]) | {"shards": 0} for each in manifests.values()])
@@ -87,6 +88,7 @@ def join(out: Path, folders: list[Path]) -> None:
         source={"joined": [each.source for each in manifests.values()]},
         findings={},
     )
+    tfds_metadata.write(out, joined)
     schema.write_manifest(out, joined)
 
 

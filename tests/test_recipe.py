@@ -1,0 +1,43 @@
+"""The recipe of the pretrained model: two data sets become one, which reads as both did."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_data import write_data
+
+from mir_tf import pipeline, schema
+from mir_tf.vocabulary import VOCABULARIES
+from tfrecords_builder.verify import damages
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_joined_data_sets_hold_what_their_parts_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+    import pretrained
+
+    parts = [tmp_path / "a", tmp_path / "b"]
+    write_data(parts[0], {"train": [[30, 50], [25]], "validation": [[35]], "test": [[40]]})
+    write_data(parts[1], {"train": [[61]], "validation": [[20, 21]], "test": [[33]]})
+    pretrained.join(tmp_path / "both", parts)
+
+    vocabulary = VOCABULARIES["family"]
+    manifest = schema.read_manifest(tmp_path / "both")
+    assert list(damages(tmp_path / "both")) == []
+    single = [schema.read_manifest(part) for part in parts]
+    for split, lengths in {"train": [30, 50, 25, 61], "validation": [35, 20, 21], "test": [40, 33]}.items():
+        tracks = list(pipeline.tracks(tmp_path / "both", manifest, split, vocabulary))
+        assert [len(track.truth) for track in tracks] == lengths
+        assert manifest.splits[split].label_frames == sum(lengths)
+        counted = schema.class_frames(tmp_path / "both", manifest, split, vocabulary)
+        expected = [schema.class_frames(part, one, split, vocabulary) for part, one in zip(parts, single, strict=True)]
+        np.testing.assert_array_equal(counted, np.sum(expected, axis=0))
+    shares = np.array([one.splits["train"].label_frames for one in single]) / manifest.splits["train"].label_frames
+    assert manifest.feature_mean == pytest.approx(shares @ [one.feature_mean for one in single])
+    low, high = sorted(one.feature_deviation for one in single)
+    assert low - 1e-9 <= manifest.feature_deviation
+    assert manifest.feature_mean**2 + manifest.feature_deviation**2 == pytest.approx(
+        shares @ [one.feature_mean**2 + one.feature_deviation**2 for one in single]
+    )
