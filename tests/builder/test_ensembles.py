@@ -9,9 +9,12 @@ import pytest
 
 from mir_tf.vocabulary import VOCABULARIES, program_index
 from tfrecords_builder import ensembles, songs
+from tfrecords_builder.ensembles.__main__ import main
+from tfrecords_builder.ensembles.players import BEATS
+from tfrecords_builder.ensembles.styles import STYLES
 
 FAMILY = VOCABULARIES["family"]
-SONGS = 2 * len(ensembles.STYLES)
+SONGS = 2 * len(STYLES)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +37,8 @@ def test_notes_are_midi_s_and_songs_as_long_as_asked(collection):
 
 
 def test_every_style_keeps_to_its_ranges():
-    for name, style in ensembles.STYLES.items():
-        assert all(beat in ensembles._BEATS for beat in style.beats), name
+    for name, style in STYLES.items():
+        assert all(beat in BEATS for beat in style.beats), name
         for part in style.parts:
             assert part.high - part.low >= 11, name
             assert all(0 <= program < 128 for program in part.programs), name
@@ -78,7 +81,7 @@ def test_same_arguments_same_bytes(tmp_path):
 
 
 def test_command_says_what_is_next(tmp_path):
-    result = click.testing.CliRunner().invoke(ensembles.main, ["--songs", "2", "--out", str(tmp_path / "new")])
+    result = click.testing.CliRunner().invoke(main, ["--songs", "2", "--out", str(tmp_path / "new")])
     assert result.exit_code == 0
     assert "--midi" in result.output
     assert [path.name for path in sorted((tmp_path / "new").iterdir())] == ["Ensemble00000.mid", "Ensemble00001.mid"]
@@ -86,7 +89,7 @@ def test_command_says_what_is_next(tmp_path):
 
 def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    result = click.testing.CliRunner().invoke(ensembles.main, ["--songs", "1", "--out", str(tmp_path / "file" / "x")])
+    result = click.testing.CliRunner().invoke(main, ["--songs", "1", "--out", str(tmp_path / "file" / "x")])
     assert result.exit_code == 1
     assert str(tmp_path / "file" / "x") in result.output
     assert "Traceback" not in result.output

@@ -1,0 +1,180 @@
+"""Seeded songs of ensembles that play together: bands, orchestras, choirs, and instruments alone.
+
+    python -m tfrecords_builder.ensembles --songs 400 --out SONGS
+    python -m tfrecords_builder --midi SONGS --soundfont FluidR3_GM.sf2 --out DATA
+
+Where few songs are at hand, a network learns these by heart: that what plays chords is a guitar. These songs have as
+many arrangements as one likes. A song is in a style (:mod:`tfrecords_builder.ensembles.styles`), which says who may
+play what: a part has a role, such as bass or melody, and the programs that play it there. Harmony is a walk over the
+degrees of a scale; a player (:mod:`tfrecords_builder.ensembles.players`) has habits, which last for a section of the
+form and come back with it.
+
+The songs of :mod:`tfrecords_builder.compose`, which the demo has, deal out the classes evenly instead, and care for no
+style.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pretty_midi
+
+from mir_tf.files import whole
+from tfrecords_builder.ensembles.players import Bar, Note, drums
+from tfrecords_builder.ensembles.styles import STYLES, Part
+
+SECONDS = 100.0
+"""Length of a song, about."""
+
+_NEXT = {
+    0: (3, 4, 5, 1, 3, 2),
+    1: (4, 4, 6, 3),
+    2: (5, 3, 5),
+    3: (4, 0, 1, 4, 0),
+    4: (0, 0, 5, 3),
+    5: (3, 1, 4, 3),
+    6: (0, 2, 5),
+}
+"""Degrees on which a chord may stand after one on another degree; repeated ones are the more usual."""
+
+_FAMILY_SIZE = 8
+
+_OTHER_PROGRAM = 0.15
+"""How often someone plays another program of the family than the style has."""
+
+_DUET = 0.15
+"""How often a song has but one or two parts, and no kit: instruments are heard alone as well."""
+
+
+def compose_song(seed: int, index: int, seconds: float = SECONDS) -> pretty_midi.PrettyMIDI:
+    """Composes one song.
+
+    Args:
+        seed: of the collection.
+        index: of the song in it. Songs that follow one another are in all styles before a style comes again.
+        seconds: its length, within some bars.
+
+    Returns:
+        The song; the same arguments give the same one.
+    """
+    rng = random.Random(f"{seed}:ensemble:{index}")
+    deck, card = divmod(index, len(STYLES))
+    style = STYLES[random.Random(f"{seed}:styles:{deck}").sample(sorted(STYLES), len(STYLES))[card]]
+    tempo = rng.uniform(*style.tempi)
+    key, scale = rng.randrange(12), rng.choice(style.scales)
+    bars = max(8, round(seconds * tempo / 60 / style.meter))
+    form = _form(bars, rng)
+    harmony = {name: _progression(rng) for name in sorted(set(form))}
+    parts = [part for part in style.parts if rng.random() < part.chance] or [rng.choice(style.parts)]
+    kit = rng.choice(style.beats) if style.beats and rng.random() < 0.9 else None
+    if rng.random() < _DUET:
+        parts, kit = rng.sample(parts, min(len(parts), rng.choice((1, 1, 2)))), None
+
+    song = pretty_midi.PrettyMIDI(initial_tempo=tempo)
+    tracks = [pretty_midi.Instrument(_program(part, rng)) for part in parts]
+    drummer = pretty_midi.Instrument(0, is_drum=True)
+    active = {name: _active(len(parts), rng) for name in sorted(harmony)}
+    drummed = {name: rng.random() < 0.85 for name in sorted(harmony)}
+    habits = {
+        name: ([part.role(rng, part.low, part.high) for part in parts], None if kit is None else drums(kit, rng))
+        for name in sorted(harmony)
+    }
+    begin, size = 0, _SECTION
+    for section, name in enumerate(form):
+        players, kit_player = habits[name]
+        # In the first section parts enter one after the other where there are several.
+        late = rng.random() < 0.5 and section == 0
+        for number in range(min(size, bars - begin)):
+            root = harmony[name][number % len(harmony[name])]
+            bar = Bar(
+                number, style.meter, _chord(scale, key, root, style.sevenths), _shifted(scale, key), number == size - 1
+            )
+            for place, (track, player) in enumerate(zip(tracks, players, strict=True)):
+                if active[name][place] and not (late and number < 2 * place):
+                    _write(track, player(bar, rng), (begin + number) * style.meter, tempo, style.swing, rng)
+            if kit_player is not None and drummed[name] and not (late and number < size // 2):
+                _write(drummer, kit_player(bar, rng), (begin + number) * style.meter, tempo, style.swing, rng)
+        begin += size
+    song.instruments = [track for track in (*tracks, drummer) if track.notes]
+    return song
+
+
+_SECTION = 8
+"""Bars of a section."""
+
+
+def _form(bars: int, rng: random.Random) -> list[str]:
+    """Names of the sections: some come again."""
+    names = rng.choice(("ABAB", "AABA", "ABAC", "ABCB", "ABCA"))
+    return [names[section % len(names)] for section in range(-(-bars // _SECTION))]
+
+
+def _progression(rng: random.Random) -> list[int]:
+    """Degrees of the roots of four or eight bars, or of one chord throughout."""
+    if rng.random() < 0.1:
+        return [0]
+    degrees = [rng.choice((0, 0, 5))]
+    while len(degrees) < rng.choice((4, 4, 8)):
+        degrees.append(rng.choice(_NEXT[degrees[-1]]))
+    return degrees
+
+
+def _shifted(scale: Sequence[int], key: int) -> tuple[int, ...]:
+    return tuple((step + key) % 12 for step in scale)
+
+
+def _chord(scale: Sequence[int], key: int, root: int, seventh: bool) -> tuple[int, ...]:
+    """Pitches of the chord on a degree, in thirds of the scale, the root below 12."""
+    count = len(scale)
+    steps = [root + third for third in (0, 2, 4, 6)[: 4 if seventh else 3]]
+    pitches = [scale[step % count] + 12 * (step // count) + key for step in steps]
+    return tuple(pitch - pitches[0] // 12 * 12 for pitch in pitches)
+
+
+def _active(count: int, rng: random.Random) -> list[bool]:
+    """Which of the parts play in a section: at least one."""
+    density = rng.choice((0.5, 0.7, 0.9))
+    active = [rng.random() < density for _ in range(count)]
+    if not any(active):
+        active[rng.randrange(count)] = True
+    return active
+
+
+def _program(part: Part, rng: random.Random) -> int:
+    program = rng.choice(part.programs)
+    if rng.random() < _OTHER_PROGRAM:
+        program = program // _FAMILY_SIZE * _FAMILY_SIZE + rng.randrange(_FAMILY_SIZE)
+    return program
+
+
+def _write(
+    track: pretty_midi.Instrument, notes: Iterator[Note], begin: int, tempo: float, swing: bool, rng: random.Random
+) -> None:
+    """Adds the notes of the bar that begins at beat ``begin``, a little out of time as people play."""
+    for start, length, pitch, velocity in notes:
+        onset = start + (1 / 6 if swing and start % 1 == 0.5 else 0.0)
+        time = max((begin + onset) * 60 / tempo + rng.gauss(0, 0.006), 0.0)
+        track.notes.append(pretty_midi.Note(velocity, pitch, time, time + max(length * 60 / tempo, 0.04)))
+
+
+def compose_folder(out: Path, count: int, seed: int) -> list[Path]:
+    """Writes ``count`` songs as MIDI files.
+
+    Args:
+        out: the folder; it is made where it is missing.
+        count: songs.
+        seed: of the collection.
+
+    Returns:
+        The files ``Ensemble00000.mid`` and so on.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index in range(count):
+        path = out / f"Ensemble{index:05d}.mid"
+        with whole(path) as temporary:
+            compose_song(seed, index).write(str(temporary))
+        paths.append(path)
+    return paths

@@ -1,0 +1,26 @@
+"""Command line of the composed songs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfrecords_builder.ensembles import compose_folder
+
+
+@click.command()
+@click.option("--songs", type=click.IntRange(min=1), required=True, metavar="N", help="How many.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another gives other songs.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="SONGS", help="Folder.")
+def main(songs: int, seed: int, out: Path) -> None:
+    """Compose songs of ensembles in many styles, as MIDI files for --midi of python -m tfrecords_builder."""
+    try:
+        compose_folder(out, songs, seed)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{songs} songs are in {out}. Next: python -m tfrecords_builder --midi {out} --soundfont SF2 --out DATA")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m tfrecords_builder.ensembles")
