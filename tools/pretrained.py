@@ -160,6 +160,35 @@ def tables(data: Path, evaluations: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
+    """As Markdown: by how much the first network is better than the second on new songs, with paired intervals."""
+    import numpy as np
+
+    from mir_tf import bundle, compare, metrics, pipeline, schema
+
+    measures = ("micro F1", "macro F1")
+    first, second = NETWORKS
+    title = f"{NETWORKS[first]} − {NETWORKS[second]}, new songs"
+    lines = [f"| {title} | {' | '.join(measures)} |", "|---|---|---|"]
+    models = [bundle.load(out / network) for network in NETWORKS]
+    for sounds in SOUNDS:
+        data = sets["new songs", sounds]
+        counts = []
+        for model in models:
+            tracks = pipeline.tracks(data, schema.read_manifest(data), "test", model.vocabulary)
+            heard = [(model.windowed.predict_track(track.log_mel) >= model.thresholds, track.truth) for track in tracks]
+            counts.append(metrics.Counts.stack([metrics.Counts.of(*each) for each in heard]))
+        drawn = metrics.bootstrap_weights(len(counts[0].tp))
+        cells = []
+        for measure in measures:
+            of = compare.MEASURES[measure]
+            value, *_ = of(counts[0], np.ones_like(drawn[:1])) - of(counts[1], np.ones_like(drawn[:1]))
+            low, high = metrics.interval(of(counts[0], drawn) - of(counts[1], drawn))
+            cells.append(f"{value:+.3f} ({low:+.3f} to {high:+.3f})")
+        lines.append(f"| {sounds} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def name_of(*words: str) -> str:
     """Folder of an evaluation or a data set."""
     return "-".join(words).replace(" ", "_")
@@ -207,7 +236,7 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     if not (exported / "report.json").exists():
         formats = ("--formats", "tflite", "--quantize", "none,float16,int8")
         run("mir-tf", "export", final, "--out", exported, *formats, "--data", data, "--license", "Apache-2.0")
-    text = tables(data, evaluations)
+    text = tables(data, evaluations) + "\n" + differences(out, sets)
     (out / "tables.md").write_text(text, encoding="utf-8")
     click.echo(text)
     click.echo(
