@@ -217,10 +217,11 @@ class Comparison:
         """What a reader of the tables must know."""
         tracks = len(next(iter(self.outcomes.values()))[0].scores.tracks)
         seeds = max(map(len, self.outcomes.values()))
+        tuned_on_it = ", on these very tracks" if self.plan.split == "validation" else ""
         return [
-            f"On the {self.plan.split} split, {tracks} tracks, at thresholds tuned on validation. F1, precision and "
-            "recall: micro, of each track, averaged over tracks; micro and macro F1: of all frames together. "
-            f"Mean of {seeds} seed{'s' if seeds > 1 else ''}, ± half their range.",
+            f"On the {self.plan.split} split, {tracks} tracks, at thresholds tuned on validation{tuned_on_it}. F1, "
+            "precision and recall: micro, of each track, averaged over tracks; micro and macro F1: of all frames "
+            f"together. Mean of {seeds} seed{'s' if seeds > 1 else ''}, ± half their range.",
             f"Differences: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} resamples of the tracks, drawn for both runs "
             "alike; real where that leaves out zero. Other seeds are not in the interval. Runs of different classes "
             "are not compared.",
@@ -239,6 +240,7 @@ class Comparison:
         """Everything, as JSON knows it."""
         return {
             "title": self.plan.title,
+            "split": self.plan.split,
             "runs": {
                 name: [
                     {
