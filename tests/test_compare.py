@@ -48,15 +48,20 @@ def write_plan(folder: Path, **changes: object) -> Path:
 
 
 def test_a_plan_says_which_split_is_scored(tmp_path: Path, data: Path) -> None:
-    assert read_plan(write_plan(tmp_path), [data], tmp_path / "out").split == "test"
-    one = {"runs": {"Narrow": {}}, "seeds": [0], "split": "validation"}
-    comparison = compare(read_plan(write_plan(tmp_path, **one), [data], tmp_path / "out"), tmp_path / "out")
-    (outcome,) = comparison.outcomes["Narrow"]
-    counts = outcome.scores.counts
-    assert int((counts.tp + counts.fp + counts.fn + counts.tn)[:, 0].sum()) == sum(SPLITS["validation"][0])
-    assert "On the validation split, 1 tracks" in comparison.to_markdown()
-    with pytest.raises(ConfigError, match="split is 'training'; it must be train or validation or test"):
-        read_plan(write_plan(tmp_path, split="training"), [data], tmp_path / "out")
+    """The run is trained once; its scores on two splits stand side by side, and neither is taken for the other."""
+    one = {"runs": {"Narrow": {}}, "seeds": [0]}
+    for split, changes in (("test", {}), ("validation", {"split": "validation"}), ("test", {"split": "test"})):
+        plan = read_plan(write_plan(tmp_path, **one, **changes), [data], tmp_path / "out")
+        trained: list[int] = []
+        comparison = compare(plan, tmp_path / "out", on_epoch=lambda epoch, row, into=trained: into.append(epoch))
+        assert bool(trained) == (not changes)
+        (found,) = comparison.outcomes["Narrow"]
+        frames = sum(getattr(found.scores.counts, name)[:, 0].sum() for name in ("tp", "fp", "fn", "tn"))
+        assert frames == sum(sum(record) for record in SPLITS[split])
+        assert f"On the {split} split, {len(SPLITS[split][0])} tracks" in comparison.to_markdown()
+        assert comparison.to_dict()["split"] == split
+    names = sorted(path.name for path in plan.jobs[0].folder.glob("scores-*.json"))
+    assert names == ["scores-test.json", "scores-validation.json"]
 
 
 def test_a_budget_wins_over_the_plan_but_not_over_a_run(tmp_path: Path, data: Path) -> None:
@@ -197,6 +202,8 @@ def test_seeds_show_their_spread() -> None:
     [
         ({"runs": []}, "must map the names of runs"),
         ({"runs": {}}, "must map the names of runs"),
+        ({"split": "training"}, "split is 'training'; it must be train or validation or test"),
+        ({"split": ["test"]}, r"split is \['test'\]; it must be train or validation or test"),
         ({"seeds": []}, "must be a list of whole numbers"),
         ({"seeds": ["one"]}, "must be a list of whole numbers"),
         ({"runs": {"A": 3}}, "run 'A': it is 3; it must hold sections"),

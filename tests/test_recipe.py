@@ -1,4 +1,4 @@
-"""The recipe of the pretrained model: two data sets become one, which reads as both did."""
+"""The recipe of the pretrained model: two data sets become one, which reads as both did; its ablations."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from tiny_data import write_data
 
-from mir_tf import pipeline, schema
+from mir_tf import compare, pipeline, schema
+from mir_tf.config import FRONT_ENDS
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.verify import damages
 
@@ -39,3 +40,14 @@ def test_joined_data_sets_hold_what_their_parts_hold(tmp_path: Path, monkeypatch
     assert manifest.feature_mean**2 + manifest.feature_deviation**2 == pytest.approx(
         shares @ [one.feature_mean**2 + one.feature_deviation**2 for one in single]
     )
+
+
+def test_the_ablations_change_one_thing_each(tmp_path: Path) -> None:
+    write_data(tmp_path / "data", {"train": [[10]]}, FRONT_ENDS["default"])
+    plan = compare.read_plan(ROOT / "tools" / "pretrained" / "ablations.yaml", [tmp_path / "data"], tmp_path / "out")
+    assert plan.split == "validation"
+    recipe, *others = [job.config for job in plan.jobs]
+    assert others
+    for other in others:
+        changed = [*recipe.model.differences(other.model), *recipe.train.differences(other.train)]
+        assert 1 <= len(changed) <= 2, changed
