@@ -30,12 +30,12 @@ def class_weights(positives: ArrayLike, total: int, maximum: float) -> NDArray[n
 class WeightedBCE(keras.losses.Loss):
     """Binary cross-entropy of logits, in float32, with a weight per class on the positives.
 
-    Of a frame and class with target y and probability p, the sigmoid of its logit, it is
+    Of a frame and class with target y and probability p, the sigmoid of its logit, it is::
 
-        -pos_weight · y · (1 - p)^focus_positive · log p - (1 - y) · p^focus_negative · log(1 - p).
+        -pos_weight y (1 - p)^focus_positive log p - (1 - y) p^focus_negative log(1 - p)
 
-    With both exponents 0 it equals PyTorch's ``BCEWithLogitsLoss(pos_weight=...)``; with both alike it is the focal
-    loss (Lin et al., Focal Loss for Dense Object Detection, 2017); with ``focus_negative`` greater, the asymmetric
+    With both exponents 0 it is PyTorch's ``BCEWithLogitsLoss(pos_weight=...)``; with both alike it is the focal loss
+    (Lin et al., Focal Loss for Dense Object Detection, 2017); with ``focus_negative`` greater it is the asymmetric
     loss (Ridnik et al., Asymmetric Loss for Multi-Label Classification, 2021), without its margin.
 
     Takes 0/1 targets and logits, both [batch, frames, classes], and as ``sample_weight`` [batch, frames] 1 for true
@@ -44,9 +44,10 @@ class WeightedBCE(keras.losses.Loss):
     Args:
         pos_weight: [classes] weight of the positives.
         focus_positive: exponent that makes little of positives that are recognised already.
-        focus_negative: likewise for negatives.
-        boundary_weight: weight of a class in the frames on both sides of its onsets and offsets, which are heard less
-            exactly than they are labelled; elsewhere it is 1.
+        focus_negative: likewise of negatives.
+        boundary_weight: weight, in place of 1, of a class in the frames on both sides of its onsets and offsets, which
+            are heard less exactly than they are labelled. The mean still counts such a frame as one. Padding is
+            silence: what sounds in the last true frame before it ends there.
     """
 
     def __init__(
@@ -60,8 +61,8 @@ class WeightedBCE(keras.losses.Loss):
         # Keras' default reduction divides by all frames, padding included.
         super().__init__(name=name, reduction="mean_with_sample_weight", dtype="float32")
         self.pos_weight = [float(weight) for weight in np.asarray(pos_weight)]
-        self.focus_positive, self.focus_negative = focus_positive, focus_negative
-        self.boundary_weight = boundary_weight
+        self.focus_positive, self.focus_negative = float(focus_positive), float(focus_negative)
+        self.boundary_weight = float(boundary_weight)
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
         """Loss [batch, frames] of targets and logits [batch, frames, classes]."""
@@ -69,13 +70,13 @@ class WeightedBCE(keras.losses.Loss):
         # log(1 + exp(-x)) is the loss of a positive; that of a negative is x more.
         loss = (1 - y_true) * y_pred + weight * ops.softplus(-y_pred)
         if self.focus_positive or self.focus_negative:
-            # log(1 - p) is -softplus(x), and log p is -softplus(-x): powers that neither overflow nor lose their slope.
+            # log(1 - p) is -softplus(x), and log p is -softplus(-x): powers with finite gradients where p is 0 or 1.
             loss *= ops.exp(
                 -self.focus_positive * y_true * ops.softplus(y_pred)
                 - self.focus_negative * (1 - y_true) * ops.softplus(-y_pred)
             )
         if self.boundary_weight != 1:
-            loss *= 1 + (self.boundary_weight - 1) * _is_boundary(y_true)
+            loss *= 1 + (self.boundary_weight - 1) * _boundaries(y_true)
         return ops.mean(loss, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
@@ -89,8 +90,8 @@ class WeightedBCE(keras.losses.Loss):
         }
 
 
-def _is_boundary(targets: keras.KerasTensor) -> keras.KerasTensor:
-    """1 in the last frame before a target [batch, frames, classes] changes and in the first one after it, else 0."""
+def _boundaries(targets: keras.KerasTensor) -> keras.KerasTensor:
+    """1 where a target [batch, frames, classes] differs from that of the frame before or after it, else 0."""
     changes = ops.abs(targets[:, 1:] - targets[:, :-1])  # [batch, frames - 1, classes]
     return ops.maximum(
         ops.pad(changes, ((0, 0), (1, 0), (0, 0))),

@@ -176,6 +176,7 @@ SEED = FRONT_ENDS["seed_22k"]
         (TrainConfig(), {"pos_weight_max": 0.5}, "at least 1"),
         (TrainConfig(), {"focus_positive": -0.5}, "focus_positive is -0.5; it must be between 0 and 5"),
         (TrainConfig(), {"focus_negative": 5.5}, "focus_negative is 5.5; it must be between 0 and 5"),
+        (TrainConfig(), {"boundary_weight": -0.1}, "boundary_weight is -0.1; it must be between 0 and 1"),
         (TrainConfig(), {"boundary_weight": 1.5}, "boundary_weight is 1.5; it must be between 0 and 1"),
         (TrainConfig(), {"plateau_factor": 1.0}, "between 0 and 1"),
         (TrainConfig(), {"picture_every": -1}, "at least 0"),

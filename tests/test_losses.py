@@ -19,8 +19,8 @@ def batch(frames: int = 20) -> tuple[np.ndarray, np.ndarray]:
 def closed_form(targets: np.ndarray, logits: np.ndarray, positive: float = 0, negative: float = 0) -> np.ndarray:
     """The definition, in float64: [batch, frames, classes]."""
     probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    hit = np.array(POS_WEIGHT) * targets * (1 - probability) ** positive * np.log(probability)
-    return -(hit + (1 - targets) * probability**negative * np.log(1 - probability))
+    of_positives = np.array(POS_WEIGHT) * targets * (1 - probability) ** positive * np.log(probability)
+    return -(of_positives + (1 - targets) * probability**negative * np.log(1 - probability))
 
 
 def test_class_weights_are_negatives_over_positives_within_bounds():
@@ -43,29 +43,58 @@ def test_focus_equals_the_definition(positive: float, negative: float):
     assert float(loss) == pytest.approx(closed_form(targets, logits, positive, negative).mean(), rel=1e-5)
 
 
-def test_focus_has_finite_gradients_at_logits_of_any_size():
-    tf = pytest.importorskip("tensorflow")
-    targets = tf.constant([[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]])
-    logits = tf.Variable([[[1e4, 1e4, -1e4], [-1e4, 0.0, 1e4]]])
-    with tf.GradientTape() as tape:
-        loss = WeightedBCE(POS_WEIGHT, 2.0, 2.0)(targets, logits)
-    gradient = tape.gradient(loss, logits).numpy()
-    assert np.isfinite(gradient).all()
-    assert (np.abs(gradient)[[0, 0], [0, 0], [1, 2]] > 0).all()  # what is quite wrong is learnt from
-
-
-def test_boundary_weight_holds_on_both_sides_of_a_change_in_the_class_that_changes():
-    targets = np.array([[[0, 1, 0], [0, 1, 0], [1, 1, 0], [1, 1, 0], [1, 1, 1]]], np.float32)
-    logits = np.zeros((1, 5, 3), np.float32)
-    loss = WeightedBCE([1, 1, 1], boundary_weight=0.25).call(targets, logits)
-    boundaries = np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]])
-    np.testing.assert_allclose(loss[0], np.log(2) * (1 - 0.75 * boundaries).mean(axis=1), rtol=1e-6)
-
-
-def test_loads_as_it_was_saved():
-    loss = WeightedBCE(POS_WEIGHT, 1.0, 2.0, 0.5)
+def test_no_focus_and_whole_boundaries_are_the_plain_loss():
+    """The limit of small exponents, which other code computes, is the loss without them."""
     targets, logits = batch()
-    assert float(WeightedBCE.from_config(loss.get_config())(targets, logits)) == float(loss(targets, logits))
+    plain = WeightedBCE(POS_WEIGHT).call(targets, logits)
+    np.testing.assert_array_equal(WeightedBCE(POS_WEIGHT, 0, 0, 1).call(targets, logits), plain)
+    np.testing.assert_allclose(WeightedBCE(POS_WEIGHT, 1e-7, 1e-7, 1 - 1e-7).call(targets, logits), plain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [(2.0, 2.0, 1.0), (0.0, 4.0, 1.0), (0.5, 0.5, 0.5)])
+def test_gradients_are_those_of_the_definition_and_finite_at_logits_of_any_size(settings: tuple[float, float, float]):
+    tf = pytest.importorskip("tensorflow")
+    loss = WeightedBCE(POS_WEIGHT, *settings)
+
+    def gradient(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        variable = tf.Variable(logits)
+        with tf.GradientTape() as tape:
+            value = loss(tf.constant(targets), variable)
+        return tape.gradient(value, variable).numpy()
+
+    extreme = np.array([[[1e4, 1e4, -1e4], [-1e4, -1e4, 1e4], [1e4, -1e4, 90.0]]], np.float32)
+    found = gradient(np.array([[[1, 0, 1], [1, 0, 0], [1, 0, 0]]], np.float32), extreme)
+    assert np.isfinite(found).all()
+    # What is quite wrong is learnt from at full slope, what is quite right not at all.
+    np.testing.assert_allclose(found[0, :, 0] * 9, [0, -1, 0], atol=1e-6)
+    np.testing.assert_allclose(found[0, 0, 1] * 9, 1, rtol=1e-6)
+
+    targets, logits = batch()
+    targets[:] = targets[:, :1]  # without boundaries
+    step = 1e-5
+    above, below = (closed_form(targets, logits.astype(np.float64) + way, *settings[:2]) for way in (step, -step))
+    np.testing.assert_allclose(
+        gradient(targets, logits) * targets.size, (above - below) / (2 * step), rtol=1e-3, atol=1e-5
+    )
+
+
+def test_boundary_weight_holds_on_both_sides_of_a_change_of_the_class_itself():
+    targets = np.array([[[0, 1, 0], [0, 1, 0], [1, 1, 0], [1, 1, 0], [1, 1, 1]]], np.float32)
+    logits = np.random.default_rng(0).normal(0, 4, targets.shape).astype(np.float32)
+    boundaries = np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]])
+    for weight in (0.25, 0.0):
+        loss = WeightedBCE(POS_WEIGHT, 2, 1, boundary_weight=weight)
+        expected = closed_form(targets, logits, 2, 1)[0] * np.where(boundaries, weight, 1)
+        np.testing.assert_allclose(loss.call(targets, logits)[0], expected.mean(axis=1), rtol=1e-5)
+    one_frame = targets[:, :1], logits[:, :1]
+    assert float(loss(*one_frame)) == float(WeightedBCE(POS_WEIGHT, 2, 1)(*one_frame)), "one frame has no neighbour"
+
+
+def test_padding_is_silence_to_the_boundaries():
+    loss = WeightedBCE([1.0], boundary_weight=0.5)
+    targets = np.array([[[1], [1], [0]]], np.float32)
+    padded = loss(targets, np.zeros_like(targets), sample_weight=np.array([[1, 1, 0]], np.float32))
+    assert float(padded) == pytest.approx(np.log(2) * (1 + 0.5) / 2, rel=1e-6)
 
 
 def test_equals_pytorch():
@@ -128,8 +157,11 @@ def test_nothing_but_padding_is_zero():
 
 
 def test_configuration_survives():
-    loss = WeightedBCE(np.array(POS_WEIGHT, np.float32))
+    loss = WeightedBCE(np.array(POS_WEIGHT, np.float32), 1, 2, 0.5)
     loaded = keras.losses.deserialize(keras.losses.serialize(loss))
     targets, logits = batch()
     true = np.repeat(np.arange(20)[np.newaxis] < 8, 4, axis=0)
     assert float(loaded(targets, logits, sample_weight=true)) == float(loss(targets, logits, sample_weight=true))
+    assert loaded.get_config() == loss.get_config()
+    old = WeightedBCE.from_config({"pos_weight": POS_WEIGHT, "name": "weighted_bce"})  # saved before it had a focus
+    assert old.get_config() == WeightedBCE(POS_WEIGHT).get_config()
