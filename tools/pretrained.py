@@ -26,8 +26,11 @@ from demo import run
 CONFIG_FOLDER = Path(__file__).with_suffix("")
 LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2")
 TUNED = "MuseScore_General_Full.sf2"
-NETWORKS = {"tcn": "TCN", "crnn": "CRNN"}
-"""Configurations beside this file, and what the tables call the networks; the first one is the package's."""
+TRAININGS = {"TCN": ("tcn", "tcn_end"), "CRNN": ("crnn",)}
+"""What the tables call a network → configurations beside this file, each from the weights of the one before it.
+
+The first network is the package's.
+"""
 
 SEED = 0
 COMPOSED = 720
@@ -135,21 +138,21 @@ def tables(data: Path, evaluations: Path) -> str:
         (network, songs, sounds): json.loads(
             (evaluations / name_of(network, songs, sounds) / "evaluation.json").read_text("utf-8")
         )
-        for network in NETWORKS
+        for network in TRAININGS
         for songs in SONGS
         for sounds in SOUNDS
     }
-    best, *_ = NETWORKS
-    columns = [f"{name}, {network}" for name in HEADLINES.values() for network in NETWORKS.values()]
+    best, *others = TRAININGS
+    columns = [f"{name}, {network}" for name in HEADLINES.values() for network in TRAININGS]
     lines = [f"| songs | sounds | tracks | {' | '.join(columns)} | constant answers |", "|---|---|---:|" + "---|" * 7]
     for songs in SONGS:
         for sounds in SOUNDS:
-            each = [results[network, songs, sounds] for network in NETWORKS]
+            each = [results[network, songs, sounds] for network in TRAININGS]
             cells = [percent(result["headlines"][name]) for name in HEADLINES for result in each]
             constant = f"{each[0]['baseline']['micro_f1']:.3f}, {each[0]['baseline']['macro_f1']:.3f}"
             lines.append(f"| {songs} | {sounds} | {each[0]['tracks']} | {' | '.join(cells)} | {constant} |")
-    shown = [(best, sounds) for sounds in SOUNDS] + [(network, SOUNDS[1]) for network in list(NETWORKS)[1:]]
-    titles = [f"{NETWORKS[network]}, {sounds}" for network, sounds in shown]
+    shown = [(best, sounds) for sounds in SOUNDS] + [(network, SOUNDS[1]) for network in others]
+    titles = [f"{network}, {sounds}" for network, sounds in shown]
     lines += ["", f"| class, new songs | tracks | {' | '.join(titles)} |", "|---|---:|" + "---|" * len(titles)]
     for rows in zip(*(results[network, "new songs", sounds]["classes"] for network, sounds in shown), strict=True):
         lines.append(f"| {rows[0]['name']} | {rows[0]['tracks']} | {' | '.join(percent(row['f1']) for row in rows)} |")
@@ -167,10 +170,8 @@ def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
     from mir_tf import bundle, compare, metrics, pipeline, schema
 
     measures = ("micro F1", "macro F1")
-    first, second = NETWORKS
-    title = f"{NETWORKS[first]} − {NETWORKS[second]}, new songs"
-    lines = [f"| {title} | {' | '.join(measures)} |", "|---|---|---|"]
-    models = [bundle.load(out / network) for network in NETWORKS]
+    lines = [f"| {' − '.join(TRAININGS)}, new songs | {' | '.join(measures)} |", "|---|---|---|"]
+    models = [bundle.load(out / configs[-1]) for configs in TRAININGS.values()]
     for sounds in SOUNDS:
         data = sets["new songs", sounds]
         counts = []
@@ -220,18 +221,34 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
         for sounds, (fonts, synthesizers) in zip(SOUNDS, played, strict=True):
             sets[songs, sounds] = out / "sets" / name_of(songs, sounds)
             build(folder, sets[songs, sounds], fonts, *synthesizers, "--excerpt", EXCERPT, "--split", "test")
-    for network in NETWORKS:
-        run("mir-tf", "fit", "--data", data, "--config", CONFIG_FOLDER / f"{network}.yaml", "--out", out / network)
+    for network, configs in TRAININGS.items():
+        begins: tuple[str | Path, ...] = ()
+        for config in configs:
+            run(
+                "mir-tf",
+                "fit",
+                "--data",
+                data,
+                "--config",
+                CONFIG_FOLDER / f"{config}.yaml",
+                *begins,
+                "--out",
+                out / config,
+            )
+            begins = ("--init", out / config)
         for (songs, sounds), folder in sets.items():
             place = evaluations / name_of(network, songs, sounds)
             if not (place / "evaluation.json").exists():
-                run("mir-tf", "evaluate", out / network, "--data", folder, "--out", place)
-    best, *_ = NETWORKS
+                run("mir-tf", "evaluate", out / configs[-1], "--data", folder, "--out", place)
+    best, *_ = TRAININGS.values()
     final = out / "pretrained"
     shutil.copytree(
-        out / best, final, ignore=lambda folder, names: set(names) - {"model.keras", "bundle.json"}, dirs_exist_ok=True
+        out / best[-1],
+        final,
+        ignore=lambda folder, names: set(names) - {"model.keras", "bundle.json"},
+        dirs_exist_ok=True,
     )
-    run("mir-tf", "report", out / best, "--data", sets["new songs", "new SoundFont"], "--out", out / "report")
+    run("mir-tf", "report", out / best[-1], "--data", sets["new songs", "new SoundFont"], "--out", out / "report")
     exported = out / "exported"
     if not (exported / "report.json").exists():
         formats = ("--formats", "tflite", "--quantize", "none,float16,int8")
