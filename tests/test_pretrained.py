@@ -280,7 +280,9 @@ def test_the_files_are_small_and_belong_together() -> None:
 def test_the_file_that_hears_is_the_bundle() -> None:
     waveform = probe_signal(22050, 12.0)
     by_file, by_run = (model.predict(waveform, 22050) for model in (mir_tf.load(), mir_tf.load(pretrained.folder())))
-    np.testing.assert_allclose(by_file.probabilities, by_run.probabilities, atol=0.05)  # the file may hold 8 bits
+    difference = np.abs(by_file.probabilities - by_run.probabilities)
+    assert difference.max() < 0.12  # the file may hold 8 bits
+    assert difference.mean() < 0.01
 
 
 @delivered
