@@ -33,6 +33,7 @@ from mir_tf.cli import main as mir_tf_command
 from mir_tf.export import probe_signal
 from tfrecords_builder import tfds_metadata
 from tfrecords_builder.__main__ import main as builder_command
+from tfrecords_builder.ensembles.__main__ import main as ensembles_command
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -42,7 +43,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
-COMMAND = re.compile(r"(?:\bmir-tf ([a-z]+(?:-[a-z]+)*)|python -m (tfrecords_builder))\b([^`\n|;&#]*)")
+COMMAND = re.compile(r"(?:\bmir-tf ([a-z]+(?:-[a-z]+)*)|python -m (tfrecords_builder(?:\.ensembles)?))\b([^`\n|;&#]*)")
 FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)\n```", re.DOTALL)
 CODE = re.compile(r"^```\w*\n((?:.|\n)*?)^```|^    (.*)|`([^`]+)`", re.MULTILINE)
 UNLIKE_OPTIONS = re.compile(r" -- .*| --$")
@@ -57,7 +58,8 @@ def commands(text: str) -> Iterator[tuple[str, click.Command, list[str]]]:
     """Each command in a page, with the options it is given."""
     code = "\n".join(map("".join, CODE.findall(text.replace("\\\n", " "))))
     for verb, builder, rest in COMMAND.findall(code):
-        command = builder_command if builder else mir_tf_command.get_command(click.Context(mir_tf_command), verb)
+        modules = {"tfrecords_builder": builder_command, "tfrecords_builder.ensembles": ensembles_command}
+        command = modules[builder] if builder else mir_tf_command.get_command(click.Context(mir_tf_command), verb)
         assert command is not None, f"there is no command mir-tf {verb}"
         yield verb or builder, command, re.findall(r"(?<![\w-])--?[a-z][\w-]*", UNLIKE_OPTIONS.sub("", rest))
 
