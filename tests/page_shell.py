@@ -37,7 +37,7 @@ mir-tf() {
 }
 python() {
     case "$*" in
-        '-m tfrecords_builder'*|tools/choose_*) ask python "$@" ;;
+        '-m tfrecords_builder '*|tools/choose_*) ask python "$@" ;;
         tools/bench_front_end.py*) command python "$@" --songs 10 ;;
         tools/bench_builder.py*) command python "$@" --tracks 4 --rounds 1 ;;
         tools/bench_predict.py*) command python "$@" --minutes 1 --rounds 1 ;;
