@@ -11,7 +11,7 @@ import collections
 import dataclasses
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pretty_midi
@@ -269,11 +269,16 @@ def compose_folder(out: Path, count: int, seed: int) -> list[Path]:
     Returns:
         The files ``Song00000.mid`` and so on.
     """
+    return write_songs(out, "Song", (compose_song(seed, index) for index in range(count)))
+
+
+def write_songs(out: Path, name: str, songs: Iterable[pretty_midi.PrettyMIDI]) -> list[Path]:
+    """Writes songs as the MIDI files ``name`` 00000 and so on of a folder, which is made where it is missing."""
     out.mkdir(parents=True, exist_ok=True)
     paths = []
-    for index in range(count):
-        path = out / f"Song{index:05d}.mid"
+    for index, song in enumerate(songs):
+        path = out / f"{name}{index:05d}.mid"
         with whole(path) as temporary:
-            compose_song(seed, index).write(str(temporary))
+            song.write(str(temporary))
         paths.append(path)
     return paths

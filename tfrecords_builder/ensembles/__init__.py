@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pretty_midi
 
-from mir_tf.files import whole
+from tfrecords_builder.compose import write_songs
 from tfrecords_builder.ensembles.players import Bar, Note, drums
 from tfrecords_builder.ensembles.styles import STYLES, Part
 
@@ -39,6 +39,9 @@ _NEXT = {
 }
 """Degrees on which a chord may stand after one on another degree; repeated ones are the more usual."""
 
+_SECTION = 8
+"""Bars of a section."""
+
 _FAMILY_SIZE = 8
 
 _OTHER_PROGRAM = 0.15
@@ -48,13 +51,12 @@ _DUET = 0.15
 """How often a song has but one or two parts, and no kit: instruments are heard alone as well."""
 
 
-def compose_song(seed: int, index: int, seconds: float = SECONDS) -> pretty_midi.PrettyMIDI:
-    """Composes one song.
+def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
+    """Composes one song of about :data:`SECONDS`.
 
     Args:
         seed: of the collection.
         index: of the song in it. Songs that follow one another are in all styles before a style comes again.
-        seconds: its length, within some bars.
 
     Returns:
         The song; the same arguments give the same one.
@@ -64,9 +66,10 @@ def compose_song(seed: int, index: int, seconds: float = SECONDS) -> pretty_midi
     style = STYLES[random.Random(f"{seed}:styles:{deck}").sample(sorted(STYLES), len(STYLES))[card]]
     tempo = rng.uniform(*style.tempi)
     key, scale = rng.randrange(12), rng.choice(style.scales)
-    bars = max(8, round(seconds * tempo / 60 / style.meter))
+    bars = max(8, round(SECONDS * tempo / 60 / style.meter))
     form = _form(bars, rng)
-    harmony = {name: _progression(rng) for name in sorted(set(form))}
+    names = sorted(set(form))
+    harmony = {name: _progression(rng) for name in names}
     parts = [part for part in style.parts if rng.random() < part.chance] or [rng.choice(style.parts)]
     kit = rng.choice(style.beats) if style.beats and rng.random() < 0.9 else None
     if rng.random() < _DUET:
@@ -75,34 +78,33 @@ def compose_song(seed: int, index: int, seconds: float = SECONDS) -> pretty_midi
     song = pretty_midi.PrettyMIDI(initial_tempo=tempo)
     tracks = [pretty_midi.Instrument(_program(part, rng)) for part in parts]
     drummer = pretty_midi.Instrument(0, is_drum=True)
-    active = {name: _active(len(parts), rng) for name in sorted(harmony)}
-    drummed = {name: rng.random() < 0.85 for name in sorted(harmony)}
+    active = {name: _active(len(parts), rng) for name in names}
+    drummed = {name: rng.random() < 0.85 for name in names}
     habits = {
         name: ([part.role(rng, part.low, part.high) for part in parts], None if kit is None else drums(kit, rng))
-        for name in sorted(harmony)
+        for name in names
     }
-    begin, size = 0, _SECTION
     for section, name in enumerate(form):
+        begin = section * _SECTION
         players, kit_player = habits[name]
         # In the first section parts enter one after the other where there are several.
         late = rng.random() < 0.5 and section == 0
-        for number in range(min(size, bars - begin)):
+        for number in range(min(_SECTION, bars - begin)):
             root = harmony[name][number % len(harmony[name])]
             bar = Bar(
-                number, style.meter, _chord(scale, key, root, style.sevenths), _shifted(scale, key), number == size - 1
+                number,
+                style.meter,
+                _chord(scale, key, root, style.sevenths),
+                _shifted(scale, key),
+                number == _SECTION - 1,
             )
             for place, (track, player) in enumerate(zip(tracks, players, strict=True)):
                 if active[name][place] and not (late and number < 2 * place):
                     _write(track, player(bar, rng), (begin + number) * style.meter, tempo, style.swing, rng)
-            if kit_player is not None and drummed[name] and not (late and number < size // 2):
+            if kit_player is not None and drummed[name] and not (late and number < _SECTION // 2):
                 _write(drummer, kit_player(bar, rng), (begin + number) * style.meter, tempo, style.swing, rng)
-        begin += size
     song.instruments = [track for track in (*tracks, drummer) if track.notes]
     return song
-
-
-_SECTION = 8
-"""Bars of a section."""
 
 
 def _form(bars: int, rng: random.Random) -> list[str]:
@@ -112,7 +114,7 @@ def _form(bars: int, rng: random.Random) -> list[str]:
 
 
 def _progression(rng: random.Random) -> list[int]:
-    """Degrees of the roots of four or eight bars, or of one chord throughout."""
+    """Degrees of the roots of four to eight bars, or of one chord throughout."""
     if rng.random() < 0.1:
         return [0]
     degrees = [rng.choice((0, 0, 5))]
@@ -170,11 +172,5 @@ def compose_folder(out: Path, count: int, seed: int) -> list[Path]:
     Returns:
         The files ``Ensemble00000.mid`` and so on.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for index in range(count):
-        path = out / f"Ensemble{index:05d}.mid"
-        with whole(path) as temporary:
-            compose_song(seed, index).write(str(temporary))
-        paths.append(path)
-    return paths
+    songs = (compose_song(seed, index) for index in range(count))
+    return write_songs(out, "Ensemble", songs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Bar:
     Attributes:
         number: within its section.
         beats: in the bar.
-        chord: pitch classes, the root first.
+        chord: pitches, the root first and below 12.
         scale: pitch classes.
         is_last: whether the section ends with it.
     """
@@ -54,6 +54,17 @@ def _grid(beats: int, step: float) -> list[float]:
     return [number * step for number in range(round(beats / step))]
 
 
+def _center(rng: random.Random, low: int, high: int) -> int:
+    """Where chords lie that are to stay in a range."""
+    return rng.randint(low + 6, max(high - 6, low + 6))
+
+
+def _spans(starts: Iterable[float], beats: int) -> list[tuple[float, float]]:
+    """Start and end of notes that last until the next one, of a bar with so many beats."""
+    own = [start for start in starts if start < beats]
+    return list(zip(own, [*own[1:], float(beats)], strict=True))
+
+
 def bass(rng: random.Random, low: int, high: int) -> Player:
     """Roots and fifths: held, in eighths, syncopated, or walking."""
     habit = rng.choice(("held", "halves", "quarters", "eighths", "syncopated", "walking", "octaves"))
@@ -64,11 +75,8 @@ def bass(rng: random.Random, low: int, high: int) -> Player:
         root = _within(bar.chord[0], low, high)
         fifth, octave = _within(bar.chord[2], low, high), _within(bar.chord[0], root, high)
         steps = {"held": float(bar.beats), "halves": 2.0, "eighths": 0.5, "octaves": 0.5}.get(habit, 1.0)
-        starts = (
-            [start for start in syncopated if start < bar.beats] if habit == "syncopated" else _grid(bar.beats, steps)
-        )
-        ends = [*starts[1:], float(bar.beats)]
-        for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        starts = syncopated if habit == "syncopated" else _grid(bar.beats, steps)
+        for place, (start, end) in enumerate(_spans(starts, bar.beats)):
             if habit == "walking" and place:
                 pitch = _within(rng.choice((*bar.chord, *bar.scale)), low, high)
             elif habit == "octaves":
@@ -82,7 +90,7 @@ def bass(rng: random.Random, low: int, high: int) -> Player:
 
 def chords(rng: random.Random, low: int, high: int) -> Player:
     """Chords in a rhythm that comes again in each bar."""
-    center = rng.randint(low + 6, max(high - 6, low + 6))
+    center = _center(rng, low, high)
     starts: tuple[float, ...] = rng.choice(
         ((0.0,), (0.0, 2.0), (0.0, 1.5), (0.5, 1.5, 2.5, 3.5), (1.0, 3.0), (0.0, 1.0, 2.0, 3.0), (0.0, 1.5, 3.0))
     )
@@ -93,8 +101,7 @@ def chords(rng: random.Random, low: int, high: int) -> Player:
     length, strum = rng.choice((0.95, 0.7, 0.35)), rng.choice((0.0, 0.0, 0.02, 0.04))
 
     def play(bar: Bar, rng: random.Random) -> Iterator[Note]:
-        own = [start for start in starts if start < bar.beats]
-        for start, end in zip(own, [*own[1:], float(bar.beats)], strict=True):
+        for start, end in _spans(starts, bar.beats):
             velocity = rng.randint(65, 95)
             for place, pitch in enumerate(_voicing(bar.chord, center)):
                 yield start + strum * place, (end - start) * length, pitch, velocity
@@ -119,8 +126,8 @@ def power_chords(rng: random.Random, low: int, high: int) -> Player:
 
 
 def pad(rng: random.Random, low: int, high: int) -> Player:
-    """A chord for a bar or two, four voices at most."""
-    center, overlap = rng.randint(low + 6, max(high - 6, low + 6)), rng.choice((1.0, 1.0, 0.9))
+    """A chord for each bar, by some with its lowest tone an octave below as well."""
+    center, overlap = _center(rng, low, high), rng.choice((1.0, 1.0, 0.9))
     doubled = rng.random() < 0.3
 
     def play(bar: Bar, rng: random.Random) -> Iterator[Note]:
@@ -136,7 +143,7 @@ def arpeggio(rng: random.Random, low: int, high: int) -> Player:
     """Broken chords."""
     step = rng.choice((0.5, 0.5, 0.25, 1 / 3))
     order, length = rng.choice(("up", "down", "both", "alberti")), rng.choice((1.0, 1.0, 2.0, 0.6))
-    center = rng.randint(low + 6, max(high - 6, low + 6))
+    center = _center(rng, low, high)
 
     def play(bar: Bar, rng: random.Random) -> Iterator[Note]:
         tones = _voicing(bar.chord, center)
@@ -173,9 +180,9 @@ def melody(rng: random.Random, low: int, high: int) -> Player:
         own = [start for start in rhythms[bar.number % 2] if start < bar.beats]
         if bar.is_last and len(own) > 2:
             own = own[: len(own) // 2]
-        tones = sorted(tone for tone in range(low, high + 1) if tone % 12 in {step % 12 for step in bar.scale})
+        tones = [tone for tone in range(low, high + 1) if tone % 12 in bar.scale]
         strong = {tone % 12 for tone in bar.chord}
-        for start, end in zip(own, [*own[1:], float(bar.beats)], strict=True):
+        for start, end in _spans(own, bar.beats):
             wanted = pitch + rng.choice((-4, -2, -2, -1, 1, 2, 2, 4, 7, -5))
             near = sorted(tones, key=lambda tone: (abs(tone - wanted), tone))
             pitch = next((tone for tone in near[:5] if tone % 12 in strong), near[0]) if start % 2 == 0 else near[0]
@@ -190,9 +197,10 @@ def line(rng: random.Random, low: int, high: int) -> Player:
 
     def play(bar: Bar, rng: random.Random) -> Iterator[Note]:
         nonlocal pitch
-        for start in _grid(bar.beats, bar.beats / 2 if halves else bar.beats):
+        step = bar.beats / 2 if halves else bar.beats
+        for start in _grid(bar.beats, step):
             pitch = min((_within(tone, low, high) for tone in bar.chord), key=lambda tone: (abs(tone - pitch), tone))
-            yield start, bar.beats / (2 if halves else 1) * 0.97, pitch, rng.randint(70, 100)
+            yield start, step * 0.97, pitch, rng.randint(70, 100)
 
     return play
 
@@ -203,10 +211,10 @@ def riff(rng: random.Random, low: int, high: int) -> Player:
     tones, length = [rng.randrange(5) for _ in starts], rng.choice((0.9, 0.5))
 
     def play(bar: Bar, rng: random.Random) -> Iterator[Note]:
-        own = [(start, tone) for start, tone in zip(starts, tones, strict=True) if start < bar.beats]
         ladder = [*bar.chord, *(tone + 12 for tone in bar.chord)]
         root = _within(ladder[0], low, max(low + 11, high - 12))
-        for (start, tone), end in zip(own, [*(start for start, _ in own[1:]), float(bar.beats)], strict=True):
+        # A shorter bar leaves the last tones out.
+        for (start, end), tone in zip(_spans(starts, bar.beats), tones, strict=False):
             yield start, (end - start) * length, root + ladder[tone] - ladder[0], rng.randint(80, 110)
 
     return play
@@ -214,7 +222,7 @@ def riff(rng: random.Random, low: int, high: int) -> Player:
 
 def stabs(rng: random.Random, low: int, high: int) -> Player:
     """Short chords now and then."""
-    center = rng.randint(low + 6, max(high - 6, low + 6))
+    center = _center(rng, low, high)
     starts = tuple(sorted(rng.sample(_grid(4, 0.5), rng.randint(1, 3))))
     every, length = rng.choice((1, 2, 2)), rng.choice((0.3, 0.5, 1.5))
 
@@ -230,7 +238,7 @@ def stabs(rng: random.Random, low: int, high: int) -> Player:
 
 
 def pattern(rng: random.Random, low: int, high: int) -> Player:
-    """A rhythm on one to three pitches."""
+    """A rhythm of which each stroke has a pitch of its own."""
     starts = sorted(rng.sample(_grid(4, rng.choice((0.5, 0.25))), rng.randint(2, 7)))
     pitches = [rng.choice(rng.sample(range(low, high + 1), 3)) for _ in starts]
 
