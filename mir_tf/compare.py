@@ -23,7 +23,6 @@ from mir_tf.files import as_path, write_text
 from mir_tf.metrics import Counts
 from mir_tf.models.cost import multiply_adds, parameters
 from mir_tf.schema import Manifest, read_manifest
-from mir_tf.vocabulary import VOCABULARIES
 
 PLAN_KEYS = ("title", "split", "seeds", "preset", "runs")
 
@@ -419,12 +418,28 @@ def _score(model: Bundle, epoch: int, job: Job, split: str) -> Scores:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["epoch"] == epoch:
             return Scores(epoch, tuple(kept["tracks"]), Counts(*(np.array(column) for column in kept["counts"])))
+    tracks, counts = count_frames(model, job.data, split)
+    columns = [getattr(counts, field.name).tolist() for field in dataclasses.fields(Counts)]
+    write_text(path, json.dumps({"epoch": epoch, "tracks": tracks, "counts": columns}) + "\n")
+    return Scores(epoch, tuple(tracks), counts)
+
+
+def count_frames(model: Bundle, data: str | Path, split: str) -> tuple[list[str], Counts]:
+    """What a model gets right in each track of a split, at its thresholds.
+
+    Args:
+        model: a trained model.
+        data: folder of a data set.
+        split: of it.
+
+    Returns:
+        Ids of the tracks, and counts of frames [tracks, classes].
+
+    Raises:
+        DataError: the data set is damaged, or has no track in the split.
+    """
     names, counts = [], []
-    vocabulary = VOCABULARIES[job.config.train.vocabulary]
-    for track in pipeline.tracks(job.data, read_manifest(job.data), split, vocabulary):
+    for track in pipeline.tracks(data, read_manifest(data), split, model.vocabulary):
         names.append(track.id)
         counts.append(Counts.of(model.windowed.predict_track(track.log_mel) >= model.thresholds, track.truth))
-    scores = Scores(epoch, tuple(names), Counts.stack(counts))
-    columns = [getattr(scores.counts, field.name).tolist() for field in dataclasses.fields(Counts)]
-    write_text(path, json.dumps({"epoch": epoch, "tracks": names, "counts": columns}) + "\n")
-    return scores
+    return names, Counts.stack(counts)

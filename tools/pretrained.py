@@ -167,18 +167,14 @@ def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
     """As Markdown: by how much the first network is better than the second on new songs, with paired intervals."""
     import numpy as np
 
-    from mir_tf import bundle, compare, metrics, pipeline, schema
+    from mir_tf import bundle, compare, metrics
 
     measures = ("micro F1", "macro F1")
     lines = [f"| {' − '.join(TRAININGS)}, new songs | {' | '.join(measures)} |", "|---|---|---|"]
     models = [bundle.load(out / configs[-1]) for configs in TRAININGS.values()]
     for sounds in SOUNDS:
         data = sets["new songs", sounds]
-        counts = []
-        for model in models:
-            tracks = pipeline.tracks(data, schema.read_manifest(data), "test", model.vocabulary)
-            heard = [(model.windowed.predict_track(track.log_mel) >= model.thresholds, track.truth) for track in tracks]
-            counts.append(metrics.Counts.stack([metrics.Counts.of(*each) for each in heard]))
+        counts = [compare.count_frames(model, data, "test")[1] for model in models]
         drawn = metrics.bootstrap_weights(len(counts[0].tp))
         cells = []
         for measure in measures:
