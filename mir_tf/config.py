@@ -360,6 +360,7 @@ class TrainConfig(Config):
         clip_norm: gradients are scaled down to this global norm.
         stem_share: share of the crops of stems that a pass over the data set takes; of mixes it takes all.
         remix_stems: stems that are mixed anew at most, of different songs; up to 1, stems are heard alone.
+        shift_mels: how far stems and mixes are moved over the mel axis at most, up or down, in bands; 0 moves nothing.
         color_db: standard deviation of random equalisation of stems and mixes, in dB; 0 equalises nothing.
         noise_db: the loudest noise that is added, in dB of the mean power of an example; None adds none.
         average_decay: what an exponential moving average of the weights keeps of itself in a step; it is validated and
@@ -391,6 +392,7 @@ class TrainConfig(Config):
     clip_norm: float = 1.0
     stem_share: float = 1.0
     remix_stems: int = 0
+    shift_mels: float = 0.0
     color_db: float = 0.0
     noise_db: float | None = None
     average_decay: float = 0.0
@@ -425,6 +427,7 @@ class TrainConfig(Config):
         require(self.weight_decay >= 0, "weight_decay", "at least 0")
         require(0 <= self.stem_share <= 1, "stem_share", "between 0 and 1")
         require(0 <= self.remix_stems <= 32, "remix_stems", "between 0 and 32")
+        require(0 <= self.shift_mels <= 20, "shift_mels", "between 0 and 20 bands")
         require(0 <= self.color_db <= 20, "color_db", "between 0 and 20 dB")
         require(self.noise_db is None or -60 < self.noise_db <= 0, "noise_db", "above -60 and at most 0 dB, or None")
         require(0 <= self.average_decay < 1, "average_decay", "at least 0 and below 1")
@@ -440,7 +443,7 @@ class TrainConfig(Config):
     @property
     def remixes(self) -> bool:
         """Whether examples are changed before the network hears them."""
-        return self.remix_stems > 1 or self.color_db > 0 or self.noise_db is not None
+        return self.remix_stems > 1 or self.shift_mels > 0 or self.color_db > 0 or self.noise_db is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -539,8 +542,8 @@ class RunConfig:
             )
         if self.front_end.normalization == "clip" and self.train.remixes:
             raise ConfigError(
-                "TrainConfig.remix_stems, color_db and noise_db need decibels to work on; a front end that normalises "
-                "each clip has none: leave them out, or build the data with --preset default"
+                "TrainConfig.remix_stems, shift_mels, color_db and noise_db need decibels to work on; a front end that "
+                "normalises each clip has none: leave them out, or build the data with --preset default"
             )
 
     @classmethod

@@ -1,8 +1,9 @@
-"""New mixes out of a batch: stems of different songs are added up, coloured and covered with noise, labels following.
+"""New mixes out of a batch: stems of different songs are moved in pitch, added up, coloured and covered with noise.
 
 Log-mel spectrograms of sounds that play together add up as power, for their phases are unrelated. So a batch of stems
 gives mixes that no song holds, at the cost of one exponential a value, inside the compiled training step and on its
-device. Random colours stand for the rooms, microphones and players that the data lacks.
+device. Labels follow. Random colours stand for the rooms, microphones and players that the data lacks, random places on
+the mel axis for its keys, tunings and sizes of instruments.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def remix(
     train: TrainConfig,
     front_end: FrontEndConfig,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Mixes the stems of a batch among themselves and colours all examples, as ``train`` says.
+    """Mixes the stems of a batch among themselves, and moves and colours all examples, as ``train`` says.
 
     Each stem is joined by 0 to ``remix_stems`` - 1 others, every number as likely; a mix stays what it is.
 
@@ -43,18 +44,19 @@ def remix(
         weights: float32 [batch, label frames], 0 for padding.
         is_stem: bool [batch].
         seed: int [2]; the same gives the same.
-        train: ``remix_stems``, ``color_db`` and ``noise_db``.
+        train: ``remix_stems``, ``shift_mels``, ``color_db`` and ``noise_db``.
         front_end: of ``log_mel``; not normalised by clip.
 
     Returns:
         Log-mel, targets and weights, of the same shapes, in another order.
     """
-    order_seed, color_seed, count_seed, gain_seed, noise_seed, final_seed = (
-        tf.random.experimental.stateless_fold_in(seed, index) for index in range(6)
+    order_seed, color_seed, count_seed, gain_seed, noise_seed, final_seed, shift_seed = (
+        tf.random.experimental.stateless_fold_in(seed, index) for index in range(7)
     )
     batch = tf.shape(log_mel)[0]
     order = tf.random.experimental.stateless_shuffle(tf.range(batch), order_seed)
     log_mel, targets, weights, is_stem = (tf.gather(value, order) for value in (log_mel, targets, weights, is_stem))
+    log_mel = _shifted(log_mel, shift_seed, train.shift_mels)
     power = tf.exp(_NEPERS * _colored(log_mel, color_seed, train.color_db))  # [batch, frames, mels]
     mixed, heard = power, targets
     if train.remix_stems > 1:
@@ -70,6 +72,17 @@ def remix(
         mixed += _noise(mixed, noise_seed, train.noise_db)
     mixed = _colored(tf.math.log(mixed) / _NEPERS, final_seed, train.color_db)
     return tf.maximum(mixed, front_end.log_floor_db), heard, weights
+
+
+def _shifted(decibels: tf.Tensor, seed: tf.Tensor, farthest: float) -> tf.Tensor:
+    """Each example up to ``farthest`` bands higher or lower; the outermost band fills what it leaves empty."""
+    if not farthest:
+        return decibels
+    bands = np.arange(decibels.shape[2], dtype=np.float32)
+    shift = tf.random.stateless_uniform([tf.shape(decibels)[0], 1, 1], seed, -farthest, farthest)
+    source = tf.clip_by_value(bands - shift, 0.0, bands[-1])  # [batch, 1, mels]
+    # Between bands, linear: a product with hat functions, for gathering is slow where the step is compiled.
+    return tf.matmul(decibels, tf.nn.relu(1.0 - tf.abs(bands[:, np.newaxis] - source)))
 
 
 def _colored(decibels: tf.Tensor, seed: tf.Tensor, deviation: float) -> tf.Tensor:

@@ -74,7 +74,7 @@ def test_the_power_of_what_sounds_together_adds_up():
 
 
 def test_the_same_seed_gives_the_same_and_another_one_not():
-    options = {"stems": 8, "remix_stems": 4, "color_db": 3.0, "noise_db": -20.0}
+    options = {"stems": 8, "remix_stems": 4, "shift_mels": 2.0, "color_db": 3.0, "noise_db": -20.0}
     for first, again in zip(remixed(1, **options), remixed(1, **options), strict=True):
         np.testing.assert_array_equal(first, again)
     assert not np.array_equal(remixed(1, **options)[0], remixed(2, **options)[0])
@@ -89,6 +89,23 @@ def test_colour_is_smooth_over_frequency_and_constant_in_time():
     np.testing.assert_allclose(difference, difference[:, :1].repeat(FRAMES, axis=1), atol=1e-4)
     assert 5 < difference[:, 0].std() < 12  # drawn twice: of the stem and of the mix
     assert np.abs(np.diff(difference[:, 0], axis=1)).max() < 2
+
+
+def test_examples_move_over_the_mel_axis_each_its_own_way():
+    """A ridge is found again up to three bands away, at every distance, as high, and the same in all frames."""
+    ridge = -20 - 0.5 * np.abs(np.arange(128, dtype=np.float32) - 60)
+    log_mel = np.broadcast_to(ridge, (64, FRAMES, 128))
+    targets = np.zeros((64, LABELS, 1), np.float32)
+    arguments = (log_mel, targets, np.ones((64, LABELS), np.float32), np.zeros(64, bool))
+    moved, *_ = remix(*arguments, tf.constant([0, 0], tf.int64), TrainConfig(shift_mels=3.0), FRONT_END)
+    first = moved.numpy()[:, 0]
+    np.testing.assert_allclose(moved, first[:, np.newaxis].repeat(FRAMES, axis=1), atol=1e-4)
+    # On either slope, away from its top, the level tells by how much a ridge was moved.
+    shifts = (first[:, 30] - ridge[30]) / -0.5
+    np.testing.assert_allclose((first[:, 90] - ridge[90]) / 0.5, shifts, atol=1e-3)
+    assert -3 <= shifts.min() < -2.5
+    assert 2.5 < shifts.max() <= 3
+    assert len(np.unique(shifts.round(3))) > 50
 
 
 def test_noise_fills_silence_and_nothing_falls_below_the_floor():
