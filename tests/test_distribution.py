@@ -58,13 +58,13 @@ def start(data, out, strategy="", service="", devices=1, kill_at=-1, masks="", c
     return subprocess.Popen([sys.executable, "-c", SCRIPT, *words], env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def end(*processes, status=0):
+def end(*processes, statuses=(0,)):
     for process in processes:
         try:
             _, errors = process.communicate(timeout=900)
         finally:
             process.kill()
-        assert process.returncode == status, errors
+        assert process.returncode in statuses, errors
 
 
 def start_workers(data, out, other_data=None, **options):
@@ -134,7 +134,8 @@ def test_two_processes_learn_like_one(data, single, tmp_path):
 def test_killed_workers_go_on_where_they_were(data, tmp_path):
     """With masks and dropout: the resumed run draws what the undisturbed one draws."""
     end(*start_workers(data, tmp_path / "undisturbed", masks="masks"))
-    end(*start_workers(data, tmp_path / "run", masks="masks", kill_at=8), status=-9)
+    # Both are killed after the same step; who is late may have been told of the other one's loss before, and given up.
+    end(*start_workers(data, tmp_path / "run", masks="masks", kill_at=8), statuses=(-9, 1))
     assert len(losses(tmp_path / "run")) == 2
     end(*start_workers(data, tmp_path / "run", masks="masks"))
     np.testing.assert_allclose(losses(tmp_path / "run"), losses(tmp_path / "undisturbed"), rtol=1e-6)
