@@ -1,4 +1,4 @@
-"""The recipe of the pretrained model: two data sets become one, which reads as both did; its ablations."""
+"""The recipe of the pretrained model: a data set is added to another for training alone; its ablations."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,9 @@ from tfrecords_builder.verify import damages
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_joined_data_sets_hold_what_their_parts_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_joined_data_sets_train_on_all_and_validate_on_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
     import pretrained
 
@@ -28,12 +30,13 @@ def test_joined_data_sets_hold_what_their_parts_hold(tmp_path: Path, monkeypatch
     manifest = schema.read_manifest(tmp_path / "both")
     assert list(damages(tmp_path / "both")) == []
     single = [schema.read_manifest(part) for part in parts]
-    for split, lengths in {"train": [30, 50, 25, 61], "validation": [35, 20, 21], "test": [40, 33]}.items():
+    for split, lengths in {"train": [30, 50, 25, 61], "validation": [35], "test": [40]}.items():
         tracks = list(pipeline.tracks(tmp_path / "both", manifest, split, vocabulary))
         assert [len(track.truth) for track in tracks] == lengths
         assert manifest.splits[split].label_frames == sum(lengths)
         counted = schema.class_frames(tmp_path / "both", manifest, split, vocabulary)
         expected = [schema.class_frames(part, one, split, vocabulary) for part, one in zip(parts, single, strict=True)]
+        expected = expected if split == "train" else expected[:1]
         np.testing.assert_array_equal(counted, np.sum(expected, axis=0))
     shares = np.array([one.splits["train"].label_frames for one in single]) / manifest.splits["train"].label_frames
     assert manifest.feature_mean == pytest.approx(shares @ [one.feature_mean for one in single])
