@@ -35,6 +35,15 @@ def exported_cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def determinism_ends_with_the_module() -> Iterator[None]:
+    """Undoes what a deterministic run leaves to all that TensorFlow does later in the process."""
+    yield
+    from tensorflow.python.framework.config import disable_op_determinism
+
+    disable_op_determinism()
+
+
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A browser of playwright for which no other machine exists."""
     sync_api = pytest.importorskip("playwright.sync_api")

@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from tensorflow.python.framework.config import disable_op_determinism
 from tiny_data import CONFIG, FRONT_END, make_record, write_data
 
 from mir_tf import bundle, train
@@ -36,10 +35,7 @@ class Killed(Exception):
     """Stands for what ends a process; test_a_process_killed_... really does."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _determinism_ends_with_the_module():
-    yield
-    disable_op_determinism()
+pytestmark = pytest.mark.usefixtures("determinism_ends_with_the_module")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from tensorflow.python.framework.config import disable_op_determinism
 from test_train import CNN, SPLITS, Killed, assert_same_run, read_history
 from tiny_data import CONFIG, FRONT_END, make_record, write_data
 from tiny_model import make_bundle
@@ -24,10 +23,7 @@ from tfrecords_builder.__main__ import _front_end
 SHORT = CNN.merge({"train": {"epochs": 2, "steps_per_epoch": 2}})
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _determinism_ends_with_the_module():
-    yield
-    disable_op_determinism()
+pytestmark = pytest.mark.usefixtures("determinism_ends_with_the_module")
 
 
 @pytest.fixture(scope="module")
