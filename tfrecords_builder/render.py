@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import functools
 import hashlib
+import importlib.util
 import io
 import itertools
 import json
@@ -15,6 +16,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
@@ -64,6 +66,20 @@ CACHED_SECONDS = 5.0
 
 _FAMILY_SIZE = 8
 _BLOCK_SECONDS = 30
+_SYMUSIC = """
+import sys
+import numpy
+import symusic
+soundfont, midi, sample_rate = sys.argv[1:]
+synthesizer = symusic.Synthesizer(sf_path=soundfont, sample_rate=int(sample_rate))
+stereo = numpy.asarray(synthesizer.render(symusic.Score(midi), stereo=True), numpy.float32)  # [2, samples]
+sys.stdout.buffer.write(stereo.mean(axis=0).tobytes())
+"""
+"""A process of its own, which can be ended: symusic 0.5.8 never comes back from some notes above 4 kHz."""
+
+_SYMUSIC_SECONDS = 60.0
+"""What it may take at least; it takes a second."""
+
 _FLUIDSYNTH_GAIN = "0.3"  # leaves room: samples are floating-point, and every stem gets its level afterwards
 
 
@@ -401,16 +417,24 @@ def _play_by_symusic(midi: Path, soundfont: Path, count: int, sample_rate: int) 
     """What symusic plays of a MIDI file with one instrument, mono [count].
 
     Raises:
-        DataError: symusic is not there.
+        DataError: symusic is not there, fails, or does not come to an end.
     """
+    if importlib.util.find_spec("symusic") is None:
+        raise DataError("symusic is not installed: pip install 'mir-tf[symusic]', or leave it out")
+    command = [sys.executable, "-c", _SYMUSIC, str(soundfont), str(midi), str(sample_rate)]
+    seconds = _SYMUSIC_SECONDS + count / sample_rate
     try:
-        import symusic
-    except ModuleNotFoundError:
-        raise DataError("symusic is not installed: pip install 'mir-tf[symusic]', or leave it out") from None
-    synthesizer = symusic.Synthesizer(sf_path=str(soundfont), sample_rate=sample_rate)
-    stereo = np.asarray(synthesizer.render(symusic.Score(str(midi)), stereo=True))[:, :count]  # [2, samples]
+        played = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise DataError(
+            f"{midi.name}: symusic did not end within {seconds:.0f} s, as with some very high notes; leave the file or "
+            "the synthesiser out"
+        ) from None
+    if played.returncode:
+        raise DataError(f"{midi.name}: symusic ended with status {played.returncode}")
+    samples = np.frombuffer(played.stdout, np.float32)[:count]
     audio = np.zeros(count, np.float32)
-    audio[: stereo.shape[1]] = stereo.mean(axis=0)
+    audio[: len(samples)] = samples
     return audio
 
 

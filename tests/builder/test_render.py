@@ -453,6 +453,15 @@ def test_every_synthesizer_plays_the_key_of_the_variation(synthesizer, tmp_path)
         assert cents == pytest.approx(drawn.cents if synthesizer == "builtin" else 0, abs=1)
 
 
+def test_a_synthesizer_that_does_not_come_back_is_ended(tmp_path, monkeypatch):
+    pytest.importorskip("symusic", reason="symusic is not installed")
+    monkeypatch.setattr(render, "_SYMUSIC_SECONDS", 5.0)
+    midi = write_midi(tmp_path / "a.mid", [(84, False, [(0.0, 1.0, 108)])])
+    with pytest.raises(DataError, match="symusic did not end within"):
+        render.render_track(render.RenderJob(midi, render.default_soundfont(), "T", "symusic"), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("T*"))
+
+
 def test_a_missing_fluidsynth_is_named(tmp_path, monkeypatch):
     midi = write_midi(tmp_path / "a.mid", [(0, False, [(0.0, 1.0, 69)])])
     monkeypatch.setenv("PATH", str(tmp_path))
