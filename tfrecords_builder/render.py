@@ -67,10 +67,12 @@ CACHED_SECONDS = 5.0
 _FAMILY_SIZE = 8
 _BLOCK_SECONDS = 30
 _SYMUSIC = """
+import faulthandler
 import sys
 import numpy
 import symusic
-soundfont, midi, sample_rate = sys.argv[1:]
+soundfont, midi, sample_rate, seconds = sys.argv[1:]
+faulthandler.dump_traceback_later(float(seconds), exit=True)  # should nobody be left to end it
 synthesizer = symusic.Synthesizer(sf_path=soundfont, sample_rate=int(sample_rate))
 stereo = numpy.asarray(synthesizer.render(symusic.Score(midi), stereo=True), numpy.float32)  # [2, samples]
 sys.stdout.buffer.write(stereo.mean(axis=0).tobytes())
@@ -421,8 +423,8 @@ def _play_by_symusic(midi: Path, soundfont: Path, count: int, sample_rate: int) 
     """
     if importlib.util.find_spec("symusic") is None:
         raise DataError("symusic is not installed: pip install 'mir-tf[symusic]', or leave it out")
-    command = [sys.executable, "-c", _SYMUSIC, str(soundfont), str(midi), str(sample_rate)]
     seconds = _SYMUSIC_SECONDS + count / sample_rate
+    command = [sys.executable, "-c", _SYMUSIC, str(soundfont), str(midi), str(sample_rate), str(2 * seconds)]
     try:
         played = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds)
     except subprocess.TimeoutExpired:
