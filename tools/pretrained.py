@@ -26,11 +26,8 @@ from demo import run
 CONFIG_FOLDER = Path(__file__).with_suffix("")
 LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2")
 TUNED = "MuseScore_General_Full.sf2"
-TRAININGS = {"TCN": ("tcn", "tcn_end"), "CRNN": ("crnn",)}
-"""What the tables call a network → configurations beside this file, each from the weights of the one before it.
-
-The first network is the package's.
-"""
+NETWORKS = {"TCN": "tcn", "CRNN": "crnn"}
+"""What the tables call a network → its configuration beside this file, and its run. The first is the package's."""
 
 SEED = 0
 COMPOSED = "720"
@@ -150,16 +147,16 @@ def tables(data: Path, evaluations: Path) -> str:
         (network, songs, sounds): json.loads(
             (evaluations / name_of(network, songs, sounds) / "evaluation.json").read_text("utf-8")
         )
-        for network in TRAININGS
+        for network in NETWORKS
         for songs in SONGS
         for sounds in SOUNDS
     }
-    best, *others = TRAININGS
-    columns = [f"{name}, {network}" for name in HEADLINES.values() for network in TRAININGS]
+    best, *others = NETWORKS
+    columns = [f"{name}, {network}" for name in HEADLINES.values() for network in NETWORKS]
     lines = [f"| songs | sounds | tracks | {' | '.join(columns)} | constant answers |", "|---|---|---:|" + "---|" * 7]
     for songs in SONGS:
         for sounds in SOUNDS:
-            each = [results[network, songs, sounds] for network in TRAININGS]
+            each = [results[network, songs, sounds] for network in NETWORKS]
             cells = [percent(result["headlines"][name]) for name in HEADLINES for result in each]
             constant = f"{each[0]['baseline']['micro_f1']:.3f}, {each[0]['baseline']['macro_f1']:.3f}"
             lines.append(f"| {songs} | {sounds} | {each[0]['tracks']} | {' | '.join(cells)} | {constant} |")
@@ -182,8 +179,8 @@ def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
     from mir_tf import bundle, compare, metrics
 
     measures = ("micro F1", "macro F1")
-    lines = [f"| {' − '.join(TRAININGS)}, new songs | {' | '.join(measures)} |", "|---|---|---|"]
-    models = [bundle.load(out / configs[-1]) for configs in TRAININGS.values()]
+    lines = [f"| {' − '.join(NETWORKS)}, new songs | {' | '.join(measures)} |", "|---|---|---|"]
+    models = [bundle.load(out / name) for name in NETWORKS.values()]
     for sounds in SOUNDS:
         data = sets["new songs", sounds]
         counts = [compare.count_frames(model, data, "test")[1] for model in models]
@@ -232,34 +229,21 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
         for sounds, (fonts, synthesizers) in zip(SOUNDS, played, strict=True):
             sets[songs, sounds] = out / "sets" / name_of(songs, sounds)
             build(folder, sets[songs, sounds], fonts, *synthesizers, "--excerpt", EXCERPT, "--split", "test")
-    for network, configs in TRAININGS.items():
-        begins: tuple[str | Path, ...] = ()
-        for config in configs:
-            run(
-                "mir-tf",
-                "fit",
-                "--data",
-                data,
-                "--config",
-                CONFIG_FOLDER / f"{config}.yaml",
-                *begins,
-                "--out",
-                out / config,
-            )
-            begins = ("--init", out / config)
+    for network, name in NETWORKS.items():
+        run("mir-tf", "fit", "--data", data, "--config", CONFIG_FOLDER / f"{name}.yaml", "--out", out / name)
         for (songs, sounds), folder in sets.items():
             place = evaluations / name_of(network, songs, sounds)
             if not (place / "evaluation.json").exists():
-                run("mir-tf", "evaluate", out / configs[-1], "--data", folder, "--out", place)
-    best, *_ = TRAININGS.values()
+                run("mir-tf", "evaluate", out / name, "--data", folder, "--out", place)
+    best, *_ = NETWORKS.values()
     final = out / "pretrained"
     shutil.copytree(
-        out / best[-1],
+        out / best,
         final,
         ignore=lambda folder, names: set(names) - {"model.keras", "bundle.json"},
         dirs_exist_ok=True,
     )
-    run("mir-tf", "report", out / best[-1], "--data", sets["new songs", "new SoundFont"], "--out", out / "report")
+    run("mir-tf", "report", out / best, "--data", sets["new songs", "new SoundFont"], "--out", out / "report")
     exported = out / "exported"
     if not (exported / "report.json").exists():
         formats = ("--formats", "tflite", "--quantize", "none,float16,int8")
