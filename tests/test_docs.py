@@ -238,7 +238,8 @@ NOT_RUN = {
     r"worker_pool_main": "serves until it is killed",
     r"--synthesizer fluidsynth": "FluidSynth may be absent; builder/test_render.py plays it where it is there",
     r"tools/pretrained\.py": "an hour and more; what it runs is run by other tests",
-    r"tools/pretrained/ablations": "nine runs; test_recipe.py reads the plan",
+    r"tools/pretrained/ablations": "ten runs; test_recipe.py reads the plan",
+    r"--data AUDIBLE": "goes on from those ten runs",
     r"tools/bench_models\.py": "minutes of two idle cores",
     r"s3://": "a bucket; test_remote.py has a server of one",
 }
