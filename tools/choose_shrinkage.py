@@ -9,6 +9,7 @@ flatter: that row stands below.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,9 +37,15 @@ Song = tuple[NDArray[np.float32], NDArray[np.bool_]]
 def main(run: Path, data: Path) -> None:
     """See the module's docstring."""
     model = bundle.load(run)
-    tracks = pipeline.tracks(data, read_manifest(data), "validation", model.vocabulary)
-    songs = [(model.windowed.predict_track(track.log_mel), track.truth) for track in tracks]
-    scores = {share: [] for share in _SHARES}
+    renditions: dict[str, list[Song]] = collections.defaultdict(list)
+    for track in pipeline.tracks(data, read_manifest(data), "validation", model.vocabulary):
+        renditions[track.song].append((model.windowed.predict_track(track.log_mel), track.truth))
+    # All renditions of a song are in one fold.
+    songs = []
+    for each in renditions.values():
+        heard, truth = zip(*each, strict=True)
+        songs.append((np.concatenate(heard), np.concatenate(truth)))
+    scores: dict[float, list[tuple[float, float]]] = {share: [] for share in _SHARES}
     for seed in range(_ROUNDS):
         folds = np.array_split(np.random.default_rng(seed).permutation(len(songs)), _FOLDS)
         counts: dict[float, list[Counts]] = {share: [] for share in _SHARES}
