@@ -410,9 +410,7 @@ def _play_by_fluidsynth(midi: Path, soundfont: Path, count: int, sample_rate: in
     if not played or (len(played) < size and process.returncode):
         raise DataError(f"{midi.name}: FluidSynth ended with status {process.returncode}")
     stereo = np.frombuffer(played[: len(played) // 8 * 8], np.float32).reshape(-1, 2)  # [samples, 2]
-    audio = np.zeros(count, np.float32)
-    audio[: len(stereo)] = stereo.mean(axis=1)
-    return audio
+    return _fitted(stereo.mean(axis=1), count)
 
 
 def _play_by_symusic(midi: Path, soundfont: Path, count: int, sample_rate: int) -> NDArray[np.float32]:
@@ -434,10 +432,12 @@ def _play_by_symusic(midi: Path, soundfont: Path, count: int, sample_rate: int) 
         ) from None
     if played.returncode:
         raise DataError(f"{midi.name}: symusic ended with status {played.returncode}")
-    samples = np.frombuffer(played.stdout, np.float32)[:count]
-    audio = np.zeros(count, np.float32)
-    audio[: len(samples)] = samples
-    return audio
+    return _fitted(np.frombuffer(played.stdout, np.float32), count)
+
+
+def _fitted(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """The first samples, or all and silence after them: [count]."""
+    return np.pad(samples[:count], (0, max(count - len(samples), 0)))
 
 
 def _write_audio(folder: Path, sample_rate: int, variation: Variation | None) -> float:
