@@ -59,12 +59,14 @@ def start(data, out, strategy="", service="", devices=1, kill_at=-1, masks="", c
 
 
 def end(*processes, statuses=(0,)):
+    """Waits for all; they end with one of the statuses, one of them at least with the first."""
     for process in processes:
         try:
             _, errors = process.communicate(timeout=900)
         finally:
             process.kill()
         assert process.returncode in statuses, errors
+    assert statuses[0] in [process.returncode for process in processes]
 
 
 def start_workers(data, out, other_data=None, **options):

@@ -61,8 +61,8 @@ def compose(out: Path, seed: int) -> Path:
 def join(out: Path, folders: list[Path]) -> None:
     """Adds the train splits of data sets with the same front end to the first of them, by hard links to their shards.
 
-    Validation and test are the first one's: songs that people wrote. Those that are composed are alike, and what is
-    best for them is too bold for others.
+    Validation and test are the first one's: songs that people wrote. Those that are composed are alike, and thresholds
+    that are best for them are too high for others.
     """
     from mir_tf import schema
     from tfrecords_builder import tfds_metadata
