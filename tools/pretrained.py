@@ -30,8 +30,11 @@ NETWORKS = {"TCN": "tcn", "CRNN": "crnn"}
 """What the tables call a network → its configuration beside this file, and its run. The first is the package's."""
 
 SEED = 0
-COMPOSED = "720"
+COMPOSED = 720
 """Songs that are composed twice, from two seeds, beside those of MIDI."""
+
+COMPOSED_FOR_THE_TABLE = 38
+"""One of each style, from another seed."""
 
 SEEN_SONGS = 24
 """Songs of the train split that are rendered anew for the table."""
@@ -40,8 +43,8 @@ EXCERPT = "80"
 SOUNDS = ("seen sounds", "new SoundFont", "new SoundFont and synthesiser")
 """The learnt SoundFonts, and TimGM6mb, both by builtin and FluidSynth; TimGM6mb by symusic."""
 
-SONGS = ("seen songs", "new songs")
-"""Some that are trained on, rendered anew; Freedoom's test songs and all other songs."""
+SONGS = ("seen songs", "new songs", "new composed songs")
+"""Some that are trained on, rendered anew; Freedoom's test songs and all other songs; songs of every composed style."""
 
 HEADLINES = {"micro_f1": "micro F1", "macro_f1": "macro F1", "dominant_accuracy": "dominant"}
 
@@ -52,9 +55,9 @@ def build(midi: Path, out: Path, soundfonts: list[Path], *options: str | Path, s
     run("python", "-m", "tfrecords_builder", "--midi", midi, *fonts, *options, "--seed", str(seed), "--out", out)
 
 
-def compose(out: Path, seed: int) -> Path:
+def compose(out: Path, seed: int, songs: int = COMPOSED) -> Path:
     """Composes songs; the same again where they are there."""
-    run("python", "-m", "tfrecords_builder.ensembles", "--songs", COMPOSED, "--seed", str(seed), "--out", out)
+    run("python", "-m", "tfrecords_builder.ensembles", "--songs", str(songs), "--seed", str(seed), "--out", out)
     return out
 
 
@@ -115,18 +118,19 @@ def added(values: list[Any]) -> Any:
 
 
 def songs_for_the_table(midi: Path, other: Path, tree: Path, out: Path) -> dict[str, Path]:
-    """Folders of the MIDI files that are trained on and that are not, by name."""
+    """Folders of MIDI files by the names of :data:`SONGS`."""
+    seen, new, composed = SONGS
     songs = json.loads((tree / "songs.json").read_text(encoding="utf-8"))
     sources = {
         split: sorted({e["source"] for e in songs.values() if e["split"] == split}) for split in ("train", "test")
     }
     chosen = {
-        "seen songs": [midi / name for name in random.Random(SEED).sample(sources["train"], SEEN_SONGS)],
-        "new songs": [midi / name for name in sources["test"]] + sorted(other.rglob("*.mid")),
+        seen: [midi / name for name in random.Random(SEED).sample(sources["train"], SEEN_SONGS)],
+        new: [midi / name for name in sources["test"]] + sorted(other.rglob("*.mid")),
     }
-    folders = {}
+    folders = {composed: compose(out / name_of(composed), SEED + 2, COMPOSED_FOR_THE_TABLE)}
     for name, files in chosen.items():
-        folders[name] = out / name.replace(" ", "_")
+        folders[name] = out / name_of(name)
         shutil.rmtree(folders[name], ignore_errors=True)
         folders[name].mkdir(parents=True)
         for file in files:
@@ -217,10 +221,11 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     orchestrated = ("--renditions", "4", "--shuffle-programs", "1", "--keep-audio", tree)
     build(midi, out / "data_midi", learnt, *validated, *orchestrated)
     composed = [compose(out / "midi" / f"composed{seed}", seed) for seed in (SEED, SEED + 1)]
-    build(composed[0], out / "data_composed", learnt, *validated)
-    # Once more with instruments that play any part, not only those that composers give them; none is kept for the test.
-    shuffled = (*variety, "--vary", "2", "--shuffle-programs", "2", "--split", "train")
-    build(composed[1], out / "data_shuffled", learnt, *shuffled, seed=SEED + 1)
+    learnt_alone = (*variety, "--split", "train")
+    build(composed[0], out / "data_composed", learnt, *learnt_alone, "--vary", "1")
+    # Once more with instruments that play any part, not only those that composers give them.
+    shuffled = ("--vary", "2", "--shuffle-programs", "2")
+    build(composed[1], out / "data_shuffled", learnt, *learnt_alone, *shuffled, seed=SEED + 1)
     join(data, [out / "data_midi", out / "data_composed", out / "data_shuffled"])
     held_out = [default_soundfont()]
     played = ((learnt, both), (held_out, both), (held_out, ("--synthesizer", "symusic")))

@@ -1,6 +1,7 @@
 """Songs of ensembles: reproducible, in range, of many styles, and playable by the builder."""
 
 import collections
+import random
 
 import click.testing
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from mir_tf.vocabulary import VOCABULARIES, program_index
 from tfrecords_builder import ensembles, songs
 from tfrecords_builder.ensembles.__main__ import main
-from tfrecords_builder.ensembles.players import BEATS
+from tfrecords_builder.ensembles.arrangement import Double, arrange
+from tfrecords_builder.ensembles.expression import express
+from tfrecords_builder.ensembles.players import BEATS, bass, chords, melody, pad
 from tfrecords_builder.ensembles.styles import STYLES
 
 FAMILY = VOCABULARIES["family"]
@@ -55,6 +58,64 @@ def test_arrangements_differ(collection):
     sizes = collections.Counter(len(song.instruments) for song in collection)
     assert sizes[1] >= 3  # alone
     assert max(sizes) >= 5
+
+
+def test_most_songs_are_as_crowded_as_people_write_them(collection):
+    sizes = [len(song.instruments) for song in collection]
+    assert 5 <= np.median(sizes) <= 9
+    assert np.mean([any(part.is_drum for part in song.instruments) for song in collection]) > 0.5
+    assert max(sizes) <= 20
+
+
+def test_doubles_play_another_part_s_notes_along():
+    notes = [(0.0, 1.0, 60, 100), (1.5, 0.5, 64, 120)]
+    echo = Double(part=0, program=73, interval=12, delay=0.5, loudness=0.5)
+    assert echo.play(notes) == [(0.5, 1.0, 72, 50), (2.0, 0.5, 76, 60)]
+    assert Double(0, 0, 0, 0.0, 2.0).play(notes) == [(0.0, 1.0, 60, 127), (1.5, 0.5, 64, 127)]
+
+
+def test_full_arrangements_have_one_bass_and_double_parts_that_they_have():
+    bands = [arrange(STYLES["rock"], random.Random(seed)) for seed in range(200)]
+    assert any(band.doubles for band in bands)
+    for band in bands:
+        assert sum(part.role is bass for part in band.parts) <= 1
+        assert len(band.programs) == len(band.parts) <= 9
+        assert all(double.part < len(band.parts) for double in band.doubles)
+
+
+def test_styles_without_a_kit_get_one_in_full_arrangements_only():
+    bands = [arrange(STYLES["strings"], random.Random(seed)) for seed in range(200)]
+    with_kit = [band for band in bands if band.kit]
+    assert with_kit
+    assert min(len(band.parts) for band in with_kit) >= 3
+    assert any(band.kit is None for band in bands if len(band.parts) > 5)
+
+
+@pytest.mark.parametrize("role", [melody, pad, chords])
+def test_bends_and_swells_end_where_they_began(role):
+    bends = swells = 0
+    for seed in range(60):
+        track = pretty_midi.Instrument(40)
+        track.notes = [pretty_midi.Note(90, 60 + step, 2.0 * step, 2.0 * step + 1.8) for step in range(8)]
+        express(track, role, random.Random(seed))
+        assert [note.pitch for note in track.notes] == list(range(60, 68))
+        for note in track.notes:
+            inside = [bend for bend in track.pitch_bends if note.start <= bend.time < note.start + 2]
+            assert all(-8192 <= bend.pitch <= 8191 for bend in inside)
+            assert not inside or max(inside, key=lambda bend: bend.time).pitch == 0
+        bends += bool(track.pitch_bends)
+        swells += bool(track.control_changes)
+        if track.control_changes:
+            assert {change.number for change in track.control_changes} == {11}
+            assert track.control_changes[-1].value == 127
+    # Chords would be bent as a whole, and what does not last cannot swell.
+    assert (bends > 10) is (role is melody)
+    assert (swells > 5) is (role is not chords)
+
+
+def test_some_songs_are_typed_in(collection):
+    typed = [all(len({note.velocity for note in part.notes}) == 1 for part in song.instruments) for song in collection]
+    assert 0.2 < np.mean(typed) < 0.6
 
 
 def test_parts_enter_and_rest(collection):

@@ -16,14 +16,16 @@ style.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pretty_midi
 
 from tfrecords_builder.compose import write_songs
+from tfrecords_builder.ensembles.arrangement import arrange
+from tfrecords_builder.ensembles.expression import express, level
 from tfrecords_builder.ensembles.players import Bar, Note, drums
-from tfrecords_builder.ensembles.styles import STYLES, Part
+from tfrecords_builder.ensembles.styles import STYLES
 
 SECONDS = 100.0
 """Length of a song, about."""
@@ -42,13 +44,8 @@ _NEXT = {
 _SECTION = 8
 """Bars of a section."""
 
-_FAMILY_SIZE = 8
-
-_OTHER_PROGRAM = 0.15
-"""How often someone plays another program of the family than the style has."""
-
-_DUET = 0.15
-"""How often a song has but one or two parts, and no kit: instruments are heard alone as well."""
+_TYPED = 0.4
+"""How often a song is not played but typed in: a part's notes are all as loud."""
 
 
 def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
@@ -70,18 +67,19 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
     form = _form(bars, rng)
     names = sorted(set(form))
     harmony = {name: _progression(rng) for name in names}
-    parts = [part for part in style.parts if rng.random() < part.chance] or [rng.choice(style.parts)]
-    kit = rng.choice(style.beats) if style.beats and rng.random() < 0.9 else None
-    if rng.random() < _DUET:
-        parts, kit = rng.sample(parts, min(len(parts), rng.choice((1, 1, 2)))), None
+    band = arrange(style, rng)
 
     song = pretty_midi.PrettyMIDI(initial_tempo=tempo)
-    tracks = [pretty_midi.Instrument(_program(part, rng)) for part in parts]
+    tracks = [pretty_midi.Instrument(program) for program in band.programs]
+    doubling = [pretty_midi.Instrument(double.program) for double in band.doubles]
     drummer = pretty_midi.Instrument(0, is_drum=True)
-    active = {name: _active(len(parts), rng) for name in names}
+    active = {name: _active(len(band.parts), band.density, rng) for name in names}
     drummed = {name: rng.random() < 0.85 for name in names}
     habits = {
-        name: ([part.role(rng, part.low, part.high) for part in parts], None if kit is None else drums(kit, rng))
+        name: (
+            [part.role(rng, part.low, part.high) for part in band.parts],
+            None if band.kit is None else drums(band.kit, rng),
+        )
         for name in names
     }
     for section, name in enumerate(form):
@@ -98,12 +96,22 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
                 _shifted(scale, key),
                 number == _SECTION - 1,
             )
+            beat = (begin + number) * style.meter
             for place, (track, player) in enumerate(zip(tracks, players, strict=True)):
                 if active[name][place] and not (late and number < 2 * place):
-                    _write(track, player(bar, rng), (begin + number) * style.meter, tempo, style.swing, rng)
+                    notes = list(player(bar, rng))
+                    _write(track, notes, beat, tempo, style.swing, rng)
+                    for double, double_track in zip(band.doubles, doubling, strict=True):
+                        if double.part == place:
+                            _write(double_track, double.play(notes), beat, tempo, style.swing, rng)
             if kit_player is not None and drummed[name] and not (late and number < _SECTION // 2):
-                _write(drummer, kit_player(bar, rng), (begin + number) * style.meter, tempo, style.swing, rng)
-    song.instruments = [track for track in (*tracks, drummer) if track.notes]
+                _write(drummer, kit_player(bar, rng), beat, tempo, style.swing, rng)
+    for track, part in zip(tracks, band.parts, strict=True):
+        express(track, part.role, rng)
+    song.instruments = [track for track in (*tracks, *doubling, drummer) if track.notes]
+    if rng.random() < _TYPED:
+        for track in song.instruments:
+            level(track, rng)
     return song
 
 
@@ -135,24 +143,16 @@ def _chord(scale: Sequence[int], key: int, root: int, seventh: bool) -> tuple[in
     return tuple(pitch - pitches[0] // 12 * 12 for pitch in pitches)
 
 
-def _active(count: int, rng: random.Random) -> list[bool]:
+def _active(count: int, density: float, rng: random.Random) -> list[bool]:
     """Which of the parts play in a section: at least one."""
-    density = rng.choice((0.5, 0.7, 0.9))
     active = [rng.random() < density for _ in range(count)]
     if not any(active):
         active[rng.randrange(count)] = True
     return active
 
 
-def _program(part: Part, rng: random.Random) -> int:
-    program = rng.choice(part.programs)
-    if rng.random() < _OTHER_PROGRAM:
-        program = program // _FAMILY_SIZE * _FAMILY_SIZE + rng.randrange(_FAMILY_SIZE)
-    return program
-
-
 def _write(
-    track: pretty_midi.Instrument, notes: Iterator[Note], begin: int, tempo: float, swing: bool, rng: random.Random
+    track: pretty_midi.Instrument, notes: Iterable[Note], begin: int, tempo: float, swing: bool, rng: random.Random
 ) -> None:
     """Adds the notes of the bar that begins at beat ``begin``, a little out of time as people play."""
     for start, length, pitch, velocity in notes:
