@@ -662,7 +662,9 @@ def _read_checkpoint(path: Path) -> tuple[_State, list[NDArray[Any]]]:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
             stored = json.loads(content["state"].tobytes())
             values = [content[str(index)] for index in range(len(content.files) - 1)]
-        parts = {"schedule": Schedule(**stored["schedule"]), "best": _Best(**stored["best"])}
+        # A field that is younger than the checkpoint had what is now its default.
+        config = RunConfig.from_dict(stored["config"]).to_dict()
+        parts = {"config": config, "schedule": Schedule(**stored["schedule"]), "best": _Best(**stored["best"])}
         return _State(**{**stored, **parts}), values
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise _damaged(path, repr(error)) from error
@@ -671,10 +673,10 @@ def _read_checkpoint(path: Path) -> tuple[_State, list[NDArray[Any]]]:
 def _check_same_run(out: Path, earlier: _State, now: _State) -> None:
     """Refuses to go on with another configuration, data set or start; only the number of epochs may change."""
     differences = [
-        f"{section}.{field}: {old!r} there, {now.config[section].get(field)!r} now"
+        f"{section}.{field}: {old!r} there, {now.config[section][field]!r} now"
         for section, fields in earlier.config.items()
         for field, old in fields.items()
-        if now.config[section].get(field) != old and (section, field) != ("train", "epochs")
+        if now.config[section][field] != old and (section, field) != ("train", "epochs")
     ]
     if earlier.data != now.data:
         differences.append("data: another manifest")

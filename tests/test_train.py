@@ -1,7 +1,9 @@
 import csv
 import dataclasses
 import itertools
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -272,6 +274,20 @@ def test_another_configuration_or_data_set_is_refused_by_name(data, undisturbed,
     write_data(tmp_path, {**SPLITS, "validation": [[36, 60]]})
     with pytest.raises(TrainingError, match="data: another manifest"):
         fit(tmp_path, out, CONFIG)
+
+
+def test_a_setting_younger_than_the_checkpoint_had_its_default(data, undisturbed, tmp_path):
+    shutil.copytree(undisturbed[0].out, tmp_path / "run")
+    path = tmp_path / "run" / train.CHECKPOINT
+    with np.load(path) as content:
+        arrays = dict(content)
+    state = json.loads(arrays["state"].tobytes())
+    del state["config"]["train"]["boundary_weight"]
+    arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    np.savez(path, **arrays)
+    assert fit(data, tmp_path / "run", CONFIG).epochs_trained == 0
+    with pytest.raises(TrainingError, match=r"train\.boundary_weight: 1\.0 there, 0\.5 now"):
+        fit(data, tmp_path / "run", CONFIG.merge({"train": {"boundary_weight": 0.5}}))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip"])
