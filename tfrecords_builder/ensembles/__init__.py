@@ -5,9 +5,10 @@
 
 Where few songs are at hand, a network learns these by heart: that what plays chords is a guitar. These songs have as
 many arrangements as one likes. A song is in a style (:mod:`tfrecords_builder.ensembles.styles`), which says who may
-play what: a part has a role, such as bass or melody, and the programs that play it there. Harmony is a walk over the
-degrees of a scale; a player (:mod:`tfrecords_builder.ensembles.players`) has habits, which last for a section of the
-form and come back with it.
+play what: a part has a role, such as bass or melody, and the programs that play it there. Guests and doubled parts
+join in (:mod:`tfrecords_builder.ensembles.arrangement`). Harmony is a walk over the degrees of a scale; a player
+(:mod:`tfrecords_builder.ensembles.players`) has habits, which last for a section of the form and come back with it.
+Bends and swells are added at the end (:mod:`tfrecords_builder.ensembles.expression`).
 
 The songs of :mod:`tfrecords_builder.compose`, which the demo has, deal out the classes evenly instead, and care for no
 style.

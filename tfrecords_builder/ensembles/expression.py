@@ -19,7 +19,7 @@ _STEP = 0.02
 """Seconds between two events."""
 
 _LONG = 0.35
-"""Seconds from which on a note is given vibrato or a swell."""
+"""Seconds after which vibrato begins; notes of twice as long have it, and swell."""
 
 
 def express(track: pretty_midi.Instrument, role: Role, rng: random.Random) -> None:
