@@ -150,7 +150,7 @@ def test_a_wrong_checksum_is_noticed(tmp_path: Path) -> None:
     assert "CRC" in left_out[0].reason
 
 
-# Without the time of day in the gzip: it would be in the test's name, and processes that share the tests must agree on it.
+# No time of day in the gzip: it would stand in the test's name, on which processes that share the tests must agree.
 @pytest.mark.parametrize(
     "content", [b"", b"no archive at all", gzip.compress(b"no archive either", mtime=0), b"\x1f\x8b"]
 )
