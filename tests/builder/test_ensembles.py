@@ -12,7 +12,7 @@ from mir_tf.vocabulary import VOCABULARIES, program_index
 from tfrecords_builder import ensembles, songs
 from tfrecords_builder.ensembles.__main__ import main
 from tfrecords_builder.ensembles.arrangement import Double, arrange
-from tfrecords_builder.ensembles.expression import express
+from tfrecords_builder.ensembles.expression import express, hold
 from tfrecords_builder.ensembles.players import BEATS, bass, chords, melody, pad
 from tfrecords_builder.ensembles.styles import STYLES
 
@@ -111,6 +111,42 @@ def test_bends_and_swells_end_where_they_began(role):
     # Chords would be bent as a whole, and what does not last cannot swell.
     assert (bends > 10) is (role is melody)
     assert (swells > 5) is (role is not chords)
+
+
+def test_parts_move_by_octaves_and_stay_in_compass():
+    written = {(part.role, part.programs, part.high - part.low): part for part in STYLES["musette"].parts}
+    assert len(written) == len(STYLES["musette"].parts)
+    moves = collections.Counter()
+    for seed in range(300):
+        for part in arrange(STYLES["musette"], random.Random(seed)).parts:
+            own = written.get((part.role, part.programs, part.high - part.low))
+            if own is not None:
+                moves[part.role is bass, part.low - own.low] += 1
+                assert part == own or (part.low >= 28 and part.high <= 100)
+    assert {move for is_bass, move in moves if is_bass} == {0}
+    assert {-12, 0, 12} <= {move for is_bass, move in moves if not is_bass} <= {-24, -12, 0, 12, 24}
+
+
+def test_held_notes_last_until_the_next_ones_begin():
+    track = pretty_midi.Instrument(24)
+    # A chord that is strummed, a note that follows, one far behind, and one that already lasts longer.
+    played = [(0.0, 0.1), (0.02, 0.1), (0.04, 0.1), (0.4, 0.45), (2.0, 2.1), (3.0, 5.0), (4.0, 4.2)]
+    track.notes = [pretty_midi.Note(90, 60 + place, *times) for place, times in enumerate(played)]
+    hold(track)
+    assert [note.end for note in track.notes] == pytest.approx([0.4, 0.4, 0.4, 0.95, 2.6, 5.0, 4.7])
+    empty = pretty_midi.Instrument(0)
+    hold(empty)
+    assert not empty.notes
+
+
+def test_some_parts_are_held_and_others_are_not(collection):
+    held = []
+    for song in collection:
+        for part in song.instruments:
+            starts = np.array(sorted({note.start for note in part.notes}))
+            gaps = [(starts[starts > note.start + 0.06].min(initial=np.inf) - note.end) for note in part.notes]
+            held.append(np.mean([gap < 1e-3 or gap > 0.1 for gap in gaps]) > 0.97)
+    assert 0.4 < np.mean(held) < 0.9
 
 
 def test_some_songs_are_typed_in(collection):

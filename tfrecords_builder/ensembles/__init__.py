@@ -8,7 +8,7 @@ many arrangements as one likes. A song is in a style (:mod:`tfrecords_builder.en
 play what: a part has a role, such as bass or melody, and the programs that play it there. Guests and doubled parts
 join in (:mod:`tfrecords_builder.ensembles.arrangement`). Harmony is a walk over the degrees of a scale; a player
 (:mod:`tfrecords_builder.ensembles.players`) has habits, which last for a section of the form and come back with it.
-Bends and swells are added at the end (:mod:`tfrecords_builder.ensembles.expression`).
+Bends, swells and long notes are added at the end (:mod:`tfrecords_builder.ensembles.expression`).
 
 The songs of :mod:`tfrecords_builder.compose`, which the demo has, deal out the classes evenly instead, and care for no
 style.
@@ -24,7 +24,7 @@ import pretty_midi
 
 from tfrecords_builder.compose import write_songs
 from tfrecords_builder.ensembles.arrangement import arrange
-from tfrecords_builder.ensembles.expression import express, level
+from tfrecords_builder.ensembles.expression import express, hold, level
 from tfrecords_builder.ensembles.players import Bar, Note, drums
 from tfrecords_builder.ensembles.styles import STYLES
 
@@ -44,6 +44,9 @@ _NEXT = {
 
 _SECTION = 8
 """Bars of a section."""
+
+_HELD = 0.6
+"""How often a track's notes last until its next ones begin, as sequencers have them."""
 
 _TYPED = 0.4
 """How often a song is not played but typed in: a part's notes are all as loud."""
@@ -74,7 +77,7 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
     tracks = [pretty_midi.Instrument(program) for program in band.programs]
     doubling = [pretty_midi.Instrument(double.program) for double in band.doubles]
     drummer = pretty_midi.Instrument(0, is_drum=True)
-    active = {name: _active(len(band.parts), band.density, rng) for name in names}
+    active = {name: _active(band.densities, rng) for name in names}
     drummed = {name: rng.random() < 0.85 for name in names}
     habits = {
         name: (
@@ -109,6 +112,11 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
                 _write(drummer, kit_player(bar, rng), beat, tempo, style.swing, rng)
     for track, part in zip(tracks, band.parts, strict=True):
         express(track, part.role, rng)
+    for track in (*tracks, *doubling):
+        if rng.random() < _HELD:
+            hold(track)
+    if rng.random() < _HELD:
+        hold(drummer)
     song.instruments = [track for track in (*tracks, *doubling, drummer) if track.notes]
     if rng.random() < _TYPED:
         for track in song.instruments:
@@ -144,11 +152,11 @@ def _chord(scale: Sequence[int], key: int, root: int, seventh: bool) -> tuple[in
     return tuple(pitch - pitches[0] // 12 * 12 for pitch in pitches)
 
 
-def _active(count: int, density: float, rng: random.Random) -> list[bool]:
+def _active(densities: Sequence[float], rng: random.Random) -> list[bool]:
     """Which of the parts play in a section: at least one."""
-    active = [rng.random() < density for _ in range(count)]
+    active = [rng.random() < density for density in densities]
     if not any(active):
-        active[rng.randrange(count)] = True
+        active[rng.randrange(len(active))] = True
     return active
 
 

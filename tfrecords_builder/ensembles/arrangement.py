@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import random
 
-from tfrecords_builder.ensembles.players import BEATS, Note, bass
+from tfrecords_builder.ensembles.players import BEATS, Note, bass, hits, pattern, roll
 from tfrecords_builder.ensembles.styles import STYLES, Part, Style
 
 _DUET = 0.15
@@ -27,9 +27,18 @@ _FULL_KIT = 0.7
 _DOUBLED = 0.3
 """How often a part of such a song is doubled."""
 
+_MOVED = 0.4
+"""How often a part lies an octave or two from where its style has it."""
+
+_COMPASS = (28, 100)
+"""Lowest and highest pitch of a part that is moved."""
+
 _FAMILY_SIZE = 8
 _OTHER_PROGRAM = 0.15
 """How often someone plays another program of the family than the style has."""
+
+_PLACED = (bass, hits, pattern, roll)
+"""Roles whose pitches say what they are."""
 
 _PITCHED_PROGRAMS = 112
 """Those before percussion and effects."""
@@ -70,14 +79,14 @@ class Arrangement:
         programs: of General MIDI, one a part.
         doubles: of the parts.
         kit: name of a beat; None is no kit.
-        density: how often a part plays in a section.
+        densities: how often each part plays in a section.
     """
 
     parts: tuple[Part, ...]
     programs: tuple[int, ...]
     doubles: tuple[Double, ...]
     kit: str | None
-    density: float
+    densities: tuple[float, ...]
 
 
 def arrange(style: Style, rng: random.Random) -> Arrangement:
@@ -85,7 +94,7 @@ def arrange(style: Style, rng: random.Random) -> Arrangement:
     parts = [part for part in style.parts if rng.random() < part.chance] or [rng.choice(style.parts)]
     kit = rng.choice(style.beats) if style.beats and rng.random() < 0.9 else None
     doubles: list[Double] = []
-    density = rng.choice((0.5, 0.7, 0.9))
+    rarest = 0.5
     if rng.random() < _DUET:
         parts, kit = rng.sample(parts, min(len(parts), rng.choice((1, 1, 2)))), None
     elif rng.random() < _FULL:
@@ -93,9 +102,11 @@ def arrange(style: Style, rng: random.Random) -> Arrangement:
         doubles = [_double(place, part, rng) for place, part in enumerate(parts) if rng.random() < _DOUBLED]
         if kit is None and rng.random() < _FULL_KIT:
             kit = rng.choice(sorted(BEATS))
-        density = rng.choice((0.6, 0.75, 0.9))
+        rarest = 0.3
+    parts = [_moved(part, rng) if rng.random() < _MOVED else part for part in parts]
     programs = tuple(_program(part, rng) for part in parts)
-    return Arrangement(tuple(parts), programs, tuple(doubles), kit, density)
+    densities = tuple(rng.uniform(rarest, 1.0) for _ in parts)
+    return Arrangement(tuple(parts), programs, tuple(doubles), kit, densities)
 
 
 def _guests(parts: list[Part], count: int, rng: random.Random) -> list[Part]:
@@ -106,6 +117,16 @@ def _guests(parts: list[Part], count: int, rng: random.Random) -> list[Part]:
         if guest.role is not bass or all(part.role is not bass for part in (*parts, *guests)):
             guests.append(guest)
     return guests
+
+
+def _moved(part: Part, rng: random.Random) -> Part:
+    """The part in another octave, where there is room; a bass stays, and so does what is struck at any pitch."""
+    if part.role in _PLACED:
+        return part
+    semitones = rng.choice((-24, -12, -12, 12, 12, 24))
+    low, high = part.low + semitones, part.high + semitones
+    fits = _COMPASS[0] <= low and high <= _COMPASS[1]
+    return dataclasses.replace(part, low=low, high=high) if fits else part
 
 
 def _double(place: int, part: Part, rng: random.Random) -> Double:

@@ -1,7 +1,8 @@
-"""What players do to a note while it sounds: slides into it, vibrato, swells."""
+"""What players do to a note while it sounds: slides into it, vibrato, swells, and how long they hold it."""
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 
@@ -18,6 +19,9 @@ _RANGE = 2.0
 _STEP = 0.02
 """Seconds between two events."""
 
+_HELD = 0.5
+"""Seconds that a note is made longer at most."""
+
 _LONG = 0.35
 """Seconds after which vibrato begins; notes of twice as long have it, and swell."""
 
@@ -30,6 +34,15 @@ def express(track: pretty_midi.Instrument, role: Role, rng: random.Random) -> No
         _bend(track, slides, depth, rng.uniform(4.5, 6.5), rng)
     if role in _SUSTAINED and rng.random() < 0.25:
         _swell(track, rng.randint(40, 90), rng)
+
+
+def hold(track: pretty_midi.Instrument) -> None:
+    """Makes each note last until the track's next ones begin, or :data:`_HELD` longer where these are far."""
+    starts = [*sorted(note.start for note in track.notes), math.inf]
+    for note in track.notes:
+        # The tones of a chord are no next ones, though they begin a little apart.
+        following = starts[bisect.bisect(starts, note.start + 3 * _STEP)]
+        note.end = max(note.end, min(following, note.end + _HELD))
 
 
 def level(track: pretty_midi.Instrument, rng: random.Random) -> None:
