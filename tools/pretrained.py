@@ -3,10 +3,10 @@
     python tools/pretrained.py --midi MIDI --other-midi OTHER --soundfonts FOLDER --out OUT
 
 Every step but the joining of two data sets is a command that a user could type; it is shown, and skipped where an
-earlier run has finished it: stopped and started again, the work goes on. FOLDER holds FluidR3_GM.sf2 and sf_GMbank.sf2,
-which are learnt from, and MuseScore_General_Full.sf2, on which thresholds are tuned. TimGM6mb, which pretty_midi brings
-along, and symusic are heard by nobody before the test. FluidSynth and symusic must be installed. A CRNN is trained
-beside the TCN, to compare them.
+earlier run has finished it: stopped and started again, the work goes on. FOLDER holds FluidR3_GM.sf2, sf_GMbank.sf2
+and sonivox.sf2 (npm package @coderline/alphatab), which are learnt from, and MuseScore_General_Full.sf2, on which
+thresholds are tuned. TimGM6mb, which pretty_midi brings along, and symusic are heard by nobody before the test.
+FluidSynth and symusic must be installed. A CRNN is trained beside the TCN, to compare them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import click
 from demo import run
 
 CONFIG_FOLDER = Path(__file__).with_suffix("")
-LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2")
+LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2", "sonivox.sf2")
 TUNED = "MuseScore_General_Full.sf2"
 NETWORKS = {"TCN": "tcn", "CRNN": "crnn"}
 """What the tables call a network → its configuration beside this file, and its run. The first is the package's."""
