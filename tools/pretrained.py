@@ -3,10 +3,11 @@
     python tools/pretrained.py --midi MIDI --other-midi OTHER --soundfonts FOLDER --out OUT
 
 Every step but the joining of two data sets is a command that a user could type; it is shown, and skipped where an
-earlier run has finished it: stopped and started again, the work goes on. FOLDER holds FluidR3_GM.sf2, sf_GMbank.sf2
-and sonivox.sf2 (npm package @coderline/alphatab), which are learnt from, and MuseScore_General_Full.sf2, on which
-thresholds are tuned. TimGM6mb, which pretty_midi brings along, and symusic are heard by nobody before the test.
-FluidSynth and symusic must be installed. A CRNN is trained beside the TCN, to compare them.
+earlier run has finished it: stopped and started again, the work goes on. FOLDER holds four SoundFonts that are learnt
+from: FluidR3_GM.sf2, sf_GMbank.sf2, sonivox.sf2 (npm package @coderline/alphatab) and freepats.sf2, which
+tools/freepats.py writes; and MuseScore_General_Full.sf2, on which thresholds are tuned. TimGM6mb, which pretty_midi
+brings along, and symusic are heard by nobody before the test. FluidSynth and symusic must be installed. A CRNN is
+trained beside the TCN, to compare them.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ import click
 from demo import run
 
 CONFIG_FOLDER = Path(__file__).with_suffix("")
-LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2", "sonivox.sf2")
+LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2", "sonivox.sf2", "freepats.sf2")
 TUNED = "MuseScore_General_Full.sf2"
-NETWORKS = {"TCN": "tcn", "CRNN": "crnn"}
-"""What the tables call a network → its configuration beside this file, and its run. The first is the package's."""
+RUNS = {"tcn": None, "tcn_end": "tcn", "crnn": None}
+"""Training runs, each by the configuration of that name, and the run whose weights it starts from."""
+
+NETWORKS = {"TCN": "tcn_end", "CRNN": "crnn"}
+"""What the tables call a network → its last run. The first is the package's."""
 
 SEED = 0
 COMPOSED = 720
@@ -235,8 +239,10 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
         for sounds, (fonts, synthesizers) in zip(SOUNDS, played, strict=True):
             sets[songs, sounds] = out / "sets" / name_of(songs, sounds)
             build(folder, sets[songs, sounds], fonts, *synthesizers, "--excerpt", EXCERPT, "--split", "test")
+    for name, begun in RUNS.items():
+        init = () if begun is None else ("--init", out / begun)
+        run("mir-tf", "fit", "--data", data, "--config", CONFIG_FOLDER / f"{name}.yaml", *init, "--out", out / name)
     for network, name in NETWORKS.items():
-        run("mir-tf", "fit", "--data", data, "--config", CONFIG_FOLDER / f"{name}.yaml", "--out", out / name)
         for (songs, sounds), folder in sets.items():
             place = evaluations / name_of(network, songs, sounds)
             if not (place / "evaluation.json").exists():
