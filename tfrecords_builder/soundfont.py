@@ -20,7 +20,7 @@ from scipy.signal import lfilter
 
 from mir_tf.errors import DataError
 
-_RECORDS: dict[str, list[Any]] = {
+RECORDS: dict[str, list[Any]] = {
     "phdr": [("name", "S20"), ("program", "<u2"), ("bank", "<u2"), ("bag", "<u2"), ("unused", "<u4", 3)],
     "pbag": [("generator", "<u2"), ("modulator", "<u2")],
     "pgen": [("operator", "<u2"), ("amount", "<i2")],
@@ -40,6 +40,7 @@ _RECORDS: dict[str, list[Any]] = {
         ("type", "<u2"),
     ],
 }
+"""Fields of the tables: presets, instruments, the zones and generators of both, samples."""
 
 _DRUM_BANK = 128
 _KEY_RANGE, _VELOCITY_RANGE, _INSTRUMENT, _SAMPLE = 43, 44, 41, 53
@@ -115,8 +116,8 @@ class SoundFont:
 
     def _read(self) -> None:
         data = np.memmap(self.path, np.uint8, mode="r").view(np.ndarray)
-        chunks = _chunks(data)
-        self._tables = {name: chunks[name].view(fields) for name, fields in _RECORDS.items()}
+        chunks = read_chunks(data)
+        self._tables = {name: chunks[name].view(fields) for name, fields in RECORDS.items()}
         self._samples = chunks["smpl"].view("<i2")
         self._presets = {
             (int(header["bank"]), int(header["program"])): self._zones(index)
@@ -246,8 +247,11 @@ class SoundFont:
         )
 
 
-def _chunks(data: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-    """The leaves of a RIFF file by name.
+def read_chunks(data: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    """The leaves of a SoundFont by name.
+
+    Args:
+        data: the bytes of the file.
 
     Raises:
         ValueError: no SoundFont, or one that ends too early.
@@ -265,7 +269,7 @@ def _chunks(data: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
             raise ValueError(f"it ends within its chunk {name.decode('latin-1')!r}")
         leaves[name.decode("latin-1")] = data[offset + 8 : offset + 8 + size]
         offset += 8 + size + size % 2
-    if missing := sorted({*_RECORDS, "smpl"} - set(leaves)):
+    if missing := sorted({*RECORDS, "smpl"} - set(leaves)):
         raise ValueError(f"it has no chunk {', '.join(missing)}")
     return leaves
 

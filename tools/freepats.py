@@ -20,6 +20,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from mir_tf.files import write_bytes
+
 _PATCH_HEADER, _INSTRUMENT_HEADER, _LAYER_HEADER, _SAMPLE_HEADER = 129, 63, 47, 96
 _SAMPLE = struct.Struct("<7sBIIIHIIIhB6s6s3s3sBHH36x")
 _SIXTEEN_BITS, _UNSIGNED, _LOOPED, _BACK_AND_FORTH, _BACKWARDS, _ENVELOPE = 1, 2, 4, 8, 16, 64
@@ -202,19 +204,19 @@ def write_soundfont(out: Path, programs: dict[int, list[Sample]], drums: dict[in
         preset_zones.append([_generator(_KEY_RANGE, key | key << 8), _generator(_INSTRUMENT, number_of[id(patch)])])
     presets.append(_preset("EOP", 255, 255, len(preset_zones)))
 
-    info = _chunk(b"ifil", struct.pack("<HH", 2, 1)) + _chunk(b"isng", b"EMU8000\0") + _chunk(b"INAM", b"FreePats\0\0")
+    info = chunk(b"ifil", struct.pack("<HH", 2, 1)) + chunk(b"isng", b"EMU8000\0") + chunk(b"INAM", b"FreePats\0\0")
     pdta = (
-        _chunk(b"phdr", b"".join(presets))
+        chunk(b"phdr", b"".join(presets))
         + _bags(b"p", preset_zones)
-        + _chunk(b"inst", b"".join(inst))
+        + chunk(b"inst", b"".join(inst))
         + _bags(b"i", zones)
-        + _chunk(b"shdr", b"".join(headers))
+        + chunk(b"shdr", b"".join(headers))
     )
-    smpl = _chunk(b"smpl", np.concatenate(audio).astype("<i2").tobytes())
+    smpl = chunk(b"smpl", np.concatenate(audio).astype("<i2").tobytes())
     body = b"sfbk" + b"".join(
-        _chunk(b"LIST", kind + part) for kind, part in ((b"INFO", info), (b"sdta", smpl), (b"pdta", pdta))
+        chunk(b"LIST", kind + part) for kind, part in ((b"INFO", info), (b"sdta", smpl), (b"pdta", pdta))
     )
-    out.write_bytes(_chunk(b"RIFF", body))
+    write_bytes(out, chunk(b"RIFF", body))
 
 
 def _zone(sample: Sample, number: int, drum: bool) -> list[bytes]:
@@ -252,13 +254,14 @@ def _bags(kind: bytes, zones: Iterable[list[bytes]]) -> bytes:
         generators += zone
     bags.append(struct.pack("<HH", len(generators), 0))
     return (
-        _chunk(kind + b"bag", b"".join(bags))
-        + _chunk(kind + b"mod", bytes(10))
-        + _chunk(kind + b"gen", b"".join([*generators, bytes(4)]))
+        chunk(kind + b"bag", b"".join(bags))
+        + chunk(kind + b"mod", bytes(10))
+        + chunk(kind + b"gen", b"".join([*generators, bytes(4)]))
     )
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
+def chunk(name: bytes, data: bytes) -> bytes:
+    """A chunk of a RIFF file: its name, its size, its data, and a byte more where that is odd."""
     return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
 
 

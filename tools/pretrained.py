@@ -2,17 +2,18 @@
 
     python tools/pretrained.py --midi MIDI --other-midi OTHER --soundfonts FOLDER --out OUT
 
-Every step but the joining of two data sets is a command that a user could type; it is shown, and skipped where an
-earlier run has finished it: stopped and started again, the work goes on. FOLDER holds four SoundFonts that are learnt
-from: FluidR3_GM.sf2, sf_GMbank.sf2, sonivox.sf2 (npm package @coderline/alphatab) and freepats.sf2, which
-tools/freepats.py writes; and MuseScore_General_Full.sf2, on which thresholds are tuned. TimGM6mb, which pretty_midi
-brings along, and symusic are heard by nobody before the test. FluidSynth and symusic must be installed. A CRNN is
-trained beside the TCN, to compare them.
+Every step but the joining of data sets is a command that a user could type; it is shown, and skipped where an earlier
+run has finished it: stopped and started again, the work goes on. FOLDER holds four SoundFonts that are learnt from:
+FluidR3_GM.sf2, sf_GMbank.sf2, sonivox.sf2 (npm package @coderline/alphatab) and freepats.sf2, which tools/freepats.py
+writes; each is heard as it is and as tools/alter_soundfont.py makes it sound. On MuseScore_General_Full.sf2, the fifth,
+thresholds are tuned. TimGM6mb, which pretty_midi brings along, and symusic are heard by nobody before the test.
+FluidSynth and symusic must be installed. A CRNN is trained beside the TCN, to compare them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -33,6 +34,9 @@ RUNS = {"tcn": None, "tcn_end": "tcn", "crnn": None}
 NETWORKS = {"TCN": "tcn_end", "CRNN": "crnn"}
 """What the tables call a network → its last run. The first is the package's."""
 
+ALTERED = (1, 2)
+"""Seeds of copies of each learnt SoundFont that sound otherwise."""
+
 SEED = 0
 COMPOSED = 720
 """Songs that are composed twice, from two seeds, beside those of MIDI."""
@@ -45,8 +49,9 @@ SEEN_SONGS = 24
 """Songs of the train split that are rendered anew for the table."""
 
 EXCERPT = "80"
+RENDITIONS = "8"
 SOUNDS = ("seen sounds", "new SoundFont", "new SoundFont and synthesiser")
-"""The learnt SoundFonts, and TimGM6mb, both by builtin and FluidSynth; TimGM6mb by symusic."""
+"""The learnt SoundFonts as they are, and TimGM6mb, both by builtin and FluidSynth; TimGM6mb by symusic."""
 
 SONGS = ("seen songs", "new songs", "new composed songs")
 """Some that are trained on, rendered anew; Freedoom's test songs and all other songs; songs of every composed style."""
@@ -64,6 +69,16 @@ def compose(out: Path, seed: int, songs: int = COMPOSED) -> Path:
     """Composes songs; the same again where they are there."""
     run("python", "-m", "tfrecords_builder.ensembles", "--songs", str(songs), "--seed", str(seed), "--out", out)
     return out
+
+
+def alter(soundfonts: list[Path], out: Path) -> list[Path]:
+    """Copies of SoundFonts that sound otherwise; the same again where they are there."""
+    out.mkdir(parents=True, exist_ok=True)
+    copies = []
+    for path, seed in itertools.product(soundfonts, ALTERED):
+        copies.append(out / f"{path.stem}-{seed}.sf2")
+        run("python", Path(__file__).with_name("alter_soundfont.py"), path, "--seed", str(seed), "--out", copies[-1])
+    return copies
 
 
 def join(out: Path, folders: list[Path]) -> None:
@@ -219,18 +234,19 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     from tfrecords_builder.render import default_soundfont
 
     learnt = [soundfonts / name for name in LEARNT]
+    varied = [*learnt, *alter(learnt, out / "soundfonts")]
     both = ("--synthesizer", "builtin", "--synthesizer", "fluidsynth")
     data, tree, evaluations = out / "data", out / "tree", out / "evaluations"
     variety = (*both, "--excerpt", EXCERPT, "--stems")
     validated = (*variety, "--validation-soundfont", soundfonts / TUNED, "--vary", "1")
-    orchestrated = ("--renditions", "4", "--shuffle-programs", "1", "--keep-audio", tree)
-    build(midi, out / "data_midi", learnt, *validated, *orchestrated)
+    orchestrated = ("--renditions", RENDITIONS, "--shuffle-programs", "1", "--keep-audio", tree)
+    build(midi, out / "data_midi", varied, *validated, *orchestrated)
     composed = [compose(out / "midi" / f"composed{seed}", seed) for seed in (SEED, SEED + 1)]
     learnt_alone = (*variety, "--split", "train")
-    build(composed[0], out / "data_composed", learnt, *learnt_alone, "--vary", "1")
+    build(composed[0], out / "data_composed", varied, *learnt_alone, "--vary", "1")
     # Once more with instruments that play any part, not only those that composers give them.
     shuffled = ("--vary", "2", "--shuffle-programs", "2")
-    build(composed[1], out / "data_shuffled", learnt, *learnt_alone, *shuffled, seed=SEED + 1)
+    build(composed[1], out / "data_shuffled", varied, *learnt_alone, *shuffled, seed=SEED + 1)
     join(data, [out / "data_midi", out / "data_composed", out / "data_shuffled"])
     held_out = [default_soundfont()]
     played = ((learnt, both), (held_out, both), (held_out, ("--synthesizer", "symusic")))
