@@ -63,7 +63,8 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
     for stem in track.stems:
         notes = labels.stem_notes(stem.midi)
         active = labels.active_frames(notes, num_label_frames, start)
-        activity[:, stem.program] |= active
+        own = np.arange(NUM_PROGRAMS) == stem.program  # [129]; none where no label names it
+        activity |= active[:, np.newaxis] & own
         if audible is None:
             continue
         meter = labels.LevelMeter(front_end.sample_rate)
@@ -77,10 +78,9 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
             collections.deque(blocks, maxlen=0)  # to the meter
         levels = meter.levels(num_label_frames)
         heard = labels.audible_frames(notes, levels, start)
-        audible[:, stem.program] |= heard
+        audible |= heard[:, np.newaxis] & own
         findings += (f"{stem.name}: {text}" for text in faults.suspicions(notes, levels, start))
         if is_item:
-            own = np.arange(NUM_PROGRAMS) == stem.program  # [129]
             length = front_end.num_label_frames(stem_samples)
             stems.append(
                 Record(

@@ -170,7 +170,7 @@ def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> N
         song.write(str(folder / "all_src.mid"))
         count = math.ceil(seconds * sample_rate)
         stems = _render_stems(song, job, soundfont, folder, count, sample_rate, variation)
-        if not any(stem["audio_rendered"] for stem in stems.values()):
+        if not any(stem["audio_rendered"] and stem["program_num"] is not None for stem in stems.values()):
             raise DataError(f"{job.midi}: none of its notes sounds in {job.soundfont}")
         overall_gain = _write_audio(folder, sample_rate, variation)
         metadata = {
@@ -317,9 +317,14 @@ def _render_stems(
     sample_rate: int,
     variation: Variation | None,
 ) -> dict[str, dict[str, Any]]:
-    """Writes MIDI/Sxx.mid and, at equal loudness, raw/Sxx; returns the metadata of each stem."""
+    """Writes MIDI/Sxx.mid and, at equal loudness, raw/Sxx; returns the metadata of each stem.
+
+    A variation may add a voice, the last stem: its program is null, for no class is a singer's.
+    """
     entries = {}
-    for index, instrument in enumerate(song.instruments):
+    singer = None if variation is None else variation.singer()
+    voice = pretty_midi.Instrument(0) if singer is None else singer.choose(song)
+    for index, instrument in enumerate([*song.instruments, *([voice] if voice.notes else [])]):
         name = f"S{index:02d}"
         midi = folder / "MIDI" / f"{name}.mid"
         alone = copy.copy(song)
@@ -327,7 +332,9 @@ def _render_stems(
         alone.write(str(midi))
         # What is heard is read back from what is written, so that labels made from it fit.
         instrument.notes = [note for written in _read_midi(midi).instruments for note in written.notes]
-        if job.synthesizer == "fluidsynth":
+        if singer is not None and instrument is voice:
+            audio = singer.sing(instrument.notes, count, sample_rate)
+        elif job.synthesizer == "fluidsynth":
             audio = _play_by_fluidsynth(midi, soundfont.path, count, sample_rate)
         elif job.synthesizer == "symusic":
             audio = _play_by_symusic(midi, soundfont.path, count, sample_rate)
@@ -339,12 +346,12 @@ def _render_stems(
         program = DRUMS if instrument.is_drum else int(instrument.program)
         entries[name] = {
             "audio_rendered": rendered,
-            "inst_class": _inst_class(program),
+            "inst_class": "Voice" if instrument is voice else _inst_class(program),
             "is_drum": bool(instrument.is_drum),
-            "midi_program_name": PROGRAM_NAMES[program],
+            "midi_program_name": "Voice" if instrument is voice else PROGRAM_NAMES[program],
             "midi_saved": rendered,
             "plugin_name": soundfont.path.name if rendered else "None",
-            "program_num": program,
+            "program_num": None if instrument is voice else program,
         }
         if rendered:
             entries[name]["integrated_loudness"] = loudness

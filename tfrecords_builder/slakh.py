@@ -45,13 +45,13 @@ class Stem:
 
     Attributes:
         name: ``S00``, ``S01``, ...
-        program: its General MIDI program, or 128 for drums.
+        program: its General MIDI program, or 128 for drums; None where no label names it, as a rendered voice.
         midi: its MIDI file.
         audio: its audio file.
     """
 
     name: str
-    program: int
+    program: int | None
     midi: Path
     audio: Path
 
@@ -292,11 +292,11 @@ def _read_stem(listing: Listing, name: str, entry: Any) -> Stem | None:
     path = folder / METADATA
     try:
         number, is_drum = entry["program_num"], entry["is_drum"]
-        if type(number) is not int:  # a bool is an int too
-            raise TypeError(f"program_num is {number!r}; it must be a whole number")
+        if number is not None and type(number) is not int:  # a bool is an int too
+            raise TypeError(f"program_num is {number!r}; it must be a whole number, or null where no label names it")
         if not isinstance(is_drum, bool):
             raise TypeError(f"is_drum is {is_drum!r}; it must be true or false")
-        program = program_index(number, is_drum)
+        program = None if number is None else program_index(number, is_drum)
         # Stems that were not rendered have the plugin "None", as a word.
         names_plugin = entry.get("plugin_name") not in (None, "None")
         says_rendered = entry.get("audio_rendered") is True

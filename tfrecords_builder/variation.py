@@ -1,7 +1,8 @@
 """What recordings of one song differ in, drawn from a seed: pitch, balance, timbre, room, and the way to the listener.
 
-A player tunes differently and starts in another key; a microphone and a mixing desk colour each instrument; the mix is
-equalised, put in a room, compressed; noise and a lossy codec come last. Each is a function of seed and name alone.
+A player tunes differently and starts in another key; a voice sings along; a microphone and a mixing desk colour each
+instrument; the mix is equalised, put in a room, compressed; noise and a lossy codec come last. Each is a function of
+seed and name alone.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import lfilter, oaconvolve, sosfilt
 
+from tfrecords_builder.singing import Singer
+
 MOST_SEMITONES = 3
 """Songs are transposed by so many semitones at most, up or down."""
 
 MOST_CENTS = 40.0
 """Tuning differs from 440 Hz by so much at most."""
+
+SUNG = 0.5
+"""In how many renditions a voice sings."""
 
 _CODECS = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"))
 """Of libsndfile, which gives back as many samples as it took, in their places."""
@@ -51,6 +57,11 @@ class Variation:
         generator = random.Random(seed)
         semitones = generator.randint(-MOST_SEMITONES, MOST_SEMITONES)
         return cls(seed, semitones, max(-MOST_CENTS, min(MOST_CENTS, generator.gauss(0, 12))))
+
+    def singer(self) -> Singer | None:
+        """Who sings, if anybody does."""
+        seed = f"{self.seed}:voice"
+        return Singer.draw(seed) if random.Random(seed).random() < SUNG else None
 
     def stem(self, signal: Signal, name: str, sample_rate: int) -> Signal:
         """A stem as a microphone and a mixing desk leave it: level, equalisation, width.

@@ -142,6 +142,13 @@ def test_a_stem_with_midi_but_no_plugin_and_audio_was_not_rendered(tmp_path: Pat
     assert [stem.name for stem in track.stems] == ["S01"]
 
 
+def test_a_stem_may_be_one_that_no_label_names(tmp_path: Path, make_track: MakeTrack) -> None:
+    change_metadata(make_track("train/Track00001"), "S01", program_num=None)
+    ((track,), left_out) = slakh.find_tracks(tmp_path / "tree")
+    assert [stem.program is None for stem in track.stems] == [False, True]
+    assert not left_out
+
+
 def remove(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
