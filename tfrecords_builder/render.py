@@ -357,7 +357,8 @@ def _render_stems(
             entries[name]["integrated_loudness"] = loudness
             audio *= np.float32(10 ** ((STEM_LOUDNESS - loudness) / 20))
             if variation is not None:
-                audio = variation.stem(audio, name, sample_rate)
+                driven_by = None if instrument.is_drum or instrument is voice else program
+                audio = variation.stem(audio, name, sample_rate, driven_by)
             audio.tofile(folder / "raw" / name)
         else:
             midi.unlink()

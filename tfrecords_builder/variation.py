@@ -1,8 +1,8 @@
 """What recordings of one song differ in, drawn from a seed: pitch, balance, timbre, room, and the way to the listener.
 
-A player tunes differently and starts in another key; a voice sings along; a microphone and a mixing desk colour each
-instrument; the mix is equalised, put in a room, compressed; noise and a lossy codec come last. Each is a function of
-seed and name alone.
+A player tunes differently and starts in another key; a voice sings along; an amplifier, a microphone and a mixing desk
+colour each instrument; the mix is equalised, put in a room, compressed; noise and a lossy codec come last. Each is a
+function of seed and name alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import random
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import lfilter, oaconvolve, sosfilt
+from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
 from tfrecords_builder.singing import Singer
 
@@ -28,8 +28,17 @@ MOST_CENTS = 40.0
 SUNG = 0.5
 """In how many renditions a voice sings."""
 
+_DRIVEN = {3: 0.5, 4: 0.2}
+"""How often instruments of a General MIDI family are played through an overdriven amplifier: guitars, basses."""
+
+_SELDOM_DRIVEN = 0.05
+"""How often all others are, but drums."""
+
 _CODECS = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"))
 """Of libsndfile, which gives back as many samples as it took, in their places."""
+
+_FAMILY_SIZE = 8
+"""Programs of a family."""
 
 _GAIN_RATE = 100
 """Values a second of a compressor's gain."""
@@ -63,17 +72,22 @@ class Variation:
         seed = f"{self.seed}:voice"
         return Singer.draw(seed) if random.Random(seed).random() < SUNG else None
 
-    def stem(self, signal: Signal, name: str, sample_rate: int) -> Signal:
-        """A stem as a microphone and a mixing desk leave it: level, equalisation, width.
+    def stem(self, signal: Signal, name: str, sample_rate: int, program: int | None = None) -> Signal:
+        """A stem as an amplifier, a microphone and a mixing desk leave it: drive, level, equalisation, width.
 
         Args:
             signal: float32 [samples].
             name: of the stem; it draws by its own.
             sample_rate: Hz.
+            program: General MIDI program, by which an amplifier is more or less likely; None has none.
 
         Returns:
             float32 [samples].
         """
+        generator = random.Random(f"{self.seed}:{name}:amplifier")
+        driven = 0.0 if program is None else _DRIVEN.get(program // _FAMILY_SIZE, _SELDOM_DRIVEN)
+        if generator.random() < driven:
+            signal = _amplified(signal, generator, sample_rate)
         generator = random.Random(f"{self.seed}:{name}")
         signal = _equalized(signal, generator, 2, 5.0, sample_rate)
         if generator.random() < 0.4:  # two channels, one a little late, as they come down to one
@@ -131,6 +145,30 @@ def _peaking(frequency: float, gain: float, quality: float, sample_rate: int) ->
         -2 * math.cos(omega) / over,
         (1 - alpha / amplitude) / over,
     ]
+
+
+def _amplified(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
+    """Through an amplifier with 10 to 40 dB too much gain, and a loudspeaker; as loud as before.
+
+    The valve is a hyperbolic tangent off its middle, between filters, as in D. T. Yeh, J. S. Abel and J. O. Smith,
+    Simplified, physically-informed models of distortion and overdrive guitar effects pedals (DAFx, 2007).
+    """
+    loudness = math.sqrt(float(np.square(signal).mean()))
+    if not loudness:
+        return signal
+    first = butter(1, generator.uniform(80, 700), "highpass", fs=sample_rate, output="sos")
+    gain = 10 ** (generator.uniform(10, 40) / 20) / loudness * 0.1
+    bias = generator.uniform(0, 0.3)
+    clipped = np.tanh(gain * sosfilt(first, signal) + bias) - math.tanh(bias)
+    speaker = np.concatenate(
+        [
+            butter(2, generator.uniform(60, 120), "highpass", fs=sample_rate, output="sos"),
+            butter(4, generator.uniform(3000, 7000), "lowpass", fs=sample_rate, output="sos"),
+            [_peaking(generator.uniform(1500, 3500), generator.uniform(0, 8), 1.0, sample_rate)],
+        ]
+    )
+    heard = sosfilt(speaker, clipped)
+    return np.asarray(heard * (loudness / math.sqrt(float(np.square(heard).mean()))), np.float32)
 
 
 def _in_room(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:

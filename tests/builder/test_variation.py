@@ -57,6 +57,33 @@ def test_levels_of_stems_differ_by_some_decibels():
     assert 3 < np.std(levels) < 8
 
 
+def test_guitars_are_often_overdriven_and_others_seldom():
+    """An amplifier adds what no sine has; without a program, as drums and voices are, there is none."""
+    tone = (0.1 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.float32)
+
+    def share(program: int | None) -> float:
+        overtones = []
+        for seed in range(150):
+            sound = Variation.draw(str(seed)).stem(tone, "S00", RATE, program)
+            magnitude = np.abs(np.fft.rfft(sound[RATE // 4 :]))
+            at = [magnitude[round(number * 440 * 0.75)] for number in (1, 2, 3)]
+            overtones.append(max(at[1:]) > 0.02 * at[0])
+        return float(np.mean(overtones))
+
+    assert 0.35 < share(29) < 0.65
+    assert 0.1 < share(33) < 0.35
+    assert share(0) < 0.12
+    assert share(None) == 0
+
+
+def test_an_amplifier_keeps_loudness_and_silence():
+    for seed in range(20):
+        driven = variation._amplified(sines(), variation.random.Random(seed), RATE)
+        assert driven.dtype == np.float32
+        assert np.std(driven) == pytest.approx(np.std(sines()), rel=0.05)
+    assert not variation._amplified(np.zeros(RATE, np.float32), variation.random.Random(0), RATE).any()
+
+
 @pytest.mark.parametrize("container", ["MP3", "OGG"])
 def test_a_codec_takes_long_signals_and_gives_them_back_in_place(container, monkeypatch):
     """Libsndfile puts all that it codes at once on the stack: two minutes at once end the process."""
