@@ -53,7 +53,8 @@ def alter(source: Path, out: Path, seed: int) -> None:
         seed: of all that is drawn.
 
     Raises:
-        ValueError: ``source`` is no SoundFont.
+        ValueError: ``source`` is no SoundFont, or one of too many zones.
+        IndexError: its tables are damaged.
     """
     data = np.memmap(source, np.uint8, mode="r").view(np.ndarray)
     chunks = read_chunks(data)
@@ -114,6 +115,8 @@ def _written(kind: str, owners: str, headers: NDArray[np.void], owned: list[list
         generators += sorted(zone.generators.items(), key=_order)
         modulators += zone.modulators
     bags.append((len(generators), len(modulators) // 10))
+    if len(generators) >= 2**16:
+        raise ValueError(f"it would need {len(generators)} generators of {owners}; the format numbers 65,535")
     name = kind.encode()
     return (
         chunk(owners.encode(), headers.tobytes())
@@ -140,6 +143,8 @@ def _alter_tones(zones: list[Zone], generator: random.Random) -> None:
     vibrato = generator.uniform(5, 30) if generator.random() < 0.25 else None
     rate = 1200 * generator.uniform(-1, -0.2)  # 4.1 to 7.1 Hz
     playing = _playing(zones)
+    if not playing:
+        return
     ranges = [_keys(zone) for zone in playing]
     ends = min(low for low, _ in ranges), max(high for _, high in ranges)
     for zone, keys in zip(playing, ranges, strict=True):
@@ -195,8 +200,7 @@ def _layer(headers: NDArray[np.void], presets: list[list[Zone]], generator: rand
 
 def _playing(zones: list[Zone]) -> list[Zone]:
     """The zones of an instrument that have a sample, with what a global one says filled in."""
-    first, *_ = zones
-    common = first.generators if _SAMPLE not in first.generators else {}
+    common = next((zone.generators for zone in zones[:1] if _SAMPLE not in zone.generators), {})
     playing = [zone for zone in zones if _SAMPLE in zone.generators]
     for zone in playing:
         zone.generators = common | zone.generators
@@ -231,8 +235,8 @@ def main(soundfont: Path, seed: int, out: Path) -> None:
     """See the module's docstring."""
     try:
         alter(soundfont, out, seed)
-    except ValueError as error:
-        raise click.ClickException(f"{soundfont} is no readable SoundFont: {error}") from error
+    except (ValueError, IndexError) as error:
+        raise click.ClickException(f"{soundfont} cannot be altered: {error}") from error
     click.echo(f"{out}: {soundfont.name}, altered with seed {seed}")
 
 
