@@ -101,7 +101,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     type=click.IntRange(min=0),
     metavar="SEED",
     help="With --midi or --demo: let recordings differ as real ones do, in key, tuning, balance, equalisation, width, "
-    "room, compression, noise, level and codec.",
+    "room, compression, noise, level and codec; guitars through amplifiers; a voice, without a label, in half of them.",
 )
 @click.option(
     "--excerpt",

@@ -160,7 +160,9 @@ def of_midi(
                 bad.append((item.job.midi, str(error)))
                 continue
         has_stems = recipe.stems and item.split == "train"
-        planned.append(PlannedTrack(item.song, item.split, seconds, 1 + extent.stems * has_stems))
+        variation = item.job.variation
+        voices = variation is not None and variation.singer() is not None
+        planned.append(PlannedTrack(item.song, item.split, seconds, 1 + (extent.stems + voices) * has_stems))
     if not planned:
         causes = "".join(f"\n  {reason}" for _, reason in bad[:10])
         raise DataError(f"{midi}: not one file could be rendered:{causes}")

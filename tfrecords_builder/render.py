@@ -107,6 +107,11 @@ class RenderJob:
     vary: int | None = None
     excerpt: float | None = None
 
+    @property
+    def variation(self) -> Variation | None:
+        """How the track differs from the plain one."""
+        return None if self.vary is None else Variation.draw(f"{self.vary}:{self.name}")
+
 
 @dataclasses.dataclass(frozen=True)
 class RenderReport:
@@ -160,7 +165,7 @@ def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> N
         raise DataError(f"{job.midi}: {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s can be rendered")
     if job.shuffle_programs is not None:
         _shuffle_programs(song, f"{job.shuffle_programs}:{job.name}")
-    variation = None if job.vary is None else Variation.draw(f"{job.vary}:{job.name}")
+    variation = job.variation
     if variation is not None:
         _transpose(song, variation.semitones)
     out.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import click.testing
+import pretty_midi
 import pytest
 from slakh_tree import write_track
 
@@ -15,6 +16,7 @@ from tfrecords_builder import estimate
 from tfrecords_builder.__main__ import main
 from tfrecords_builder.build import FilesOnDisk
 from tfrecords_builder.record import Recipe
+from tfrecords_builder.render import default_soundfont
 from tfrecords_builder.slakh import find_tracks
 
 
@@ -99,6 +101,21 @@ def test_a_dry_run_counts_stems(tmp_path: Path, is_archive: bool) -> None:
     size = sum(shard.num_bytes for shard in schema.read_manifest(tmp_path / "data").shards())
     assert told is not None
     assert float(told[1]) == pytest.approx(size / 1e6, rel=0.03)
+
+
+def test_a_dry_run_counts_voices(tmp_path: Path) -> None:
+    (tmp_path / "songs").mkdir()
+    for number in range(6):
+        song, part = pretty_midi.PrettyMIDI(), pretty_midi.Instrument(8 * number)
+        part.notes = [pretty_midi.Note(90, 50 + (number + 1) * step % 13, step, step + 0.9) for step in range(4)]
+        song.instruments.append(part)
+        song.write(str(tmp_path / "songs" / f"{number}.mid"))
+    sounds = ("--soundfont", default_soundfont(), "--vary", 1)
+    arguments = ("--midi", tmp_path / "songs", *sounds, "--split", "train", "--stems", "--out", tmp_path / "data")
+    dry, built = run(*arguments, "--dry-run"), run(*arguments)
+    assert (dry.exit_code, built.exit_code) == (0, 0), dry.output + built.output
+    assert table(dry.stdout) == table(built.stdout)
+    assert 6 < int(table(dry.stdout)[1][2]) < 12
 
 
 @pytest.mark.slow

@@ -37,6 +37,12 @@ def test_pitch_stays_within_its_bounds_and_uses_them():
     assert 8 < np.std(cents) < 16
 
 
+def test_somebody_sings_in_every_other_track():
+    singers = [Variation.draw(str(seed)).singer() for seed in range(200)]
+    assert 80 < sum(singer is not None for singer in singers) < 120
+    assert Variation.draw("7").singer() == singers[7]
+
+
 def test_mixes_keep_length_and_time_and_differ_in_level():
     """Through rooms, compressors and codecs a click stays where it is: labels must fit."""
     peaks = []
