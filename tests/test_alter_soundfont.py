@@ -139,3 +139,12 @@ def test_what_is_no_soundfont_is_named_and_nothing_is_written(tools, tmp_path):
     assert "wrong.sf2" in result.output
     assert "sfbk" in result.output
     assert not out.exists()
+
+
+def test_more_generators_than_the_format_numbers_are_refused(tools):
+    import soundfont_file
+
+    zone = ([soundfont_file.generator(43, 127 << 8)] * 1000, b"")
+    assert soundfont_file.bags(b"i", [zone] * 65).startswith(b"ibag")
+    with pytest.raises(ValueError, match=r"66000 generators and more; the format numbers 65535"):
+        soundfont_file.bags(b"i", [zone] * 66)

@@ -64,7 +64,8 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
         notes = labels.stem_notes(stem.midi)
         active = labels.active_frames(notes, num_label_frames, start)
         own = np.arange(NUM_PROGRAMS) == stem.program  # [129]; none where no label names it
-        activity |= active[:, np.newaxis] & own
+        own_activity = active[:, np.newaxis] & own
+        activity |= own_activity
         if audible is None:
             continue
         meter = labels.LevelMeter(front_end.sample_rate)
@@ -78,7 +79,8 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
             collections.deque(blocks, maxlen=0)  # to the meter
         levels = meter.levels(num_label_frames)
         heard = labels.audible_frames(notes, levels, start)
-        audible |= heard[:, np.newaxis] & own
+        own_audible = heard[:, np.newaxis] & own
+        audible |= own_audible
         findings += (f"{stem.name}: {text}" for text in faults.suspicions(notes, levels, start))
         if is_item:
             length = front_end.num_label_frames(stem_samples)
@@ -89,8 +91,8 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
                     num_samples=stem_samples,
                     sample_rate=front_end.sample_rate,
                     log_mel=stem_log_mel,
-                    activity=active[:length, np.newaxis] & own,
-                    audible=heard[:length, np.newaxis] & own,
+                    activity=own_activity[:length],
+                    audible=own_audible[:length],
                 )
             )
     mix = Record(

@@ -64,6 +64,9 @@ CACHED_NOTES = 64
 CACHED_SECONDS = 5.0
 """Longest note that is kept for its repetitions: 64 of them, with their releases, are 77 MB."""
 
+VOICE = "Voice"
+"""What the metadata calls a voice, where others have class, program and SoundFont."""
+
 _FAMILY_SIZE = 8
 _BLOCK_SECONDS = 30
 _SYMUSIC = """
@@ -348,22 +351,21 @@ def _render_stems(
             audio = _synthesize(instrument, soundfont, count, sample_rate, cents)
         loudness = integrated_loudness(audio, sample_rate)
         rendered = loudness > -math.inf
-        program = DRUMS if instrument.is_drum else int(instrument.program)
+        program = None if instrument is voice else DRUMS if instrument.is_drum else int(instrument.program)
         entries[name] = {
             "audio_rendered": rendered,
-            "inst_class": "Voice" if instrument is voice else _inst_class(program),
+            "inst_class": VOICE if program is None else _inst_class(program),
             "is_drum": bool(instrument.is_drum),
-            "midi_program_name": "Voice" if instrument is voice else PROGRAM_NAMES[program],
+            "midi_program_name": VOICE if program is None else PROGRAM_NAMES[program],
             "midi_saved": rendered,
-            "plugin_name": soundfont.path.name if rendered else "None",
-            "program_num": None if instrument is voice else program,
+            "plugin_name": (VOICE if program is None else soundfont.path.name) if rendered else "None",
+            "program_num": program,
         }
         if rendered:
             entries[name]["integrated_loudness"] = loudness
             audio *= np.float32(10 ** ((STEM_LOUDNESS - loudness) / 20))
             if variation is not None:
-                driven_by = None if instrument.is_drum or instrument is voice else program
-                audio = variation.stem(audio, name, sample_rate, driven_by)
+                audio = variation.stem(audio, name, sample_rate, program)
             audio.tofile(folder / "raw" / name)
         else:
             midi.unlink()

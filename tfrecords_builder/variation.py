@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
+from mir_tf.vocabulary import DRUMS
 from tfrecords_builder.singing import Singer
 
 MOST_SEMITONES = 3
@@ -28,17 +29,17 @@ MOST_CENTS = 40.0
 SUNG = 0.5
 """In how many renditions a voice sings."""
 
-_DRIVEN = {3: 0.5, 4: 0.2}
-"""How often instruments of a General MIDI family are played through an overdriven amplifier: guitars, basses."""
+_FAMILY_SIZE = 8
+"""Programs of a family."""
+
+_DRIVEN = {3: 0.5, 4: 0.2, DRUMS // _FAMILY_SIZE: 0.0}
+"""How often instruments of a General MIDI family are played through an overdriven amplifier: guitars, basses, drums."""
 
 _SELDOM_DRIVEN = 0.05
-"""How often all others are, but drums."""
+"""How often all others are."""
 
 _CODECS = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"))
 """Of libsndfile, which gives back as many samples as it took, in their places."""
-
-_FAMILY_SIZE = 8
-"""Programs of a family."""
 
 _GAIN_RATE = 100
 """Values a second of a compressor's gain."""
@@ -79,7 +80,8 @@ class Variation:
             signal: float32 [samples].
             name: of the stem; it draws by its own.
             sample_rate: Hz.
-            program: General MIDI program, by which an amplifier is more or less likely; None has none.
+            program: General MIDI program or 128 for drums, by which an amplifier is more or less likely; None is a
+                voice, which has none.
 
         Returns:
             float32 [samples].

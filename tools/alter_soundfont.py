@@ -10,16 +10,16 @@ layered. Drums keep their keys. Numbers are generators of the SoundFont Technica
 
 from __future__ import annotations
 
+import dataclasses
 import random
-import struct
 from pathlib import Path
 
 import click
 import numpy as np
-from freepats import chunk
+import soundfont_file
 from numpy.typing import NDArray
+from soundfont_file import bags, chunk, generator
 
-from mir_tf.files import write_bytes
 from tfrecords_builder.soundfont import RECORDS, read_chunks
 
 _DRUM_BANK = 128
@@ -35,13 +35,12 @@ _BRIGHTEST = 13500
 Generators = dict[int, int]
 
 
+@dataclasses.dataclass
 class Zone:
     """Generators of a zone by number, and its modulators as they are stored."""
 
-    def __init__(self, generators: Generators, modulators: bytes) -> None:
-        """Holds them."""
-        self.generators = generators
-        self.modulators = modulators
+    generators: Generators
+    modulators: bytes
 
 
 def alter(source: Path, out: Path, seed: int) -> None:
@@ -68,21 +67,18 @@ def alter(source: Path, out: Path, seed: int) -> None:
         if header["bank"] == _DRUM_BANK and _INSTRUMENT in zone.generators
     }
     for number, zones in enumerate(instruments):
-        generator = random.Random(f"{seed}:{source.name}:{number}")
+        drawn = random.Random(f"{seed}:{source.name}:{number}")
         if number in drums:
-            _alter_drums(zones, generator)
+            _alter_drums(_filled(zones, _SAMPLE), drawn)
         else:
-            _alter_tones(zones, generator)
+            _alter_tones(_filled(zones, _SAMPLE), drawn)
     _layer(headers, presets, random.Random(f"{seed}:{source.name}:layers"))
-    hydra = b""
-    for kind, owners, owned in (("p", "phdr", presets), ("i", "inst", instruments)):
-        hydra += _written(kind, owners, tables[owners], owned)
-    hydra += chunk(b"shdr", chunks["shdr"].tobytes())
-    info = chunk(b"ifil", struct.pack("<HH", 2, 1)) + chunk(b"isng", b"EMU8000\0") + chunk(b"INAM", b"altered\0")
-    samples = chunk(b"smpl", chunks["smpl"].tobytes())
-    lists = (b"INFO" + info, b"sdta" + samples, b"pdta" + hydra)
-    body = b"".join(chunk(b"LIST", each) for each in lists)
-    write_bytes(out, chunk(b"RIFF", b"sfbk" + body))
+    tables_written = (
+        _written("p", "phdr", tables, presets)
+        + _written("i", "inst", tables, instruments)
+        + chunk(b"shdr", chunks["shdr"].tobytes())
+    )
+    soundfont_file.write(out, "altered", chunks["smpl"].tobytes(), tables_written)
 
 
 def _zones(
@@ -103,27 +99,16 @@ def _zones(
     return found
 
 
-def _written(kind: str, owners: str, headers: NDArray[np.void], owned: list[list[Zone]]) -> bytes:
-    """The four tables of presets or of instruments."""
-    headers = headers.copy()
+def _written(kind: str, owners: str, tables: dict[str, NDArray[np.void]], owned: list[list[Zone]]) -> bytes:
+    """The four tables of presets or of instruments, whose headers stay but for the place of their zones."""
+    headers = tables[owners].copy()
     headers["bag"] = np.cumsum([0, *map(len, owned)])
-    bags: list[tuple[int, int]] = []
-    generators: list[tuple[int, int]] = []
-    modulators = b""
-    for zone in (zone for zones in owned for zone in zones):
-        bags.append((len(generators), len(modulators) // 10))
-        generators += sorted(zone.generators.items(), key=_order)
-        modulators += zone.modulators
-    bags.append((len(generators), len(modulators) // 10))
-    if len(generators) >= 2**16:
-        raise ValueError(f"it would need {len(generators)} generators of {owners}; the format numbers 65,535")
-    name = kind.encode()
-    return (
-        chunk(owners.encode(), headers.tobytes())
-        + chunk(name + b"bag", np.array(bags, np.uint16).astype("<u2").tobytes())
-        + chunk(name + b"mod", modulators + bytes(10))
-        + chunk(name + b"gen", b"".join(struct.pack("<Hh", *row) for row in generators) + bytes(4))
-    )
+    rows = [
+        ([generator(*row) for row in sorted(zone.generators.items(), key=_order)], zone.modulators)
+        for zones in owned
+        for zone in zones
+    ]
+    return chunk(owners.encode(), headers.tobytes()) + bags(kind.encode(), rows)
 
 
 def _order(generator: tuple[int, int]) -> tuple[bool, bool, int]:
@@ -132,17 +117,16 @@ def _order(generator: tuple[int, int]) -> tuple[bool, bool, int]:
     return number in (_INSTRUMENT, _SAMPLE), number not in (_KEY_RANGE, _KEY_RANGE + 1), number
 
 
-def _alter_tones(zones: list[Zone], generator: random.Random) -> None:
+def _alter_tones(playing: list[Zone], drawn: random.Random) -> None:
     """Gives an instrument other keys for each recording, another envelope, another brightness, perhaps vibrato."""
-    moved = max(-7, min(round(generator.gauss(0, 3)), 7))
-    attack = 1200 * generator.uniform(-9, -4.5)  # 2 to 44 ms
-    slower = generator.random() < 0.4
-    decay, release, sustain = generator.gauss(0, 700), generator.gauss(0, 900), generator.gauss(0, 30)
-    cutoff = generator.uniform(9300, _BRIGHTEST)
-    darker, resonance = generator.random() < 0.5, generator.uniform(0, 60)
-    vibrato = generator.uniform(5, 30) if generator.random() < 0.25 else None
-    rate = 1200 * generator.uniform(-1, -0.2)  # 4.1 to 7.1 Hz
-    playing = _playing(zones)
+    moved = max(-7, min(round(drawn.gauss(0, 3)), 7))
+    attack = 1200 * drawn.uniform(-9, -4.5)  # 2 to 44 ms
+    slower = drawn.random() < 0.4
+    decay, release, sustain = drawn.gauss(0, 700), drawn.gauss(0, 900), drawn.gauss(0, 30)
+    cutoff = drawn.uniform(9300, _BRIGHTEST)
+    darker, resonance = drawn.random() < 0.5, drawn.uniform(0, 60)
+    vibrato = drawn.uniform(5, 30) if drawn.random() < 0.25 else None
+    rate = 1200 * drawn.uniform(-1, -0.2)  # 4.1 to 7.1 Hz
     if not playing:
         return
     ranges = [_keys(zone) for zone in playing]
@@ -150,7 +134,7 @@ def _alter_tones(zones: list[Zone], generator: random.Random) -> None:
     for zone, keys in zip(playing, ranges, strict=True):
         own = zone.generators
         low, high = (key if key in ends else max(ends[0], min(key + moved, ends[1])) for key in keys)
-        own[_KEY_RANGE] = _signed(low | high << 8)
+        own[_KEY_RANGE] = low | high << 8
         if slower:
             _set(own, _ATTACK, max(own.get(_ATTACK, -12000), attack))
         _add(own, _DECAY, decay, -12000)
@@ -164,47 +148,43 @@ def _alter_tones(zones: list[Zone], generator: random.Random) -> None:
                 _set(own, number, amount)
 
 
-def _alter_drums(zones: list[Zone], generator: random.Random) -> None:
+def _alter_drums(playing: list[Zone], drawn: random.Random) -> None:
     """Tunes each drum otherwise, and lets it die away sooner or later."""
-    for zone in _playing(zones):
+    for zone in playing:
         own = zone.generators
-        _set(own, _SEMITONES, own.get(_SEMITONES, 0) + round(generator.gauss(0, 1.2)))
-        _set(own, _CENTS, max(-99, min(own.get(_CENTS, 0) + generator.gauss(0, 30), 99)))
-        _add(own, _DECAY, generator.gauss(0, 600), -12000)
-        _add(own, _RELEASE, generator.gauss(0, 600), -12000)
-        if generator.random() < 0.3:
-            _set(own, _CUTOFF, min(own.get(_CUTOFF, _BRIGHTEST), generator.uniform(10500, _BRIGHTEST)))
+        _set(own, _SEMITONES, own.get(_SEMITONES, 0) + round(drawn.gauss(0, 1.2)))
+        _set(own, _CENTS, max(-99, min(own.get(_CENTS, 0) + drawn.gauss(0, 30), 99)))
+        _add(own, _DECAY, drawn.gauss(0, 600), -12000)
+        _add(own, _RELEASE, drawn.gauss(0, 600), -12000)
+        if drawn.random() < 0.3:
+            _set(own, _CUTOFF, min(own.get(_CUTOFF, _BRIGHTEST), drawn.uniform(10500, _BRIGHTEST)))
 
 
-def _layer(headers: NDArray[np.void], presets: list[list[Zone]], generator: random.Random) -> None:
+def _layer(headers: NDArray[np.void], presets: list[list[Zone]], drawn: random.Random) -> None:
     """Lets a third of the programs play together with one of their family, itself perhaps, a little out of tune."""
     families: dict[int, list[int]] = {}
     for number, header in enumerate(headers):
         if header["bank"] == 0:
             families.setdefault(int(header["program"]) // _FAMILY, []).append(number)
-    playing = [[Zone(dict(zone.generators), zone.modulators) for zone in zones] for zones in presets]
+    alone = [_filled([dataclasses.replace(zone) for zone in zones], _INSTRUMENT) for zones in presets]
     for number in sorted(number for numbers in families.values() for number in numbers):
-        other = generator.choice(families[int(headers[number]["program"]) // _FAMILY])
-        attenuation, cents = generator.uniform(0, 250), generator.choice((-1, 1)) * generator.uniform(3, 14)
-        if generator.random() < 1 / 3:
-            common: Generators = {}
-            for zone in playing[other]:
-                if _INSTRUMENT not in zone.generators:
-                    common = zone.generators
-                    continue
-                own = common | zone.generators
+        other = drawn.choice(families[int(headers[number]["program"]) // _FAMILY])
+        attenuation, cents = drawn.uniform(0, 250), drawn.choice((-1, 1)) * drawn.uniform(3, 14)
+        if drawn.random() < 1 / 3:
+            for zone in alone[other]:
+                own = dict(zone.generators)
                 _add(own, _ATTENUATION, attenuation, 0)
                 _add(own, _CENTS, cents, 0)
                 presets[number].append(Zone(own, zone.modulators))
 
 
-def _playing(zones: list[Zone]) -> list[Zone]:
-    """The zones of an instrument that have a sample, with what a global one says filled in."""
-    common = next((zone.generators for zone in zones[:1] if _SAMPLE not in zone.generators), {})
-    playing = [zone for zone in zones if _SAMPLE in zone.generators]
-    for zone in playing:
+def _filled(zones: list[Zone], link: int) -> list[Zone]:
+    """The zones that have the generator ``link``, sample or instrument, with what a global one says filled in."""
+    common = next((zone.generators for zone in zones[:1] if link not in zone.generators), {})
+    linked = [zone for zone in zones if link in zone.generators]
+    for zone in linked:
         zone.generators = common | zone.generators
-    return playing
+    return linked
 
 
 def _keys(zone: Zone) -> tuple[int, int]:
@@ -221,10 +201,6 @@ def _add(generators: Generators, number: int, amount: float, default: int) -> No
     """Adds to a generator; to times that are as short as can be nothing, for they say that there is no such stage."""
     if generators.get(number, default) > default or default == 0:
         _set(generators, number, generators.get(number, default) + amount)
-
-
-def _signed(amount: int) -> int:
-    return amount - 2**16 if amount >= 2**15 else amount
 
 
 @click.command(help=__doc__)

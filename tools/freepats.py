@@ -13,14 +13,13 @@ import itertools
 import math
 import re
 import struct
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
 import numpy as np
+import soundfont_file
 from numpy.typing import NDArray
-
-from mir_tf.files import write_bytes
+from soundfont_file import bags, chunk, generator
 
 _PATCH_HEADER, _INSTRUMENT_HEADER, _LAYER_HEADER, _SAMPLE_HEADER = 129, 63, 47, 96
 _SAMPLE = struct.Struct("<7sBIIIHIIIhB6s6s3s3sBHH36x")
@@ -198,38 +197,33 @@ def write_soundfont(out: Path, programs: dict[int, list[Sample]], drums: dict[in
             key=lambda other: (abs(other - program), other),
         )
         presets.append(_preset(f"program{program}", program, 0, len(preset_zones)))
-        preset_zones.append([_generator(_INSTRUMENT, number_of[id(programs[nearest])])])
+        preset_zones.append([generator(_INSTRUMENT, number_of[id(programs[nearest])])])
     presets.append(_preset("drums", 0, _DRUMS_BANK, len(preset_zones)))
     for key, patch in sorted(drums.items()):
-        preset_zones.append([_generator(_KEY_RANGE, key | key << 8), _generator(_INSTRUMENT, number_of[id(patch)])])
+        preset_zones.append([generator(_KEY_RANGE, key | key << 8), generator(_INSTRUMENT, number_of[id(patch)])])
     presets.append(_preset("EOP", 255, 255, len(preset_zones)))
 
-    info = chunk(b"ifil", struct.pack("<HH", 2, 1)) + chunk(b"isng", b"EMU8000\0") + chunk(b"INAM", b"FreePats\0\0")
-    pdta = (
+    tables = (
         chunk(b"phdr", b"".join(presets))
-        + _bags(b"p", preset_zones)
+        + bags(b"p", [(zone, b"") for zone in preset_zones])
         + chunk(b"inst", b"".join(inst))
-        + _bags(b"i", zones)
+        + bags(b"i", [(zone, b"") for zone in zones])
         + chunk(b"shdr", b"".join(headers))
     )
-    smpl = chunk(b"smpl", np.concatenate(audio).astype("<i2").tobytes())
-    body = b"sfbk" + b"".join(
-        chunk(b"LIST", kind + part) for kind, part in ((b"INFO", info), (b"sdta", smpl), (b"pdta", pdta))
-    )
-    write_bytes(out, chunk(b"RIFF", body))
+    soundfont_file.write(out, "FreePats", np.concatenate(audio).astype("<i2").tobytes(), tables)
 
 
 def _zone(sample: Sample, number: int, drum: bool) -> list[bytes]:
     """Generators of one sample; that of a drum sounds as recorded, whatever the key."""
     return [
-        _generator(_KEY_RANGE, sample.low | sample.high << 8),
-        _generator(_ATTACK, _timecents(sample.attack)),
-        _generator(_DECAY, _timecents(sample.decay)),
-        _generator(_SUSTAIN, max(0, min(round(10 * sample.sustain), 1000))),
-        _generator(_RELEASE, _timecents(sample.release)),
-        *([_generator(_SCALE_TUNING, 0)] if drum else []),
-        _generator(_SAMPLE_MODES, 1 if sample.loop else 0),
-        _generator(_SAMPLE_ID, number),
+        generator(_KEY_RANGE, sample.low | sample.high << 8),
+        generator(_ATTACK, _timecents(sample.attack)),
+        generator(_DECAY, _timecents(sample.decay)),
+        generator(_SUSTAIN, max(0, min(round(10 * sample.sustain), 1000))),
+        generator(_RELEASE, _timecents(sample.release)),
+        *([generator(_SCALE_TUNING, 0)] if drum else []),
+        generator(_SAMPLE_MODES, 1 if sample.loop else 0),
+        generator(_SAMPLE_ID, number),
     ]
 
 
@@ -237,32 +231,8 @@ def _timecents(seconds: float) -> int:
     return max(-12000, min(round(1200 * math.log2(max(seconds, 1e-3))), 8000))
 
 
-def _generator(operator: int, amount: int) -> bytes:
-    return struct.pack("<HH", operator, amount & 0xFFFF)
-
-
 def _preset(name: str, program: int, bank: int, bag: int) -> bytes:
     return struct.pack("<20sHHHIII", name.encode(), program, bank, bag, 0, 0, 0)
-
-
-def _bags(kind: bytes, zones: Iterable[list[bytes]]) -> bytes:
-    """Bags, no modulators, and generators, each list ended by an empty one."""
-    bags: list[bytes] = []
-    generators: list[bytes] = []
-    for zone in zones:
-        bags.append(struct.pack("<HH", len(generators), 0))
-        generators += zone
-    bags.append(struct.pack("<HH", len(generators), 0))
-    return (
-        chunk(kind + b"bag", b"".join(bags))
-        + chunk(kind + b"mod", bytes(10))
-        + chunk(kind + b"gen", b"".join([*generators, bytes(4)]))
-    )
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    """A chunk of a RIFF file: its name, its size, its data, and a byte more where that is odd."""
-    return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
 
 
 @click.command(help=__doc__)

@@ -72,12 +72,13 @@ def compose(out: Path, seed: int, songs: int = COMPOSED) -> Path:
 
 
 def alter(soundfonts: list[Path], out: Path) -> list[Path]:
-    """Copies of SoundFonts that sound otherwise; the same again where they are there."""
+    """Copies of SoundFonts that sound otherwise; those that are there stay."""
     out.mkdir(parents=True, exist_ok=True)
     copies = []
     for path, seed in itertools.product(soundfonts, ALTERED):
-        copies.append(out / f"{path.stem}-{seed}.sf2")
-        run("python", Path(__file__).with_name("alter_soundfont.py"), path, "--seed", str(seed), "--out", copies[-1])
+        copies.append(altered := out / f"{path.stem}-{seed}.sf2")
+        if not altered.exists():
+            run("python", Path(__file__).with_name("alter_soundfont.py"), path, "--seed", str(seed), "--out", altered)
     return copies
 
 

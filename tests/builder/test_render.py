@@ -393,7 +393,7 @@ def test_renditions_take_turns_and_every_other_one_keeps_its_programs(midi_folde
         if source == "zero.mid":
             continue
         folders = [tmp_path / "out" / entry["split"] / entry["name"] for entry in entries]
-        assert programs(folders[0])[0] in (0, 40)  # a voice may come after it
+        assert programs(folders[0]) in ([0], [40], [0, None], [40, None])  # None is a voice
         for folder in folders:
             assert soundfile.info(folder / "mix.flac").duration <= 2.0 + render.TAIL + 0.1
 
@@ -474,6 +474,7 @@ def test_a_voice_is_heard_and_no_label_names_it(sings, tmp_path, monkeypatch):
     assert set(np.flatnonzero(mix.audible.any(axis=0))) <= {0, 33, 73, 128}
     if sings:
         assert stems["S05"]["program_num"] is None
+        assert stems["S05"]["plugin_name"] == stems["S05"]["midi_program_name"] == "Voice"
         voice = items[-1]
         assert voice.id == "Track00001-S05"
         assert voice.log_mel.max() > -30

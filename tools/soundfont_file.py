@@ -1,0 +1,72 @@
+"""Writes SoundFont files: what tools that make SoundFonts share. tfrecords_builder/soundfont.py reads and plays them.
+
+After the SoundFont Technical Specification 2.04.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from mir_tf.files import write_bytes
+
+MOST_GENERATORS = 2**16 - 1
+"""Bags number them by 16 bits."""
+
+
+def write(path: Path, name: str, samples: bytes, tables: bytes) -> None:
+    """Writes a SoundFont: whole under its name, or not at all.
+
+    Args:
+        path: of the file.
+        name: of the SoundFont, ASCII.
+        samples: int16, little-endian.
+        tables: the chunks phdr, pbag, pmod, pgen, inst, ibag, imod, igen and shdr, in this order.
+    """
+    title = name.encode("ascii") + b"\0"
+    info = (
+        chunk(b"ifil", struct.pack("<HH", 2, 1))
+        + chunk(b"isng", b"EMU8000\0")
+        + chunk(b"INAM", title + b"\0" * (len(title) % 2))
+    )
+    lists = (b"INFO" + info, b"sdta" + chunk(b"smpl", samples), b"pdta" + tables)
+    write_bytes(path, chunk(b"RIFF", b"sfbk" + b"".join(chunk(b"LIST", each) for each in lists)))
+
+
+def bags(kind: bytes, zones: Iterable[tuple[list[bytes], bytes]]) -> bytes:
+    """The tables of the zones of presets (``p``) or instruments (``i``): bags, modulators and generators.
+
+    Args:
+        kind: ``p`` or ``i``.
+        zones: of each its generators, from :func:`generator`, and its modulators, of ten bytes each.
+
+    Raises:
+        ValueError: they have more generators than the format can number.
+    """
+    indices: list[bytes] = []
+    generators: list[bytes] = []
+    modulators = b""
+    for own_generators, own_modulators in [*zones, ([], b"")]:  # the last one ends the list
+        if len(generators) > MOST_GENERATORS:
+            raise ValueError(
+                f"its zones have {len(generators)} generators and more; the format numbers {MOST_GENERATORS}"
+            )
+        indices.append(struct.pack("<HH", len(generators), len(modulators) // 10))
+        generators += own_generators
+        modulators += own_modulators
+    return (
+        chunk(kind + b"bag", b"".join(indices))
+        + chunk(kind + b"mod", modulators + bytes(10))
+        + chunk(kind + b"gen", b"".join([*generators, bytes(4)]))
+    )
+
+
+def generator(operator: int, amount: int) -> bytes:
+    """A generator; ``amount`` is a signed number, or two unsigned bytes."""
+    return struct.pack("<HH", operator, amount & 0xFFFF)
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """A chunk of a RIFF file: its name, its size, its data, and a byte more where that is odd."""
+    return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
