@@ -141,6 +141,14 @@ def test_what_is_no_soundfont_is_named_and_nothing_is_written(tools, tmp_path):
     assert not out.exists()
 
 
+def test_a_file_that_cannot_be_written_is_named(tools, source, tmp_path):
+    out = tmp_path / "absent" / "out.sf2"
+    result = click.testing.CliRunner().invoke(tools[0].main, [str(source), "--seed", "1", "--out", str(out)])
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == 1
+    assert "absent" in result.output
+
+
 def test_more_generators_than_the_format_numbers_are_refused(tools):
     import soundfont_file
 

@@ -114,6 +114,10 @@ def test_a_soundfont_sounds_as_its_patches_and_fills_families(freepats, tmp_path
     result = click.testing.CliRunner().invoke(freepats.main, ["--patches", str(tmp_path), "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "17 programs and 1 drums" in result.output
+    nowhere = ["--patches", str(tmp_path), "--out", str(tmp_path / "absent" / "out.sf2")]
+    failed = click.testing.CliRunner().invoke(freepats.main, nowhere)
+    assert isinstance(failed.exception, SystemExit), failed.exception
+    assert (failed.exit_code, "absent" in failed.output) == (1, True)
 
     font = SoundFont(out)
     for program, frequency in {3: 440, 0: 440, 4: 440, 5: 880, 7: 880, 11: 440, 15: 440, 127: 440}.items():

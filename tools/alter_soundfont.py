@@ -5,7 +5,7 @@
 What General MIDI calls a violin differs from one SoundFont to the next in what was recorded, between which keys each
 recording plays, how it begins and dies away, how bright it is, and how many play. All but the recordings is drawn anew
 here, for each instrument by itself; pitch stays, and so does the class, for only programs of one family of eight are
-layered. Drums keep their keys. Numbers are generators of the SoundFont Technical Specification 2.04.
+layered. Drums keep their keys.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tfrecords_builder.soundfont import RECORDS, read_chunks
 _DRUM_BANK = 128
 _FAMILY = 8
 
+# Generators of the SoundFont Technical Specification 2.04.
 _VIBRATO, _CUTOFF, _RESONANCE, _VIBRATO_DELAY, _VIBRATO_RATE = 6, 8, 9, 23, 24
 _ATTACK, _DECAY, _SUSTAIN, _RELEASE = 34, 36, 37, 38
 _INSTRUMENT, _KEY_RANGE, _ATTENUATION, _SEMITONES, _CENTS, _SAMPLE = 41, 43, 48, 51, 52, 53
@@ -205,12 +206,14 @@ def _add(generators: Generators, number: int, amount: float, default: int) -> No
 
 @click.command(help=__doc__)
 @click.argument("soundfont", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--seed", type=int, required=True)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--seed", type=int, required=True, help="Another gives other sounds, the same one the same file.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The .sf2 file to write.")
 def main(soundfont: Path, seed: int, out: Path) -> None:
     """See the module's docstring."""
     try:
         alter(soundfont, out, seed)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
     except (ValueError, IndexError) as error:
         raise click.ClickException(f"{soundfont} cannot be altered: {error}") from error
     click.echo(f"{out}: {soundfont.name}, altered with seed {seed}")

@@ -236,8 +236,13 @@ def _preset(name: str, program: int, bank: int, bag: int) -> bytes:
 
 
 @click.command(help=__doc__)
-@click.option("--patches", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option(
+    "--patches",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="The folder of Tone_000 and Drum_000.",
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The .sf2 file to write.")
 def main(patches: Path, out: Path) -> None:
     """See the module's docstring."""
     try:
@@ -255,7 +260,10 @@ def main(patches: Path, out: Path) -> None:
     if empty or not drums:
         lacking = ", ".join(f"{program} to {program + 7}" for program in empty) or "drums"
         raise click.ClickException(f"{patches} has no patch Tone_000/NNN_*.pat or Drum_000/NNN_*.pat for {lacking}")
-    write_soundfont(out, programs, drums)
+    try:
+        write_soundfont(out, programs, drums)
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
     click.echo(f"{out}: {len(programs)} programs and {len(drums)} drums")
 
 
