@@ -70,6 +70,7 @@ class Singer:
         rate: of the vibrato in Hz.
         slide: seconds from one pitch to the next.
         roughness: from 0, clear, to 1, a shout.
+        scream: level of another noise, which beats with the folds, as in growls and screams; 0 in most voices.
     """
 
     seed: str
@@ -82,6 +83,7 @@ class Singer:
     rate: float
     slide: float
     roughness: float
+    scream: float
 
     @classmethod
     def draw(cls, seed: str) -> Singer:
@@ -99,6 +101,7 @@ class Singer:
             generator.uniform(4.5, 6.8),
             generator.uniform(0.02, 0.09),
             max(0.0, generator.uniform(-1.2, 1.0)),
+            max(0.0, generator.uniform(-3.0, 1.0)),
         )
 
     def choose(self, song: pretty_midi.PrettyMIDI) -> pretty_midi.Instrument:
@@ -204,8 +207,10 @@ class Singer:
             beats = np.sin(np.pi * phase) + _smooth(generator.standard_normal(count), sample_rate / 300) * 3
             saw *= 1 + 0.7 * self.roughness * beats
         pole = np.exp(-2 * np.pi * self.tilt / sample_rate)
-        dull: Frames = lfilter([1 - pole], [1, -pole], saw) * _upsampled(score.level, count)
-        return dull
+        source: Frames = lfilter([1 - pole], [1, -pole], saw)
+        if self.scream:
+            source += self.scream * 0.5 * (1 + np.sin(np.pi * phase)) * generator.standard_normal(count)
+        return source * _upsampled(score.level, count)
 
 
 @dataclasses.dataclass(frozen=True)

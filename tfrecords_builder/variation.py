@@ -89,7 +89,9 @@ class Variation:
         generator = random.Random(f"{self.seed}:{name}:amplifier")
         driven = 0.0 if program is None else _DRIVEN.get(program // _FAMILY_SIZE, _SELDOM_DRIVEN)
         if generator.random() < driven:
-            signal = _amplified(signal, generator, sample_rate)
+            takes = [signal, _played_again(signal, generator, sample_rate)] if generator.random() < 0.4 else [signal]
+            heard = np.sum([_amplified(take, generator, sample_rate) for take in takes], axis=0)
+            signal = heard / np.float32(math.sqrt(len(takes)))
         generator = random.Random(f"{self.seed}:{name}")
         signal = _equalized(signal, generator, 2, 5.0, sample_rate)
         if generator.random() < 0.4:  # two channels, one a little late, as they come down to one
@@ -171,6 +173,15 @@ def _amplified(signal: Signal, generator: random.Random, sample_rate: int) -> Si
     )
     heard = sosfilt(speaker, clipped)
     return np.asarray(heard * (loudness / math.sqrt(float(np.square(heard).mean()))), np.float32)
+
+
+def _played_again(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
+    """A second take of the same part, as guitars are often recorded: 4 to 30 ms late, and by some cents out of tune."""
+    seconds = len(signal) / sample_rate
+    delays = np.random.default_rng(generator.getrandbits(32)).uniform(0.004, 0.03, math.ceil(seconds / 2) + 2)
+    place = np.arange(len(signal))
+    late = np.interp(place / (2 * sample_rate), np.arange(len(delays)), delays) * sample_rate
+    return np.interp(place - late, place, signal, left=0.0).astype(np.float32)
 
 
 def _in_room(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:

@@ -29,7 +29,7 @@ def song_of(*parts: tuple[bool, list[tuple[float, float, int]]]) -> pretty_midi.
 
 @pytest.mark.parametrize("pitch", [48, 57, 64])
 def test_notes_have_their_pitch(pitch):
-    singer = Singer("a", 43, 79, 1.0, 2000.0, 0.01, 0.0, 5.0, 0.03, 0.0)
+    singer = Singer("a", 43, 79, 1.0, 2000.0, 0.01, 0.0, 5.0, 0.03, 0.0, 0.0)
     sound = singer.sing(notes((0.5, 2.5, pitch)), 3 * RATE, RATE)
     hertz, magnitude = spectrum(sound[RATE : 2 * RATE])
     wanted = 440 * 2 ** ((pitch - 69) / 12)
@@ -55,13 +55,23 @@ def test_it_is_silent_where_nothing_is_sung():
 
 def test_vowels_differ_on_one_pitch():
     """Between notes of one pitch the strongest partials change, as they do between no two notes of an organ."""
-    singer = Singer("c", 43, 79, 1.0, 3000.0, 0.0, 0.0, 5.0, 0.03, 0.0)
+    singer = Singer("c", 43, 79, 1.0, 3000.0, 0.0, 0.0, 5.0, 0.03, 0.0, 0.0)
     sound = singer.sing(notes(*((float(i), i + 0.9, 48) for i in range(12))), 12 * RATE, RATE)
     strongest = set()
     for begin in range(12):
         hertz, magnitude = spectrum(sound[int((begin + 0.3) * RATE) : int((begin + 0.6) * RATE)])
         strongest.add(round(hertz[magnitude.argmax()] / 130.8))
     assert len(strongest) >= 3
+
+
+def test_screams_have_more_noise_between_their_partials():
+    def noise(scream: float) -> float:
+        singer = Singer("d", 43, 79, 1.0, 3000.0, 0.01, 0.0, 5.0, 0.03, 0.0, scream)
+        hertz, magnitude = spectrum(singer.sing(notes((0.0, 2.0, 57)), 2 * RATE, RATE)[RATE // 2 : 3 * RATE // 2])
+        heard = (hertz > 200) & (hertz < 4000)
+        return float(np.median(magnitude[heard]) / magnitude.max())
+
+    assert noise(1.0) > 3 * noise(0.0)
 
 
 def test_a_seed_draws_one_singer_and_many_differ():
@@ -71,6 +81,7 @@ def test_a_seed_draws_one_singer_and_many_differ():
     assert 0.3 < np.mean([singer.low == 43 for singer in singers]) < 0.7
     assert 0.2 < np.mean([singer.vibrato == 0 for singer in singers]) < 0.8
     assert 0.2 < np.mean([singer.roughness == 0 for singer in singers]) < 0.8
+    assert 0.1 < np.mean([singer.scream > 0 for singer in singers]) < 0.4
     melody = notes((0.0, 1.0, 60), (1.0, 2.0, 62))
     np.testing.assert_array_equal(*(Singer.draw("7").sing(melody, 2 * RATE, RATE) for _ in range(2)))
     assert not np.array_equal(*(singer.sing(melody, 2 * RATE, RATE) for singer in singers[:2]))

@@ -90,6 +90,24 @@ def test_an_amplifier_keeps_loudness_and_silence():
     assert not variation._amplified(np.zeros(RATE, np.float32), variation.random.Random(0), RATE).any()
 
 
+def test_a_second_take_is_a_little_late_and_never_by_the_same_time():
+    take = variation._played_again(clicks(8.0), variation.random.Random(1), RATE)
+    assert take.dtype == np.float32
+    assert len(take) == 8 * RATE
+    onsets = np.array([1 + np.abs(part[1:]).argmax() for part in take[RATE // 2 :].reshape(-1, RATE // 2)])
+    assert onsets.min() > 0.003 * RATE
+    assert onsets.max() < 0.031 * RATE
+    assert np.ptp(onsets) > 0.001 * RATE
+
+
+def test_guitars_are_sometimes_recorded_twice_and_no_louder(monkeypatch):
+    again, drawn = variation._played_again, []
+    monkeypatch.setattr(variation, "_played_again", lambda *given: drawn.append(1) or again(*given))
+    levels = [np.std(Variation.draw(str(seed)).stem(sines(), "S00", RATE, 29)) for seed in range(60)]
+    assert 5 < len(drawn) < 25
+    assert np.mean(20 * np.log10(levels)) == pytest.approx(20 * np.log10(np.std(sines())), abs=2.5)
+
+
 @pytest.mark.parametrize("container", ["MP3", "OGG"])
 def test_a_codec_takes_long_signals_and_gives_them_back_in_place(container, monkeypatch):
     """Libsndfile puts all that it codes at once on the stack: two minutes at once end the process."""
