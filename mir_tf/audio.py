@@ -22,6 +22,12 @@ SUFFIXES = frozenset(
 )
 """Of files that libsndfile reads and that state what they are, in small letters: what is looked for in folders."""
 
+SAMPLE_RATES = (1_000, 768_000)
+"""The lowest and the highest in Hz: another one is a mistake, or of a damaged header."""
+
+_LOUDEST = 1000.0
+"""Most that a sample may be, 60 dB above full scale: beyond are integers that were taken for floating-point."""
+
 _BLOCK_SECONDS = 10.0
 
 _UNKNOWN = 2**63 - 1
@@ -88,9 +94,9 @@ def read_blocks(
         float32 [samples], never empty, of varying lengths.
 
     Raises:
-        AudioError: the file is missing, not audio, damaged, cut off (see above), shorter than the segment; it holds
-            a value that is not finite, or too little to give one sample; it is an mp3 that goes on where
-            libsndfile believes it to end.
+        AudioError: the file is missing, not audio, damaged, cut off (see above), shorter than the segment; its
+            header states a rate outside of :data:`SAMPLE_RATES`; it holds a value that is not finite or beyond 1000,
+            or too little to give one sample; it is an mp3 that goes on where libsndfile believes it to end.
     """
     num_given = 0
     with _open(path) as (file, raw):
@@ -105,6 +111,22 @@ def read_blocks(
         yield rest
     elif not num_given:
         raise AudioError(f"{path}: too short: it gives no sample at {sample_rate} Hz")
+
+
+def fault_of_rate(rate: float) -> str | None:
+    """What is wrong with a sample rate in Hz, in words; None if nothing is."""
+    lowest, highest = SAMPLE_RATES
+    return None if lowest <= rate <= highest else f"sample rate {rate}: it must be between {lowest} and {highest} Hz"
+
+
+def fault_of(samples: NDArray[np.float32]) -> str | None:
+    """What is wrong with the values of samples of any shape, in words; None if nothing is."""
+    peak = np.abs(samples).max(initial=0.0)  # NaN if there is one
+    if peak <= _LOUDEST:
+        return None
+    if not np.isfinite(peak):
+        return "holds NaN or infinity"
+    return f"holds a sample of {peak:g}, where full scale is 1 (integers of 16 bits are to be divided by 32768)"
 
 
 class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
@@ -160,6 +182,8 @@ def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
             raise AudioError(f"{path}: not audio, or of a format that libsndfile does not read") from None
         if not file.frames:
             raise AudioError(f"{path}: holds no samples")
+        if fault := fault_of_rate(file.samplerate):
+            raise AudioError(f"{path}: {fault}")
         try:
             yield file, raw
         except AudioError:
@@ -195,8 +219,8 @@ def _decode(
             samples = file.read(size, dtype="float32", always_2d=True)  # [samples, channels]
             if not len(samples):
                 break
-            if not np.isfinite(samples).all():
-                raise AudioError(f"{path}: holds NaN or infinity, after {position / rate:.1f} s")
+            if fault := fault_of(samples):
+                raise AudioError(f"{path}: {fault}, after {position / rate:.1f} s")
             position += len(samples)
             yield samples.mean(axis=1)  # [samples]
     except soundfile.SoundFileError as error:

@@ -75,7 +75,8 @@ def find(paths: Sequence[Path]) -> Found:
         if not path.is_dir():
             songs = [Song.of(path, Path(path.name))]
         else:
-            songs = list(_below(path, Path(path.name or path.resolve().name), found, set()))
+            name = path.resolve().name if path.name in ("", "..") else path.name
+            songs = list(_below(path, Path(name), found, set()))
             if not songs:
                 known = ", ".join(sorted(SUFFIXES))
                 found.faults.append(f"{path}: no audio in this folder: no file that ends in {known}")
@@ -153,7 +154,7 @@ class _Ledger:
 
     def _line(self, name: str, content: object) -> str:
         entry = {"name": name, "stamp": self._stamps[name], **({} if content is None else {"content": content})}
-        return json.dumps(entry, ensure_ascii=False) + "\n"
+        return json.dumps(entry) + "\n"  # in ASCII: of a name that is not UTF-8 the bytes come back
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -24,7 +23,7 @@ import mir_tf.models  # registers the layers that model.keras names
 from mir_tf.config import BUNDLE, RunConfig
 from mir_tf.errors import BundleError
 from mir_tf.events import EventRule
-from mir_tf.files import as_path, local, whole, write_text
+from mir_tf.files import as_path, local, sha256, whole, write_text
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 from mir_tf.windows import WindowedModel
 
@@ -78,7 +77,7 @@ class Bundle:
         content = {
             "format": FORMAT,
             "fingerprint": self.config.front_end.fingerprint(),
-            "model_sha256": _sha256(folder / MODEL),
+            "model_sha256": sha256(folder / MODEL),
             **self.config.to_dict(),
             "classes": list(self.classes),
             "thresholds": [float(threshold) for threshold in self.thresholds],
@@ -155,7 +154,7 @@ def load(folder: str | Path) -> Bundle:
         BundleError: there is none, or it is damaged, half-saved, of another version, or runs code of its own.
     """
     described, model_path = describe(folder), as_path(folder) / MODEL
-    if _sha256(model_path) != described.model_sha256:
+    if sha256(model_path) != described.model_sha256:
         raise BundleError(
             f"{model_path}: not the file that {BUNDLE} describes: changed, cut off, or its save was "
             "interrupted; run mir-tf fit with the same command again, or copy both files again"
@@ -168,11 +167,3 @@ def load(folder: str | Path) -> Bundle:
     return Bundle(
         model, described.config, described.thresholds, described.event_rule, described.untuned, described.info
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -90,7 +90,7 @@ def _coerce(name: str, annotation: str, value: Any) -> Any:
         return None
     kind = annotation.replace(" | None", "")
     if kind == "float" and isinstance(value, int | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):  # YAML 1.1 reads 1e-3, without a dot, as text
+        with contextlib.suppress(ValueError, OverflowError):  # YAML 1.1 reads 1e-3, without a dot, as text
             value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} is {value}; it must be finite")
@@ -354,7 +354,8 @@ class TrainConfig(Config):
         crop_seconds: length of a training example.
         batch_size: examples in a step.
         epochs: epochs at most.
-        steps_per_epoch: steps in an epoch; None passes over every second of the train split once.
+        steps_per_epoch: steps in an epoch; None passes over every second of the train split once, and
+            over ``stem_share`` of the stems.
         learning_rate: AdamW's step size at the start.
         weight_decay: AdamW's decoupled decay.
         clip_norm: gradients are scaled down to this global norm.

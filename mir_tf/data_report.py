@@ -117,7 +117,7 @@ def survey(folder: str | Path, manifest: Manifest, progress: Callable[[int, int]
     """
     splits = {name: summary for name, summary in manifest.splits.items() if summary.tracks}
     if not splits:
-        raise DataError(f"{folder}: no split has a track, so there is nothing to report; build the data set again")
+        raise DataError(f"{folder}: no split has a track, so there is nothing to report; build one of more songs")
     found = Survey({}, Spectra.none(len(_VOCABULARY), manifest.front_end.n_mels))
     done, records = 0, sum(summary.records for summary in splits.values())
     for name, summary in splits.items():

@@ -32,7 +32,7 @@ def blocks(audio: str | Path | ArrayLike, rate: float | None, sample_rate: int) 
 
     Raises:
         AudioError: the file is missing, not audio or damaged; the array is of another shape or type; either is empty,
-            too short to give a sample, or holds a value that is not finite.
+            too short to give a sample, or holds a value that is not finite or beyond 1000.
         ConfigError: an array comes without a rate, a file with one, or the rate is no sample rate.
     """
     if isinstance(audio, str | Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -51,6 +52,11 @@ def whole(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def shown(path: str | Path) -> str:
+    """A path as text that can be written and printed: escaped is what is not UTF-8 in a name."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes ``text`` as UTF-8: whole under its name, or not at all."""
     with whole(path) as temporary:
@@ -61,6 +67,15 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     """Writes ``content``: whole under its name, or not at all."""
     with whole(path) as temporary:
         temporary.write_bytes(content)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from mir_tf.audio import fault_of_rate
 from mir_tf.errors import AudioError, ConfigError
 from mir_tf.metadata import Metadata
 from mir_tf.prediction import DIGITS
@@ -80,7 +81,7 @@ class RawSource:
         """A source of a format: ``s16le``, ``f32le``, or a wav (None too), which states its own rate and channels.
 
         Raises:
-            ConfigError: rate or channels are missing, or superfluous.
+            ConfigError: rate or channels are missing, superfluous or too many.
             AudioError: it is no wav, or of an encoding that is not known here.
         """
         if name in (None, "wav"):
@@ -91,6 +92,8 @@ class RawSource:
             return _read_wav_header(file)
         if rate is None:
             raise ConfigError(f"{name} states no sample rate: give --rate")
+        if channels is not None and channels > MOST_CHANNELS:
+            raise ConfigError(f"--channels {channels}; there may be {MOST_CHANNELS} at most")
         return cls(file, rate, channels or 1, *_RAW[name])
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
@@ -249,7 +252,9 @@ def _read_wav_header(file: BinaryIO) -> RawSource:
     rate, bits = int.from_bytes(layout[4:8], "little"), int.from_bytes(layout[14:16], "little")
     if tag == _EXTENSIBLE and len(layout) >= 26:
         tag = int.from_bytes(layout[24:26], "little")
-    if (tag, bits) not in _WAV or not channels or not rate:
+    if fault := fault_of_rate(rate):
+        raise AudioError(f"standard input: {fault}")
+    if (tag, bits) not in _WAV or not channels:
         raise AudioError(
             f"standard input: a wav of encoding {tag} with {bits} bits, {channels} channels, {rate} Hz cannot be "
             "decoded here; send PCM or floating-point"

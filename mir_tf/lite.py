@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mir_tf import decoding
 from mir_tf.errors import BundleError
+from mir_tf.files import shown
 from mir_tf.metadata import read_tflite
 from mir_tf.prediction import Prediction
 from mir_tf.stream import Stream, Windowed, windowed
@@ -88,7 +89,7 @@ class LiteModel:
             if progress is not None:
                 progress(num_samples / self.metadata.sample_rate)
         return Prediction(
-            path=str(audio) if isinstance(audio, str | Path) else "",
+            path=shown(audio) if isinstance(audio, str | Path) else "",
             seconds=num_samples / self.metadata.sample_rate,
             model={**self.metadata.model, "front_end": self.metadata.fingerprint},
             classes=self.classes,

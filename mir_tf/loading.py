@@ -11,7 +11,7 @@
     (40, 17)
     >>> heard.dominant in model.classes
     True
-    >>> heard.playing_time.max() <= 4.0
+    >>> bool(heard.playing_time.max() <= 4.0)
     True
     >>> [interval.label for interval in heard.intervals if interval.end <= interval.start]
     []
@@ -35,7 +35,6 @@ Tables, annotations and pictures:
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +46,7 @@ from numpy.typing import ArrayLike, NDArray
 from mir_tf import pretrained
 from mir_tf.config import BUNDLE
 from mir_tf.errors import ConfigError
-from mir_tf.files import as_path
+from mir_tf.files import as_path, sha256
 from mir_tf.prediction import Prediction
 
 
@@ -105,4 +104,4 @@ def digest(path: str | Path) -> str:
     path = as_path(path)
     if not path.is_file():
         path = path / BUNDLE
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return sha256(path)[:16]

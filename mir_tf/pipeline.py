@@ -114,10 +114,11 @@ def check_front_end(folder: str | Path, manifest: Manifest, front_end: FrontEndC
 
 
 def default_steps(manifest: Manifest, split: str, config: RunConfig) -> int:
-    """Steps that pass over every second of ``split`` about once."""
-    summary = manifest.splits[split]
-    crops = max(summary.records, summary.seconds / config.train.crop_seconds)
-    return math.ceil(crops / config.train.batch_size)
+    """Steps that pass about once over every second of the mixes of ``split``, and over the share of stems."""
+    summary, train = manifest.splits[split], config.train
+    crops = max(summary.records, summary.seconds / train.crop_seconds)
+    taken = (summary.tracks + train.stem_share * (summary.records - summary.tracks)) / summary.records
+    return math.ceil(crops * taken / train.batch_size)
 
 
 def training_dataset(
@@ -153,9 +154,9 @@ def training_dataset(
 
     Returns:
         Of (log-mel float32 [batch, frames, mels], targets float32 [batch, label frames, classes], weights
-        float32 [batch, label frames]), the batch being this worker's part of one; the weights of padding are 0. A
-        damaged shard raises an error of
-        TensorFlow while the data set is read: read it inside :func:`damage_named`.
+        float32 [batch, label frames], whether it is a stem's, bool [batch]), the batch being this worker's part of
+        one; the weights of padding are 0. A damaged shard raises an error of TensorFlow while the data set is read:
+        read it inside :func:`damage_named`.
 
     Raises:
         DataError: the data set has no such split, or no track in it.
@@ -333,11 +334,12 @@ def damage_named(folder: str | Path, manifest: Manifest, split: str) -> Iterator
             try:
                 found += sum(1 for _ in tf.data.TFRecordDataset(str(path)).map(schema.parse))
             except tf.errors.OpError as damage:
-                raise DataError(f"{path}: damaged ({_cause(damage)}); build the data set again") from error
+                remedy = "remove the data set and build it again"
+                raise DataError(f"{path}: damaged ({_cause(damage)}); {remedy}") from error
         if found != summary.records:
             raise DataError(
                 f"{folder}: the shards of split {split!r} hold {found} records, the manifest says "
-                f"{summary.records}; build the data set again"
+                f"{summary.records}; remove the data set and build it again"
             ) from error
         raise
 

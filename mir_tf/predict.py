@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mir_tf import decoding
 from mir_tf.bundle import Bundle
+from mir_tf.files import shown
 from mir_tf.frontend import log_mel_blocks
 from mir_tf.prediction import Prediction
 
@@ -63,7 +64,7 @@ class RunModel:
 
         pieces = list(self._bundle.windowed.predict_blocks(log_mel_blocks(counted(), front_end)))
         return Prediction(
-            path=str(audio) if isinstance(audio, str | Path) else "",
+            path=shown(audio) if isinstance(audio, str | Path) else "",
             seconds=num_samples / front_end.sample_rate,
             model={
                 "architecture": config.model.architecture,

@@ -148,7 +148,7 @@ def _seconds(path: Path, where: str, value: Any) -> float:
     """A time as a number."""
     try:
         seconds = math.nan if isinstance(value, bool) else float(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         seconds = math.nan
     if not math.isfinite(seconds):
         raise DataError(f"{path}: {where}: {value!r} is no time in seconds")

@@ -7,7 +7,6 @@ last: a folder without one is no data set. One record is one track, of variable 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from mir_tf.config import LABELS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError
-from mir_tf.files import as_path, write_text
+from mir_tf.files import as_path, sha256, write_text
 from mir_tf.vocabulary import NUM_PROGRAMS, Vocabulary
 
 DATA_SET_NAME = "instruments"
@@ -181,15 +180,6 @@ class Shard:
         return cls(path.name, records, path.stat().st_size, sha256(path))
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 @dataclasses.dataclass(frozen=True)
 class SplitSummary:
     """What a split holds.
@@ -296,14 +286,16 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
             **{key: content[key] for key in _PLAIN},
         )
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise DataError(f"{path}: damaged: {error!r}; build the data set again") from error
+        raise DataError(f"{path}: damaged: {error!r}; remove the data set and build it again") from error
     if content.get("fingerprint") != front_end.fingerprint():
-        raise DataError(f"{path}: the front end does not give the stored fingerprint; build the data set again")
+        raise DataError(
+            f"{path}: the front end does not give the stored fingerprint; remove the data set and build it again"
+        )
     for shard in manifest.shards() if require_shards else []:
         if not (path.parent / shard.name).is_file():
-            raise DataError(f"{folder}: shard {shard.name} is missing; build the data set again")
+            raise DataError(f"{folder}: shard {shard.name} is missing; remove the data set and build it again")
     if manifest.labels not in LABELS:
-        raise DataError(f"{path}: damaged: labels {manifest.labels!r}; build the data set again")
+        raise DataError(f"{path}: damaged: labels {manifest.labels!r}; remove the data set and build it again")
     return manifest
 
 
@@ -332,5 +324,5 @@ def class_frames(folder: str | Path, manifest: Manifest, split: str, vocabulary:
         return np.array([activity[vocabulary.name][name] for name in vocabulary.classes], np.int64)
     except KeyError as error:
         raise DataError(
-            f"{folder}: its manifest counts no {error} in split {split!r}; build the data set again"
+            f"{folder}: its manifest counts no {error} in split {split!r}; remove the data set and build it again"
         ) from error

@@ -12,13 +12,13 @@ import numpy as np
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
+from mir_tf.audio import fault_of, fault_of_rate
 from mir_tf.errors import AudioError, BundleError, ConfigError
 from mir_tf.metadata import Metadata
 
 Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """One window's waveform [1, input samples] to its answer [window frames, classes]."""
 
-_RATES = (1_000, 768_000)
 MOST_CHANNELS = 64
 """More are taken for an array whose axes are the other way round."""
 
@@ -35,8 +35,8 @@ class Resampler:
         Raises:
             ConfigError: the rate is no sample rate.
         """
-        if not _RATES[0] <= rate <= _RATES[1]:
-            raise ConfigError(f"sample rate {rate}: it must be between {_RATES[0]} and {_RATES[1]} Hz")
+        if fault := fault_of_rate(rate):
+            raise ConfigError(fault)
         self._rate = rate
         self._taken = 0
         self._stream = soxr.ResampleStream(rate, sample_rate, 1)
@@ -45,7 +45,8 @@ class Resampler:
         """What a block [samples] or [samples, channels] adds to the signal: float32 [samples], often a little later.
 
         Raises:
-            AudioError: the block is of another shape or type, or holds a value that is not finite. It is left out.
+            AudioError: the block is of another shape or type, or holds a value that is not finite or beyond 1000. It is
+                left out.
         """
         samples = np.asarray(block)
         if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 1 <= samples.shape[1] <= MOST_CHANNELS):
@@ -59,8 +60,8 @@ class Resampler:
             )
         with np.errstate(over="ignore"):  # to infinity, which is refused
             samples = samples.astype(np.float32, copy=False)
-        if not np.isfinite(samples).all():
-            raise AudioError(f"audio holds NaN or infinity, after {self._taken / self._rate:.1f} s")
+        if fault := fault_of(samples):
+            raise AudioError(f"audio {fault}, after {self._taken / self._rate:.1f} s")
         self._taken += len(samples)
         resampled: NDArray[np.float32] = self._stream.resample_chunk(
             samples if samples.ndim == 1 else samples.mean(axis=1)
@@ -223,8 +224,8 @@ class Stream:
             often none.
 
         Raises:
-            AudioError: the block is of another shape or type, or holds a value that is not finite. The stream goes on
-                as if it had not come.
+            AudioError: the block is of another shape or type, or holds a value that is not finite or beyond 1000. The
+                stream goes on as if it had not come.
         """
         return self._inference.feed(self._resampler.feed(block))
 

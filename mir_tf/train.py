@@ -30,7 +30,7 @@ from mir_tf.distribution import Distribution, start
 from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.event_tuning import Answer, choose, grid_counts
 from mir_tf.events import EventRule
-from mir_tf.files import as_path, whole, write_text
+from mir_tf.files import as_path, sha256, whole, write_text
 from mir_tf.losses import WeightedBCE, class_weights
 from mir_tf.models import build_model
 from mir_tf.pipeline import DataService, Track
@@ -238,7 +238,7 @@ def _fit(
 
     state = _State(
         config=config.to_dict(),
-        data=_sha256(as_path(data) / schema.MANIFEST),
+        data=sha256(as_path(data) / schema.MANIFEST),
         schedule=Schedule(train.learning_rate),
         init=None if described is None else described.model_sha256,
     )
@@ -692,10 +692,6 @@ def _check_same_run(out: Path, earlier: _State, now: _State) -> None:
 
 def _damaged(path: Path, reason: str) -> TrainingError:
     return TrainingError(f"{path}: damaged ({reason}); delete its folder to train from the start")
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextlib.contextmanager

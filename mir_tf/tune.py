@@ -120,23 +120,28 @@ class Space:
                     fixed.setdefault(section, {})[str(field)] = value
         RunConfig().merge(fixed)
         for name, values in choices.items():
-            for value in values:
-                _check(name, value)
+            choices[name] = tuple(_checked(name, value) for value in values)
         return cls(choices, ranges, fixed)
 
     def hyperparameters(self, folders: Sequence[Path]) -> keras_tuner.HyperParameters:
-        """The space as Keras Tuner takes it."""
+        """The space as Keras Tuner takes it.
+
+        Raises:
+            ConfigError: every field is fixed.
+        """
         space = keras_tuner.HyperParameters()
         if len(folders) > 1:
             space.Choice(summaries.DATA, [str(folder) for folder in folders])
         for name, values in self.choices.items():
-            space.Choice(name, [summaries.shown(value) for value in values])
+            space.Choice(name, _shown(values))
         for name, bounds in self.ranges.items():
             sampling = "log" if bounds.is_log else "linear"
             if bounds.is_whole:
                 space.Int(name, int(bounds.minimum), int(bounds.maximum), sampling=sampling)
             else:
                 space.Float(name, bounds.minimum, bounds.maximum, sampling=sampling)
+        if not space.space:
+            raise ConfigError("nothing to search: every field is fixed")
         return space
 
     def sections(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -146,7 +151,7 @@ class Space:
             section, _, field = name.partition(".")
             value = values[name]
             if name in self.choices:
-                value = next(choice for choice in self.choices[name] if summaries.shown(choice) == value)
+                value = self.choices[name][_shown(self.choices[name]).index(value)]
             sections.setdefault(section, {})[field] = value
         return sections
 
@@ -157,9 +162,16 @@ def _is_one(section: str, field: str, value: list[Any]) -> bool:
     return isinstance(default, list) and not any(isinstance(item, list) for item in value)
 
 
-def _check(name: str, value: Any) -> None:
+def _checked(name: str, value: Any) -> Any:
+    """A field's value as a configuration holds it."""
     section, _, field = name.partition(".")
-    RunConfig().merge({section: {field: value}})
+    return RunConfig().merge({section: {field: value}}).to_dict()[section][field]
+
+
+def _shown(values: Sequence[Any]) -> list[Any]:
+    """Choices as Keras Tuner and the HParams page take them: of one type, as text where they differ."""
+    shown = [summaries.shown(value) for value in values]
+    return shown if len(set(map(type, shown))) == 1 else list(map(str, shown))
 
 
 def _range(section: str, field: str, value: dict[str, Any]) -> Range:
@@ -174,14 +186,12 @@ def _range(section: str, field: str, value: dict[str, Any]) -> Range:
                 bound = float(bound)
         if isinstance(bound, bool) or not isinstance(bound, int | float):
             raise ConfigError(f"{name}: {key} is {bound!r}; it must be a number")
-        _check(name, bound)
-        bounds.append(bound)
+        bounds.append(_checked(name, bound))
     minimum, maximum = bounds
     is_log = value.get("log", False)
     if not minimum < maximum or (is_log and minimum <= 0):
         raise ConfigError(f"{name}: from {minimum} to {maximum}; min must be below max, and above 0 with log")
-    default = RunConfig().to_dict()[section][field]
-    return Range(minimum, maximum, bool(is_log), isinstance(default, int))
+    return Range(minimum, maximum, bool(is_log), all(isinstance(bound, int) for bound in bounds))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,13 +239,11 @@ class Search(base_tuner.BaseTuner):
         folders: Sequence[Path],
         out: Path,
         space: Space,
+        hyperparameters: keras_tuner.HyperParameters,
         trials: int,
         epochs: int,
         seed: int,
     ) -> None:
-        hyperparameters = space.hyperparameters(folders)
-        if not hyperparameters.space:
-            raise ConfigError("nothing to search: every field is fixed")
         common: dict[str, Any] = {
             "objective": OBJECTIVE,
             "seed": seed + 1,  # Keras Tuner takes 0 for none, and draws one
@@ -408,8 +416,9 @@ def search(
             raise ConfigError(f"{name} is {value}; it must be at least 1")
     folders, out = [as_path(folder) for folder in data], Path(out)
     space = Space.of(sections or {})
+    hyperparameters = space.hyperparameters(folders)
     _same_search(out, {"data": list(map(str, folders)), "tuner": tuner, "epochs": epochs, "seed": seed, "space": space})
-    found = Search(tuner, folders, out, space, trials, epochs, seed)
+    found = Search(tuner, folders, out, space, hyperparameters, trials, epochs, seed)
     _write_experiment(out / TRIALS, space, folders)
     through = found.run(hours, on_trial, on_epoch, on_step)
     if is_chief():
@@ -437,7 +446,7 @@ def _same_search(out: Path, settings: dict[str, Any]) -> None:
 def _write_experiment(folder: Path, space: Space, data: Sequence[Path]) -> None:
     """What TensorBoard's HParams page shows of all trials."""
     choices = {summaries.DATA: [str(folder) for folder in data]} if len(data) > 1 else {}
-    choices |= {name: [summaries.shown(value) for value in values] for name, values in space.choices.items()}
+    choices |= {name: _shown(values) for name, values in space.choices.items()}
     domains: dict[str, Any] = {name: hparams.Discrete(values) for name, values in choices.items()}
     domains |= {
         name: (hparams.IntInterval if bounds.is_whole else hparams.RealInterval)(bounds.minimum, bounds.maximum)

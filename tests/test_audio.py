@@ -125,6 +125,23 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path, noise: np.ndarra
         list(audio.read_blocks(path, RATE, block_seconds=1.0))
 
 
+@pytest.mark.parametrize("value", [3e38, 20000.0])
+def test_integers_in_floating_point_are_refused(tmp_path: Path, noise: np.ndarray, value: float) -> None:
+    noise[2 * RATE] = value  # of 3e38 the sum of two channels is infinite
+    path = write(tmp_path / "a.wav", noise, subtype="FLOAT")
+    with pytest.raises(
+        AudioError, match=r"a\.wav: holds a sample of (3e\+38|20000), where full scale is 1.* after 2\.0 s"
+    ):
+        list(audio.read_blocks(path, RATE, block_seconds=1.0))
+
+
+@pytest.mark.parametrize("rate", [10, 999, 768_001])
+def test_a_rate_that_is_none_is_refused(tmp_path: Path, rate: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), rate)
+    with pytest.raises(AudioError, match=rf"a\.wav: sample rate {rate}: it must be between 1000 and 768000 Hz"):
+        audio.probe(tmp_path / "a.wav")
+
+
 def test_a_truncated_flac_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
     path = write(tmp_path / "a.flac", noise)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -146,7 +146,7 @@ def test_a_folder_is_heard_a_line_each_and_its_tree_is_kept(model: Path, music: 
     assert "\nmusic/album/b.wav, 0:01.0: " in result.stdout
     assert f"Error: {music / 'broken.mp3'}: not audio" in result.stderr
     assert "Left out: 1 files that are no audio.\nLeft out: 2 hidden files and folders.\n" in result.stderr
-    assert result.stderr.endswith("1 of 6 recordings could not be read.\n")
+    assert result.stderr.endswith("1 of 6 recordings failed.\n")
 
 
 def test_every_format_lies_beside_the_recording(model: Path, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_all_in_one_holds_every_song_that_can_be_read(model: Path, music: Path, 
         result = run("predict", model, music, "--into", tmp_path / "new" / f"songs{suffix}")
         assert result.exit_code == 1
         assert result.stdout.endswith(f"Written: {tmp_path / 'new' / 'songs'}{suffix}, of 3 recordings\n")
-        assert result.stderr.endswith("1 of 4 recordings could not be read.\n")
+        assert result.stderr.endswith("1 of 4 recordings failed.\n")
     assert written(tmp_path / "new") == ["songs.csv", "songs.json", "songs.parquet"]
     assert intervals(tmp_path / "new" / "songs.csv") == apart
     content = json.loads((tmp_path / "new" / "songs.json").read_text("utf-8"))
@@ -353,3 +353,35 @@ def test_results_are_printed_above_the_bar_and_into_pipes(model: Path, tmp_path:
         for song in songs:
             before, _, _ = shown.decode().partition(f"{song.name}, 0:20.0: ")
             assert before.endswith(("\x1b[2K", "\n")), before[-80:]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_names_that_are_no_utf_8_are_escaped_in_what_is_written(model: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav").rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    formats = ",".join(name for name in FORMATS if name != "jams")
+    for again in (False, True):
+        result = run("predict", model, song, "--format", formats, "--into", tmp_path / "all.csv")
+        assert result.exit_code == 0, result.output
+        assert ("Left out: 1 recordings" in result.stderr) == again
+    assert json.loads(Path(f"{song}.json").read_text("utf-8"))["path"] == f"{tmp_path}/caf\\udce9.wav"
+    assert run("predict", model, song, "--into", tmp_path / "all.json").exit_code == 0
+    assert json.loads((tmp_path / "all.json").read_text("utf-8"))["songs"][0]["path"].endswith("caf\\udce9.wav")
+
+
+def test_an_answer_that_cannot_be_written_stops_no_other(model: Path, tmp_path: Path) -> None:
+    for name in ("1.wav", "2.wav", "3.wav"):
+        write_song(tmp_path / name)
+    (tmp_path / "2.wav.json").mkdir()
+    result = run("predict", model, *(tmp_path / name for name in ("1.wav", "2.wav", "3.wav")))
+    assert result.exit_code == 1
+    assert f"Error: {tmp_path / '2.wav'}: " in result.stderr
+    assert result.stderr.endswith("1 of 3 recordings failed.\n")
+    assert (tmp_path / "3.wav.json").is_file()
+
+
+def test_what_lies_above_goes_below_out(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "songs" / "here").mkdir(parents=True)
+    write_song(tmp_path / "songs" / "1.wav")
+    monkeypatch.chdir(tmp_path / "songs" / "here")
+    assert run("predict", model, "..", "--out", "answers").exit_code == 0
+    assert written(tmp_path) == ["songs/1.wav", "songs/here/answers/songs/1.wav.json"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny_data import CONFIG, FRONT_END
 
-from mir_tf import bundle
+from mir_tf import bundle, files
 from mir_tf.bundle import Bundle
 from mir_tf.errors import BundleError
 from mir_tf.events import EventRule
@@ -73,7 +73,7 @@ def test_a_truncated_model_is_refused(folder):
 def test_a_model_that_keras_cannot_load_is_refused(folder):
     path = folder / bundle.MODEL
     path.write_bytes(b"not a zip")
-    edit(folder, model_sha256=bundle._sha256(path))
+    edit(folder, model_sha256=files.sha256(path))
     with pytest.raises(BundleError, match="cannot load it"):
         bundle.load(folder)
 
@@ -82,7 +82,7 @@ def test_a_model_with_code_of_its_own_is_refused(folder):
     inputs = keras.Input((None, 8))
     model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
     model.save(folder / bundle.MODEL)
-    edit(folder, model_sha256=bundle._sha256(folder / bundle.MODEL))
+    edit(folder, model_sha256=files.sha256(folder / bundle.MODEL))
     with pytest.raises(BundleError, match="cannot load it"):
         bundle.load(folder)
 

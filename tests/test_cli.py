@@ -187,7 +187,7 @@ def test_predict_goes_on_after_a_file_that_is_no_audio(trained: Path, tmp_path: 
     message = failed(1, "predict", trained, first, text, tmp_path / "none.wav", last)
     assert f"Error: {text}: not audio" in message
     assert f"Error: {tmp_path / 'none.wav'}: cannot be opened" in message
-    assert "2 of 4 recordings could not be read." in message
+    assert "2 of 4 recordings failed." in message
     written = sorted(path.name for path in tmp_path.glob("*.json"))
     assert written == ["a.wav.json", "z.flac.json"]
 

@@ -168,6 +168,7 @@ def test_ten_milliseconds_are_one_frame_and_less_is_none(path: Path) -> None:
         (("--format", "wav", "--channels", "2"), "a wav states its own rate and channels"),
         (("--format", "s16le", "--rate", "10"), "sample rate 10: it must be between 1000 and 768000 Hz"),
         (("--format", "s16le", "--rate", "44100", "--channels", "0"), "0 is not in the range"),
+        (("--format", "s16le", "--rate", "44100", "--channels", "65"), "--channels 65; there may be 64 at most"),
         (("--format", "mp3"), "'mp3' is not one of"),
         (("--microphone", "--rate", "44100"), "are of standard input: leave them or --microphone out"),
     ],

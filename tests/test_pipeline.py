@@ -190,7 +190,7 @@ def test_a_damaged_shard_is_named(tmp_path, damage):
     manifest = write_data(tmp_path, {"train": LENGTHS})
     shard = manifest.splits["train"].shards[1].name
     damage(tmp_path / shard)
-    with pytest.raises(DataError, match=rf"{shard}: damaged .*build the data set again"):
+    with pytest.raises(DataError, match=rf"{shard}: damaged .*remove the data set and build it again"):
         list(pipeline.tracks(tmp_path, manifest, "train", VOCABULARIES["family"]))
     with (
         pytest.raises(DataError, match=rf"{shard}: damaged"),

@@ -60,6 +60,27 @@ class TestSpace:
     def test_a_flat_list_is_one_value_of_a_field_of_lists(self) -> None:
         assert Space.of({"model": {"conv_filters": [8, 8]}}).fixed["model"] == {"conv_filters": [8, 8]}
 
+    @pytest.mark.parametrize(
+        ("field", "values", "held"),
+        [
+            ("pos_weight_max", [1, 3.0], (1.0, 3.0)),
+            ("learning_rate", ["1e-3", 0.01], (0.001, 0.01)),
+            ("noise_db", [None, -10.0], (None, -10.0)),
+            ("steps_per_epoch", [None, 100], (None, 100)),
+        ],
+    )
+    def test_choices_may_be_of_several_types(self, field: str, values: list[object], held: tuple[object, ...]) -> None:
+        space = Space.of({"train": {field: values}})
+        (choice,) = (each for each in space.hyperparameters([Path("data")]).space if each.name == f"train.{field}")
+        drawn = {**space.hyperparameters([Path("data")]).values}
+        found = [space.sections({**drawn, choice.name: value})["train"][field] for value in choice.values]
+        assert tuple(found) == held
+
+    def test_a_range_of_an_optional_whole_number_is_of_whole_numbers(self) -> None:
+        assert Space.of({"train": {"steps_per_epoch": {"min": 50, "max": 200}}}).ranges[
+            "train.steps_per_epoch"
+        ] == Range(50, 200, False, True)
+
     def test_whole_numbers_stay_whole(self) -> None:
         assert Space.of({"model": {"gru_layers": {"min": 1, "max": 3}}}).ranges["model.gru_layers"].is_whole
 
@@ -134,7 +155,9 @@ def test_the_data_set_is_a_column_of_the_search_where_several_are_given(data: Pa
 
 def test_the_seed_decides_what_is_tried(data: Path, tmp_path: Path) -> None:
     def first_values(folder: str, seed: int) -> dict[str, object]:
-        tried = tune.Search("random", [data], tmp_path / folder, Space.of(SECTIONS), 3, 1, seed)
+        space = Space.of(SECTIONS)
+        drawn = space.hyperparameters([data])
+        tried = tune.Search("random", [data], tmp_path / folder, space, drawn, 3, 1, seed)
         return tried.oracle.create_trial("tuner0").hyperparameters.values
 
     assert first_values("a", 0) == first_values("b", 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from mir_tf import schema
+from mir_tf.files import sha256
 from mir_tf.schema import Shard
 from tfrecords_builder import tfds_metadata
 from tfrecords_builder.processes import Progress
@@ -43,7 +44,7 @@ def damages(folder: Path, progress: Progress | None = None) -> Iterator[str]:
 def _damage(path: Path, shard: Shard, labels: str, total: int, progress: Progress | None) -> str | None:
     if (size := path.stat().st_size) != shard.num_bytes:
         return f"{size} bytes; the manifest says {shard.num_bytes}"
-    if schema.sha256(path) != shard.sha256:
+    if sha256(path) != shard.sha256:
         return "its SHA-256 is not that of the manifest"
     # Bytes as they were written: what follows fails where the build itself was at fault.
     records = 0

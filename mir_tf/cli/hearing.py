@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import sys
@@ -126,7 +127,7 @@ def predict(
     five recordings, a line for each. SONG.mp3.json is written with the probability of every frame, or other --format.
 
     What was written by this model, of a recording that has not changed since, is not done again. A recording that
-    cannot be read is named, the rest goes on, and the exit status is 1.
+    cannot be read, or whose answer cannot be written, is named, the rest goes on, and the exit status is 1.
 
     \b
     Examples:
@@ -154,18 +155,24 @@ def predict(
         length = Length([job.song for job in batch.jobs])
         with _song_progress(len(batch.jobs)) as (console, on_progress):
             for number, job in enumerate(batch.jobs):
-                seconds = 0.0
+                seconds, fault = 0.0, ""
                 try:
                     length.begin(job.song, probe(job.song.path).seconds)
                     result = hear(job.song.path, progress=functools.partial(on_progress, number, length))
                     seconds = result.seconds
+                    written = batch.write(job, result)
                 except AudioError as error:
-                    failed += 1
-                    click.echo(f"Error: {error}", err=True)
-                    continue
+                    fault = str(error)
+                except OSError as error:
+                    if error.errno == errno.ENOSPC:  # nor could any other answer be written
+                        raise
+                    fault = f"{job.song.path}: {error}"
                 finally:
                     length.end(job.song, seconds)
-                written = batch.write(job, result)
+                if fault:
+                    failed += 1
+                    click.echo(f"Error: {fault}", err=True)
+                    continue
                 if len(found.songs) <= _FEW:
                     _print_prediction(console, result)
                     for path in written:
@@ -183,7 +190,7 @@ def predict(
         if count:
             click.echo(f"Left out: {count} {what}.", err=True)
     if failed:
-        click.echo(f"{failed} of {len(found.songs)} recordings could not be read.", err=True)
+        click.echo(f"{failed} of {len(found.songs)} recordings failed.", err=True)
     if failed or found.faults:
         sys.exit(1)
 

@@ -92,7 +92,6 @@ def evaluate(
             result = own.evaluate(load(model), references, audio, on_problem, on_track)
     name = f"evaluation-{split if references is None else references.resolve().name}"
     out = out or results_folder(model, name)
-    result.save(out)
     console = make_console()
     for title, table in (
         (result.title, result.headline_table()),
@@ -102,6 +101,7 @@ def evaluate(
         print_table(console, title, table)
     for note in result.notes():
         console.print(note)
+    result.save(out)  # last: what cannot be written has been shown
     console.print(f"Tables and pictures: {out}", soft_wrap=True)
     if problems:
         click.echo(f"{len(problems)} problems: what they name was left out.", err=True)
