@@ -131,13 +131,21 @@ def test_a_seed_gives_one_file_and_another_seed_other_sounds(tools, source, alte
     assert not any(np.array_equal(*pair) for pair in notes)
 
 
-def test_what_is_no_soundfont_is_named_and_nothing_is_written(tools, tmp_path):
+@pytest.mark.parametrize(("damage", "told"), [(None, "sfbk"), ((b"pmod", b"pmud"), "pmod"), (b"shdr", "compressed")])
+def test_what_is_no_soundfont_is_named_and_nothing_is_written(tools, source, tmp_path, damage, told):
     wrong, out = tmp_path / "wrong.sf2", tmp_path / "out.sf2"
-    wrong.write_bytes(b"RIFF\0\0\0\0WAVE")
+    content = bytearray(source.read_bytes())
+    if damage is None:
+        content = b"RIFF\0\0\0\0WAVE"
+    elif damage == b"shdr":
+        content[content.index(damage) + 8 + 44] |= 0x10
+    else:
+        content = content.replace(*damage)
+    wrong.write_bytes(content)
     result = click.testing.CliRunner().invoke(tools[0].main, [str(wrong), "--seed", "1", "--out", str(out)])
     assert result.exit_code == 1
     assert "wrong.sf2" in result.output
-    assert "sfbk" in result.output
+    assert told in result.output
     assert not out.exists()
 
 

@@ -315,30 +315,31 @@ def main(
             if dry_run:
                 resume.require_free(out, front_end, source)
                 if slakh is not None:
-                    _estimate_slakh(slakh, recipe, seed, split_scheme, drop_leaks, workers)
+                    left_out = _estimate_slakh(slakh, recipe, seed, split_scheme, drop_leaks, workers)
                 else:
-                    _estimate_midi(midi, demo, soundfonts, rendering, recipe, workers)
-                return
-            with resume.unfinished(out, front_end, source) as unfinished, workspace(unfinished) as local:
-                if slakh is not None:
-                    tree, not_rendered = slakh, []
-                else:
-                    tree = keep_audio or local / resume.TREE
-                    not_rendered = _render(midi, demo, soundfonts, rendering, tree, local, workers)
-                with _scratch(local) as scratch:
-                    tracks, left_out, supply = _choose(tree, scratch, recipe, seed, split_scheme, drop_leaks)
-                    left_out = not_rendered + left_out
-                    with _progress_bar("Building") as progress:
-                        if runner == "beam":
-                            report = beam.build_on_beam(
-                                tracks, left_out, unfinished, recipe, source, tree, beam_options, progress
-                            )
-                        else:
-                            report = build.build(
-                                tracks, left_out, unfinished, recipe, source, workers, supply, progress
-                            )
-            _print_summary(report, out)
-            is_fine = skip_bad or not any(item.is_bad for item in report.left_out)
+                    left_out = _estimate_midi(midi, demo, soundfonts, rendering, recipe, workers)
+            else:
+                with resume.unfinished(out, front_end, source) as unfinished, workspace(unfinished) as local:
+                    if slakh is not None:
+                        tree, not_rendered = slakh, []
+                    else:
+                        tree = keep_audio or local / resume.TREE
+                        not_rendered = _render(midi, demo, soundfonts, rendering, tree, local, workers)
+                    with _scratch(local) as scratch:
+                        tracks, left_out, supply = _choose(tree, scratch, recipe, seed, split_scheme, drop_leaks)
+                        left_out = not_rendered + left_out
+                        with _progress_bar("Building") as progress:
+                            if runner == "beam":
+                                report = beam.build_on_beam(
+                                    tracks, left_out, unfinished, recipe, source, tree, beam_options, progress
+                                )
+                            else:
+                                report = build.build(
+                                    tracks, left_out, unfinished, recipe, source, workers, supply, progress
+                                )
+                _print_summary(report, out)
+                left_out = report.left_out
+            is_fine = skip_bad or not any(item.is_bad for item in left_out)
     if not is_fine:
         click.get_current_context().exit(1)
 
@@ -401,7 +402,7 @@ def _verify(folder: Path) -> bool:
             damaged = True
             click.echo(f"damaged: {damage}")
     if damaged:
-        click.echo(f"{folder}: build the data set again")
+        click.echo(f"{folder}: remove the data set and build it again")
         return False
     manifest = schema.read_manifest(folder)
     records = sum(split.records for split in manifest.splits.values())
@@ -444,8 +445,10 @@ def _choose(
     return tracks, left_out + unused, supply
 
 
-def _estimate_slakh(slakh: Path, recipe: Recipe, seed: int, scheme: str, drop_leaks: bool, workers: int) -> None:
-    """Prints what a build from Slakh2100 would give."""
+def _estimate_slakh(
+    slakh: Path, recipe: Recipe, seed: int, scheme: str, drop_leaks: bool, workers: int
+) -> list[LeftOut]:
+    """Prints what a build from Slakh2100 would give, and returns what it would leave out."""
     from tfrecords_builder import estimate
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -454,6 +457,7 @@ def _estimate_slakh(slakh: Path, recipe: Recipe, seed: int, scheme: str, drop_le
     _print_estimate(result, workers)
     if slakh.is_file():
         click.echo("The archive was not unpacked: all tracks are taken to be as long as those few.")
+    return result.left_out
 
 
 def _estimate_midi(
@@ -463,8 +467,8 @@ def _estimate_midi(
     rendering: Settings,
     recipe: Recipe,
     workers: int,
-) -> None:
-    """Prints what a build from MIDI or composed songs would give."""
+) -> list[LeftOut]:
+    """Prints what a build from MIDI or composed songs would give, and returns what it would leave out."""
     from tfrecords_builder import compose, estimate, render
 
     with tempfile.TemporaryDirectory() as composed:
@@ -474,6 +478,7 @@ def _estimate_midi(
         assert midi is not None
         result = estimate.of_midi(midi, soundfonts, rendering, recipe, workers)
     _print_estimate(result, workers)
+    return result.left_out
 
 
 def _print_estimate(result: Estimate, workers: int) -> None:

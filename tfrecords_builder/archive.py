@@ -112,8 +112,6 @@ class Archive:
             Listing(self._scratch / key, track.split, frozenset(track.files), track.metadata)
             for key, track in found.items()
         ]
-        if any(listing.split for listing in listings):  # as in a tree on disk
-            listings = [listing for listing in listings if listing.split]
         return Layout(self._path, listings, songs), left_out
 
     def open(self, wanted: Sequence[Track]) -> Iterator[Track]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import functools
 import statistics
 import tempfile
 import time
@@ -151,14 +151,17 @@ def of_midi(
         if isinstance(extent, Failure):
             bad.append((item.job.midi, extent.reason))
             continue
-        longest = math.inf if settings.excerpt is None else settings.excerpt + render.TAIL
-        seconds = recipe.front_end.segment(min(extent.seconds, longest))[1]
+        length = extent.seconds if settings.excerpt is None else min(extent.seconds, settings.excerpt + render.TAIL)
+        if length > render.MAX_SECONDS:
+            bad.append((item.job.midi, render.too_long(item.job.midi, length)))
+            continue
+        seconds = recipe.front_end.segment(length)[1]
         if len(measured) < MEASURED:
-            try:
-                measured.append(_measure_rendered(item.job, seconds, recipe))
-            except DataError as error:
-                bad.append((item.job.midi, str(error)))
+            cost = processes.outcome(functools.partial(_measure_rendered, item.job, seconds, recipe))
+            if isinstance(cost, Failure):
+                bad.append((item.job.midi, cost.reason))
                 continue
+            measured.append(cost)
         has_stems = recipe.stems and item.split == "train"
         variation = item.job.variation
         voices = variation is not None and variation.singer() is not None

@@ -33,7 +33,7 @@ from scipy.signal import lfilter
 
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
-from mir_tf.files import write_text
+from mir_tf.files import sha256, write_text
 from mir_tf.vocabulary import DRUMS, PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder import processes, songs
 from tfrecords_builder.processes import Failure, Pool, Progress
@@ -50,6 +50,9 @@ STEM_LOUDNESS = -13.0
 
 TARGET_PEAK = -1.0
 """dBFS of the mix's peak, as in Slakh2100."""
+
+_PARAMETERS = frozenset({6, 38, 96, 97, 98, 99, 100, 101})
+"""Controllers that name a registered parameter, such as the range of bends, and set it."""
 
 TAIL = 2.0
 """Seconds after the last note-off in which sounds die away."""
@@ -165,7 +168,7 @@ def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> N
         _cut(song, job.excerpt, random.Random(f"excerpt:{job.name}"))
     seconds = _seconds(song)
     if seconds > MAX_SECONDS:
-        raise DataError(f"{job.midi}: {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s can be rendered")
+        raise DataError(too_long(job.midi, seconds))
     if job.shuffle_programs is not None:
         _shuffle_programs(song, f"{job.shuffle_programs}:{job.name}")
     variation = job.variation
@@ -260,6 +263,11 @@ def track_extent(path: Path) -> Extent:
     return Extent(_seconds(song), sum(bool(instrument.notes) for instrument in song.instruments))
 
 
+def too_long(midi: Path, seconds: float) -> str:
+    """Why a track beyond :data:`MAX_SECONDS` is not rendered."""
+    return f"{midi}: {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s can be rendered: give --excerpt"
+
+
 def _seconds(song: pretty_midi.PrettyMIDI) -> float:
     """Length of the track of a song; shortens its notes to what is played."""
     for note in (notes := [note for instrument in song.instruments for note in instrument.notes]):
@@ -294,9 +302,31 @@ def _cut(song: pretty_midi.PrettyMIDI, seconds: float, generator: random.Random)
         instrument.notes = [note for note in instrument.notes if note.end > begin and note.start < begin + seconds]
         for note in instrument.notes:
             note.start, note.end = max(note.start - begin, 0.0), min(note.end - begin, seconds)
-        for event in (*instrument.control_changes, *instrument.pitch_bends):
-            event.time = max(event.time - begin, 0.0)  # what was set before holds from the beginning
+        for events in (instrument.control_changes, instrument.pitch_bends):
+            before = [event for event in events if event.time <= begin]
+            after = [event for event in events if event.time > begin]
+            for event in after:
+                event.time -= begin
+            events[:] = [*_held(before, song), *after]
     song.instruments = [instrument for instrument in song.instruments if instrument.notes]
+
+
+def _held(events: list[Any], song: pretty_midi.PrettyMIDI) -> list[Any]:
+    """What holds from the beginning of controllers or bends that were set before: of each controller the last value.
+
+    As pretty_midi writes it, a tick has no order. Registered parameters need one: theirs are a tick apart.
+    """
+    last, parameters = {}, []
+    for event in sorted(events, key=lambda event: event.time):
+        if (number := getattr(event, "number", None)) in _PARAMETERS:
+            parameters.append(event)
+        else:
+            last[number] = event
+    for event in last.values():
+        event.time = 0.0
+    for tick, event in enumerate(parameters):
+        event.time = song.tick_to_time(tick)
+    return [*last.values(), *parameters]
 
 
 def _transpose(song: pretty_midi.PrettyMIDI, semitones: int) -> None:
@@ -342,6 +372,8 @@ def _render_stems(
         instrument.notes = [note for written in _read_midi(midi).instruments for note in written.notes]
         if singer is not None and instrument is voice:
             audio = singer.sing(instrument.notes, count, sample_rate)
+        elif not soundfont.has(instrument.program, instrument.is_drum):  # FluidSynth would take the piano for it
+            audio = np.zeros(count, np.float32)
         elif job.synthesizer == "fluidsynth":
             audio = _play_by_fluidsynth(midi, soundfont.path, count, sample_rate)
         elif job.synthesizer == "symusic":
@@ -490,7 +522,7 @@ def _write_flac(path: Path, pieces: Iterable[NDArray[np.float32]], gain: float, 
     encoded = io.BytesIO()  # because libsndfile does not tell a full disk from success
     with soundfile.SoundFile(encoded, "w", sample_rate, channels=1, subtype="PCM_16", format="FLAC") as file:
         for piece in pieces:
-            file.write(np.rint(piece * np.float32(gain * 2**15)).astype(np.int16))
+            file.write(np.clip(np.rint(piece * np.float32(gain * 2**15)), -(2**15), 2**15 - 1).astype(np.int16))
     path.write_bytes(encoded.getbuffer())
 
 
@@ -519,7 +551,7 @@ def plan_tree(
     """
     for soundfont in (*soundfonts, *settings.validation_soundfonts):
         _soundfont(soundfont)
-    files = sorted(path for path in midi_dir.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
+    files = sorted(path for path in midi_dir.rglob("*") if _is_song(path.relative_to(midi_dir)))
     if not files:
         raise DataError(f"{midi_dir}: no .mid or .midi file in it")
     bad = []
@@ -564,6 +596,11 @@ def plan_tree(
     return plan, bad
 
 
+def _is_song(path: Path) -> bool:
+    """Whether a path within a folder is a MIDI file and neither it nor a folder around it is hidden."""
+    return path.suffix.lower() in (".mid", ".midi") and not any(part.startswith(".") for part in path.parts)
+
+
 def render_tree(
     midi_dir: Path,
     soundfonts: Sequence[Path],
@@ -574,10 +611,10 @@ def render_tree(
 ) -> RenderReport:
     """Renders all .mid and .midi files under ``midi_dir`` into ``out/{train,validation,test}/TrackNNNNN``.
 
-    Files that share most of their notes are one song (:func:`tfrecords_builder.songs.group_songs`); splits
-    and SoundFonts are dealt out by song. ``out/songs.json`` tells of each track its song, MIDI file,
-    SoundFont, synthesiser, split and seeds. The same arguments give the same bytes, whatever
-    ``workers``. Run again after an interruption, it leaves the tracks that stand and renders the others.
+    Hidden files are left. Files that share most of their notes are one song
+    (:func:`tfrecords_builder.songs.group_songs`); splits and SoundFonts are dealt out by song. ``out/songs.json`` tells
+    of each track its song, MIDI file, SoundFont, synthesiser, split and seeds. The same arguments give the same bytes,
+    whatever ``workers``. Run again after an interruption, it leaves the tracks that stand and renders the others.
 
     Args:
         midi_dir: searched recursively.
@@ -613,11 +650,14 @@ def render_tree(
 
 def _write_plan(out: Path, midi_dir: Path, plan: Sequence[Planned]) -> None:
     """Writes songs.json, or makes sure that the one that stands is the same."""
+    digests = {path: sha256(path) for item in plan for path in (item.job.midi, item.job.soundfont)}
     content = {
         item.job.name: {
             "song": item.song,
             "source": item.job.midi.relative_to(midi_dir).as_posix(),
+            "source_sha256": digests[item.job.midi],
             "soundfont": item.job.soundfont.name,
+            "soundfont_sha256": digests[item.job.soundfont],
             "synthesizer": item.job.synthesizer,
             "split": item.split,
             "shuffle_programs": item.job.shuffle_programs,

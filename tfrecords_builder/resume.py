@@ -40,7 +40,7 @@ def is_finished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) ->
     """
     if not (out / schema.MANIFEST).exists():
         return False
-    manifest = schema.read_manifest(out, require_shards=False)
+    manifest = schema.read_manifest(out)
     there = manifest.front_end.to_dict() | manifest.source
     if differences := _differences(there, front_end.to_dict() | source):
         raise DataError(f"{out}: holds a finished data set of other arguments ({differences}); {_REMEDY}")

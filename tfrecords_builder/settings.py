@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 from mir_tf.config import SPLITS
@@ -39,7 +40,13 @@ class Settings:
     split: str | None = None
 
     def __post_init__(self) -> None:
-        """Checks what goes together."""
+        """Checks what goes together.
+
+        Raises:
+            ConfigError: a value that is out of range, or that another one excludes.
+        """
+        if self.excerpt is not None and not 1 <= self.excerpt < math.inf:
+            raise ConfigError(f"excerpt is {self.excerpt}; it must be at least 1 s and finite")
         if self.split is not None and self.split not in SPLITS:
             raise ConfigError(f"split is {self.split!r}; it must be {' or '.join(SPLITS)}")
         if self.split not in (None, "validation") and self.validation_soundfonts:

@@ -130,18 +130,25 @@ def find_tracks(root: str | Path, seed: int = 0, scheme: str = "folder") -> tupl
 def read_layout(root: str | Path) -> Layout:
     """Lists a Slakh tree on disk: a folder with folders train, validation and test (any of them), or with tracks.
 
+    Tracks beside these folders, and in others, are listed too, of no split.
+
     Raises:
         DataError: it holds no track.
     """
     root = as_path(root)
-    split_of = {folder: split for split in (*SPLITS, OMITTED) for folder in _track_folders(root / split)}
+    folders = [root, *(path for path in sorted(root.glob("*")) if not path.name.startswith((".", "Track")))]
+    split_of = {
+        track: folder.name if folder != root and folder.name in (*SPLITS, OMITTED) else ""
+        for folder in folders
+        for track in _track_folders(folder)
+    }
 
     def listing(folder: Path) -> Listing:
-        return Listing(folder, split_of.get(folder, ""), _files(folder), _metadata(folder / METADATA))
+        return Listing(folder, split_of[folder], _files(folder), _metadata(folder / METADATA))
 
     # A remote store is asked four times for every track.
     with concurrent.futures.ThreadPoolExecutor(_REQUESTS_AT_ONCE if is_remote(root) else 1) as threads:
-        listings = list(threads.map(listing, split_of or _track_folders(root)))
+        listings = list(threads.map(listing, split_of))
     return Layout(root, listings, _content(root / SONGS))
 
 
@@ -170,12 +177,16 @@ def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tupl
         raise DataError(f"{layout.root}: was rendered and is not Slakh2100, of which {scheme} is a split")
     left_out = []
     tracks = []
+    has_splits = any(listing.split for listing in layout.listings)
     for listing in layout.listings:
         name = listing.folder.name
         split = listing.split if scheme == "folder" else splits.published_split(name, scheme)
         if split == OMITTED:
             where = f"set apart in the folder {OMITTED}" if scheme == "folder" else f"left out by the scheme {scheme}"
             left_out.append(LeftOut(name, where, is_bad=False))
+            continue
+        if scheme == "folder" and has_splits and not split:
+            left_out.append(LeftOut(name, f"lies in none of the folders {', '.join(SPLITS)}"))
             continue
         # In a rendered tree the name of a track says nothing.
         bad_stem, fault = faults.KNOWN.get(name, ("", "")) if layout.songs is None else ("", "")

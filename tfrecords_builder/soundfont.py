@@ -63,6 +63,9 @@ _MAX_RELEASE = 3.0
 _ATTENUATION = 0.4
 """SoundFonts are voiced for the EMU8000, which takes 0.4 of the attenuation written; so does FluidSynth."""
 
+_COMPRESSED = 0x10
+"""Bit in a sample's type, by which .sf3 files say that it is stored as Ogg Vorbis."""
+
 Generators = dict[int, int]
 
 
@@ -118,11 +121,21 @@ class SoundFont:
         data = np.memmap(self.path, np.uint8, mode="r").view(np.ndarray)
         chunks = read_chunks(data)
         self._tables = {name: chunks[name].view(fields) for name, fields in RECORDS.items()}
+        require_plain(self._tables["shdr"])
         self._samples = chunks["smpl"].view("<i2")
         self._presets = {
             (int(header["bank"]), int(header["program"])): self._zones(index)
             for index, header in enumerate(self._tables["phdr"][:-1])
         }
+
+    def has(self, program: int, is_drum: bool) -> bool:
+        """Whether it has a sound for a General MIDI program or, of drums, for any kit that stands in for another."""
+        return bool(self._presets.get(self._preset(program, is_drum)))
+
+    def _preset(self, program: int, is_drum: bool) -> tuple[int, int]:
+        """Bank and program; kit 0 stands in for a missing one."""
+        preset = (_DRUM_BANK if is_drum else 0, program)
+        return (_DRUM_BANK, 0) if is_drum and preset not in self._presets else preset
 
     def note(
         self,
@@ -149,9 +162,7 @@ class SoundFont:
         Returns:
             float32 [samples]: as long as the note sounds, empty where the SoundFont has no sound for it.
         """
-        preset = (_DRUM_BANK if is_drum else 0, program)
-        if is_drum and preset not in self._presets:
-            preset = (_DRUM_BANK, 0)
+        preset = self._preset(program, is_drum)
         sounds = [
             self._play(zone, key, seconds, sample_rate, cents)
             for zone in self._presets.get(preset, ())
@@ -245,6 +256,19 @@ class SoundFont:
             release=seconds(38),
             cutoff=8.176 * 2 ** (cutoff / 1200),
         )
+
+
+def require_plain(headers: NDArray[np.void]) -> None:
+    """Refuses samples that are stored as anything but PCM.
+
+    Args:
+        headers: the table ``shdr``.
+
+    Raises:
+        ValueError: one is compressed.
+    """
+    if (headers["type"] & _COMPRESSED).any():
+        raise ValueError("its samples are compressed, as in .sf3")
 
 
 def read_chunks(data: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import struct
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ import soundfont_file
 from numpy.typing import NDArray
 from soundfont_file import bags, chunk, generator
 
-from tfrecords_builder.soundfont import RECORDS, read_chunks
+from tfrecords_builder.soundfont import RECORDS, read_chunks, require_plain
 
 _DRUM_BANK = 128
 _FAMILY = 8
@@ -53,12 +54,13 @@ def alter(source: Path, out: Path, seed: int) -> None:
         seed: of all that is drawn.
 
     Raises:
-        ValueError: ``source`` is no SoundFont, or one of too many zones.
-        IndexError: its tables are damaged.
+        ValueError: ``source`` is no SoundFont, a compressed one, or one of too many zones.
+        IndexError, KeyError, struct.error: its tables are damaged or lacking.
     """
     data = np.memmap(source, np.uint8, mode="r").view(np.ndarray)
     chunks = read_chunks(data)
     tables = {name: chunks[name].view(fields) for name, fields in RECORDS.items()}
+    require_plain(tables["shdr"])
     presets, instruments = (_zones(tables, chunks, kind, owners) for kind, owners in (("p", "phdr"), ("i", "inst")))
     headers = tables["phdr"][:-1]
     drums = {
@@ -214,7 +216,7 @@ def main(soundfont: Path, seed: int, out: Path) -> None:
         alter(soundfont, out, seed)
     except OSError as error:
         raise click.ClickException(str(error)) from error
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, KeyError, struct.error) as error:
         raise click.ClickException(f"{soundfont} cannot be altered: {error}") from error
     click.echo(f"{out}: {soundfont.name}, altered with seed {seed}")
 

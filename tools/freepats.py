@@ -254,7 +254,7 @@ def main(patches: Path, out: Path) -> None:
             }
             for folder in ("Tone_000", "Drum_000")
         )
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     empty = [8 * family for family in range(16) if not any(program // _FAMILY == family for program in programs)]
     if empty or not drums:

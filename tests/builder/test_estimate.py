@@ -129,3 +129,24 @@ def test_a_dry_run_of_the_demo_renders_a_few_songs_and_keeps_none(
     assert not list(tmp_path.iterdir())
     built = run("--demo", 4, "--out", tmp_path / "data", "--workers", 2)
     assert table(dry.stdout) == table(built.stdout)
+
+
+def test_a_dry_run_leaves_out_what_the_build_leaves_out(tmp_path: Path) -> None:
+    for name, end in (("a.mid", 4.0), ("b.mid", 5.0), ("long.mid", 2500.0)):
+        song = pretty_midi.PrettyMIDI()
+        song.instruments.append(pretty_midi.Instrument(0))
+        pitch = 60 + ord(name[0]) % 12
+        song.instruments[0].notes = [pretty_midi.Note(90, pitch, start, start + 1) for start in (0.0, end - 1)]
+        song.write(str(tmp_path / name))
+    arguments = ("--midi", tmp_path, "--soundfont", default_soundfont(), "--out", tmp_path / "data", "--split", "train")
+    result = run(*arguments, "--dry-run", "--workers", 1)
+    assert result.exit_code == 1
+    assert re.search(
+        r"left out: long\.mid: .* 2502 s long; at most 2400 s can be rendered: give --excerpt", result.stdout
+    )
+    assert table(result.stdout)[1][1] == "2"
+    assert run(*arguments, "--dry-run", "--workers", 1, "--skip-bad").exit_code == 0
+    assert table(run(*arguments, "--dry-run", "--workers", 1, "--excerpt", 10).stdout)[1][1] == "3"
+    result = run(*arguments, "--dry-run", "--excerpt", "nan")
+    assert result.exit_code == 2
+    assert "excerpt is nan; it must be at least 1 s and finite" in result.output

@@ -26,6 +26,7 @@ from tfrecords_builder.variation import Variation
 
 RATE = render.SAMPLE_RATE
 SILENT_DRUM = 5
+ROOT_KEY = 58
 SETTINGS = Settings(seed=1, shuffle_programs=5)
 
 
@@ -501,3 +502,76 @@ def test_a_missing_fluidsynth_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match="apt install fluidsynth"):
         render.render_track(render.RenderJob(midi, render.default_soundfont(), "T", "fluidsynth"), tmp_path / "out")
+
+
+def test_what_was_set_before_an_excerpt_holds_as_it_was_left(tmp_path):
+    """Bend, pedal and volume end low; by pretty_midi's order of a tick the highest value would win."""
+    song = pretty_midi.PrettyMIDI(
+        str(write_midi(tmp_path / "song.mid", [(5, False, [(0.0, 1.0, 60), (9.0, 20.0, 69)])]))
+    )
+    (part,) = song.instruments
+    part.pitch_bends = [pretty_midi.PitchBend(bend, time) for time, bend in ((0.5, 8000), (1.0, -10), (9.5, 4000))]
+    part.control_changes = [
+        pretty_midi.ControlChange(number, value, time)
+        for number, value, time in (
+            (101, 0, 0.1), (100, 0, 0.2), (6, 12, 0.3), (101, 127, 0.4), (100, 127, 0.5),
+            (64, 127, 1.0), (7, 120, 1.0), (64, 0, 2.0), (7, 40, 3.0), (7, 90, 12.0),
+        )
+    ]  # fmt: skip
+    render._cut(song, 10.0, render.random.Random(0))
+    song.write(str(tmp_path / "cut.mid"))
+    begin = 9.5 - next(bend.time for bend in part.pitch_bends if bend.pitch == 4000)
+    assert 3.0 < begin < 9.5
+    (part,) = pretty_midi.PrettyMIDI(str(tmp_path / "cut.mid")).instruments
+    assert [bend.pitch for bend in part.pitch_bends] == [-10, 4000]
+    values = [(change.number, change.value) for change in part.control_changes]
+    assert {change for change in values if change[0] in (7, 64)} == {(64, 0), (7, 40), (7, 90)}
+    assert [change for change in values if change[0] not in (7, 64)] == [
+        (101, 0),
+        (100, 0),
+        (6, 12),
+        (101, 127),
+        (100, 127),
+    ]
+
+
+@pytest.mark.parametrize("synthesizer", SYNTHESIZERS[:2])
+def test_an_instrument_that_the_soundfont_lacks_is_silent(synthesizer, tmp_path):
+    """FluidSynth alone would play the first one instead, and the label would be wrong."""
+    if synthesizer == "fluidsynth" and shutil.which("fluidsynth") is None:
+        pytest.skip("FluidSynth is not installed")
+    font = write_sine(tmp_path / "sine.sf2", program=0, generators=((ROOT_KEY, 69),))
+    midi = write_midi(tmp_path / "song.mid", [(0, False, [(0.0, 2.0, 69)]), (40, False, [(0.0, 2.0, 81)])])
+    render.render_track(render.RenderJob(midi, font, "Track00001", synthesizer), tmp_path)
+    stems = metadata(tmp_path / "Track00001")["stems"]
+    assert {name: stem["audio_rendered"] for name, stem in stems.items()} == {"S00": True, "S01": False}
+
+
+def test_hidden_files_are_no_songs(tmp_path):
+    write_midi(tmp_path / "song.mid", PARTS[:1])
+    (tmp_path / "._song.mid").write_bytes(b"macOS")
+    (tmp_path / ".unfinished").mkdir()
+    shutil.copy(tmp_path / "song.mid", tmp_path / ".unfinished" / "S00.mid")
+    report = render.render_tree(tmp_path, [render.default_soundfont()], tmp_path / "out", SETTINGS, workers=1)
+    assert (report.tracks, report.bad) == (1, [])
+
+
+def test_a_tree_of_files_that_have_changed_is_refused(tmp_path):
+    midi, font = tmp_path / "midi", write_sine(tmp_path / "sine.sf2", program=0)
+    midi.mkdir()
+    write_midi(midi / "song.mid", PARTS[:1])
+    settings = Settings(split="train")
+    render.render_tree(midi, [font], tmp_path / "out", settings, workers=1)
+    assert render.render_tree(midi, [font], tmp_path / "out", settings, workers=1).seconds == 0.0
+    write_sine(font, program=0, generators=((ROOT_KEY, 69),))
+    with pytest.raises(DataError, match="holds a tree of other files or settings"):
+        render.render_tree(midi, [font], tmp_path / "out", settings, workers=1)
+    write_sine(font, program=0)
+    write_midi(midi / "song.mid", PARTS[1:2])
+    with pytest.raises(DataError, match="holds a tree of other files or settings"):
+        render.render_tree(midi, [font], tmp_path / "out", settings, workers=1)
+
+
+def test_samples_beyond_full_scale_stay_on_their_side(tmp_path):
+    render._write_flac(tmp_path / "loud.flac", [np.array([1.0, -1.0, 0.5], np.float32)], 1.0, RATE)
+    assert soundfile.read(tmp_path / "loud.flac", dtype="int16")[0].tolist() == [32767, -32768, 16384]

@@ -119,7 +119,7 @@ def test_an_empty_tree_is_refused(tmp_path: Path, folder: str) -> None:
 def test_two_tracks_of_one_name_are_refused(tmp_path: Path, make_track: MakeTrack) -> None:
     make_track("train/Track00001")
     make_track("test/Track00001")
-    with pytest.raises(DataError, match=r"train/Track00001 and .*test/Track00001 have one name"):
+    with pytest.raises(DataError, match=r"test/Track00001 and .*train/Track00001 have one name"):
         slakh.find_tracks(tmp_path / "tree")
 
 
@@ -224,9 +224,10 @@ def test_a_scheme_goes_by_number_whatever_the_folder(tmp_path: Path, make_track:
         scheme: {track.id: track.split for track in slakh.find_tracks(tmp_path / "tree", scheme=scheme)[0]}
         for scheme in ("original", "split2", "redux")
     }
-    assert splits["original"] == {"Track00003": "train", "Track00049": "train", "Track01501": "validation"}
+    everywhere = {"Track00001": "train", "Track00003": "train", "Track01501": "validation"}
+    assert splits["original"] == everywhere | {"Track00049": "train"}
     assert splits["split2"]["Track00003"] == "test"
-    assert splits["redux"] == {"Track00003": "train", "Track01501": "validation"}
+    assert splits["redux"] == everywhere
     _, left_out = slakh.find_tracks(tmp_path / "tree", scheme="redux")
     assert left_out == [slakh.LeftOut("Track00049", "left out by the scheme redux", is_bad=False)]
 
@@ -285,4 +286,15 @@ def test_metadata_that_cannot_be_read_spoils_its_track_alone(tmp_path: Path) -> 
     assert [track.id for track in tracks] == ["Track00001"]
     assert [(item.item, item.reason) for item in left_out] == [
         ("Track00002", f"{metadata}: cannot be read: Is a directory")
+    ]
+
+
+def test_tracks_in_no_folder_of_a_split_are_named(tmp_path: Path, make_track: MakeTrack) -> None:
+    for place in ("train/Track00001", "Track00002", "valid/Track00003", ".trash/Track00004"):
+        make_track(place)
+    tracks, left_out = slakh.find_tracks(tmp_path / "tree")
+    assert [track.id for track in tracks] == ["Track00001"]
+    assert left_out == [
+        slakh.LeftOut(name, "lies in none of the folders train, validation, test")
+        for name in ("Track00002", "Track00003")
     ]

@@ -99,3 +99,21 @@ def test_unreadable_files_are_named(tmp_path):
     for path in [*tmp_path.iterdir(), tmp_path / "absent.sf2", tmp_path]:
         with pytest.raises(DataError, match=path.name):
             SoundFont(path)
+
+
+def test_compressed_samples_are_refused_by_what_they_say_of_themselves(tmp_path):
+    path = write_sine(tmp_path / "sine.sf2")
+    data = bytearray(path.read_bytes())
+    kind = data.index(b"shdr") + 8 + 44
+    assert data[kind] == 1
+    data[kind] |= 0x10
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"sine\.sf2: .*samples are compressed, as in \.sf3.*give a whole \.sf2 file"):
+        SoundFont(path)
+
+
+def test_programs_that_it_has(general_midi, tmp_path):
+    font = SoundFont(write_sine(tmp_path / "sine.sf2", program=5))
+    assert [program for program in range(128) if font.has(program, False)] == [5]
+    assert not font.has(0, True)
+    assert all(general_midi.has(kit, True) for kit in (0, 16, 100))
