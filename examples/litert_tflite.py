@@ -1,7 +1,7 @@
 """Names the instruments of a recording by LiteRT, from a ``.tflite`` file of ``mir-tf export``; mir-tf is not needed.
 
 pip install ai-edge-litert numpy soundfile soxr
-python litert_tflite.py exported/model.float32.tflite song.flac
+python examples/litert_tflite.py exported/model.float32.tflite song.flac
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Names the instruments of a recording by MediaPipe, from a ``clip.tflite`` of ``mir-tf export``; mir-tf is not needed.
 
 pip install mediapipe soundfile soxr
-python mediapipe_audio.py exported/clip.tflite song.flac
+python examples/mediapipe_audio.py exported/clip.tflite song.flac
 
 The same file runs in MediaPipe's AudioClassifier of Android, iOS and the web.
 """

@@ -1,7 +1,7 @@
 """Names the instruments of a recording by TensorFlow, from a SavedModel of ``mir-tf export``; mir-tf is not needed.
 
 pip install tensorflow soundfile soxr
-python tensorflow_savedmodel.py exported/saved_model song.flac
+python examples/tensorflow_savedmodel.py exported/saved_model song.flac
 """
 
 import json

@@ -179,7 +179,10 @@ def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
         except (soundfile.SoundFileError, TypeError):  # TypeError: .raw, which has no header
             if source.error is not None:
                 raise source.error from None
-            raise AudioError(f"{path}: not audio, or of a format that libsndfile does not read") from None
+            raise AudioError(
+                f"{path}: not audio, or of a format that libsndfile does not read, as m4a, aac and wma "
+                "(ffmpeg -i song.m4a song.wav converts one)"
+            ) from None
         if not file.frames:
             raise AudioError(f"{path}: holds no samples")
         if fault := fault_of_rate(file.samplerate):

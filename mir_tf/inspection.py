@@ -111,7 +111,7 @@ def page(folder: str | Path, manifest: Manifest) -> Figure:
         picture = figure.add_subplot(grid[2 * row])
         report.draw_log_mel(picture, track.log_mel, manifest.front_end)
         picture.tick_params(labelbottom=False)
-        picture.set_title(f"{split}: {track.id} (song {track.song})", loc="left")
+        picture.set_title(f"{split}: {track.id} (song {track.song})", loc="left", parse_math=False)
         _draw_labels(figure.add_subplot(grid[2 * row + 1], sharex=picture), track.truth)
     return figure
 

@@ -105,7 +105,7 @@ def song_figure(
     figure = new_figure(14, 10)
     picture, *rolls = figure.subplots(3, 1, sharex=True)
     draw_log_mel(picture, log_mel, front_end)
-    picture.set_title(f"{title}: log-mel, dB", loc="left")
+    picture.set_title(f"{title}: log-mel, dB", loc="left", parse_math=False)
     seconds = len(truth) / LABEL_RATE
     for axes, name, roll in zip(rolls, ("truth", "probability"), (truth, probabilities), strict=True):
         _draw_roll(axes, _averaged(roll.astype(np.float32)), seconds, vmin=0, vmax=1)
@@ -171,7 +171,7 @@ def timeline_figure(
     ]
     if truth is not None:
         handles.append(Patch(facecolor=INK, label="truth"))
-    axes.set_title(title, loc="left", size=TITLE_SIZE)
+    axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
     axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
     return figure
 
@@ -225,7 +225,7 @@ def label_class_rows(axes: Axes, classes: Sequence[str], notes: Sequence[str], t
     axes.set_ylim(len(classes) - 0.5, -0.5)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.set_title(title, loc="left", size=TITLE_SIZE)
+    axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
 
 
@@ -360,7 +360,7 @@ def matrix_figure(
     axes.grid(which="minor", color=GRID, linewidth=0.8)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    axes.set_title(title, loc="left", size=TITLE_SIZE)
+    axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1], format=lambda share, _: f"{share:.0%}")
     return figure
 

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio
 import numpy as np
 import pytest
 import soundfile
@@ -27,6 +29,9 @@ from mir_tf.errors import BundleError, ConfigError
 from mir_tf.formats import FORMATS
 from mir_tf.lite import LiteModel
 
+NO_RECORDING = (
+    "is no recording, or of a kind that cannot be read, as m4a, aac and wma. Try wav, flac, mp3, ogg or aiff."
+)
 LIMITS = Limits(max_bytes=4_000_000, max_seconds=60.0, max_recordings=6)
 
 
@@ -139,8 +144,8 @@ def test_moved_thresholds_keep_the_shape_of_the_rule(app):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"no sound", "“song.wav” is not a recording. Try wav, flac, mp3, ogg or aiff."),
-        (b"", "“song.wav” is not a recording. Try wav, flac, mp3, ogg or aiff."),
+        (b"no sound", f"“song.wav” {NO_RECORDING}"),
+        (b"", f"“song.wav” {NO_RECORDING}"),
         ("cut", "“song.wav” cannot be heard: damaged or cut off: .*"),
         ("nan", "“song.wav” cannot be heard: holds NaN or infinity, after 0.0 s."),
         ("long", "“song.wav” cannot be heard: it lasts longer than 1 minutes."),
@@ -288,7 +293,7 @@ def test_a_busy_port_and_an_unfit_model_are_named(app, exported_cnn):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGINT)])
 def test_the_command_serves_until_a_signal_and_leaves_nothing(app, tmp_path, how):
     words = ("-c", "from mir_tf.cli import main; main(prog_name='mir-tf')", "app", app.model)
     environment = {"TMPDIR": str(tmp_path), "PATH": "", "PYTHONPATH": str(Path(web.__file__).parents[2])}
@@ -301,17 +306,37 @@ def test_the_command_serves_until_a_signal_and_leaves_nothing(app, tmp_path, how
     ) as process:
         try:
             address = process.stdout.readline()
-            assert re.fullmatch(r"http://0\.0\.0\.0:\d+/   Ctrl-C ends it\n", address)
+            assert re.fullmatch(rf"http://{re.escape(socket.gethostname())}:\d+/   Ctrl-C ends it\n", address)
             started = App(int(address.split(":")[2].split("/")[0]), app.recordings, app.model)
             assert started.ask("GET", "/")[0] == 200
             assert len(list(tmp_path.iterdir())) == 1
         finally:
             process.send_signal(how)
         _, errors = process.communicate(timeout=60)
-    assert process.returncode == (0 if how == signal.SIGINT else -signal.SIGTERM)
+    assert process.returncode == (-signal.SIGTERM if how == signal.SIGTERM else 0)
     assert "Warning: whoever reaches 0.0.0.0 can use this page" in errors
     assert "Traceback" not in errors
     assert not list(tmp_path.iterdir())
+
+
+def test_what_goes_wrong_here_is_said(app, monkeypatch):
+    monkeypatch.setattr(kept.Recordings, "find", lambda *_: 1 / 0)
+    status, _, body = app.ask("GET", "/api/recordings/x")
+    assert (status, json.loads(body)) == (500, {"message": "Something went wrong on this machine."})
+
+
+def test_recordings_are_forgotten_without_a_request(monkeypatch):
+    monkeypatch.setattr(web, "_IDLE_CHECK_SECONDS", 0.01)
+    forgotten = threading.Event()
+    recordings = types.SimpleNamespace(close=lambda: None, forget_idle=forgotten.set)
+
+    async def live():
+        async with web.make_app(recordings, "model").router.lifespan_context(None):
+            with anyio.fail_after(10):
+                while not forgotten.is_set():
+                    await anyio.sleep(0.01)
+
+    anyio.run(live)
 
 
 def test_an_installed_package_holds_the_page():
@@ -668,7 +693,7 @@ def test_the_rule_in_the_page_is_that_of_python(page, app, tmp_path):
 def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(page, app, tmp_path):
     (tmp_path / "rubbish.mp3").write_bytes(b"no sound")
     choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
-    assert page.inner_text("#failure") == "“rubbish.mp3” is not a recording. Try wav, flac, mp3, ogg or aiff."
+    assert page.inner_text("#failure") == f"“rubbish.mp3” {NO_RECORDING}"
     assert page.get_attribute("body", "data-state") == "empty"
     (tmp_path / "big.wav").write_bytes(bytes(LIMITS.max_bytes + 1))
     choose(page, tmp_path / "big.wav", "#failure:has-text('big.wav')")
@@ -697,11 +722,15 @@ def test_who_stops_or_leaves_is_forgotten(page, app, tmp_path, monkeypatch):
         patched.setattr(kept, "read_blocks", slow)
         choose(page, path, "#message:has-text('Reading it')")
         assert len(set(app.recordings._recordings) - before) == 1
+        (tmp_path / "big.wav").write_bytes(bytes(LIMITS.max_bytes + 1))
+        choose(page, tmp_path / "big.wav", "#failure:has-text('big.wav')")
+        assert page.get_attribute("body", "data-state") == "working"  # the other goes on
         page.click("#stop")
         page.wait_for_selector("[data-state=heard]")
-        assert not page.inner_text("#failure")
         eventually(lambda: set(app.recordings._recordings) == before)
+        choose(page, path, "#message:has-text('Reading it')")
+        assert not page.inner_text("#failure")
+        page.goto("about:blank")
+        eventually(lambda: len(app.recordings._recordings) == len(before) - 1)
         held.set()
-    page.goto("about:blank")
-    eventually(lambda: len(app.recordings._recordings) == len(before) - 1)
     page.requests.clear()

@@ -385,3 +385,11 @@ def test_what_lies_above_goes_below_out(model: Path, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path / "songs" / "here")
     assert run("predict", model, "..", "--out", "answers").exit_code == 0
     assert written(tmp_path) == ["songs/1.wav", "songs/here/answers/songs/1.wav.json"]
+
+
+def test_dollars_and_colons_in_a_name_are_no_markup(model: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "$_$ :smile:.wav")
+    result = run("predict", model, song, "--format", "png,svg")
+    assert result.exit_code == 0, result.output
+    assert "$_$ :smile:.wav" in result.stdout
+    assert "$_$ :smile:.wav" in Path(f"{song}.svg").read_text("utf-8")

@@ -151,7 +151,7 @@ class Recordings:
         Raises:
             TooManyRecordings: all that are kept are still to be heard.
         """
-        self._forget_idle()
+        self.forget_idle()
         if len(self._recordings) >= self.limits.max_recordings:
             finished = [each for each in self._recordings.values() if each.finished]
             if not finished:
@@ -171,7 +171,7 @@ class Recordings:
 
     def find(self, key: str) -> Recording | None:
         """The recording of an id, whose time of use begins anew; None where there is none, or none any more."""
-        self._forget_idle()
+        self.forget_idle()
         recording = self._recordings.get(key)
         if recording is not None:
             recording.used = time.monotonic()
@@ -188,17 +188,18 @@ class Recordings:
         self._recordings.pop(recording.id, None)
         recording.remove_files()
 
+    def forget_idle(self) -> None:
+        """Forgets the recordings that nobody has asked for in a long time."""
+        oldest = time.monotonic() - self.limits.idle_seconds
+        for recording in [each for each in self._recordings.values() if each.used < oldest]:
+            self.discard(recording)
+
     def close(self) -> None:
         """Forgets everything, once no worker works any more, and leaves nothing on disk."""
         for recording in list(self._recordings.values()):
             self.discard(recording)
         self._workers.shutdown(cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _forget_idle(self) -> None:
-        oldest = time.monotonic() - self.limits.idle_seconds
-        for recording in [each for each in self._recordings.values() if each.used < oldest]:
-            self.discard(recording)
 
     @contextlib.contextmanager
     def _model(self) -> Iterator[Model]:
@@ -223,7 +224,10 @@ class Recordings:
             cause = str(error).removeprefix(f"{recording.file}: ")
             recording.message = f"“{recording.name}” cannot be heard: {cause}."
             if "not audio" in cause:
-                recording.message = f"“{recording.name}” is not a recording. Try wav, flac, mp3, ogg or aiff."
+                recording.message = (
+                    f"“{recording.name}” is no recording, or of a kind that cannot be read, as m4a, aac and wma. "
+                    "Try wav, flac, mp3, ogg or aiff."
+                )
             recording.state = State.FAILED
         except Exception:
             recording.message = f"“{recording.name}” could not be heard: something went wrong on this machine."

@@ -11,7 +11,9 @@ import contextlib
 import ipaddress
 import json
 import logging
+import signal
 import socket
+import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
@@ -55,6 +57,9 @@ _HEADERS = {
 _CHUNK_SECONDS = 60
 """Between two pieces of an upload: a browser that says nothing for longer has gone."""
 
+_IDLE_CHECK_SECONDS = 60
+"""Between two looks for recordings that nobody asks for any more."""
+
 _SMALL = 100_000
 """Bytes of a request that is no upload."""
 
@@ -65,7 +70,8 @@ class Guard:
     def __init__(self, app: ASGIApp, host: str) -> None:
         """Guards ``app``, which is served at ``host``."""
         self._app = app
-        self._names = {"localhost", socket.gethostname().lower(), host.lower()}
+        own = socket.gethostname().lower()
+        self._names = {"localhost", own, f"{own}.local", host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or has it answered."""
@@ -281,6 +287,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return _error(error.status_code, error.detail)
 
 
+async def _failure(request: Request, error: Exception) -> Response:
+    return _error(500, "Something went wrong on this machine.")
+
+
 async def _page(request: Request) -> Response:
     return FileResponse(STATIC / "index.html")
 
@@ -296,7 +306,15 @@ def make_app(recordings: Recordings, model_name: str, host: str = "127.0.0.1") -
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+        async def forget_idle() -> None:
+            while True:
+                await anyio.sleep(_IDLE_CHECK_SECONDS)
+                recordings.forget_idle()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(forget_idle)
+            yield
+            group.cancel_scope.cancel()
         await to_thread.run_sync(recordings.close)
 
     return Starlette(
@@ -306,7 +324,7 @@ def make_app(recordings: Recordings, model_name: str, host: str = "127.0.0.1") -
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, host=host)],
-        exception_handlers={HTTPException: _http_error},
+        exception_handlers={HTTPException: _http_error, Exception: _failure},
         lifespan=lifespan,
     )
 
@@ -349,6 +367,14 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def address_of(host: str, port: int) -> str:
+    """The address of the page, for people: at 0.0.0.0, which is every address of the machine, by the machine's name."""
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_unspecified:
+            host = socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
 def is_local(listener: socket.socket) -> bool:
     """Whether only this machine reaches it."""
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
@@ -362,7 +388,7 @@ def serve(
     opens_browser: bool,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serves the page until Ctrl-C or SIGTERM, and leaves nothing behind.
+    """Serves the page until Ctrl-C, SIGTERM or the end of the terminal, and leaves nothing behind.
 
     Args:
         model: a run's folder or a ``.tflite`` file.
@@ -378,12 +404,14 @@ def serve(
     with listener:
         recordings = Recordings(model, limits)
         try:
-            shown = f"[{host}]" if ":" in host else host
-            address = f"http://{shown}:{listener.getsockname()[1]}/"
+            address = address_of(host, listener.getsockname()[1])
             on_ready(address)
-            if opens_browser:
-                webbrowser.open(address)
+            if opens_browser:  # some browsers end only with their window
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            server = make_server(make_app(recordings, pretrained.name(model), host))
+            if hasattr(signal, "SIGHUP"):
+                signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
             with contextlib.suppress(KeyboardInterrupt):
-                make_server(make_app(recordings, pretrained.name(model), host)).run(sockets=[listener])
+                server.run(sockets=[listener])
         finally:
             recordings.close()

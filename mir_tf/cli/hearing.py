@@ -78,7 +78,7 @@ def _require_recordings(path: Path) -> None:
             probe(path)
             return
         except AudioError:
-            what = "no audio"
+            what = "no audio that libsndfile reads (of m4a, aac, wma make one: ffmpeg -i song.m4a song.wav)"
     else:
         what = "it is not there"
     raise ConfigError(
@@ -277,10 +277,10 @@ def app(model: Path, host: str, port: int, max_mb: int, max_minutes: int, browse
     """Serve a page on which people drop recordings and see which instruments play when, heard by MODEL.
 
     MODEL is a .tflite file of mir-tf export, which starts in a second, or a run; without one, it is the model that
-    comes with mir-tf. The page plays the recording above a
-    lane for each instrument, has a slider for each threshold, and saves what it shows as JSON, CSV, JAMS, labels for
-    Audacity or a picture. Nothing leaves this machine, and recordings are removed from its disk as soon as they have
-    been heard. Several people may use it at once. Ctrl-C ends it.
+    comes with mir-tf. The page plays the recording above a lane for each instrument, has a slider for each threshold,
+    and saves what it shows as JSON, CSV, JAMS, labels for Audacity or a picture. Nothing leaves this machine. An upload
+    is removed from its disk as soon as it has been heard, a copy made for a browser that cannot play it with its page.
+    Several people may use it at once. Ctrl-C ends it.
 
     \b
     Examples:

@@ -107,7 +107,7 @@ def print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> 
 
 
 def make_console(stderr: bool = False) -> Console:
-    """A console that prints names of files as they are: brackets in them are no markup."""
+    """A console that prints names of files as they are: brackets in them are no markup, colons no emoji."""
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, highlight=False)
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)

@@ -26,6 +26,7 @@ export const getModel = async () => (await ask("api/model")).json();
  * @returns {Promise<string>} the recording's id
  */
 function send(file, wantsCopy, onProgress, signal) {
+  signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const query = new URLSearchParams({ name: file.name, copy: wantsCopy ? "yes" : "no" });
@@ -65,12 +66,24 @@ export async function hear(file, wantsCopy, onProgress, signal) {
       if (told.state === "waiting") onProgress(told.ahead ? `Waiting, ${told.ahead} before it` : "Waiting");
       else if (told.state === "reading") onProgress("Reading it");
       else onProgress("Listening", told.seconds ? told.heard_seconds / told.seconds : undefined);
-      await new Promise((resolve) => { setTimeout(resolve, POLL); });
+      await wait(POLL, signal);
     }
   } catch (error) {
     discard(id);
     throw error;
   }
+}
+
+/** Some time, or until the work is stopped: a page that is left says so at once, or not at all. */
+function wait(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop);
+    setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+  });
 }
 
 /** Has the server forget a recording; nothing depends on whether it hears of it. */

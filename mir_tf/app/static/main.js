@@ -7,6 +7,7 @@ const FORMAT_NAMES = { json: "JSON", csv: "CSV", jams: "JAMS", audacity: "Audaci
 
 const ZOOM_STEP = 2; // of a button or a key
 const ZOOM_WHEEL = 200; // pixels of the wheel for as much
+const PROBE = 5000; // ms that a browser has to say whether it plays a file
 const TAP = 8; // CSS pixels that a finger moves before it pulls
 
 const $ = (id) => document.getElementById(id);
@@ -59,21 +60,25 @@ async function start() {
 
 async function open(file) {
   if (!model) return;
+  fail("");
+  if (file.size > model.max_bytes) { // what is being heard goes on
+    fail(`“${file.name}” is larger than ${model.max_bytes / 1e6} MB. Try a compressed one, as mp3.`);
+    return;
+  }
   work?.abort();
   work = new AbortController();
   const { signal } = work;
   player.pause();
-  fail("");
-  if (file.size > model.max_bytes) {
-    fail(`“${file.name}” is larger than ${model.max_bytes / 1e6} MB. Try a compressed one, as mp3.`);
-    return;
-  }
   $("working").textContent = file.name;
   progress("Opening it");
   enter("working");
   const address = URL.createObjectURL(file);
   try {
-    const plays = await canPlay(address);
+    await file.slice(0, 1).arrayBuffer().catch(() => {
+      throw new Error(`“${file.name}” cannot be read. Is it a folder, or was it moved?`);
+    });
+    const plays = await canPlay(address, signal);
+    signal.throwIfAborted();
     const found = await hear(file, !plays, progress, signal);
     if (heard) discard(heard.id);
     show(found, plays ? address : copyAddress(found.id));
@@ -86,9 +91,11 @@ async function open(file) {
   }
 }
 
-/** Whether this browser plays what is there. */
-function canPlay(address) {
+/** Whether this browser plays what is there; one that does not come to a conclusion does not. */
+function canPlay(address, signal) {
   return new Promise((resolve) => {
+    setTimeout(() => resolve(false), PROBE);
+    signal.addEventListener("abort", () => resolve(false));
     const probe = document.createElement("audio");
     probe.onloadedmetadata = () => resolve(Number.isFinite(probe.duration));
     probe.onerror = () => resolve(false);
@@ -118,6 +125,7 @@ function show(found, address) {
   enter("heard");
   update();
   redraw();
+  $("file").focus(); // "Stop" has gone, and a screen reader says what has come
 }
 
 const seconds = (index) => playingTime(heard.columns[index], thresholds[index], model.frame_rate);
@@ -141,7 +149,7 @@ function makeLane(index) {
   const slider = element("input", "");
   Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.01 });
   slider.setAttribute("aria-label", `Threshold of ${name}`);
-  const value = element("output", "");
+  const value = element("span", "value");
   const canvas = element("canvas", "");
   const lane = element("div", "lane", canvas);
   lane.setAttribute("role", "img");
@@ -251,8 +259,13 @@ function redrawSoon() {
 // Playing
 
 function toggle() {
-  if (player.paused) player.play().catch(() => fail("This browser cannot play the recording."));
-  else player.pause();
+  if (player.paused) {
+    player.play().catch((error) => {
+      if (error.name !== "AbortError") fail("This browser cannot play the recording."); // paused again before it began
+    });
+  } else {
+    player.pause();
+  }
 }
 
 function seek(time) {
@@ -490,7 +503,9 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   entered = 0;
   document.body.classList.remove("dragging");
-  if (event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
+  const { files } = event.dataTransfer;
+  if (files.length) open(files[0]);
+  if (files.length > 1) fail(`One at a time: of these ${files.length}, “${files[0].name}” is heard.`);
 });
 
 // Light and dark
