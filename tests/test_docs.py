@@ -287,7 +287,7 @@ def furnish(world: Path) -> None:
     song = next((world / "tree" / "test").iterdir()) / "mix.flac"
     shutil.copy(song, world / "mix.flac")
     signal, rate = soundfile.read(song)
-    for folder in ("songs", "music", "archive", "references", "tools/plans", "docs", "slakh2100"):
+    for folder in ("songs", "music", "archive", "references", "tools/plans", "docs", "examples", "slakh2100"):
         (world / folder).mkdir(parents=True)
     for name in ("song.mp3", "song.wav", "music/song.mp3", "archive/song.wav"):
         soundfile.write(world / name, np.stack([signal, signal], axis=1), rate)
@@ -305,7 +305,7 @@ def furnish(world: Path) -> None:
     np.savez(world / "crnn.npz", **state)
     np.save(world / "thresholds.npy", np.full(17, 0.5, np.float32))
     for script in (*(ROOT / "tools").glob("*.py"), *(ROOT / "examples").glob("*.py")):
-        shutil.copy(script, world / ("tools" if script.parent.name == "tools" else "."))
+        shutil.copy(script, world / script.parent.name)
     for path in (*(ROOT / "tools").rglob("*.yaml"), *(ROOT / "docs").glob("*.yaml")):
         config = merged(yaml.safe_load(path.read_text("utf-8")), SMALL)
         if "seeds" in config:  # a plan
