@@ -650,7 +650,8 @@ def render_tree(
 
 def _write_plan(out: Path, midi_dir: Path, plan: Sequence[Planned]) -> None:
     """Writes songs.json, or makes sure that the one that stands is the same."""
-    digests = {path: sha256(path) for item in plan for path in (item.job.midi, item.job.soundfont)}
+    files = {path for item in plan for path in (item.job.midi, item.job.soundfont)}  # each is read once
+    digests = {path: sha256(path) for path in files}
     content = {
         item.job.name: {
             "song": item.song,

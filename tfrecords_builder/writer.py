@@ -17,8 +17,7 @@ import tensorflow as tf
 
 from mir_tf import schema
 from mir_tf.config import SPLITS
-from mir_tf.files import sha256 as file_sha256
-from mir_tf.files import whole, write_text
+from mir_tf.files import sha256, whole, write_text
 from mir_tf.schema import Record, Shard, SplitSummary
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.slakh import Track
@@ -90,7 +89,7 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
                         activity[name] += vocabulary.project(record.targets(labels)).sum(axis=0)
         except tf.errors.OpError as error:
             raise OSError(error.message) from error
-        num_bytes, sha256 = temporary.stat().st_size, file_sha256(temporary)
+        num_bytes, digest = temporary.stat().st_size, sha256(temporary)
     # The square of a float16 is exact in float32, and half as large as in float64.
     squares = np.square(mix.log_mel, dtype=np.float32)
     part = Part(
@@ -99,7 +98,7 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
         split=track.split,
         records=len(records),
         num_bytes=num_bytes,
-        sha256=sha256,
+        sha256=digest,
         seconds=sum(record.num_samples / record.sample_rate for record in records),
         label_frames=sum(len(record.activity) for record in records),
         activity={name: frames.tolist() for name, frames in activity.items()},
@@ -136,7 +135,7 @@ def find_part(folder: Path, track: Track) -> Part | None:
     try:
         part = Part(**json.loads(_facts(folder, track.id).read_text(encoding="utf-8")))
         fits = (part.id, part.song, part.split) == (track.id, track.song, track.split)
-        return part if fits and file_sha256(_data(folder, track.id)) == part.sha256 else None
+        return part if fits and sha256(_data(folder, track.id)) == part.sha256 else None
     except (OSError, ValueError, TypeError):
         return None
 

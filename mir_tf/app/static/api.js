@@ -26,7 +26,6 @@ export const getModel = async () => (await ask("api/model")).json();
  * @returns {Promise<string>} the recording's id
  */
 function send(file, wantsCopy, onProgress, signal) {
-  signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const query = new URLSearchParams({ name: file.name, copy: wantsCopy ? "yes" : "no" });
