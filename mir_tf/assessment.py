@@ -67,17 +67,19 @@ class Answer:
     """What a model says of a track, beside the truth.
 
     Attributes:
+        song: that the track is of.
         probabilities: float32 [label frames, classes].
         truth: bool [label frames, classes].
     """
 
+    song: str
     probabilities: NDArray[np.float32]
     truth: NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A measure and its 95 % bootstrap interval over tracks; NaN where there is none."""
+    """A measure and its 95 % bootstrap interval over songs; NaN where there is none."""
 
     value: float
     low: float = math.nan
@@ -95,7 +97,7 @@ class RuleEffect:
     Attributes:
         thresholds: of the frames as they are, each decided by its class's threshold.
         rule: by the event rule.
-        gain: of the rule, in the same resamples of the tracks.
+        gain: of the rule, in the same resamples of the songs.
     """
 
     thresholds: Estimate
@@ -151,6 +153,7 @@ class Evaluation:
         split: name of the split; None of references.
         vocabulary: the classes.
         tracks: number of tracks.
+        songs: number of songs that they are of.
         seconds: of all tracks.
         headlines: the measures of the whole, by name.
         intervals: micro and macro F1 of frames, segments and intervals, by name: how the event rule changes them.
@@ -165,6 +168,7 @@ class Evaluation:
     split: str | None
     vocabulary: Vocabulary
     tracks: int
+    songs: int
     seconds: float
     headlines: dict[str, Estimate]
     intervals: dict[str, RuleEffect]
@@ -228,8 +232,8 @@ class Evaluation:
         always = [name for name, is_always in chosen if is_always]
         absent = [scores.name for scores in self.classes if not scores.tracks]
         notes = [
-            f"{self.tracks} tracks, {self.seconds / 3600:.2f} h, {LABEL_RATE} frames a second. "
-            f"Intervals: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} bootstrap resamples of the tracks.",
+            f"{self.tracks} tracks of {self.songs} songs, {self.seconds / 3600:.2f} h, {LABEL_RATE} frames a second. "
+            f"Intervals: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} bootstrap resamples of the songs.",
             'Baseline: for each class its better constant, "always" or "never", knowing the truth. For macro '
             'F1 it is "always" for every class that sounds; for micro F1 it is "always" for '
             f"{', '.join(always)}.",
@@ -348,7 +352,7 @@ def assess(
     concerned = presence.tp + presence.fp + presence.fn  # [tracks, classes], 1 where a class sounds or is heard
     time_errors = np.stack([np.abs(playing_time(heard) - playing_time(true)) for heard, true in pairs])
     baseline = metrics.constant_baseline(np.count_nonzero(truth, axis=0), len(truth))
-    bootstrap = _Bootstrap(len(answers))
+    bootstrap = _Bootstrap([answer.song for answer in answers])
     track_of = np.repeat(np.arange(len(answers)), [len(true) for _, true in pairs])  # [frames]
     ranked = _rank(probabilities, truth, track_of, bootstrap)
 
@@ -398,6 +402,7 @@ def assess(
         split=split,
         vocabulary=vocabulary,
         tracks=len(answers),
+        songs=len({answer.song for answer in answers}),
         seconds=len(truth) / LABEL_RATE,
         headlines=headlines,
         intervals=intervals,
@@ -419,7 +424,7 @@ def _intervals(
     Args:
         pairs: what is heard at the thresholds and the truth, bool [label frames, classes], of each track.
         smoothed: what is heard by the event rule.
-        bootstrap: of the tracks.
+        bootstrap: of the songs.
     """
     truths = [true for _, true in pairs]
     num_classes = truths[0].shape[1]
@@ -464,12 +469,12 @@ def _intervals(
 
 
 class _Bootstrap:
-    """Measures of a split and their intervals, all from the same resamples of its tracks."""
+    """Measures of a split and their intervals, all from the same resamples of its songs."""
 
-    def __init__(self, tracks: int) -> None:
-        self._each = np.ones((1, tracks), np.int64)
-        # One track has no spread to show.
-        self.weights = metrics.bootstrap_weights(tracks) if tracks > 1 else None
+    def __init__(self, songs: Sequence[str]) -> None:
+        self._each = np.ones((1, len(songs)), np.int64)
+        # One song has no spread to show.
+        self.weights = metrics.bootstrap_weights(songs) if len(set(songs)) > 1 else None
 
     def __call__(self, statistic: Statistic) -> NDArray[np.float64]:
         """Value, low and high of a statistic: [3, ...]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -70,11 +71,13 @@ class Scores:
     Attributes:
         epoch: of the run that was scored.
         tracks: ids of the tracks.
+        songs: that they are of.
         counts: of frames [tracks, classes].
     """
 
     epoch: int
     tracks: tuple[str, ...]
+    songs: tuple[str, ...]
     counts: Counts
 
 
@@ -132,7 +135,7 @@ class Difference:
         second: name of another.
         measure: key of :data:`MEASURES`.
         value: first less second, each the mean over its seeds.
-        low: 2.5 % of the resamples of the tracks, the same for both runs, have less.
+        low: 2.5 % of the resamples of the songs, the same for both runs, have less.
         high: 2.5 % have more.
     """
 
@@ -189,7 +192,7 @@ class Comparison:
             pair = self.outcomes[first] + self.outcomes[second]
             if len({(outcome.job.config.train.vocabulary, outcome.scores.tracks) for outcome in pair}) > 1:
                 continue
-            weights = metrics.bootstrap_weights(len(pair[0].scores.tracks))
+            weights = metrics.bootstrap_weights(pair[0].scores.songs)
             for measure in _TESTED:
                 drawn = self._mean(first, measure, weights) - self._mean(second, measure, weights)  # [samples]
                 value = self.values(first, measure).mean() - self.values(second, measure).mean()
@@ -214,14 +217,15 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What a reader of the tables must know."""
-        tracks = len(next(iter(self.outcomes.values()))[0].scores.tracks)
+        scores = next(iter(self.outcomes.values()))[0].scores
         seeds = max(map(len, self.outcomes.values()))
         tuned_on_it = ", on these very tracks" if self.plan.split == "validation" else ""
         return [
-            f"On the {self.plan.split} split, {tracks} tracks, at thresholds tuned on validation{tuned_on_it}. F1, "
-            "precision and recall: micro, of each track, averaged over tracks; micro and macro F1: of all frames "
-            f"together. Mean of {seeds} seed{'s' if seeds > 1 else ''}, ± half their range.",
-            f"Differences: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} resamples of the tracks, drawn for both runs "
+            f"On the {self.plan.split} split, {len(scores.tracks)} tracks of {len(set(scores.songs))} songs, at "
+            f"thresholds tuned on validation{tuned_on_it}. F1, precision and recall: micro, of each track, averaged "
+            "over tracks; micro and macro F1: of all frames together. "
+            f"Mean of {seeds} seed{'s' if seeds > 1 else ''}, ± half their range.",
+            f"Differences: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} resamples of the songs, drawn for both runs "
             "alike; real where that leaves out zero. Other seeds are not in the interval. Runs of different classes "
             "are not compared.",
             "Minutes of training hold on one machine with the same load alone.",
@@ -345,6 +349,8 @@ def _config(preset: str, common: list[dict[str, Any]], own: Any, seed: int) -> R
     sections = {key: value for key, value in own.items() if key != "preset"}
     parts = [*common, sections, {"train": {"seed": seed}}]
     front_end = RunConfig(FRONT_ENDS[preset])
+    if "seed" in (sections.get("train") or ()):
+        raise ConfigError("train.seed: a plan's seeds, which hold for all its runs, stand in seeds")
     for part in parts:
         front_end = front_end.merge({key: value for key, value in part.items() if key == "front_end"})
     return functools.reduce(RunConfig.merge, parts, RunConfig.for_front_end(front_end.front_end))
@@ -414,17 +420,21 @@ def _carry_out(job: Job, split: str, on_epoch: train.OnEpoch | None, on_step: tr
 def _score(model: Bundle, epoch: int, job: Job, split: str) -> Scores:
     """The scores of a run's best epoch, kept beside it for the next time."""
     path = job.folder / f"scores-{split}.json"
-    if path.is_file():
+    digest = bundle.describe(job.folder).model_sha256
+    # Those that are missing, damaged or of another model are made anew.
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["epoch"] == epoch:
-            return Scores(epoch, tuple(kept["tracks"]), Counts(*(np.array(column) for column in kept["counts"])))
-    tracks, counts = count_frames(model, job.data, split)
-    columns = [getattr(counts, field.name).tolist() for field in dataclasses.fields(Counts)]
-    write_text(path, json.dumps({"epoch": epoch, "tracks": tracks, "counts": columns}) + "\n")
-    return Scores(epoch, tuple(tracks), counts)
+        if kept["model_sha256"] == digest:
+            counts = Counts(*(np.array(column) for column in kept["counts"]))
+            return Scores(epoch, tuple(kept["tracks"]), tuple(kept["songs"]), counts)
+    scores = Scores(epoch, *count_frames(model, job.data, split))
+    columns = [getattr(scores.counts, field.name).tolist() for field in dataclasses.fields(Counts)]
+    kept = {"model_sha256": digest, "tracks": scores.tracks, "songs": scores.songs, "counts": columns}
+    write_text(path, json.dumps(kept) + "\n")
+    return scores
 
 
-def count_frames(model: Bundle, data: str | Path, split: str) -> tuple[list[str], Counts]:
+def count_frames(model: Bundle, data: str | Path, split: str) -> tuple[tuple[str, ...], tuple[str, ...], Counts]:
     """What a model gets right in each track of a split, at its thresholds.
 
     Args:
@@ -433,13 +443,14 @@ def count_frames(model: Bundle, data: str | Path, split: str) -> tuple[list[str]
         split: of it.
 
     Returns:
-        Ids of the tracks, and counts of frames [tracks, classes].
+        Ids of the tracks, their songs, and counts of frames [tracks, classes].
 
     Raises:
         DataError: the data set is damaged, or has no track in the split.
     """
-    names, counts = [], []
+    names, songs, counts = [], [], []
     for track in pipeline.tracks(data, read_manifest(data), split, model.vocabulary):
         names.append(track.id)
+        songs.append(track.song)
         counts.append(Counts.of(model.windowed.predict_track(track.log_mel) >= model.thresholds, track.truth))
-    return names, Counts.stack(counts)
+    return tuple(names), tuple(songs), Counts.stack(counts)

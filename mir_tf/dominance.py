@@ -55,16 +55,3 @@ def same_dominant(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> boo
     tied = dominant_classes(truth)
     named = dominant(predicted)
     return named in tied if tied else named is None
-
-
-def intervals(active: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The stretches in which one class sounds.
-
-    Args:
-        active: bool [label frames].
-
-    Returns:
-        float64 [stretches, 2]: start and end of each in seconds, in order.
-    """
-    edges = np.diff(active.astype(np.int8), prepend=0, append=0)
-    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1) / LABEL_RATE

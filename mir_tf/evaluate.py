@@ -47,7 +47,7 @@ def hear(
         raise DataError(f"{data}: nothing sounds in split {split!r}, so there is nothing to measure")
     answers: dict[str, Answer] = {}
     for track in pipeline.tracks(data, manifest, split, bundle.vocabulary):
-        answers[track.id] = Answer(bundle.windowed.predict_track(track.log_mel), track.truth)
+        answers[track.id] = Answer(track.song, bundle.windowed.predict_track(track.log_mel), track.truth)
         if progress is not None:
             progress(len(answers), manifest.splits[split].records)
     return answers

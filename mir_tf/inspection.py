@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from mir_tf import pipeline, report
 from mir_tf.colors import color_of
 from mir_tf.config import LABEL_RATE
-from mir_tf.dominance import intervals
 from mir_tf.errors import DataError
 from mir_tf.schema import Manifest
 from mir_tf.vocabulary import VOCABULARIES
@@ -120,8 +119,7 @@ def _draw_labels(axes: Axes, truth: NDArray[np.bool_]) -> None:
     """Draws truth [label frames, classes] as a lane for each class that sounds."""
     sounding = np.flatnonzero(truth.any(axis=0))
     for lane, index in enumerate(reversed(sounding)):
-        stretches = [(start, end - start) for start, end in intervals(truth[:, index])]
-        axes.broken_barh(stretches, (lane - 0.4, 0.8), color=color_of(_VOCABULARY.name, int(index)), linewidth=0)
+        report.draw_bars(axes, truth[:, index], lane - 0.4, 0.8, color=color_of(_VOCABULARY.name, int(index)))
     axes.set_yticks(range(len(sounding)), [_VOCABULARY.classes[index] for index in reversed(sounding)])
     axes.set_ylim(-0.5, max(len(sounding), 1) - 0.5)
     axes.set_xlim(0, len(truth) / LABEL_RATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -273,14 +274,23 @@ def constant_baseline(positives: NDArray[np.int64], frames: int) -> Baseline:
     return Baseline(f1, float(mean_defined(np.where(positives > 0, f1, np.nan))), float(micro_f1[best]), micro_always)
 
 
-def bootstrap_weights(tracks: int, seed: int = 0) -> NDArray[np.int64]:
-    """How often each track is drawn in each resample of the tracks with replacement.
+def bootstrap_weights(songs: Sequence[str], seed: int = 0) -> NDArray[np.int64]:
+    """How often each track is drawn in each resample of the songs with replacement.
+
+    Tracks of one song are drawn together: they are alike, and intervals that took them for independent were too
+    narrow. The cluster bootstrap of Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
+
+    Args:
+        songs: the song of each track.
+        seed: of the drawing.
 
     Returns:
-        int64 [:data:`BOOTSTRAP_SAMPLES`, tracks]; every row sums to ``tracks``.
+        int64 [:data:`BOOTSTRAP_SAMPLES`, tracks].
     """
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(tracks, np.full(tracks, 1 / tracks), size=BOOTSTRAP_SAMPLES)
+    numbers = {song: number for number, song in enumerate(dict.fromkeys(songs))}
+    count = len(numbers)
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=BOOTSTRAP_SAMPLES)
+    return drawn[:, [numbers[song] for song in songs]]
 
 
 def interval(statistic: NDArray[np.float64]) -> NDArray[np.float64]:

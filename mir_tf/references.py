@@ -236,7 +236,7 @@ def evaluate(
             reference = read(path, vocabulary)  # first: it is soon done
             heard = model.predict(recording)
             truth = reference.activity(heard.seconds, *heard.probabilities.shape)
-            answers.append(Answer(heard.probabilities, truth))
+            answers.append(Answer(str(path), heard.probabilities, truth))
             thresholds, event_rule = heard.thresholds, heard.event_rule
         except (AudioError, DataError) as error:
             on_problem(str(error))

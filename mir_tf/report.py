@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE, FrontEndConfig
-from mir_tf.dominance import intervals
+from mir_tf.events import Events
 from mir_tf.files import whole
 
 INK = "#333333"
@@ -154,9 +154,9 @@ def timeline_figure(
             alpha=0.3,
             linewidth=0,
         )
-        _bars(axes, active[:, index], row + bottom, height, facecolor=color, alpha=0.75)
+        draw_bars(axes, active[:, index], row + bottom, height, facecolor=color, alpha=0.75)
         if truth is not None:
-            _bars(axes, truth[:, index], row + 0.1, 0.2, facecolor=INK)
+            draw_bars(axes, truth[:, index], row + 0.1, 0.2, facecolor=INK)
     axes.set_yticks(np.arange(len(shown)) + 0.5, [classes[index] for index in reversed(shown)])
     axes.set_yticks(np.arange(len(shown) + 1), minor=True)
     axes.grid(axis="y", which="minor", color=GRID, linewidth=0.8)
@@ -423,10 +423,11 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _bars(axes: Axes, active: NDArray[np.bool_], bottom: float, height: float, **style: Any) -> None:
-    """Draws the stretches in which ``active`` [label frames] holds."""
-    stretches = [(start, end - start) for start, end in intervals(active)]
-    axes.broken_barh(stretches, (bottom, height), linewidth=0, **style)
+def draw_bars(axes: Axes, active: NDArray[np.bool_], bottom: float, height: float, **style: Any) -> None:
+    """Draws the stretches in which ``active`` [label frames] holds, over an axis in seconds."""
+    events = Events.of(active[:, np.newaxis])
+    stretches = np.stack([events.starts, events.ends - events.starts], axis=1) / LABEL_RATE
+    axes.broken_barh(stretches.tolist(), (bottom, height), linewidth=0, **style)
 
 
 def _time_axis(axes: Axes, seconds: float) -> None:

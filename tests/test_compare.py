@@ -129,13 +129,16 @@ def test_what_was_finished_is_kept_when_a_plan_is_stopped(data: Path, tmp_path: 
     assert len(trained) == 1
 
 
-def test_scores_of_another_epoch_are_not_used(data: Path, tmp_path: Path) -> None:
+def test_scores_of_another_model_are_not_used(data: Path, tmp_path: Path) -> None:
     plan = read_plan(write_plan(tmp_path, seeds=[0], runs={"Narrow": {}}), [data], tmp_path / "out")
     folder = plan.jobs[0].folder
     before = compare(plan, tmp_path / "out")
     scores = folder / "scores-test.json"
     kept = json.loads(scores.read_text())
-    scores.write_text(json.dumps({**kept, "epoch": 7, "counts": []}))
+    scores.write_text(json.dumps({**kept, "model_sha256": "0", "counts": []}))
+    assert compare(plan, tmp_path / "out").table() == before.table()
+    assert json.loads(scores.read_text()) == kept
+    scores.write_text(json.dumps(kept)[:40])
     assert compare(plan, tmp_path / "out").table() == before.table()
     assert json.loads(scores.read_text()) == kept
 
@@ -144,7 +147,8 @@ def outcome(name: str, tp: list[int], fp: list[int], fn: list[int], vocabulary: 
     """Of one class in as many tracks as numbers."""
     config = RunConfig().merge({"train": {"vocabulary": vocabulary}})
     columns = [np.array(column)[:, np.newaxis] for column in (tp, fp, fn, np.zeros_like(tp))]
-    scores = Scores(1, tuple(map(str, range(len(tp)))), Counts(*columns))
+    tracks = tuple(map(str, range(len(tp))))
+    scores = Scores(1, tracks, tracks, Counts(*columns))
     history = [{"epoch": 1, "val_loss": 0.5, "val_macro_f1": 0.4, "seconds": 90.0}]
     return Outcome(Job(name, config, Path(), Path()), history, scores, 1000, 2e6)
 
@@ -179,7 +183,7 @@ def test_a_difference_in_every_track_is_real_and_one_in_both_directions_is_not()
     assert not by_pair["A", "C", "F1"].is_real
     # The same tracks are drawn for both: far narrower than either run's own interval.
     pair = by_pair["A", "B", "F1"]
-    weights = metrics.bootstrap_weights(30)
+    weights = metrics.bootstrap_weights(first.scores.songs)
     own = np.ptp(metrics.interval(weights @ metrics.track_micro_f1(first.scores.counts) / 30))
     assert pair.high - pair.low < own / 2
 
@@ -210,6 +214,7 @@ def test_seeds_show_their_spread() -> None:
         ({"runs": {"A": {"preset": "best"}}}, "run 'A': preset is 'best'; it must be one of default"),
         ({"runs": {"A": {"model": {"depth": 3}}}}, "run 'A': ModelConfig has no field 'depth'"),
         ({"network": {}}, "run 'Narrow': no section 'network'"),
+        ({"runs": {"A": {"train": {"seed": 3}}}}, "run 'A': train.seed: a plan's seeds"),
         ({"runs": {"A!": {}, "a?": {"model": {"conv_filters": [3]}}}}, "names of runs must differ in letters"),
         (
             {"runs": {"A": {"front_end": {"n_mels": 16}}}},

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mir_tf.dominance import dominant, dominant_classes, intervals, playing_time, same_dominant
+from mir_tf.dominance import dominant, dominant_classes, playing_time, same_dominant
 
 
 def roll(*frames_of_each_class: int, frames: int = 20) -> np.ndarray:
@@ -48,21 +48,3 @@ def test_silence_has_no_dominant_class(silence):
 )
 def test_same_dominant(predicted, truth, is_right):
     assert same_dominant(predicted, truth) is is_right
-
-
-def test_intervals_are_the_stretches_in_seconds():
-    active = np.array([1, 1, 0, 0, 1, 0, 1, 1, 1], bool)
-    np.testing.assert_allclose(intervals(active), [[0, 0.2], [0.4, 0.5], [0.6, 0.9]])
-
-
-def test_intervals_of_silence_and_of_nothing_are_none():
-    assert intervals(np.zeros(5, bool)).shape == (0, 2)
-    assert intervals(np.zeros(0, bool)).shape == (0, 2)
-
-
-def test_intervals_restore_the_roll():
-    active = np.random.default_rng(0).random(200) < 0.5
-    restored = np.zeros(200, bool)
-    for start, end in intervals(active):
-        restored[round(start * 10) : round(end * 10)] = True
-    np.testing.assert_array_equal(restored, active)

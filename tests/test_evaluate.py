@@ -38,7 +38,7 @@ def some_answers(tracks: int = 8, seed: int = 0) -> list[Answer]:
         truth[:, 3] = False
         truth[:, 5] &= track == 0
         scores = np.clip(truth * 0.3 + generator.random((frames, 17)) * 0.7, 0, 1)
-        answers.append(Answer(scores.astype(np.float32), truth))
+        answers.append(Answer(str(track), scores.astype(np.float32), truth))
     return answers
 
 
@@ -133,7 +133,7 @@ def test_dominance_and_playing_time():
         frames = np.arange(100)[:, np.newaxis]
         scores, truth = np.zeros((100, 17), np.float32), np.zeros((100, 17), bool)
         scores[:, : len(heard)], truth[:, : len(true)] = frames < heard, frames < true
-        return Answer(scores, truth)
+        return Answer(str((heard, true)), scores, truth)
 
     found = assess(
         [
@@ -294,7 +294,7 @@ def test_evaluate_measures_the_windowed_answers_for_every_track(data, bundle):
 
     model = WindowedModel(bundle.model, bundle.config)
     tracks = pipeline.tracks(data, read_manifest(data), "test", FAMILY)
-    answers = [Answer(model.predict_track(track.log_mel), track.truth) for track in tracks]
+    answers = [Answer(track.song, model.predict_track(track.log_mel), track.truth) for track in tracks]
     expected = assess(answers, bundle.thresholds, bundle.event_rule, FAMILY, str(data), "test")
     assert found.to_dict() == expected.to_dict()
 

@@ -166,14 +166,18 @@ def test_baseline_of_silence():
     assert not baseline.micro_always.any()
 
 
-def test_bootstrap_resamples_whole_tracks_reproducibly():
-    weights = metrics.bootstrap_weights(12)
+def test_bootstrap_resamples_whole_songs_reproducibly():
+    songs = [*"abcdefghijkl"]
+    weights = metrics.bootstrap_weights(songs)
     assert weights.shape == (metrics.BOOTSTRAP_SAMPLES, 12)
     np.testing.assert_array_equal(weights.sum(axis=1), 12)
-    np.testing.assert_array_equal(weights, metrics.bootstrap_weights(12))
-    assert (weights != metrics.bootstrap_weights(12, seed=1)).any()
-    # A track is left out of a resample with probability (1 - 1/12)^12.
+    np.testing.assert_array_equal(weights, metrics.bootstrap_weights(songs))
+    assert (weights != metrics.bootstrap_weights(songs, seed=1)).any()
+    # A song is left out of a resample with probability (1 - 1/12)^12.
     assert (weights == 0).mean() == pytest.approx((11 / 12) ** 12, abs=0.01)
+    # Its tracks, wherever they stand, are drawn together.
+    np.testing.assert_array_equal(metrics.bootstrap_weights([*songs, *songs[::-1]])[:, :12], weights)
+    np.testing.assert_array_equal(metrics.bootstrap_weights([*songs, *songs[::-1]])[:, :11:-1], weights)
 
 
 def test_resampled_counts_are_those_of_the_drawn_tracks():
@@ -190,11 +194,12 @@ def test_resampled_counts_are_those_of_the_drawn_tracks():
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():
+    """With three tracks a song, which have most of their differences in common."""
     generator = np.random.default_rng(5)
-    covered = 0
+    songs, covered = [str(number) for number in range(60) for _ in range(3)], 0
     for trial in range(200):
-        values = generator.normal(size=60)
-        low, high = metrics.interval(metrics.bootstrap_weights(60, seed=trial) @ values / 60)
+        values = np.repeat(generator.normal(size=60), 3) + 0.3 * generator.normal(size=180)
+        low, high = metrics.interval(metrics.bootstrap_weights(songs, seed=trial) @ values / 180)
         covered += low < 0 < high
     assert 180 <= covered <= 199
 

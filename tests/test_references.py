@@ -223,7 +223,7 @@ def test_a_model_is_measured_beside_references(exported_cnn: Path, tmp_path: Pat
         heard = model.predict(write_song(songs / f"{name}.wav", 4 + seed, seed))
         truth = np.zeros(heard.probabilities.shape, bool)
         truth[5:20, 3] = truth[:, 16] = True
-        answers.append(Answer(heard.probabilities, truth))
+        answers.append(Answer(name, heard.probabilities, truth))
         end = len(truth) / 10
     write_csv(texts / "a.csv", HEADER + "0.5,2,Guitar\n0,4,Drums\n")
     write_jams(texts / "b.jams", "tag_open", data=[observation(0.5, 1.5, "Banjo"), observation(0, end, "drums")])

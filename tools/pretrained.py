@@ -208,8 +208,9 @@ def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
     models = [bundle.load(out / name) for name in NETWORKS.values()]
     for sounds in SOUNDS:
         data = sets["new songs", sounds]
-        counts = [compare.count_frames(model, data, "test")[1] for model in models]
-        drawn = metrics.bootstrap_weights(len(counts[0].tp))
+        scored = [compare.count_frames(model, data, "test") for model in models]
+        drawn = metrics.bootstrap_weights(scored[0][1])
+        counts = [counts for *_, counts in scored]
         cells = []
         for measure in measures:
             of = compare.MEASURES[measure]
