@@ -360,13 +360,14 @@ class TrainConfig(Config):
         weight_decay: AdamW's decoupled decay.
         clip_norm: gradients are scaled down to this global norm.
         stem_share: share of the crops of stems that a pass over the data set takes; of mixes it takes all.
-        remix_stems: stems that are mixed anew at most, of different songs; up to 1, stems are heard alone.
+        remix_stems: stems of a batch that are mixed anew at most; up to 1, stems are heard alone.
         shift_mels: how far stems and mixes are moved over the mel axis at most, up or down, in bands; 0 moves nothing.
         color_db: standard deviation of random equalisation of stems and mixes, in dB; 0 equalises nothing.
         noise_db: the loudest noise that is added, in dB of the mean power of an example; None adds none.
         average_decay: what an exponential moving average of the weights keeps of itself in a step; it is validated and
             saved in place of the weights that are trained (Polyak and Juditsky, 1992). 0 averages nothing.
-        pos_weight_max: upper bound of a class's weight, negatives over positives; the lower bound is 1.
+        pos_weight_max: upper bound of a class's weight, negatives over positives; the lower bound is 1. Both are
+            counted in all records, stems' too, whatever ``stem_share`` is.
         focus_positive: exponent of the loss on positives that are recognised already; see
             :class:`mir_tf.losses.WeightedBCE`. Equal to ``focus_negative``, it makes a focal loss.
         focus_negative: exponent on negatives; greater than ``focus_positive``, it makes an asymmetric loss.

@@ -1,4 +1,4 @@
-"""New mixes out of a batch: stems of different songs are moved in pitch, added up, coloured and covered with noise.
+"""New mixes out of a batch: stems of its songs are moved in pitch, added up, coloured and covered with noise.
 
 Log-mel spectrograms of sounds that play together add up as power, for their phases are unrelated. So a batch of stems
 gives mixes that no song holds, at the cost of one exponential a value, inside the compiled training step and on its

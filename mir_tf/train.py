@@ -27,7 +27,7 @@ from mir_tf import bundle, pipeline, schema, transfer
 from mir_tf.bundle import Bundle
 from mir_tf.config import RunConfig, TrainConfig
 from mir_tf.distribution import Distribution, start
-from mir_tf.errors import ConfigError, DataError, TrainingError
+from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.event_tuning import Answer, choose, grid_counts
 from mir_tf.events import EventRule
 from mir_tf.files import as_path, sha256, whole, write_text
@@ -175,8 +175,8 @@ def fit(
     """Trains a model, or goes on training it where a run with the same arguments was stopped.
 
     On several devices the batch is divided among them; loss, gradients and the statistics of batch normalisation are
-    those of the whole batch, so that only the random masks of SpecAugment and dropout depend on the devices. They are
-    no part of the run: it may go on with others. Every worker returns the same result; the first one writes ``out``.
+    those of the whole batch, so that only SpecAugment, dropout and remixing depend on the devices. Those are no
+    part of the run: it may go on with others. Every worker returns the same result; the first one writes ``out``.
 
     ``out`` receives the bundle of the best epoch, ``history.csv``, ``config.yaml``, TensorBoard's ``logs``,
     and ``checkpoint.npz``, from which a run is resumed after its last finished epoch.
@@ -561,7 +561,8 @@ class _Run:
                 row, trained / self._steps, waited / trained, validation.histogram, validation.tuned, picture
             )
             self._write_checkpoint()
-            self._write_results()
+            self._write_history()
+            self._write_bundle()
         if self._on_epoch:
             self._on_epoch(epoch, row)
 
@@ -573,7 +574,10 @@ class _Run:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         if self._distribution.is_chief:
-            self._write_results()  # The run may have been stopped between the checkpoint and these.
+            # The run may have been stopped between the checkpoint and these.
+            self._write_history()
+            if not self._is_saved():
+                self._write_bundle()
 
     def _variables(self) -> list[keras.Variable | tf.Variable]:
         return [*self._model.weights, *self._model.optimizer.variables, *self._average.variables]
@@ -616,14 +620,28 @@ class _Run:
         with whole(self._out / CHECKPOINT) as temporary, temporary.open("wb") as file:
             np.savez(file, state=state, **values)
 
-    def _write_results(self) -> None:
-        """The history and, if the last epoch is the best, the bundle."""
-        state = self._state
+    def _write_history(self) -> None:
         text = io.StringIO()
-        table = csv.DictWriter(text, state.history[-1])
+        table = csv.DictWriter(text, self._state.history[-1])
         table.writeheader()
-        table.writerows(state.history)
+        table.writerows(self._state.history)
         write_text(self._out / HISTORY, text.getvalue())
+
+    def _is_saved(self) -> bool:
+        """Whether the bundle of the last epoch stands. Written again it would be another file, with another digest."""
+        try:
+            found = bundle.describe(self._out)
+            return found.info == self._info() and found.model_sha256 == sha256(self._out / bundle.MODEL)
+        except BundleError:
+            return False
+
+    def _info(self) -> dict[str, Any]:
+        state = self._state
+        return state.history[-1] | ({} if state.init is None else {"init": state.init})
+
+    def _write_bundle(self) -> None:
+        """The model, if the last epoch is the best."""
+        state = self._state
         if state.schedule.best_epoch != state.epoch:
             return
         names = zip(self._vocabulary.classes, state.best.has_positives, strict=True)
@@ -633,7 +651,7 @@ class _Run:
             thresholds=np.array(state.best.thresholds, np.float32),
             event_rule=EventRule.from_dict(state.best.event_rule),
             untuned=tuple(name for name, has_positives in names if not has_positives),
-            info=state.history[-1] | ({} if state.init is None else {"init": state.init}),
+            info=self._info(),
         )
         with self._average.swapped_in():
             best.save(self._out)

@@ -33,6 +33,7 @@ from mir_tf.schema import read_manifest
 TUNERS = ("random", "hyperband", "bayesian")
 BEST = "best.yaml"
 SETTINGS = "search.json"
+BOOKS = "search"
 TRIALS = "trials"
 OBJECTIVE = keras_tuner.Objective("macro_f1", "max")
 
@@ -110,6 +111,10 @@ class Space:
                 raise ConfigError(f"section {section!r} is {given!r}; it must hold fields and what they may be")
             for field, value in {**DEFAULT_SPACE.get(section, {}), **given}.items():
                 name = f"{section}.{field}"
+                if section == "front_end":
+                    raise ConfigError(f"{name}: the front end is that of the data set; to search it, name several")
+                if name == "train.epochs" and isinstance(value, list | dict):
+                    raise ConfigError(f"{name} is {value!r}; it is not searched: all trials have those of --epochs")
                 if isinstance(value, dict):
                     ranges[name] = _range(section, str(field), value)
                 elif isinstance(value, list) and not _is_one(section, str(field), value):
@@ -230,6 +235,10 @@ class _BudgetSpent(BaseException):
     """Ends a search within a trial, which a later call goes on with: no ``Exception``, which would fail the trial."""
 
 
+class _Broken(BaseException):
+    """Likewise, where data, disk or code fail, which is no fault of a trial: its cause is the error."""
+
+
 class Search(base_tuner.BaseTuner):
     """Keras Tuner's loop around :func:`mir_tf.train.fit`."""
 
@@ -262,7 +271,11 @@ class Search(base_tuner.BaseTuner):
         self._space, self._folders, self._out = space, list(folders), out
         self._epochs = epochs
         self._manifests = {str(folder): read_manifest(folder) for folder in folders}
-        super().__init__(oracle=oracle, directory=str(out), project_name="search")
+        try:
+            super().__init__(oracle=oracle, directory=str(out), project_name=BOOKS)
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
+            damaged = f"{out / BOOKS} cannot be read: {error!r}"
+            raise TrainingError(f"{damaged}. Begin again in another folder: --out") from error
 
     def run(
         self,
@@ -278,6 +291,8 @@ class Search(base_tuner.BaseTuner):
             self.search()
         except _BudgetSpent:
             return False
+        except _Broken as broken:
+            raise (broken.__cause__ or broken) from None
         return True
 
     def results(self) -> list[TrialResult]:
@@ -329,7 +344,10 @@ class Search(base_tuner.BaseTuner):
         out = self.folder(trial.trial_id)
         parent = values.get("tuner/trial_id")
         if parent is not None and not out.exists():  # Hyperband goes on with a run of fewer epochs
-            shutil.copytree(self.folder(parent), out, ignore=shutil.ignore_patterns(train.LOGS))
+            copy = out.with_name(f".unfinished-{out.name}")
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(self.folder(parent), copy, ignore=shutil.ignore_patterns(train.LOGS))
+            copy.rename(out)
 
         def on_epoch(epoch: int, row: dict[str, float]) -> None:
             if self._on_epoch:
@@ -340,6 +358,8 @@ class Search(base_tuner.BaseTuner):
             result = train.fit(data, out, config, on_epoch, self._on_step)
         except (ConfigError, TrainingError) as error:
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        except Exception as error:
+            raise _Broken from error
         return {OBJECTIVE.name: result.best_macro_f1}
 
     def on_trial_end(self, trial: trial_module.Trial) -> None:
@@ -357,7 +377,9 @@ class Search(base_tuner.BaseTuner):
             return
         data, config = self.config(best.values)
         sections = {name: fields for name, fields in config.to_dict().items() if name != "front_end"}
-        head = f"# Trial {best.id}: macro F1 {best.macro_f1:.4f} on the validation split of {data}.\n"
+        epochs = self.oracle.trials[best.id].hyperparameters.values.get("tuner/epochs", self._epochs)
+        score = f"macro F1 {best.macro_f1:.4f} on the validation split of {data}"
+        head = f"# Trial {best.id}: {score}, after at most {epochs} epochs.\n"
         write_text(self._out / BEST, head + yaml.safe_dump(sections, sort_keys=False))
 
 
@@ -411,9 +433,9 @@ def search(
     """
     if tuner not in TUNERS:
         raise ConfigError(f"tuner is {tuner!r}; it must be one of {', '.join(TUNERS)}")
-    for name, value in {"trials": trials, "epochs": epochs}.items():
-        if value < 1:
-            raise ConfigError(f"{name} is {value}; it must be at least 1")
+    for name, value, least in (("trials", trials, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
+        if value < least:
+            raise ConfigError(f"{name} is {value}; it must be at least {least}")
     folders, out = [as_path(folder) for folder in data], Path(out)
     space = Space.of(sections or {})
     hyperparameters = space.hyperparameters(folders)
@@ -432,7 +454,10 @@ def _same_search(out: Path, settings: dict[str, Any]) -> None:
     text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
     path = out / SETTINGS
     if path.is_file():
-        earlier, now = json.loads(path.read_text(encoding="utf-8")), json.loads(text)
+        try:
+            earlier, now = dict(json.loads(path.read_text(encoding="utf-8"))), json.loads(text)
+        except (OSError, ValueError, TypeError) as error:
+            raise TrainingError(f"{path} cannot be read: {error}. Remove it to go on, or use another folder") from error
         if differing := [name for name in now if earlier.get(name) != now[name]]:
             told = "; ".join(f"{name}: {earlier.get(name)!r} there, {now[name]!r} now" for name in differing)
             raise TrainingError(

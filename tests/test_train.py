@@ -250,6 +250,10 @@ def test_a_bundle_that_was_not_written_any_more_is_made_up_for(data, tmp_path):
     (tmp_path / bundle.BUNDLE).unlink()
     assert fit(data, tmp_path, config) == dataclasses.replace(first, epochs_trained=0)
     assert bundle.load(tmp_path).info == first.history[0]
+    # Written again it would have another digest, and what was trained from it could not go on.
+    digest = bundle.describe(tmp_path).model_sha256
+    assert fit(data, tmp_path, config) == dataclasses.replace(first, epochs_trained=0)
+    assert bundle.describe(tmp_path).model_sha256 == digest
 
 
 def test_a_finished_run_is_not_trained_further(data, undisturbed):

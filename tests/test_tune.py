@@ -1,10 +1,12 @@
 """Searches: what is tried, what survives a failure, a stop and a second start."""
 
+import errno
 import json
 import os
 import socket
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import click.testing
@@ -104,6 +106,8 @@ class TestSpace:
             ({"model": {"conv_dropout": {"min": 0.0, "max": 0.1, "log": True}}}, "above 0 with log"),
             ({"model": {"conv_dropout": {"from": 0.0, "max": 0.1}}}, "from; a range has min, max"),
             ({"model": {"conv_dropout": {"min": "low", "max": 0.1}}}, "min is 'low'; it must be a number"),
+            ({"front_end": {"n_mels": 64}}, "front_end.n_mels: the front end is that of the data set"),
+            ({"train": {"epochs": [5, 50]}}, r"train.epochs is \[5, 50\]; it is not searched"),
         ],
     )
     def test_what_no_configuration_takes_is_refused(self, sections: dict[str, object], message: str) -> None:
@@ -137,6 +141,10 @@ def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: 
     assert "epoch 1:" not in again.output
     with pytest.raises(TrainingError, match="holds a search that differs: seed: 0 there, 1 now"):
         search([data], tmp_path / "out", trials=2, epochs=1, sections=SECTIONS, seed=1)
+    for damaged, content in (("search/oracle.json", "{}"), ("search/oracle.json", "{"), (tune.SETTINGS, "null")):
+        (tmp_path / "out" / damaged).write_text(content)
+        with pytest.raises(TrainingError, match=rf"{damaged.partition('/')[0]} cannot be read"):
+            search([data], tmp_path / "out", trials=2, epochs=1, sections=SECTIONS)
 
 
 def test_the_data_set_is_a_column_of_the_search_where_several_are_given(data: Path, tmp_path: Path) -> None:
@@ -194,12 +202,40 @@ def test_a_search_that_was_stopped_goes_on_within_the_trial(data: Path, tmp_path
     assert [result.id for result in found.results()] == ["0"]
 
 
-def test_time_that_is_over_ends_the_search_and_loses_nothing(data: Path, tmp_path: Path) -> None:
-    arguments = {"trials": 3, "epochs": 2, "sections": SECTIONS}
+def test_a_failure_that_is_no_trials_fault_ends_the_search_and_loses_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "fit", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            search([data], tmp_path, trials=2, epochs=1, sections=SECTIONS)
+    found, is_through = search([data], tmp_path, trials=2, epochs=1, sections=SECTIONS)
+    assert is_through
+    assert [result.status for result in found.results()] == ["COMPLETED"] * 2
+
+
+def test_time_that_is_over_ends_the_search_and_loses_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(tune, "time", types.SimpleNamespace(monotonic=lambda: now))
+    arguments = {"trials": 2, "epochs": 2, "sections": SECTIONS}
     epochs: list[int] = []
-    _, is_through = search([data], tmp_path, **arguments, hours=1e-9, on_epoch=lambda epoch, row: epochs.append(epoch))
+
+    def on_epoch(epoch: int, row: dict[str, float]) -> None:
+        nonlocal now
+        now += 2000.0
+        epochs.append(epoch)
+
+    _, is_through = search([data], tmp_path, **arguments, hours=1 / 3, on_epoch=on_epoch)  # 1200 s
     assert not is_through
-    assert epochs == []
+    assert epochs == [1]
+    _, is_through = search([data], tmp_path, **arguments, on_epoch=on_epoch)
+    assert is_through
+    assert epochs == [1, 2, 1, 2]
 
 
 @pytest.mark.slow

@@ -206,7 +206,7 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
 )
 @click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Stop after so long.  [default: never]")
 @click.option("--space", "space_file", type=FILE, help="YAML that narrows the search space.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the choices.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the choices.")
 def tune(
     data: tuple[Path, ...],
     out: Path,

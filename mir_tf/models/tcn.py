@@ -21,7 +21,7 @@ def network(log_mel: keras.KerasTensor, config: ModelConfig, subframes: int) -> 
     """Log-mel [batch, label frames × subframes, mels] to features [batch, label frames, temporal filters]."""
     first, *others = config.stage_filters
     x = layers.Reshape((-1, log_mel.shape[-1], 1), name="channel")(log_mel)  # [batch, frames, mels, 1]
-    # An odd length centres it in its label frame: it reaches half a label frame beyond on either side.
+    # It reaches half a label frame beyond on either side; with an odd number of sub-frames it is centred.
     kernel = (2 * subframes - 1, _STEM_BANDS)
     x = _convolution(x, first, kernel, (subframes, _STEM_BANDS // 2), "stem")  # [batch, label frames, mels / 4, first]
     for stage, filters in enumerate(others, start=1):
