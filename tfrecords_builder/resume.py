@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+import mir_tf
 from mir_tf import schema
 from mir_tf.config import FrontEndConfig
 from mir_tf.errors import AudioError, DataError
@@ -60,8 +61,9 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
         source: of the data set, as in its manifest.
 
     Raises:
-        DataError: ``out`` is a file, holds other things, a build of other arguments or of another TensorFlow, or
-            cannot be written; the block was interrupted or raised an error that a person can mend.
+        DataError: ``out`` is a file, holds other things, a build of other arguments or of another version of this
+            package or of TensorFlow, or cannot be written; the block was interrupted or raised an error that a person
+            can mend.
     """
     require_free(out, front_end, source)
     folder = out / UNFINISHED
@@ -90,15 +92,16 @@ def remove(out: Path) -> None:
 
 
 def _arguments(front_end: FrontEndConfig, source: dict[str, Any]) -> dict[str, Any]:
-    # Records are the same, bit for bit, from one version of TensorFlow only.
-    return front_end.to_dict() | source | {"tensorflow": tf.__version__}
+    # Records are the same, bit for bit, from one version of TensorFlow and of this package only.
+    return front_end.to_dict() | source | {"tensorflow": tf.__version__, "mir-tf": mir_tf.__version__}
 
 
 def require_free(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> None:
     """Checks that a data set can begin in ``out``, or go on there.
 
     Raises:
-        DataError: it is a file, holds other things, or a build of other arguments or of another TensorFlow.
+        DataError: it is a file, holds other things, or a build of other arguments or of another version of this package
+            or of TensorFlow.
     """
     if not out.exists():
         return

@@ -73,11 +73,12 @@ def test_other_arguments_are_refused_by_name(tmp_path: Path) -> None:
     assert contents(tmp_path / resume.UNFINISHED / resume.PARTS) == before
 
 
-def test_another_tensorflow_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", ["tensorflow", "mir-tf"])
+def test_another_version_is_refused(tmp_path: Path, package: str) -> None:
     interrupted(tmp_path, {})
     arguments = tmp_path / resume.UNFINISHED / "arguments.json"
-    arguments.write_text(arguments.read_text().replace('"tensorflow": "', '"tensorflow": "1.'))
-    with pytest.raises(DataError, match=r"tensorflow: '1\.\d"):
+    arguments.write_text(arguments.read_text().replace(f'"{package}": "', f'"{package}": "1.'))
+    with pytest.raises(DataError, match=rf"{package}: '1\.\d"):
         resume.require_free(tmp_path, FRONT_END, {})
 
 
