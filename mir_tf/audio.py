@@ -22,6 +22,11 @@ SUFFIXES = frozenset(
 )
 """Of files that libsndfile reads and that state what they are, in small letters: what is looked for in folders."""
 
+OTHER_SUFFIXES = frozenset(
+    ".m4a .m4b .mp4 .m4v .aac .alac .wma .wv .ape .ac3 .amr .mka .mkv .webm .weba .mov .avi".split()
+)
+"""Of recordings that it does not read: looked for too, so that nobody takes them for heard."""
+
 SAMPLE_RATES = (1_000, 768_000)
 """The lowest and the highest in Hz: another one is a mistake, or of a damaged header."""
 
@@ -32,6 +37,9 @@ _BLOCK_SECONDS = 10.0
 
 _UNKNOWN = 2**63 - 1
 """Length that libsndfile reports where a header states none: SF_COUNT_MAX."""
+
+_MOST_HEADER = 4096
+"""Bytes of a wav beyond which some must be sound."""
 
 _STREAMED = 2**31 - 2**16
 """RIFF sizes from here on are the placeholders of programs that wrote to a pipe."""
@@ -119,14 +127,23 @@ def fault_of_rate(rate: float) -> str | None:
     return None if lowest <= rate <= highest else f"sample rate {rate}: it must be between {lowest} and {highest} Hz"
 
 
-def fault_of(samples: NDArray[np.float32]) -> str | None:
-    """What is wrong with the values of samples of any shape, in words; None if nothing is."""
-    peak = np.abs(samples).max(initial=0.0)  # NaN if there is one
-    if peak <= _LOUDEST:
+def fault_of(samples: NDArray[np.float32], rate: float, start: float) -> str | None:
+    """What is wrong with the values of samples, in words; None if nothing is.
+
+    Args:
+        samples: float32 [samples] or [samples, channels].
+        rate: of the samples in Hz.
+        start: seconds before them.
+    """
+    peaks = np.abs(samples)
+    if peaks.max(initial=0.0) <= _LOUDEST:  # NaN if there is one
         return None
+    first, *_ = np.argwhere(~(peaks <= _LOUDEST))[0]
+    peak, when = peaks[first].max(), f"after {start + first / rate:.1f} s"
     if not np.isfinite(peak):
-        return "holds NaN or infinity"
-    return f"holds a sample of {peak:g}, where full scale is 1 (integers of 16 bits are to be divided by 32768)"
+        return f"holds NaN or infinity, {when}"
+    hint = "where full scale is 1 (integers of 16 bits are to be divided by 32768)"
+    return f"holds a sample of {peak:g}, {when}, {hint}"
 
 
 class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
@@ -179,12 +196,20 @@ def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
         except (soundfile.SoundFileError, TypeError):  # TypeError: .raw, which has no header
             if source.error is not None:
                 raise source.error from None
+            if not raw.seek(0, os.SEEK_END):
+                raise AudioError(f"{path}: is empty: it has no bytes") from None
             raise AudioError(
                 f"{path}: not audio, or of a format that libsndfile does not read, as m4a, aac and wma "
                 "(ffmpeg -i song.m4a song.wav converts one)"
             ) from None
         if not file.frames:
-            raise AudioError(f"{path}: holds no samples")
+            hint = ""
+            if file.format == "WAV" and raw.seek(0, os.SEEK_END) > _MOST_HEADER:
+                hint = (
+                    ": its header states no length, as where the program that wrote it was stopped; as a stream it is "
+                    "heard: mir-tf listen < FILE"
+                )
+            raise AudioError(f"{path}: holds no samples{hint}")
         if fault := fault_of_rate(file.samplerate):
             raise AudioError(f"{path}: {fault}")
         try:
@@ -222,8 +247,8 @@ def _decode(
             samples = file.read(size, dtype="float32", always_2d=True)  # [samples, channels]
             if not len(samples):
                 break
-            if fault := fault_of(samples):
-                raise AudioError(f"{path}: {fault}, after {position / rate:.1f} s")
+            if fault := fault_of(samples, rate, position / rate):
+                raise AudioError(f"{path}: {fault}")
             position += len(samples)
             yield samples.mean(axis=1)  # [samples]
     except soundfile.SoundFileError as error:

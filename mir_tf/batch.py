@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mir_tf.audio import SUFFIXES
+from mir_tf.audio import OTHER_SUFFIXES, SUFFIXES
 from mir_tf.errors import ConfigError
 from mir_tf.files import as_path, is_remote, whole, write_bytes, write_text
 from mir_tf.formats import FORMATS, TABLES, require
@@ -69,7 +69,10 @@ class Found:
 
 
 def find(paths: Sequence[Path]) -> Found:
-    """The recordings at ``paths``: files, whatever their names, and those with a suffix of audio in folders below."""
+    """The recordings at ``paths``: files, whatever their names, and those with a suffix of audio in folders below.
+
+    Those are among them that cannot be read, as m4a.
+    """
     found, seen = Found(), set()
     for path in map(as_path, paths):
         if not path.is_dir():
@@ -100,7 +103,7 @@ def _below(folder: Path, place: Path, found: Found, above: set[Path]) -> Iterato
     for path in entries:
         if path.name.startswith("."):
             found.hidden += not path.name.endswith(LEDGER)
-        elif path.suffix.lower() in SUFFIXES and path.is_file():
+        elif path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and path.is_file():
             yield Song.of(path, place / path.name)
         elif path.is_dir():
             yield from _below(path, place / path.name, found, above | {real})
@@ -109,11 +112,15 @@ def _below(folder: Path, place: Path, found: Found, above: set[Path]) -> Iterato
 
 
 class _Ledger:
-    """Of each name the stamp of what was written: lines of JSON, the last of a name counts, a cut off one does not."""
+    """Of each name the stamp of what it was written from, and what else is to be known: lines of JSON.
+
+    The last line of a name counts, one that is cut off does not.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamps: dict[str, Any] = {}
+        self._files: dict[str, Any] = {}
         self._offsets: dict[str, int] = {}
         self._ended, self._changed = True, False
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
@@ -122,6 +129,7 @@ class _Ledger:
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     entry = json.loads(line)
                     self._stamps[entry["name"]], self._offsets[entry["name"]] = entry["stamp"], offset
+                    self._files[entry["name"]] = entry.get("file")
                 offset += len(line)
                 self._ended = line.endswith(b"\n")
 
@@ -129,9 +137,13 @@ class _Ledger:
         """Whether ``name`` was written with this stamp."""
         return self._stamps.get(name) == stamp
 
-    def add(self, name: str, stamp: object, content: object = None) -> None:
+    def wrote(self, name: str, identity: object) -> bool:
+        """Whether ``name`` was written, and was such a file then."""
+        return name in self._stamps and self._files[name] == identity
+
+    def add(self, name: str, stamp: object, identity: object = None, content: object = None) -> None:
         """Notes that ``name`` was written: at once, but where the ledger is remote at :meth:`close`."""
-        self._stamps[name], self._changed = stamp, True
+        self._stamps[name], self._files[name], self._changed = stamp, identity, True
         if is_remote(self._path):
             return
         with self._path.open("ab") as file:
@@ -153,8 +165,9 @@ class _Ledger:
             write_text(self._path, "".join(self._line(name, None) for name in self._stamps))
 
     def _line(self, name: str, content: object) -> str:
-        entry = {"name": name, "stamp": self._stamps[name], **({} if content is None else {"content": content})}
-        return json.dumps(entry) + "\n"  # in ASCII: of a name that is not UTF-8 the bytes come back
+        entry = {"name": name, "stamp": self._stamps[name], "file": self._files[name], "content": content}
+        # In ASCII: of a name that is not UTF-8 the bytes come back.
+        return json.dumps({key: value for key, value in entry.items() if value is not None}) + "\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +191,7 @@ class Batch:
     Attributes:
         jobs: what is to be heard.
         num_done: recordings that are left out, for all of theirs is written.
+        kept: of a recording's path what of its is not to be written, in words: there are other files of these names.
     """
 
     def __init__(
@@ -198,7 +212,7 @@ class Batch:
             out: folder for these files, in the order of folders in which the recordings were found; None writes them
                 beside the recordings.
             into: file of all recordings, whose suffix is one of :data:`mir_tf.formats.TABLES`; local.
-            again: whether to hear what is done as well.
+            again: whether to hear what is done as well, and to replace files that this did not write.
 
         Raises:
             ConfigError: a format or suffix is unknown or needs a package, or several recordings would be written to
@@ -210,9 +224,9 @@ class Batch:
                 raise ConfigError(f"format {name!r} is not one of {', '.join(FORMATS)}{hint}")
             require(f"format {name}", FORMATS[name].needs)
         if into is not None:
-            if into.suffix not in TABLES:
+            if into.suffix.lower() not in TABLES:
                 raise ConfigError(f"{into}: its suffix is {into.suffix!r}; it must be one of {', '.join(TABLES)}")
-            require(str(into), TABLES[into.suffix].needs)
+            require(str(into), TABLES[into.suffix.lower()].needs)
         self._songs, self._model = songs, model
         self._ledgers: dict[Path, _Ledger] = {}
         self._into = None if into is None else (into, self._ledger(into.with_name(f".{into.name}{LEDGER}")))
@@ -225,12 +239,17 @@ class Batch:
                 f"several recordings would be written to {', '.join(twice)}: leave out --out, or run them apart"
             )
         self.jobs: list[Job] = []
+        self.kept: dict[Path, str] = {}
         for song, files in zip(songs, targets, strict=True):
             missing = {name: path for name, path in files.items() if again or not self._is_written(song, path)}
+            if foreign := {} if again else {name: path for name, path in missing.items() if self._is_foreign(path)}:
+                names = ", ".join(map(str, foreign.values()))
+                self.kept[song.path] = f"{names}: was there before or was edited, and is not replaced: --again does"
+                missing = {name: path for name, path in missing.items() if name not in foreign}
             unlisted = self._into is not None and (again or not self._is_listed(song, self._into[1]))
             if missing or unlisted:
                 self.jobs.append(Job(song, missing, unlisted))
-        self.num_done = len(songs) - len(self.jobs)
+        self.num_done = len({song.path for song in songs} - {job.song.path for job in self.jobs} - {*self.kept})
 
     def __enter__(self) -> Batch:
         return self
@@ -250,11 +269,12 @@ class Batch:
         for name, path in job.formats.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, FORMATS[name].encode(prediction))
-            self._ledger(path.with_name(LEDGER)).add(path.name, stamp)
+            self._ledger(path.with_name(LEDGER)).add(path.name, stamp, _identity(path))
         if job.unlisted and self._into is not None:
             path, ledger = self._into
             path.parent.mkdir(parents=True, exist_ok=True)
-            ledger.add(str(job.song.path), stamp, {"model": prediction.model, "summary": prediction.summary()})
+            content = {"model": prediction.model, "summary": prediction.summary()}
+            ledger.add(str(job.song.path), stamp, content=content)
         return list(job.formats.values())
 
     def write_all(self) -> int:
@@ -271,7 +291,7 @@ class Batch:
             return 0
         model = ledger.content(listed[0])["model"]
         with whole(path) as temporary:
-            TABLES[path.suffix].write(temporary, (ledger.content(name)["summary"] for name in listed), model)
+            TABLES[path.suffix.lower()].write(temporary, (ledger.content(name)["summary"] for name in listed), model)
         return len(listed)
 
     def _is_listed(self, song: Song, ledger: _Ledger) -> bool:
@@ -280,6 +300,10 @@ class Batch:
     def _is_written(self, song: Song, path: Path) -> bool:
         return self._ledger(path.with_name(LEDGER)).holds(path.name, self._stamp(song)) and path.is_file()
 
+    def _is_foreign(self, path: Path) -> bool:
+        """Whether a file is there that was not written by a command like this, or was changed since."""
+        return path.is_file() and not self._ledger(path.with_name(LEDGER)).wrote(path.name, _identity(path))
+
     def _stamp(self, song: Song) -> list[object]:
         return [self._model, song.size, song.modified]
 
@@ -287,6 +311,12 @@ class Batch:
         if path not in self._ledgers:
             self._ledgers[path] = _Ledger(path)
         return self._ledgers[path]
+
+
+def _identity(path: Path) -> list[object]:
+    """What changes when a file is edited."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime]
 
 
 def _target(song: Song, out: Path | None, suffix: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import itertools
@@ -43,6 +44,11 @@ TOLERANCES = {"none": 1e-4, "float16": 5e-3, "dynamic": 2e-2}
 
 F1_LOSS = 0.01
 """How much lower than Keras' the F1 of a full-int8 file may be, micro and macro."""
+
+_SAVED_MODEL, _CLIP, _ONNX = "saved_model", "clip.tflite", "model.onnx"
+_TFLITE_NAMES = {name: f"model.{'float32' if name == 'none' else name}.tflite" for name in QUANTIZATIONS}
+_NAMES = (_SAVED_MODEL, *_TFLITE_NAMES.values(), _CLIP, _ONNX)
+"""Of all that an export may write."""
 
 _ONNX_NEEDS = ("onnx", "onnxruntime", "tf2onnx")
 
@@ -110,6 +116,7 @@ class Report:
         data: the data set of the F1; empty without one.
         keras_f1: of the Keras model on it.
         files: those that pass stand under their names; those that fail do not.
+        older: names beside them that an earlier export left, of this model or another.
     """
 
     metadata: Metadata
@@ -118,6 +125,7 @@ class Report:
     data: str
     keras_f1: F1 | None
     files: tuple[ExportedFile, ...]
+    older: tuple[str, ...]
 
     @property
     def failed(self) -> tuple[ExportedFile, ...]:
@@ -165,7 +173,10 @@ class Report:
                 f"{self.keras_f1.micro:.4f} (micro): of the file's network, run by LiteRT on the data set's log-mel. "
                 "What leads to log-mel is float32 in every file."
             )
-        return [*notes, *(f"{file.name} was not kept: {file.failure}." for file in self.failed)]
+        notes += [f"{file.name} was not kept: {file.failure}." for file in self.failed]
+        if self.older:
+            notes.append(f"Of an earlier export, and not measured now: {', '.join(self.older)}.")
+        return notes
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON knows it."""
@@ -267,8 +278,8 @@ def export(
         keras_f1 = _f1(bundle, bundle.windowed, data)
     metadata = describe(bundle, name, license_name)
     files: list[ExportedFile] = []
-    with workspace(out) as beside, tempfile.TemporaryDirectory(dir=beside, prefix=".unfinished-") as folder:
-        job = _Job(bundle, metadata, Path(folder), signals, references, data, keras_f1, progress)
+    with workspace(out) as beside, _unfinished(beside) as folder:
+        job = _Job(bundle, metadata, folder, signals, references, data, keras_f1, progress)
         if "savedmodel" in formats:
             files.append(job.saved_model())
         if {"tflite", "onnx"} & set(formats):
@@ -283,12 +294,26 @@ def export(
             target = out / file.name
             remove(target)
             if not file.failure:
-                put(Path(folder, file.name), target)
+                put(folder / file.name, target)
     seconds = sum(map(len, signals)) / rate
-    report = Report(metadata, sound, seconds, "" if data is None else str(data), keras_f1, tuple(files))
+    written = {file.name for file in files}
+    older = tuple(name for name in _NAMES if name not in written and (out / name).exists())
+    report = Report(metadata, sound, seconds, "" if data is None else str(data), keras_f1, tuple(files), older)
     write_text(out / "report.md", report.to_markdown())
     write_text(out / "report.json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report
+
+
+@contextlib.contextmanager
+def _unfinished(beside: Path) -> Iterator[Path]:
+    """An empty folder that goes with the block; what a killed export left of it goes too."""
+    folder = beside / ".unfinished-export"
+    remove(folder)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        remove(folder)
 
 
 def describe(bundle: Bundle, name: str, license_name: str) -> Metadata:
@@ -506,8 +531,8 @@ class _Job:
 
     def saved_model(self) -> ExportedFile:
         """Writes ``saved_model``."""
-        self._progress("saved_model")
-        path = self._folder / "saved_model"
+        self._progress(_SAVED_MODEL)
+        path = self._folder / _SAVED_MODEL
         with tempfile.TemporaryDirectory() as assets:
             server = _Server(self._bundle, self._metadata, Path(assets))
             signatures = {"serving_default": server.from_waveform, "log_mel": server.from_log_mel}
@@ -538,7 +563,7 @@ class _Job:
 
     def tflite(self, quantization: str) -> ExportedFile:
         """Writes ``model.QUANTIZATION.tflite``."""
-        name = f"model.{'float32' if quantization == 'none' else quantization}.tflite"
+        name = _TFLITE_NAMES[quantization]
         self._progress(name)
         network = self._converted["network", quantization]
         path = self._write_tflite(name, network, "frames", self._metadata)
@@ -552,16 +577,16 @@ class _Job:
 
     def clip(self) -> ExportedFile:
         """Writes ``clip.tflite``, float32."""
-        self._progress("clip.tflite")
+        self._progress(_CLIP)
         metadata = dataclasses.replace(self._metadata, answers="clip")
-        path = self._write_tflite("clip.tflite", self._converted[self._clip_network, "none"], "clip", metadata)
+        path = self._write_tflite(_CLIP, self._converted[self._clip_network, "none"], "clip", metadata)
         model = LiteModel(path)
         pairs = [
             (model.answer(window), self._pieces.whole(window)[0].numpy().max(axis=0))
             for signal in self._signals
             for window in windows(signal, metadata)
         ]
-        difference = max(float(np.abs(found - expected).max()) for found, expected in pairs)
+        difference = float(np.max([np.abs(found - expected).max() for found, expected in pairs]))  # NaN if one is
         return self._measured(path, "none", difference, None)
 
     def onnx(self) -> ExportedFile:
@@ -569,10 +594,10 @@ class _Job:
         import onnx
         import onnxruntime
 
-        self._progress("model.onnx")
+        self._progress(_ONNX)
         model = onnx.load_from_string(conversion.to_onnx(self._saved_pieces, "onnx"))
         onnx.helper.set_model_props(model, {METADATA: self._metadata.to_json(), LABELS: self._metadata.labels})
-        path = self._folder / "model.onnx"
+        path = self._folder / _ONNX
         onnx.save(model, path)
         session = onnxruntime.InferenceSession(path)
 
@@ -598,10 +623,8 @@ class _Job:
         return ExportedFile(path.name, quantization, path.stat().st_size, difference, f1, loss, speed)
 
     def _difference(self, found: Sequence[Any]) -> float:
-        return max(
-            float(np.abs(np.asarray(ours) - reference).max())
-            for ours, reference in zip(found, self._references, strict=True)
-        )
+        pairs = zip(found, self._references, strict=True)
+        return float(np.max([np.abs(np.asarray(ours) - reference).max() for ours, reference in pairs]))  # NaN if one is
 
     def _examples(self) -> Iterator[NDArray[np.float32]]:
         """What the network takes, [frames or label frames, mels], of windows of the train split's tracks."""

@@ -152,7 +152,7 @@ class Prediction:
         seconds, share, intervals = self.playing_time, self.share, self.intervals
         return {
             "path": self.path,
-            "seconds": round(self.seconds, 3),
+            "seconds": round(self.seconds, 6),
             "dominant": self.dominant,
             "instruments": [
                 {
@@ -162,7 +162,7 @@ class Prediction:
                     "intervals": [
                         {
                             "start": interval.start,
-                            "end": round(interval.end, 3),
+                            "end": round(interval.end, 6),  # a last frame may be covered by one sample
                             "confidence": round(interval.confidence, DIGITS),
                         }
                         for interval in intervals

@@ -60,8 +60,8 @@ class Resampler:
             )
         with np.errstate(over="ignore"):  # to infinity, which is refused
             samples = samples.astype(np.float32, copy=False)
-        if fault := fault_of(samples):
-            raise AudioError(f"audio {fault}, after {self._taken / self._rate:.1f} s")
+        if fault := fault_of(samples, self._rate, self._taken / self._rate):
+            raise AudioError(f"audio {fault}")
         self._taken += len(samples)
         resampled: NDArray[np.float32] = self._stream.resample_chunk(
             samples if samples.ndim == 1 else samples.mean(axis=1)

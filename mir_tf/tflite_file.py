@@ -108,11 +108,12 @@ def with_metadata(model: bytes, metadata: Metadata) -> bytes:
     content.buffers.append(buffer)
     content.metadata = [*(content.metadata or []), entry]
     content.description = f"{metadata.name}, exported by mir-tf {metadata.version}".encode()
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+    whole = io.BytesIO(_pack(content))
+    # Appended: offsets in the zip count from the start of the file, as Android's MetadataExtractor wants them.
+    with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as file:
         for name, text in {LABELS: metadata.labels, METADATA: metadata.to_json()}.items():
             file.writestr(zipfile.ZipInfo(name, _ZIP_DATE), text)
-    return _pack(content) + archive.getvalue()
+    return whole.getvalue()
 
 
 def _model_metadata(metadata: Metadata) -> bytes:

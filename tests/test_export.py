@@ -173,6 +173,12 @@ def test_a_zip_tool_shows_labels_and_metadata(crnn, exported):
         assert archive.namelist() == [LABELS, METADATA]
         assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
         assert archive.read(LABELS).decode().splitlines() == list(crnn.classes)
+    # What Android's MetadataExtractor reads: offsets count from the start of the file.
+    content = path.read_bytes()
+    end = content.rindex(b"PK\x05\x06")
+    directory = int.from_bytes(content[end + 16 : end + 20], "little")
+    assert content[directory:].startswith(b"PK\x01\x02")
+    assert content[int.from_bytes(content[directory + 42 : directory + 46], "little") :].startswith(b"PK\x03\x04")
     metadata = read_tflite(path)
     assert metadata == exported[1].metadata
     assert (metadata.license, metadata.classes, metadata.untuned) == ("CC0", crnn.classes, ("Organ",))
@@ -282,7 +288,8 @@ def test_a_file_that_fails_is_not_left_in_place(crnn, tmp_path, monkeypatch):
     model.save(tmp_path / "run")
     out = tmp_path / "out"
     out.mkdir()
-    (out / "model.float32.tflite").write_text("of an older export")
+    for name in ("model.float32.tflite", "model.dynamic.tflite"):
+        (out / name).write_text("of an older export")
     monkeypatch.setitem(export.TOLERANCES, "none", 1e-12)
     arguments = [
         "export",
@@ -297,7 +304,9 @@ def test_a_file_that_fails_is_not_left_in_place(crnn, tmp_path, monkeypatch):
     result = CliRunner().invoke(cli.main, arguments)
     assert result.exit_code == 1
     assert "model.float32.tflite was not kept: difference" in result.output
-    assert sorted(path.name for path in out.iterdir()) == ["model.float16.tflite", "report.json", "report.md"]
+    assert "Of an earlier export, and not measured now: model.dynamic.tflite." in result.output
+    kept = ["model.dynamic.tflite", "model.float16.tflite", "report.json", "report.md"]
+    assert sorted(path.name for path in out.iterdir()) == kept
 
 
 @pytest.mark.parametrize("bad", ["truncated", "text", "other"])

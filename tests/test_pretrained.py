@@ -112,7 +112,7 @@ def test_a_first_argument_that_is_neither_model_nor_recording_is_refused(own: Pa
     Path("notes/score.mid").write_bytes(b"MThd")
     for first, what in {
         "runs/crnn": "it is not there",
-        "words": "no audio that libsndfile reads (of m4a, aac, wma make one: ffmpeg -i song.m4a song.wav)",
+        "words": "no audio that libsndfile reads",
         "notes": "a folder without bundle.json and without audio",
     }.items():
         message = failed(2, "predict", first, song)

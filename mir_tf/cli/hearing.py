@@ -63,11 +63,11 @@ def _is_model(path: Path) -> bool:
 
 def _require_recordings(path: Path) -> None:
     """Refuses a first argument that is no model and no recording: whatever was meant, the rest is not to be heard."""
-    from mir_tf.audio import SUFFIXES, probe
+    from mir_tf.audio import OTHER_SUFFIXES, SUFFIXES, probe
     from mir_tf.batch import find
     from mir_tf.errors import AudioError
 
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES:
         return  # if something is wrong with it, that is said where recordings are named
     if path.is_dir():
         if find([path]).songs:
@@ -78,7 +78,7 @@ def _require_recordings(path: Path) -> None:
             probe(path)
             return
         except AudioError:
-            what = "no audio that libsndfile reads (of m4a, aac, wma make one: ffmpeg -i song.m4a song.wav)"
+            what = "no audio that libsndfile reads"
     else:
         what = "it is not there"
     raise ConfigError(
@@ -107,7 +107,7 @@ _FEW = 5
     help="Folder for these files, in the tree of each FOLDER.  [default: beside the recording]",
 )
 @click.option("--into", type=NEW_LOCAL_FILE, help="One file of all recordings: songs.csv, songs.json, songs.parquet.")
-@click.option("--again", is_flag=True, help="Hear what is done as well.")
+@click.option("--again", is_flag=True, help="Hear what is done as well, and replace files of other origin.")
 @THREADS
 def predict(
     words: tuple[Path, tuple[Path, ...]],
@@ -126,8 +126,9 @@ def predict(
     of them are heard. Instruments, their playing time and the dominant one are printed, with a timeline; of more than
     five recordings, a line for each. SONG.mp3.json is written with the probability of every frame, or other --format.
 
-    What was written by this model, of a recording that has not changed since, is not done again. A recording that
-    cannot be read, or whose answer cannot be written, is named, the rest goes on, and the exit status is 1.
+    What was written by this model, of a recording that has not changed since, is not done again. Files that are there
+    already, of your own or edited, are kept. A recording that cannot be read, or whose answer cannot be written, is
+    named, the rest goes on, and the exit status is 1.
 
     \b
     Examples:
@@ -145,13 +146,13 @@ def predict(
         raise ConfigError("--out is for a file each, which --format names; with --into alone there are none")
     model, audio = words
     say_model(model)
-    hear = load(model, threads).predict
     found = find(audio)
     names = formats or (() if into else ("json",))
-    failed = 0
-    for fault in found.faults:
-        click.echo(f"Error: {fault}", err=True)
     with Batch(found.songs, digest(model), names, out, into, again) as batch:
+        hear = load(model, threads).predict
+        failed = set(batch.kept)
+        for fault in (*found.faults, *batch.kept.values()):
+            click.echo(f"Error: {fault}", err=True)
         length = Length([job.song for job in batch.jobs])
         with _song_progress(len(batch.jobs)) as (console, on_progress):
             for number, job in enumerate(batch.jobs):
@@ -170,7 +171,7 @@ def predict(
                 finally:
                     length.end(job.song, seconds)
                 if fault:
-                    failed += 1
+                    failed.add(job.song.path)
                     click.echo(f"Error: {fault}", err=True)
                     continue
                 if len(found.songs) <= _FEW:
@@ -190,7 +191,7 @@ def predict(
         if count:
             click.echo(f"Left out: {count} {what}.", err=True)
     if failed:
-        click.echo(f"{failed} of {len(found.songs)} recordings failed.", err=True)
+        click.echo(f"{len(failed)} of {len(found.songs)} recordings failed.", err=True)
     if failed or found.faults:
         sys.exit(1)
 
