@@ -94,7 +94,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     show_default=True,
     metavar="N",
     help="With --midi or --demo: tracks made of each song, each with the next SoundFont and synthesiser. With "
-    "--shuffle-programs every other one, from the first on, keeps the song's own instruments.",
+    "--shuffle-programs half of them, the first among them, keep the song's own instruments.",
 )
 @click.option(
     "--vary",

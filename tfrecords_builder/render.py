@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import functools
 import hashlib
@@ -88,6 +87,9 @@ sys.stdout.buffer.write(stereo.mean(axis=0).tobytes())
 _SYMUSIC_SECONDS = 60.0
 """What it may take at least; it takes a second."""
 
+_TEMPO, _RESOLUTION = 120.0, 960
+"""Of the MIDI files of stems: FluidSynth's clock drifts with every change of tempo, 0.2 s after some hundreds."""
+
 _FLUIDSYNTH_GAIN = "0.3"  # leaves room: samples are floating-point, and every stem gets its level afterwards
 
 
@@ -165,12 +167,13 @@ def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> N
     if not song.instruments:
         raise DataError(f"{job.midi}: no notes")
     if job.excerpt is not None:
-        _cut(song, job.excerpt, random.Random(f"excerpt:{job.name}"))
+        drawn_by = job.name if job.vary is None else f"{job.vary}:{job.name}"
+        _cut(song, job.excerpt, random.Random(f"excerpt:{drawn_by}"))
     seconds = _seconds(song)
     if seconds > MAX_SECONDS:
         raise DataError(too_long(job.midi, seconds))
     if job.shuffle_programs is not None:
-        _shuffle_programs(song, f"{job.shuffle_programs}:{job.name}")
+        _shuffle_programs(song, f"programs:{job.shuffle_programs}:{job.name}")
     variation = job.variation
     if variation is not None:
         _transpose(song, variation.semitones)
@@ -265,7 +268,7 @@ def track_extent(path: Path) -> Extent:
 
 def too_long(midi: Path, seconds: float) -> str:
     """Why a track beyond :data:`MAX_SECONDS` is not rendered."""
-    return f"{midi}: {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s can be rendered: give --excerpt"
+    return f"{midi}: {seconds:.0f} s long; at most {MAX_SECONDS:.0f} s can be rendered: give --excerpt with so many"
 
 
 def _seconds(song: pretty_midi.PrettyMIDI) -> float:
@@ -307,14 +310,15 @@ def _cut(song: pretty_midi.PrettyMIDI, seconds: float, generator: random.Random)
             after = [event for event in events if event.time > begin]
             for event in after:
                 event.time -= begin
-            events[:] = [*_held(before, song), *after]
+            events[:] = [*_held(before), *after]
     song.instruments = [instrument for instrument in song.instruments if instrument.notes]
 
 
-def _held(events: list[Any], song: pretty_midi.PrettyMIDI) -> list[Any]:
+def _held(events: list[Any]) -> list[Any]:
     """What holds from the beginning of controllers or bends that were set before: of each controller the last value.
 
-    As pretty_midi writes it, a tick has no order. Registered parameters need one: theirs are a tick apart.
+    As pretty_midi writes it, a tick has no order. Registered parameters need one: theirs are a tick of the stem's MIDI
+    file apart.
     """
     last, parameters = {}, []
     for event in sorted(events, key=lambda event: event.time):
@@ -325,7 +329,7 @@ def _held(events: list[Any], song: pretty_midi.PrettyMIDI) -> list[Any]:
     for event in last.values():
         event.time = 0.0
     for tick, event in enumerate(parameters):
-        event.time = song.tick_to_time(tick)
+        event.time = tick * 60 / _TEMPO / _RESOLUTION
     return [*last.values(), *parameters]
 
 
@@ -365,9 +369,7 @@ def _render_stems(
     for index, instrument in enumerate([*song.instruments, *([voice] if voice.notes else [])]):
         name = f"S{index:02d}"
         midi = folder / "MIDI" / f"{name}.mid"
-        alone = copy.copy(song)
-        alone.instruments = [instrument]
-        alone.write(str(midi))
+        _alone(instrument).write(str(midi))
         # What is heard is read back from what is written, so that labels made from it fit.
         instrument.notes = [note for written in _read_midi(midi).instruments for note in written.notes]
         if singer is not None and instrument is voice:
@@ -402,6 +404,18 @@ def _render_stems(
         else:
             midi.unlink()
     return entries
+
+
+def _alone(instrument: pretty_midi.Instrument) -> pretty_midi.PrettyMIDI:
+    """A song of an instrument alone, at one tempo; takes from the instrument what would begin and end at one tick.
+
+    In a MIDI file the end of such a note stands before its beginning, and FluidSynth would hold it for ever.
+    """
+    song = pretty_midi.PrettyMIDI(resolution=_RESOLUTION, initial_tempo=_TEMPO)
+    tick = song.time_to_tick
+    instrument.notes = [note for note in instrument.notes if tick(note.end) > tick(note.start)]
+    song.instruments = [instrument]
+    return song
 
 
 def _inst_class(program: int) -> str:
@@ -576,8 +590,11 @@ def plan_tree(
     }
     place_of = {song: place for place, song in enumerate(order)}
     plan = []
+    count = len(settings.synthesizers)
     for rendition in range(settings.renditions):
-        keeps_programs = settings.renditions > 1 and rendition % 2 == 0
+        # Of an even number of synthesisers each would else play a song with its own programs only, or never with them.
+        turn = rendition + (rendition // count if count % 2 == 0 else 0)
+        keeps_programs = settings.renditions > 1 and turn % 2 == 0
         for number, file in enumerate(files, 1 + rendition * len(files)):
             if (song := song_of.get(file.relative_to(midi_dir).as_posix())) is None:
                 continue

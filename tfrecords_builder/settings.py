@@ -21,7 +21,7 @@ class Settings:
     Attributes:
         seed: of the split by song and the dealing of SoundFonts.
         shuffle_programs: a seed of random programs for every instrument but drum kits; None keeps the songs' own. Of
-            several renditions of a song every other one keeps them too, beginning with the first.
+            several renditions of a song half keep them too, the first among them.
         renditions: tracks that are made of each song.
         synthesizers: of :data:`SYNTHESIZERS`; with the SoundFonts, they are dealt out among the tracks.
         vary: a seed of :mod:`tfrecords_builder.variation`; None renders plainly.

@@ -4,8 +4,8 @@
 
 What General MIDI calls a violin differs from one SoundFont to the next in what was recorded, between which keys each
 recording plays, how it begins and dies away, how bright it is, and how many play. All but the recordings is drawn anew
-here, for each instrument by itself; pitch stays, and so does the class, for only programs of one family of eight are
-layered. Drums keep their keys.
+here, for each instrument by itself; pitch stays, and so does the class of the 17, for only programs of one family of
+eight are layered. Drums keep their keys.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python tools/freepats.py --patches /usr/share/midi/freepats --out freepats.sf2
 
 Debian's package freepats has them. A program without a patch gets the nearest one of its family of eight, so that its
-class stays true. Formats: the Gravis UltraSound SDK's GF1 patch, and SoundFont Technical Specification 2.01.
+class of the 17 stays true. Formats: the Gravis UltraSound SDK's GF1 patch, and SoundFont Technical Specification 2.01.
 """
 
 from __future__ import annotations

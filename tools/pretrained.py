@@ -245,7 +245,7 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     build(midi, out / "data_midi", varied, *validated, *orchestrated)
     composed = [compose(out / "midi" / f"composed{seed}", seed) for seed in (SEED, SEED + 1)]
     learnt_alone = (*variety, "--split", "train")
-    build(composed[0], out / "data_composed", varied, *learnt_alone, "--vary", "1")
+    build(composed[0], out / "data_composed", varied, *learnt_alone, "--vary", "3")
     # Once more with instruments that play any part, not only those that composers give them.
     shuffled = ("--vary", "2", "--shuffle-programs", "2")
     build(composed[1], out / "data_shuffled", varied, *learnt_alone, *shuffled, seed=SEED + 1)

@@ -29,6 +29,16 @@ def classes_of(song: pretty_midi.PrettyMIDI) -> set[int | None]:
     return {FAMILY.class_of[program_index(part.program, part.is_drum)] for part in song.instruments}
 
 
+def test_a_midi_file_holds_every_second_that_was_composed(collection, tmp_path):
+    """Where a pitch begins anew before it has ended, a file would end the new note there."""
+    for song in collection[::5]:
+        song.write(str(tmp_path / "song.mid"))
+        read = pretty_midi.PrettyMIDI(str(tmp_path / "song.mid"))
+        for part, again in zip(song.instruments, read.instruments, strict=True):
+            composed, kept = (sum(note.end - note.start for note in each.notes) for each in (part, again))
+            assert kept == pytest.approx(composed, abs=0.003 * len(part.notes))
+
+
 def test_notes_are_midi_s_and_songs_as_long_as_asked(collection):
     for song in collection:
         assert song.instruments

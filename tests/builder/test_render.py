@@ -1,3 +1,4 @@
+import collections
 import hashlib
 import json
 import math
@@ -7,6 +8,7 @@ import sys
 import tracemalloc
 from pathlib import Path
 
+import mido
 import numpy as np
 import pretty_midi
 import pyloudnorm
@@ -17,7 +19,7 @@ from sine_soundfont import write_sine
 
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import ConfigError, DataError
-from tfrecords_builder import compose, render, variation
+from tfrecords_builder import compose, processes, render, variation
 from tfrecords_builder.record import Recipe, make_records
 from tfrecords_builder.settings import SYNTHESIZERS, Settings
 from tfrecords_builder.slakh import find_tracks
@@ -134,9 +136,9 @@ def test_stems_are_equally_loud_and_sum_to_the_mix(track):
 
 
 def test_a_stem_louder_than_the_mix_does_not_clip(tmp_path):
-    # The sine and its opposite, half a period later: the mix nearly vanishes.
+    # The sine and its opposite, five and a half periods later: the mix nearly vanishes.
     font = write_sine(tmp_path / "sine.sf2", program=5)
-    length, half = 4.0, 0.5 / 440
+    length, half = 4.0, 5.5 / 440  # a whole number of ticks
     parts = [(5, False, [(0.5, length, 60)]), (5, False, [(0.5 + half, length + half, 60)])]
     song = pretty_midi.PrettyMIDI(resolution=22000, initial_tempo=120)
     for program, is_drum, notes in parts:
@@ -155,9 +157,9 @@ def test_midi_audio_and_original_share_one_clock(track):
     original = pretty_midi.PrettyMIDI(str(track.parents[1] / "song.mid"))
     whole = pretty_midi.PrettyMIDI(str(track / "all_src.mid"))
     assert len(original.get_tempo_changes()[0]) == 2
+    np.testing.assert_allclose(whole.get_tempo_changes(), original.get_tempo_changes())
     for index in range(4):
         written = pretty_midi.PrettyMIDI(str(track / "MIDI" / f"S{index:02d}.mid"))
-        np.testing.assert_allclose(written.get_tempo_changes(), original.get_tempo_changes())
         notes = [[(note.start, note.end) for note in song.instruments[i].notes]
                  for song, i in ((written, 0), (whole, index), (original, index))]  # fmt: skip
         np.testing.assert_allclose(notes[0], notes[2], atol=1e-3)
@@ -519,7 +521,7 @@ def test_what_was_set_before_an_excerpt_holds_as_it_was_left(tmp_path):
         )
     ]  # fmt: skip
     render._cut(song, 10.0, render.random.Random(0))
-    song.write(str(tmp_path / "cut.mid"))
+    render._alone(part).write(str(tmp_path / "cut.mid"))
     begin = 9.5 - next(bend.time for bend in part.pitch_bends if bend.pitch == 4000)
     assert 3.0 < begin < 9.5
     (part,) = pretty_midi.PrettyMIDI(str(tmp_path / "cut.mid")).instruments
@@ -533,6 +535,54 @@ def test_what_was_set_before_an_excerpt_holds_as_it_was_left(tmp_path):
         (101, 127),
         (100, 127),
     ]
+
+
+@pytest.mark.parametrize("synthesizers", [1, 2, 3])
+def test_every_synthesizer_plays_a_song_with_its_own_programs_and_with_others(synthesizers, midi_folder):
+    settings = Settings(
+        seed=1, shuffle_programs=5, renditions=2 * synthesizers, synthesizers=SYNTHESIZERS[:synthesizers]
+    )
+    with processes.pool(1) as pool:
+        plan, _ = render.plan_tree(midi_folder, fonts(midi_folder)[:1], settings, pool)
+    seen = collections.Counter(
+        (job.synthesizer, job.shuffle_programs is None)
+        for job in (item.job for item in plan)
+        if job.midi.name == "song 1.midi"
+    )
+    assert len(seen) == 2 * synthesizers
+    assert set(seen.values()) == {1}
+
+
+def test_equal_seeds_of_programs_and_variety_are_independent(tmp_path, monkeypatch):
+    """Two draws by the same words would go together."""
+    seeds = []
+    monkeypatch.setattr(render, "_shuffle_programs", lambda song, seed: seeds.append(seed))
+    monkeypatch.setattr(render.Variation, "draw", lambda seed: seeds.append(seed))
+    midi = write_midi(tmp_path / "song.mid", PARTS[:1])
+    render.render_track(render.RenderJob(midi, render.default_soundfont(), "T", shuffle_programs=1, vary=1), tmp_path)
+    assert len(seeds) == len(set(seeds)) == 2
+
+
+@pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="FluidSynth is not installed")
+def test_fluidsynth_keeps_to_the_labels_through_changes_of_tempo(tmp_path):
+    tempos = [(0.05 * index, 90.0 + 37 * index % 61) for index in range(800)]
+    midi = write_midi(tmp_path / "song.mid", [(115, False, [(38.0, 38.5, 76)])], tempos)
+    render.render_track(render.RenderJob(midi, render.default_soundfont(), "T", "fluidsynth"), tmp_path)
+    (note,) = pretty_midi.PrettyMIDI(str(tmp_path / "T" / "MIDI" / "S00.mid")).instruments[0].notes
+    audio, rate = soundfile.read(tmp_path / "T" / "mix.flac")
+    begin = np.flatnonzero(np.abs(audio) > 0.1 * np.abs(audio).max())[0] / rate
+    assert begin == pytest.approx(note.start, abs=0.02)
+    assert note.start == pytest.approx(38.0, abs=0.002)
+
+
+def test_a_note_shorter_than_a_tick_is_left_out(tmp_path):
+    """Its end would stand before its beginning, and FluidSynth would hold it for ever."""
+    part = pretty_midi.Instrument(16)
+    part.notes = [pretty_midi.Note(100, 60, 0.0, 0.0002), pretty_midi.Note(100, 72, 1.0, 1.5)]
+    render._alone(part).write(str(tmp_path / "S00.mid"))
+    assert [note.pitch for note in part.notes] == [72]
+    messages = [message for track in mido.MidiFile(tmp_path / "S00.mid").tracks for message in track]
+    assert [message.note for message in messages if message.type in ("note_on", "note_off")] == [72, 72]
 
 
 @pytest.mark.parametrize("synthesizer", SYNTHESIZERS[:2])

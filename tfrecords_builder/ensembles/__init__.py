@@ -24,7 +24,7 @@ import pretty_midi
 
 from tfrecords_builder.compose import write_songs
 from tfrecords_builder.ensembles.arrangement import arrange
-from tfrecords_builder.ensembles.expression import express, hold, level
+from tfrecords_builder.ensembles.expression import express, hold, level, release
 from tfrecords_builder.ensembles.players import Bar, Note, drums
 from tfrecords_builder.ensembles.styles import STYLES
 
@@ -117,6 +117,8 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
             hold(track)
     if rng.random() < _HELD:
         hold(drummer)
+    for track in (*tracks, *doubling, drummer):
+        release(track)
     song.instruments = [track for track in (*tracks, *doubling, drummer) if track.notes]
     if rng.random() < _TYPED:
         for track in song.instruments:

@@ -45,6 +45,15 @@ def hold(track: pretty_midi.Instrument) -> None:
         note.end = max(note.end, min(following, note.end + _HELD))
 
 
+def release(track: pretty_midi.Instrument) -> None:
+    """Ends each note where its pitch begins anew, at the latest: a MIDI file would end the new one there."""
+    following: dict[int, float] = {}
+    for note in sorted(track.notes, key=lambda note: -note.start):
+        note.end = min(note.end, following.get(note.pitch, math.inf))
+        following[note.pitch] = note.start
+    track.notes = [note for note in track.notes if note.end > note.start]
+
+
 def level(track: pretty_midi.Instrument, rng: random.Random) -> None:
     """Gives all notes of a track one velocity."""
     velocity = rng.choice((100, 127, rng.randint(60, 127)))
