@@ -197,7 +197,7 @@ def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
             if source.error is not None:
                 raise source.error from None
             if not raw.seek(0, os.SEEK_END):
-                raise AudioError(f"{path}: is empty: it has no bytes") from None
+                raise AudioError(f"{path}: holds nothing: 0 bytes") from None
             raise AudioError(
                 f"{path}: not audio, or of a format that libsndfile does not read, as m4a, aac and wma "
                 "(ffmpeg -i song.m4a song.wav converts one)"

@@ -120,7 +120,14 @@ def test_a_class_that_is_heard_too_briefly_has_no_interval():
 def test_no_interval_ends_after_the_audio():
     found = dataclasses.replace(by_hand([[0.9, 0, 0], [0.9, 0, 0]]), seconds=0.1234)
     assert [(interval.start, interval.end) for interval in found.intervals] == [(0, 0.1234)]
-    assert found.to_dict()["instruments"][0]["intervals"][0]["end"] == 0.123
+    assert found.to_dict()["instruments"][0]["intervals"][0]["end"] == 0.1234
+
+
+def test_an_interval_of_less_than_a_millisecond_has_a_length():
+    """It is in a last frame that one sample covers; the reader of references refuses intervals without a length."""
+    found = dataclasses.replace(by_hand([[0, 0, 0], [0.9, 0, 0]]), seconds=0.1 + 1 / 22050)
+    (interval,) = found.summary()["instruments"][0]["intervals"]
+    assert interval["start"] < interval["end"]
 
 
 def test_nothing_heard_is_a_result():

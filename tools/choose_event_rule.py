@@ -9,6 +9,7 @@ these rows stand below.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,8 +48,10 @@ _CHOICES: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
 def main(run: Path, data: Path) -> None:
     """See the module's docstring."""
     model = bundle.load(run)
-    answers = hear(model, data, "validation").values()
-    songs = np.stack([grid_counts([(each.probabilities, each.truth)], model.thresholds) for each in answers])
+    answers_of = collections.defaultdict(list)
+    for each in hear(model, data, "validation").values():
+        answers_of[each.song].append((each.probabilities, each.truth))
+    songs = np.stack([grid_counts(answers, model.thresholds) for answers in answers_of.values()])
     click.echo("rule                onsets micro   macro  frames micro   macro")
     for name, choice in _CHOICES.items():
         scores = []
