@@ -46,7 +46,7 @@ from numpy.typing import ArrayLike, NDArray
 from mir_tf import pretrained
 from mir_tf.config import BUNDLE
 from mir_tf.errors import ConfigError
-from mir_tf.files import as_path, sha256
+from mir_tf.files import as_path, is_remote, sha256
 from mir_tf.prediction import Prediction
 
 
@@ -84,10 +84,12 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
 
     Raises:
         BundleError: it is missing, damaged, or no trained model.
-        ConfigError: ``threads`` is given for a folder.
+        ConfigError: ``threads`` is given for a folder, or the file is remote.
     """
     path = pretrained.tflite() if path is None else as_path(path)
     if path.is_file():
+        if is_remote(path):
+            raise ConfigError(f"{path}: a .tflite file must lie on disk: copy it there first")
         from mir_tf.lite import LiteModel
 
         return LiteModel(path, threads or os.cpu_count() or 1)

@@ -424,3 +424,7 @@ def test_answers_in_a_bucket_are_not_done_again(bucket: Path, exported_cnn: Path
             assert ("Left out: 2 recordings that this" in result.stderr) == (not again)
         (bucket / folder / "a.wav.json").unlink()
         assert "Left out: 1 recordings that this" in run("predict", model, "s3://bucket/music", *options).stderr
+    (bucket / "model.tflite").upload(model)
+    refused = run("predict", "s3://bucket/model.tflite", "s3://bucket/music")
+    assert refused.exit_code == 2
+    assert "s3://bucket/model.tflite: a .tflite file must lie on disk" in refused.stderr
