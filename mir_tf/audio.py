@@ -204,7 +204,7 @@ def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
             ) from None
         if not file.frames:
             hint = ""
-            if file.format == "WAV" and raw.seek(0, os.SEEK_END) > _MOST_HEADER:
+            if file.format in ("WAV", "WAVEX") and raw.seek(0, os.SEEK_END) > _MOST_HEADER:
                 hint = (
                     ": its header states no length, as where the program that wrote it was stopped; as a stream it is "
                     "heard: mir-tf listen < FILE"

@@ -1,15 +1,16 @@
 """One recording or ten thousand: found in folders, heard once, written beside each or all in one. No TensorFlow.
 
 What has been written, of which audio and by which model, stands in a small hidden file beside it, :data:`LEDGER`, by
-which a second run knows what is done. Without that file all is heard again, and nothing worse.
+which a second run knows what is done. Without that file, answers are files of other origin, and kept.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +18,15 @@ from typing import Any
 
 from mir_tf.audio import OTHER_SUFFIXES, SUFFIXES
 from mir_tf.errors import ConfigError
-from mir_tf.files import as_path, is_remote, whole, write_bytes, write_text
+from mir_tf.files import as_path, is_remote, sha256, whole, write_bytes, write_text
 from mir_tf.formats import FORMATS, TABLES, require
 from mir_tf.prediction import Prediction
 
 LEDGER = ".mir-tf.jsonl"
 """Name of the hidden file beside what is written; that of ``songs.csv`` is ``.songs.csv`` and this."""
+
+_UNSAVED = 100
+"""Lines after which a remote ledger, which must be written as a whole, is written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,24 +116,27 @@ def _below(folder: Path, place: Path, found: Found, above: set[Path]) -> Iterato
 
 
 class _Ledger:
-    """Of each name the stamp of what it was written from, and what else is to be known: lines of JSON.
+    """Of each name the stamp of what it was written from, and SHA-256 of what was written: lines of JSON.
 
-    The last line of a name counts, one that is cut off does not.
+    Of several stamps of a name the last one counts; a line that is cut off does not.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamps: dict[str, Any] = {}
-        self._files: dict[str, Any] = {}
+        self._digests: defaultdict[str, set[str]] = defaultdict(set)
         self._offsets: dict[str, int] = {}
-        self._ended, self._changed = True, False
+        self._ended, self._unsaved = True, 0
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             offset = 0
             for line in file:
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     entry = json.loads(line)
-                    self._stamps[entry["name"]], self._offsets[entry["name"]] = entry["stamp"], offset
-                    self._files[entry["name"]] = entry.get("file")
+                    name = entry["name"]
+                    if "sha256" in entry:
+                        self._digests[name].add(entry["sha256"])
+                    if "stamp" in entry:
+                        self._stamps[name], self._offsets[name] = entry["stamp"], offset
                 offset += len(line)
                 self._ended = line.endswith(b"\n")
 
@@ -137,37 +144,57 @@ class _Ledger:
         """Whether ``name`` was written with this stamp."""
         return self._stamps.get(name) == stamp
 
-    def wrote(self, name: str, identity: object) -> bool:
-        """Whether ``name`` was written, and was such a file then."""
-        return name in self._stamps and self._files[name] == identity
+    def wrote(self, name: str, digest: str) -> bool:
+        """Whether ``name`` was, or was about to be, written with this SHA-256."""
+        return digest in self._digests[name]
 
-    def add(self, name: str, stamp: object, identity: object = None, content: object = None) -> None:
-        """Notes that ``name`` was written: at once, but where the ledger is remote at :meth:`close`."""
-        self._stamps[name], self._files[name], self._changed = stamp, identity, True
-        if is_remote(self._path):
-            return
-        with self._path.open("ab") as file:
-            if not self._ended:  # a run was killed while it wrote
-                file.write(b"\n")
-                self._ended = True
-            self._offsets[name] = file.tell()
-            file.write(self._line(name, content).encode())
+    def begin(self, name: str, digest: str) -> None:
+        """Notes what is about to be written: should this process be killed, the file is known to be ours."""
+        if digest not in self._digests[name]:
+            self._digests[name].add(digest)
+            self._append({"name": name, "sha256": digest})
+
+    def end(self, name: str, stamp: object, content: object = None) -> None:
+        """Notes that ``name`` is written."""
+        self._stamps[name] = stamp
+        entry = {"name": name, "stamp": stamp}
+        self._offsets[name] = self._append(entry if content is None else {**entry, "content": content})
 
     def content(self, name: str) -> Any:
-        """What :meth:`add` was given; of a local ledger."""
+        """What :meth:`end` was given; of a local ledger."""
         with self._path.open("rb") as file:
             file.seek(self._offsets[name])
             return json.loads(file.readline())["content"]
 
     def close(self) -> None:
         """Writes a remote ledger."""
-        if self._changed and is_remote(self._path):
-            write_text(self._path, "".join(self._line(name, None) for name in self._stamps))
+        if not self._unsaved:
+            return
+        entries: list[dict[str, object]] = [
+            {"name": name, "sha256": digest} for name, digests in self._digests.items() for digest in sorted(digests)
+        ]
+        entries += [{"name": name, "stamp": stamp} for name, stamp in self._stamps.items()]
+        write_text(self._path, "".join(map(_line, entries)))
+        self._unsaved = 0
 
-    def _line(self, name: str, content: object) -> str:
-        entry = {"name": name, "stamp": self._stamps[name], "file": self._files[name], "content": content}
-        # In ASCII: of a name that is not UTF-8 the bytes come back.
-        return json.dumps({key: value for key, value in entry.items() if value is not None}) + "\n"
+    def _append(self, entry: dict[str, object]) -> int:
+        """Adds a line at once, but to a remote ledger with many others; returns its offset in a local one."""
+        if is_remote(self._path):
+            self._unsaved += 1
+            if self._unsaved == _UNSAVED:
+                self.close()
+            return 0
+        with self._path.open("ab") as file:
+            if not self._ended:  # a run was killed while it wrote
+                file.write(b"\n")
+                self._ended = True
+            offset = file.tell()
+            file.write(_line(entry).encode())
+            return offset
+
+
+def _line(entry: dict[str, object]) -> str:
+    return json.dumps(entry) + "\n"  # in ASCII: of a name that is not UTF-8 the bytes come back
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,13 +295,14 @@ class Batch:
         stamp = self._stamp(job.song)
         for name, path in job.formats.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, FORMATS[name].encode(prediction))
-            self._ledger(path.with_name(LEDGER)).add(path.name, stamp, _identity(path))
+            content, ledger = FORMATS[name].encode(prediction), self._ledger(path.with_name(LEDGER))
+            ledger.begin(path.name, hashlib.sha256(content).hexdigest())
+            write_bytes(path, content)
+            ledger.end(path.name, stamp)
         if job.unlisted and self._into is not None:
             path, ledger = self._into
             path.parent.mkdir(parents=True, exist_ok=True)
-            content = {"model": prediction.model, "summary": prediction.summary()}
-            ledger.add(str(job.song.path), stamp, content=content)
+            ledger.end(str(job.song.path), stamp, {"model": prediction.model, "summary": prediction.summary()})
         return list(job.formats.values())
 
     def write_all(self) -> int:
@@ -302,7 +330,7 @@ class Batch:
 
     def _is_foreign(self, path: Path) -> bool:
         """Whether a file is there that was not written by a command like this, or was changed since."""
-        return path.is_file() and not self._ledger(path.with_name(LEDGER)).wrote(path.name, _identity(path))
+        return path.is_file() and not self._ledger(path.with_name(LEDGER)).wrote(path.name, sha256(path))
 
     def _stamp(self, song: Song) -> list[object]:
         return [self._model, song.size, song.modified]
@@ -311,12 +339,6 @@ class Batch:
         if path not in self._ledgers:
             self._ledgers[path] = _Ledger(path)
         return self._ledgers[path]
-
-
-def _identity(path: Path) -> list[object]:
-    """What changes when a file is edited."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime]
 
 
 def _target(song: Song, out: Path | None, suffix: str) -> Path:

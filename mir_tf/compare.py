@@ -349,7 +349,7 @@ def _config(preset: str, common: list[dict[str, Any]], own: Any, seed: int) -> R
     sections = {key: value for key, value in own.items() if key != "preset"}
     parts = [*common, sections, {"train": {"seed": seed}}]
     front_end = RunConfig(FRONT_ENDS[preset])
-    if "seed" in (sections.get("train") or ()):
+    if isinstance(sections.get("train"), dict) and "seed" in sections["train"]:
         raise ConfigError("train.seed: a plan's seeds, which hold for all its runs, stand in seeds")
     for part in parts:
         front_end = front_end.merge({key: value for key, value in part.items() if key == "front_end"})

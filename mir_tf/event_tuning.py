@@ -1,7 +1,7 @@
-"""The event rule that suits a model: of a small grid the best by onsets, among those that leave the frames as good.
+"""The event rule that suits a model: of a small grid the best by onsets, of those that keep the mean F1 of frames.
 
 One choice is made for all classes together; only the thresholds at which an interval goes on differ, as shares of the
-classes' own. Chosen class by class, the numbers fit the validation songs better and other songs worse:
+classes' own. Chosen class by class, the numbers fit the validation songs better and other songs no better:
 tools/choose_event_rule.py measures it, docs/events.md has the figures.
 """
 

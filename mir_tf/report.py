@@ -199,7 +199,7 @@ def f1_figure(
     rows = np.arange(len(classes))
     axes.barh(rows, f1, height=0.72, color=list(colors))
     axes.hlines(rows, *bounds, color="white", linewidth=5)  # a halo, to stand out from dark bars
-    axes.hlines(rows, *bounds, color=INK, linewidth=2, label="95 % interval over tracks")
+    axes.hlines(rows, *bounds, color=INK, linewidth=2, label="95 % interval over songs")
     diamond: dict[str, Any] = {
         "marker": "D",
         "markersize": 7,

@@ -35,6 +35,7 @@ BEST = "best.yaml"
 SETTINGS = "search.json"
 BOOKS = "search"
 TRIALS = "trials"
+MAX_SEED = 2**32 - 2
 OBJECTIVE = keras_tuner.Objective("macro_f1", "max")
 
 DEFAULT_SPACE: dict[str, dict[str, Any]] = {
@@ -112,7 +113,9 @@ class Space:
             for field, value in {**DEFAULT_SPACE.get(section, {}), **given}.items():
                 name = f"{section}.{field}"
                 if section == "front_end":
-                    raise ConfigError(f"{name}: the front end is that of the data set; to search it, name several")
+                    raise ConfigError(
+                        f"{name}: the front end is that of the data set; to search it, give several data sets"
+                    )
                 if name == "train.epochs" and isinstance(value, list | dict):
                     raise ConfigError(f"{name} is {value!r}; it is not searched: all trials have those of --epochs")
                 if isinstance(value, dict):
@@ -274,8 +277,8 @@ class Search(base_tuner.BaseTuner):
         try:
             super().__init__(oracle=oracle, directory=str(out), project_name=BOOKS)
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
-            damaged = f"{out / BOOKS} cannot be read: {error!r}"
-            raise TrainingError(f"{damaged}. Begin again in another folder: --out") from error
+            fault = f"{out / BOOKS} cannot be read or written: {error!r}"
+            raise TrainingError(f"{fault}. If it is damaged, begin again in another folder: --out") from error
 
     def run(
         self,
@@ -343,11 +346,6 @@ class Search(base_tuner.BaseTuner):
         data, config = self.config(values)
         out = self.folder(trial.trial_id)
         parent = values.get("tuner/trial_id")
-        if parent is not None and not out.exists():  # Hyperband goes on with a run of fewer epochs
-            copy = out.with_name(f".unfinished-{out.name}")
-            shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(self.folder(parent), copy, ignore=shutil.ignore_patterns(train.LOGS))
-            copy.rename(out)
 
         def on_epoch(epoch: int, row: dict[str, float]) -> None:
             if self._on_epoch:
@@ -355,8 +353,13 @@ class Search(base_tuner.BaseTuner):
             self.pre_create_trial()
 
         try:
+            if parent is not None and not out.exists():  # Hyperband goes on with a run of fewer epochs
+                copy = out.with_name(f".unfinished-{out.name}")
+                shutil.rmtree(copy, ignore_errors=True)
+                shutil.copytree(self.folder(parent), copy, ignore=shutil.ignore_patterns(train.LOGS))
+                copy.rename(out)
             result = train.fit(data, out, config, on_epoch, self._on_step)
-        except (ConfigError, TrainingError) as error:
+        except (ConfigError, TrainingError, tf.errors.ResourceExhaustedError) as error:
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
         except Exception as error:
             raise _Broken from error
@@ -433,9 +436,11 @@ def search(
     """
     if tuner not in TUNERS:
         raise ConfigError(f"tuner is {tuner!r}; it must be one of {', '.join(TUNERS)}")
-    for name, value, least in (("trials", trials, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ConfigError(f"{name} is {value}; it must be at least {least}")
+    for name, value in {"trials": trials, "epochs": epochs}.items():
+        if value < 1:
+            raise ConfigError(f"{name} is {value}; it must be at least 1")
+    if not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"seed is {seed}; it must be between 0 and {MAX_SEED}")
     folders, out = [as_path(folder) for folder in data], Path(out)
     space = Space.of(sections or {})
     hyperparameters = space.hyperparameters(folders)

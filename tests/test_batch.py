@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from mir_tf import cli
+from mir_tf import batch, cli
 from mir_tf.audio import SUFFIXES, probe
 from mir_tf.batch import LEDGER, Batch, Length, Song, find
 from mir_tf.errors import ConfigError
@@ -231,7 +232,7 @@ def test_files_of_other_origin_are_kept(model: Path, exported_cnn: Path, tmp_pat
     result = run("predict", model, song, other, "--format", "csv,json")
     assert result.exit_code == 1
     assert f"Error: {reference}: was there before or was edited, and is not replaced: --again does\n" in result.stderr
-    assert result.stderr.endswith("1 of 2 recordings failed.\n")
+    assert result.stderr.endswith("1 of 2 recordings have files that were kept.\n")
     assert reference.read_text() == "start,end,instrument\n0,1,Piano\n"
     assert written(tmp_path) == ["b.wav", "b.wav.csv", "b.wav.json", "c.wav", "c.wav.csv", "c.wav.json"]
     answer.write_text("mended by hand\n")
@@ -243,6 +244,21 @@ def test_files_of_other_origin_are_kept(model: Path, exported_cnn: Path, tmp_pat
         assert path.read_text().startswith(",".join(COLUMNS))
     (tmp_path / LEDGER).unlink()
     assert run("predict", model, other, "--format", "csv").exit_code == 1
+
+
+def test_what_a_killed_run_has_written_is_its_own(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = write_song(tmp_path / "b.wav")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch._Ledger, "end", full)
+        assert run("predict", model, song, "--format", "csv").exit_code == 1
+    assert (tmp_path / "b.wav.csv").is_file()
+    os.utime(tmp_path / "b.wav.csv", (1e9, 1e9))  # nor is a copy of it another's
+    result = run("predict", model, song, "--format", "csv")
+    assert (result.exit_code, result.stdout.count(": dominant ")) == (0, 1)
 
 
 def test_another_model_hears_again(model: Path, exported_cnn: Path, tmp_path: Path) -> None:

@@ -215,6 +215,7 @@ def test_seeds_show_their_spread() -> None:
         ({"runs": {"A": {"model": {"depth": 3}}}}, "run 'A': ModelConfig has no field 'depth'"),
         ({"network": {}}, "run 'Narrow': no section 'network'"),
         ({"runs": {"A": {"train": {"seed": 3}}}}, "run 'A': train.seed: a plan's seeds"),
+        ({"runs": {"A": {"train": 5}}}, "run 'A': "),
         ({"runs": {"A!": {}, "a?": {"model": {"conv_filters": [3]}}}}, "names of runs must differ in letters"),
         (
             {"runs": {"A": {"front_end": {"n_mels": 16}}}},

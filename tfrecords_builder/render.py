@@ -372,9 +372,11 @@ def _render_stems(
         _alone(instrument).write(str(midi))
         # What is heard is read back from what is written, so that labels made from it fit.
         instrument.notes = [note for written in _read_midi(midi).instruments for note in written.notes]
+        # Without notes symusic fails; for a program that is not there FluidSynth would take the piano.
+        sounds = bool(instrument.notes) and soundfont.has(instrument.program, instrument.is_drum)
         if singer is not None and instrument is voice:
             audio = singer.sing(instrument.notes, count, sample_rate)
-        elif not soundfont.has(instrument.program, instrument.is_drum):  # FluidSynth would take the piano for it
+        elif not sounds:
             audio = np.zeros(count, np.float32)
         elif job.synthesizer == "fluidsynth":
             audio = _play_by_fluidsynth(midi, soundfont.path, count, sample_rate)

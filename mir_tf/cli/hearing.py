@@ -150,7 +150,7 @@ def predict(
     names = formats or (() if into else ("json",))
     with Batch(found.songs, digest(model), names, out, into, again) as batch:
         hear = load(model, threads).predict
-        failed = set(batch.kept)
+        failed: set[Path] = set()
         for fault in (*found.faults, *batch.kept.values()):
             click.echo(f"Error: {fault}", err=True)
         length = Length([job.song for job in batch.jobs])
@@ -190,9 +190,10 @@ def predict(
     for what, count in left_out.items():
         if count:
             click.echo(f"Left out: {count} {what}.", err=True)
-    if failed:
-        click.echo(f"{len(failed)} of {len(found.songs)} recordings failed.", err=True)
-    if failed or found.faults:
+    for what, count in (("failed", len(failed)), ("have files that were kept", len(batch.kept))):
+        if count:
+            click.echo(f"{count} of {len(found.songs)} recordings {what}.", err=True)
+    if failed or batch.kept or found.faults:
         sys.exit(1)
 
 

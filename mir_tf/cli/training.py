@@ -205,8 +205,10 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
     help="Epochs of a trial at most; hyperband gives most trials fewer.",
 )
 @click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Stop after so long.  [default: never]")
-@click.option("--space", "space_file", type=FILE, help="YAML that narrows the search space.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the choices.")
+@click.option(
+    "--space", "space_file", type=FILE, help="YAML that narrows the search; epochs in it give way to --epochs."
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 2), default=0, show_default=True, help="Of the choices.")
 def tune(
     data: tuple[Path, ...],
     out: Path,
