@@ -146,7 +146,7 @@ class _Ledger:
 
     def wrote(self, name: str, digest: str) -> bool:
         """Whether ``name`` was, or was about to be, written with this SHA-256."""
-        return digest in self._digests[name]
+        return digest in self._digests.get(name, ())
 
     def begin(self, name: str, digest: str) -> None:
         """Notes what is about to be written: should this process be killed, the file is known to be ours."""
@@ -269,10 +269,10 @@ class Batch:
         self.kept: dict[Path, str] = {}
         for song, files in zip(songs, targets, strict=True):
             missing = {name: path for name, path in files.items() if again or not self._is_written(song, path)}
-            if foreign := {} if again else {name: path for name, path in missing.items() if self._is_foreign(path)}:
-                names = ", ".join(map(str, foreign.values()))
-                self.kept[song.path] = f"{names}: was there before or was edited, and is not replaced: --again does"
-                missing = {name: path for name, path in missing.items() if name not in foreign}
+            foreign = [] if again else [name for name, path in missing.items() if self._is_foreign(path)]
+            if foreign:
+                paths = ", ".join(str(missing.pop(name)) for name in foreign)
+                self.kept[song.path] = f"{paths}: was there before or was edited, and is not replaced: --again does"
             unlisted = self._into is not None and (again or not self._is_listed(song, self._into[1]))
             if missing or unlisted:
                 self.jobs.append(Job(song, missing, unlisted))

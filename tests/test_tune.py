@@ -170,6 +170,9 @@ def test_the_seed_decides_what_is_tried(data: Path, tmp_path: Path) -> None:
 
     assert first_values("a", 0) == first_values("b", 0)
     assert first_values("a2", 0) != first_values("c", 1)
+    for seed in (-1, 2**32 - 1):
+        with pytest.raises(ConfigError, match=rf"seed is {seed}; it must be between 0 and"):
+            search([data], tmp_path / "out", seed=seed)
 
 
 def test_a_failed_trial_is_marked_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
 @click.option(
     "--space", "space_file", type=FILE, help="YAML that narrows the search; epochs in it give way to --epochs."
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 2), default=0, show_default=True, help="Of the choices.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the choices.")
 def tune(
     data: tuple[Path, ...],
     out: Path,
