@@ -314,10 +314,10 @@ class Evaluation:
         """Writes ``evaluation.json``, ``evaluation.md`` and the pictures: each whole or not at all."""
         folder = as_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        self.save_json(folder / "evaluation.json")
+        write_text(folder / "evaluation.md", self.to_markdown())
         for name, figure in self.figures().items():
             report.save_png(figure, folder / f"{name}.png")
-        write_text(folder / "evaluation.md", self.to_markdown())
-        self.save_json(folder / "evaluation.json")
 
     def save_json(self, path: str | Path) -> None:
         """Writes everything as JSON: whole or not at all."""
@@ -546,8 +546,9 @@ def _agreement(tracks: Counts, bootstrap: _Bootstrap) -> dict[str, Estimate]:
 def _curve(ranking: Ranking) -> NDArray[np.float64]:
     """Recall and precision [2, points] at thresholds whose recalls lie about evenly between 0 and 1."""
     recall = ranking.recall
-    wanted = np.linspace(recall[0], recall[-1], CURVE_POINTS)
-    chosen = np.unique(np.searchsorted(recall, wanted))
+    wanted = np.linspace(recall[0], recall[-1], CURVE_POINTS - 1)
+    # The last point too: below the first threshold that finds everything, precision goes on falling.
+    chosen = np.unique([*np.searchsorted(recall, wanted), len(recall) - 1])
     return np.stack([recall[chosen], ranking.precision[chosen]])
 
 

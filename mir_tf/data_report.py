@@ -17,7 +17,7 @@ from mir_tf.files import as_path
 from mir_tf.page import Highlight, Page, Picture, Section, Table
 from mir_tf.prediction import clock
 from mir_tf.report import matrix_figure, mel_centres
-from mir_tf.schema import Manifest, is_stem_of
+from mir_tf.schema import Manifest
 from mir_tf.vocabulary import VOCABULARIES
 
 _VOCABULARY = VOCABULARIES["family"]
@@ -120,25 +120,16 @@ def survey(folder: str | Path, manifest: Manifest, progress: Callable[[int, int]
         raise DataError(f"{folder}: no split has a track, so there is nothing to report; build one of more songs")
     found = Survey({}, Spectra.none(len(_VOCABULARY), manifest.front_end.n_mels))
     done, records = 0, sum(summary.records for summary in splits.values())
-    for name, summary in splits.items():
+    for name in splits:
         mixes = found.mixes[name] = Mixes.none(len(_VOCABULARY))
-        mix, stems = "", 0
-        for track in pipeline.tracks(folder, manifest, name, _VOCABULARY):
-            # A mix comes before its stems. Where the manifest counts no stems, a name cannot make one.
-            if summary.records > summary.tracks and mix and is_stem_of(track.id, mix):
+        for track, is_stem in pipeline.records(folder, manifest, name, _VOCABULARY):
+            if is_stem:
                 found.spectra.add(track.log_mel, track.truth)
-                stems += 1
             else:
                 mixes.add(track.truth)
-                mix = track.id
             done += 1
             if progress is not None:
                 progress(done, records)
-        if stems != summary.records - summary.tracks:
-            raise DataError(
-                f"{folder}: {stems} records of split {name!r} are named like stems, the manifest counts "
-                f"{summary.records - summary.tracks}; name the tracks so that none begins with another's name and '-'"
-            )
     return found
 
 

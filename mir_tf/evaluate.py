@@ -49,5 +49,5 @@ def hear(
     for track in pipeline.tracks(data, manifest, split, bundle.vocabulary):
         answers[track.id] = Answer(track.song, bundle.windowed.predict_track(track.log_mel), track.truth)
         if progress is not None:
-            progress(len(answers), manifest.splits[split].records)
+            progress(len(answers), manifest.splits[split].tracks)
     return answers

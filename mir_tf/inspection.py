@@ -26,7 +26,9 @@ _TRACKS = 2
 def tables(manifest: Manifest) -> list[tuple[str, list[list[str]]]]:
     """Titled tables, each a header and its rows: splits, classes of each vocabulary, what is left out or suspect."""
     titled = [(f"Splits, labels {manifest.labels}", _splits(manifest))]
-    titled += [(f"Activity, vocabulary {name}", _activity(manifest, name)) for name in VOCABULARIES]
+    has_stems = any(split.records > split.tracks for split in manifest.splits.values())
+    counted = ", tracks and stems" if has_stems else ""
+    titled += [(f"Activity, vocabulary {name}{counted}", _activity(manifest, name)) for name in VOCABULARIES]
     if manifest.left_out:
         titled.append(("Left out", _left_out(manifest)))
     if manifest.leaks:

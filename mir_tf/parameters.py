@@ -26,7 +26,10 @@ class PathParameter(click.Path):
         try:
             path = as_path(value)
             if not isinstance(path, RemotePath):
-                return super().convert(value, parameter, context)
+                found = super().convert(value, parameter, context)
+                if not self.exists and not self.file_okay:
+                    self._check_new_folder(found, parameter, context)
+                return found
             if self._local:
                 self.fail(f"{value}: must be a local path.", parameter, context)
             # TensorFlow, which loads now, is to be as quiet as in the commands themselves.
@@ -42,3 +45,11 @@ class PathParameter(click.Path):
         except (MirTfError, OSError) as error:
             raise click.ClickException(str(error)) from error
         return path
+
+    def _check_new_folder(self, path: Path, parameter: click.Parameter | None, context: click.Context | None) -> None:
+        """A usage error where it cannot be made or written: now, not after the work whose results it is for."""
+        nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+        if not nearest.is_dir():
+            self.fail(f"{path}: cannot be made, for {nearest} is a file.", parameter, context)
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            self.fail(f"{path}: nothing can be written into {nearest}.", parameter, context)

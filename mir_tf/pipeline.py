@@ -106,7 +106,7 @@ def check_front_end(folder: str | Path, manifest: Manifest, front_end: FrontEndC
         DataError: naming the fields that differ.
     """
     if manifest.front_end.fingerprint() != front_end.fingerprint():
-        differences = "; ".join(front_end.differences(manifest.front_end))
+        differences = "; ".join(manifest.front_end.differences(front_end))
         raise DataError(
             f"{folder}: its front end is not the model's ({differences}); "
             "build the data set with the model's settings, or train a model on this one"
@@ -291,26 +291,50 @@ def _shuffle(dataset: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.
 
 
 def tracks(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> Iterator[Track]:
-    """The tracks of ``split``, whole, in the order of the shards.
+    """The tracks of ``split``, whole, in the order of the shards, without the stems that are records of their own.
 
     Raises:
-        DataError: the data set has no such split, no track in it, or a damaged shard.
+        DataError: as :func:`records`.
+    """
+    return (track for track, is_stem in records(folder, manifest, split, vocabulary) if not is_stem)
+
+
+def records(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> Iterator[tuple[Track, bool]]:
+    """The records of ``split``, whole, in the order of the shards, each with whether it is a stem of the last track.
+
+    Raises:
+        DataError: the data set has no such split, no track in it, or a damaged shard; or its stems cannot be told from
+            its tracks.
     """
     summary = schema.split_summary(folder, manifest, split)
-    records = (
+    read = (
         tf.data.TFRecordDataset([str(as_path(folder) / shard.name) for shard in summary.shards])
         .apply(tf.data.experimental.assert_cardinality(summary.records))
         .map(lambda record: schema.parse(record, manifest.labels))
         .prefetch(1)
     )
+    stems = summary.records - summary.tracks
+    mix, found = "", 0
     with damage_named(folder, manifest, split):
-        for record in records.as_numpy_iterator():
-            yield Track(
+        for record in read.as_numpy_iterator():
+            track = Track(
                 id=record["id"].decode(),
                 song=record["song"].decode(),
                 log_mel=record["log_mel"],
                 truth=vocabulary.project(record["activity"] > 0),
             )
+            # A mix comes before its stems. Where the manifest counts no stems, a name cannot make one.
+            is_stem = stems > 0 and mix != "" and schema.is_stem_of(track.id, mix)
+            if is_stem:
+                found += 1
+            else:
+                mix = track.id
+            yield track, is_stem
+    if found != stems:
+        raise DataError(
+            f"{folder}: {found} records of split {split!r} are named like stems, the manifest counts {stems}; "
+            "name the tracks so that none begins with another's name and '-'"
+        )
 
 
 @contextlib.contextmanager

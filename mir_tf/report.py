@@ -284,7 +284,7 @@ def class_grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
 
 def entitle_panels(figure: Figure, title: str, xlabel: str, ylabel: str) -> None:
     """Gives the panels of ``figure`` what they share: title, names of the axes, and the legend of the last one."""
-    figure.suptitle(title, x=0.01, ha="left", size=TITLE_SIZE)
+    figure.suptitle(title, x=0.01, ha="left", size=TITLE_SIZE, parse_math=False)
     figure.supxlabel(xlabel)
     figure.supylabel(ylabel)
     figure.legend(*figure.axes[-1].get_legend_handles_labels(), loc="outside lower right", ncols=3, frameon=False)
@@ -348,7 +348,7 @@ def matrix_figure(
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
     for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
         share = float(shares[row, column])
-        text = f"{100 * share:.0f}" if counts is None else f"{counts[row, column]:.3g}"
+        text = f"{100 * share:.0f}" if counts is None else _count_text(counts[row, column])
         ink = readable_ink(image.cmap(share))
         axes.text(column, row, text, ha="center", va="center", color=ink, size=text_size)
     axes.set_xticks(np.arange(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
@@ -363,6 +363,11 @@ def matrix_figure(
     axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1], format=lambda share, _: f"{share:.0%}")
     return figure
+
+
+def _count_text(count: float) -> str:
+    """A number of songs, of which some count in parts, in three digits if it has no more."""
+    return f"{count:.0f}" if count >= 100 else f"{count:.3g}"
 
 
 def readable_ink(ground: Sequence[float]) -> str:
@@ -398,7 +403,8 @@ def curves_figure(curves: Mapping[str, Sequence[tuple[Sequence[Mapping[str, floa
         axes.set_title(label, loc="left", size=11)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color=GRID, linewidth=0.8)
-    figure.suptitle(f"{title}\na line each seed, a dot at its best epoch", x=0.01, ha="left", size=TITLE_SIZE)
+    text = f"{title}\na line each seed, a dot at its best epoch"
+    figure.suptitle(text, x=0.01, ha="left", size=TITLE_SIZE, parse_math=False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     return figure
 

@@ -23,7 +23,6 @@ from mir_tf.models.cost import multiply_adds, parameters
 from mir_tf.page import Highlight, Page, Picture, Section, Table
 from mir_tf.prediction import clock
 from mir_tf.report import matrix_figure, timeline_figure
-from mir_tf.schema import Manifest, read_manifest
 from mir_tf.thresholds import ScoreHistogram
 from mir_tf.train import HISTORY
 
@@ -94,9 +93,9 @@ def write(
     evaluation = assess(
         list(answers.values()), bundle.thresholds, bundle.event_rule, bundle.vocabulary, str(data), split
     )
-    made = page(bundle, as_path(run).resolve().name, history, read_manifest(data), answers, evaluation).save(out)
+    as_path(out).mkdir(parents=True, exist_ok=True)
     evaluation.save_json(as_path(out) / "evaluation.json")
-    return made
+    return page(bundle, as_path(run).resolve().name, history, answers, evaluation).save(out)
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -125,7 +124,6 @@ def page(
     bundle: Bundle,
     name: str,
     history: Sequence[Mapping[str, float]],
-    manifest: Manifest,
     answers: Mapping[str, Answer],
     evaluation: Evaluation,
 ) -> Page:
@@ -135,7 +133,6 @@ def page(
         bundle: the model.
         name: of the run.
         history: of its training, as :func:`read_history` gives it.
-        manifest: of the data set.
         answers: of each track by its id.
         evaluation: of these.
     """
@@ -160,7 +157,7 @@ def page(
             _calibration(evaluation, histogram, sounding, colors),
             timelines(songs, bundle, list(colors.values())),
             _training(bundle, history),
-            _model(bundle, history, manifest, evaluation),
+            _model(bundle, evaluation),
             _all_songs(songs, bundle.classes),
         ],
     )
@@ -243,10 +240,10 @@ def _curves(
                     f"F1 by threshold, {evaluation.title}",
                 ),
                 "F1 of each class over its threshold, with the threshold in use and the best one marked",
-                "The thresholds in use (dots) were tuned on validation songs. The cross is the best one for the songs "
-                "measured here, which nobody could know: where it is much higher than the dot, the class is heard well "
-                "but cut at the wrong place, and more validation songs, or train.threshold_shrinkage, help. A flat top "
-                "means that the threshold hardly matters.",
+                "The thresholds in use (dots) were tuned on validation songs, but for classes that did not sound there "
+                "(see Model). The cross is the best one for the songs measured here: where it is much higher than the "
+                "dot, the class is heard well but cut at the wrong place, and more validation songs, or "
+                "train.threshold_shrinkage, help. A flat top means that the threshold hardly matters.",
             ),
         ],
     )
@@ -382,7 +379,8 @@ def timelines(songs: Songs, bundle: Bundle, colors: Sequence[str]) -> Section:
         micro = songs.counts.micro
         title = (
             f"{songs.ids[index]}: F1 {metrics.track_micro_f1(songs.counts)[index]:.2f}, "
-            f"precision {micro.precision[index]:.2f}, recall {micro.recall[index]:.2f}"
+            f"precision {_share(micro.tp[index], micro.tp[index] + micro.fp[index], 2)}, "
+            f"recall {_share(micro.tp[index], micro.tp[index] + micro.fn[index], 2)}"
         )
         answer = songs.answers[index]
         figure = timeline_figure(answer.probabilities, songs.heard[index], answer.truth, bundle.classes, colors, title)
@@ -402,6 +400,11 @@ def timelines(songs: Songs, bundle: Bundle, colors: Sequence[str]) -> Section:
             *pictures,
         ],
     )
+
+
+def _share(part: int, whole: int, digits: int) -> str:
+    """Precision or recall of a song; a dash where nothing is heard, or nothing sounds."""
+    return f"{part / whole:.{digits}f}" if whole else "–"
 
 
 def _training(bundle: Bundle, history: Sequence[Mapping[str, float]]) -> Section:
@@ -436,9 +439,7 @@ def _training(bundle: Bundle, history: Sequence[Mapping[str, float]]) -> Section
     )
 
 
-def _model(
-    bundle: Bundle, history: Sequence[Mapping[str, float]], manifest: Manifest, evaluation: Evaluation
-) -> Section:
+def _model(bundle: Bundle, evaluation: Evaluation) -> Section:
     config = bundle.config
     window = config.window
     cost = multiply_adds(bundle.model, window.window_frames * config.front_end.subframes) / window.window_seconds
@@ -450,7 +451,6 @@ def _model(
         ["multiply-adds for a second of audio", f"{cost / 1e6:.1f} M"],
         ["thresholds that were not tuned", ", ".join(bundle.untuned) or "none"],
         ["data set measured on", evaluation.data],
-        *([f"hours in {name}", f"{split.seconds / 3600:.2f}"] for name, split in manifest.splits.items()),
     ]
     settings = [
         [section, ", ".join(f"{name}: {value}" for name, value in fields.items())]
@@ -476,8 +476,8 @@ def _all_songs(songs: Songs, classes: Sequence[str]) -> Section:
                 songs.ids[index],
                 clock(playing_time(np.ones((len(truth), 1), bool))[0]),
                 f"{f1[index]:.3f}",
-                f"{micro.precision[index]:.3f}",
-                f"{micro.recall[index]:.3f}",
+                _share(micro.tp[index], micro.tp[index] + micro.fp[index], 3),
+                _share(micro.tp[index], micro.tp[index] + micro.fn[index], 3),
                 ", ".join(classes[each] for each in dominant_classes(truth)) or _NOTHING,
                 _NOTHING if named is None else classes[named],
             ]

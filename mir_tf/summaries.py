@@ -18,8 +18,8 @@ from mir_tf.config import RunConfig
 from mir_tf.pipeline import Track
 from mir_tf.thresholds import ScoreHistogram, TunedThresholds
 
-METRICS = {"f1/macro": "macro F1", "f1/micro": "micro F1", "loss/validation": "validation loss"}
-"""Curves that the HParams page lists beside a run's hyperparameters, and what it calls them."""
+METRICS = {"kept/f1_macro": "macro F1", "kept/f1_micro": "micro F1", "kept/loss": "validation loss"}
+"""Of the best epoch so far, which is kept: what the HParams page lists beside a run's hyperparameters, and its names."""
 
 DATA = "data"
 """The hyperparameter that says which data set, and so which front end."""
@@ -28,7 +28,7 @@ EPOCHS = "train.epochs"
 """The one field that is no hyperparameter of a run: it may be resumed with more of them."""
 
 _PR_CURVE_STEP = 8
-"""Of the histogram's thresholds, every so many becomes a point of a precision-recall curve."""
+"""Of the histogram's thresholds, every so many becomes a point of a precision-recall curve. Threshold 1 is the last."""
 
 _PROFILED_STEPS = (3, 8)
 """First and last step of a profile: the ones before compile the graph and fill the pipeline."""
@@ -83,6 +83,7 @@ class Summaries:
     def epoch(
         self,
         row: dict[str, float],
+        kept: dict[str, float],
         seconds_per_step: float,
         input_share: float,
         histogram: ScoreHistogram,
@@ -93,6 +94,7 @@ class Summaries:
 
         Args:
             row: of the history.
+            kept: the row of the best epoch so far, whose model is kept.
             seconds_per_step: of training, validation not counted.
             input_share: the share of that in which the step waited for its batch, 0 to 1.
             histogram: of the scores on validation.
@@ -105,6 +107,7 @@ class Summaries:
             "loss/validation": row["val_loss"],
             "f1/macro": row["val_macro_f1"],
             "f1/micro": row["val_micro_f1"],
+            **dict(zip(METRICS, (kept["val_macro_f1"], kept["val_micro_f1"], kept["val_loss"]), strict=True)),
             "learning_rate": row["learning_rate"],
             "time/seconds_per_step": seconds_per_step,
             "time/input_share": input_share,
@@ -140,8 +143,13 @@ class Summaries:
 
 
 def _pr_curves(histogram: ScoreHistogram) -> NDArray[np.float32]:
-    """TensorBoard's rows of every class [classes, 6, thresholds]: TP, FP, TN, FN, precision, recall."""
-    hits, alarms = (counts[:, ::_PR_CURVE_STEP].astype(np.float32) for counts in histogram.at_least())
+    """TensorBoard's rows of every class [classes, 6, thresholds]: TP, FP, TN, FN, precision, recall.
+
+    TensorBoard takes the thresholds to be evenly spaced from 0 to 1; at 1 nothing is named.
+    """
+    hits, alarms = (
+        np.pad(counts[:, ::_PR_CURVE_STEP].astype(np.float32), ((0, 0), (0, 1))) for counts in histogram.at_least()
+    )
     misses, rejections = hits[:, :1] - hits, alarms[:, :1] - alarms
     precision = hits / np.maximum(hits + alarms, 1)
     recall = hits / np.maximum(hits[:, :1], 1)

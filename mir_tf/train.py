@@ -557,8 +557,9 @@ class _Run:
             every = train.picture_every
             picture = validation.picture if every and epoch % every == 0 else None
             # First: a checkpoint says that its epoch needs no more.
+            kept = state.history[state.schedule.best_epoch - 1]
             summaries.epoch(
-                row, trained / self._steps, waited / trained, validation.histogram, validation.tuned, picture
+                row, kept, trained / self._steps, waited / trained, validation.histogram, validation.tuned, picture
             )
             self._write_checkpoint()
             self._write_history()

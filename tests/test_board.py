@@ -17,6 +17,7 @@ import pytest
 import yaml
 from tiny_data import CONFIG, write_data
 
+from mir_tf import bundle
 from mir_tf.board import find_logs
 from mir_tf.cli import main
 from mir_tf.errors import DataError
@@ -120,7 +121,7 @@ def test_every_page_holds_what_a_person_looks_for(tmp_path: Path) -> None:
             {
                 "experimentName": "",
                 "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
-                "colParams": [{"hparam": "train.learning_rate"}, {"metric": {"group": "", "tag": "f1/macro"}}],
+                "colParams": [{"hparam": "train.learning_rate"}, {"metric": {"group": "", "tag": "kept/f1_macro"}}],
                 "startIndex": 0,
                 "sliceSize": 10,
             },
@@ -131,4 +132,7 @@ def test_every_page_holds_what_a_person_looks_for(tmp_path: Path) -> None:
         rates = {group["name"]: group["hparams"]["train.learning_rate"] for group in groups}
         expected_rates = {"narrow": CONFIG.train.learning_rate, "wide": 0.02}
         assert rates == {f"crnn in {runs / name}": rate for name, rate in expected_rates.items()}, "a row for each run"
-        assert all(group["metricValues"] for group in groups)
+        for group in groups:
+            kept = bundle.describe(Path(group["name"].removeprefix("crnn in ")) / "crnn").info
+            shown = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
+            assert shown["kept/f1_macro"] == pytest.approx(kept["val_macro_f1"], rel=1e-5)

@@ -215,6 +215,9 @@ def test_inspect(folder: Path, tmp_path: Path) -> None:
     assert picture.startswith(b"\x89PNG")
     assert run("inspect", folder / "data", "--picture", tmp_path / "page.png").exit_code == 0
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
+    message = failed(1, "inspect", folder / "data", "--picture", tmp_path / "nowhere" / "page.png")
+    assert "Strings" in message, "the tables are shown all the same"
+    assert f"{tmp_path}/nowhere/page.png: cannot be written" in message
 
 
 @pytest.mark.parametrize(
@@ -259,7 +262,7 @@ def test_a_folder_that_is_no_run_is_named(folder: Path, tmp_path: Path) -> None:
 
 def test_a_model_of_another_front_end_is_refused(trained: Path, tmp_path: Path) -> None:
     write_data(tmp_path / "data", {"test": [[30]]}, FRONT_END.replace(n_mels=16))
-    assert "n_mels: 8 here, 16 there" in failed(1, "evaluate", trained, "--data", tmp_path / "data")
+    assert "n_mels: 16 here, 8 there" in failed(1, "evaluate", trained, "--data", tmp_path / "data")
 
 
 def test_a_damaged_model_is_named(trained: Path, tmp_path: Path) -> None:

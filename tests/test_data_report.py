@@ -121,7 +121,7 @@ def test_the_page_has_every_section_and_needs_nothing_else(stems: tuple[Path, Ma
     activity = make_record("Track3", 30).activity
     assert balance["Drums"][-1] == f"{100 * activity[:, PROGRAMS[2]].mean():.1f} %"
     assert found.tables["Length of the tracks in minutes and seconds"][1] == ["train", "0:04.0", "0:05.0", "0:06.0"]
-    assert "Activity, vocabulary program" in found.tables
+    assert "Activity, vocabulary program, tracks and stems" in found.tables
     assert schema.read_manifest(folder) == manifest
 
 

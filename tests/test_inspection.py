@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from test_data_report import write_stems
 from tiny_data import FRONT_END, PROGRAMS, make_record, write_data
 
 from mir_tf import inspection
@@ -64,6 +65,15 @@ def test_the_page_shows_two_tracks_of_each_split(tmp_path: Path, manifest: Manif
     assert titles == [
         f"{name.partition('-')[0]}: {name} (song song of {name})" for name in ("train-0-0", "train-0-1", "test-0-0")
     ]
+
+
+def test_stems_are_counted_as_such_and_not_drawn(tmp_path: Path) -> None:
+    manifest = write_stems(tmp_path / "stems")
+    titles = [title for title, _ in inspection.tables(manifest)]
+    assert titles[1] == "Activity, vocabulary family, tracks and stems"
+    pictures = inspection.page(tmp_path / "stems", manifest).axes[::2]
+    titles = [axes.get_title(loc="left").partition(" (")[0] for axes in pictures]
+    assert titles == ["train: Track1", "train: Track2", "test: Track3"]
 
 
 def test_labels_stand_beneath_the_sound_they_name(tmp_path: Path, manifest: Manifest) -> None:

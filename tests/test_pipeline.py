@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_data_report import write_stems
 from tiny_data import CONFIG, FRONT_END, PROGRAMS, make_record, write_data, write_split
 
 from mir_tf import pipeline, schema
@@ -170,6 +171,16 @@ def test_tracks_are_whole_and_in_order(data):
         assert track.truth.dtype == bool
 
 
+def test_tracks_come_without_stems(tmp_path):
+    manifest = write_stems(tmp_path / "stems")
+    folder, family = tmp_path / "stems", VOCABULARIES["family"]
+    assert [track.id for track in pipeline.tracks(folder, manifest, "train", family)] == ["Track1", "Track2"]
+    records = [(track.id, is_stem) for track, is_stem in pipeline.records(folder, manifest, "train", family)]
+    stems = ["Track1-S00", "Track1-S01", "Track2-S00"]
+    assert [id for id, is_stem in records if is_stem] == stems
+    assert [id for id, _ in records] == ["Track1", *stems[:2], "Track2", stems[2]]
+
+
 def truncate(path):
     path.write_bytes(path.read_bytes()[:-7])
 
@@ -225,7 +236,7 @@ def test_another_front_end_is_refused_by_field(data):
     folder, manifest = data
     pipeline.check_front_end(folder, manifest, FRONT_END)
     other = dataclasses.replace(FRONT_END, n_mels=16)
-    with pytest.raises(DataError, match=r"n_mels: 16 here, 8 there"):
+    with pytest.raises(DataError, match=r"n_mels: 8 here, 16 there"):
         pipeline.check_front_end(folder, manifest, other)
 
 

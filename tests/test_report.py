@@ -141,6 +141,22 @@ def test_class_pictures_draw_any_number_of_classes(tmp_path, count):
     np.testing.assert_allclose(figures["confusion"].axes[0].images[0].get_array().sum(axis=1), 1)
 
 
+def test_no_title_is_taken_for_mathematics():
+    """A folder may be called so, and stands in the titles."""
+    figure, _ = report.class_grid(["Piano"])
+    report.entitle_panels(figure, "data $a_{b$", "recall", "precision")
+    curves = {"crnn": [([{"epoch": 1, "val_loss": 1.0, "val_macro_f1": 0.5}], 1)]}
+    for drawn in (figure, report.curves_figure(curves, "data $a_{b$")):
+        assert report.pixels(drawn).any()
+        assert not drawn._suptitle.get_parse_math()
+
+
+@pytest.mark.parametrize(("count", "text"), [(0.5, "0.5"), (1 / 3, "0.333"), (12.0, "12"), (1234.0, "1234")])
+def test_songs_are_counted_in_plain_digits(count, text):
+    figure = report.matrix_figure(np.ones((1, 1)), ["Piano"], ["Piano"], "", "", "", counts=np.array([[count]]))
+    assert [each.get_text() for each in figure.axes[0].texts] == [text]
+
+
 def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path):
     path = tmp_path / "timeline.png"
     path.write_bytes(b"old")

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tiny_data import CONFIG, FRONT_END, make_record, write_data
 
-from mir_tf import bundle, train
+from mir_tf import bundle, summaries, train
 from mir_tf.config import RunConfig, TrainConfig, read_yaml
 from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.event_tuning import choose, grid_counts
@@ -195,6 +195,10 @@ def test_tensorboard_reads_the_logs(undisturbed):
         ("learning_rate", "learning_rate"),
     ):
         np.testing.assert_allclose(values(tag), [row[name] for row in result.history], rtol=1e-6)
+    kept = result.history[result.best_epoch - 1]
+    columns = dict(zip(summaries.METRICS, ("val_macro_f1", "val_micro_f1", "val_loss"), strict=True))
+    for tag, name in columns.items():
+        assert values(tag)[-1] == pytest.approx(kept[name], rel=1e-6), "the HParams page shows the model that is kept"
     assert sorted(tag for tag in tags if tag.startswith("f1_per_class/")) == [
         "f1_per_class/Drums",
         "f1_per_class/Piano",
@@ -340,7 +344,7 @@ def test_something_must_sound(tmp_path):
 def test_an_unknown_vocabulary_and_another_front_end_are_refused(data, tmp_path):
     with pytest.raises(ConfigError, match="vocabulary is 'birds'; it must be family or slakh or program"):
         fit(data, tmp_path, CONFIG.merge({"train": {"vocabulary": "birds"}}))
-    with pytest.raises(DataError, match="n_mels: 16 here, 8 there"):
+    with pytest.raises(DataError, match="n_mels: 8 here, 16 there"):
         fit(data, tmp_path, CONFIG.merge({"front_end": {"n_mels": 16}}))
 
 

@@ -73,8 +73,9 @@ def main(out: Path) -> None:
     marker = out / ".mir-tf-demo"
     if out.exists() and any(out.iterdir()) and not marker.exists():
         raise click.UsageError(f"{out} is not empty and not from this demo; name another folder")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.iterdir():  # not the folder itself, which may be the current one, or a mount
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     marker.touch()
     audio, data, trained = out / "audio", out / "data", out / "run"
     run(

@@ -36,10 +36,10 @@ def inspect(data: Path, picture: Path | None, wants_report: bool, out: Path | No
         raise ConfigError("--out belongs to --report; the one picture without it is named by --picture")
     manifest = read_manifest(data)
     picture = picture or data / "inspection.png"
-    inspection.draw(data, manifest, picture)
     console = make_console()
     for table in inspection.tables(manifest):
         print_table(console, *table)
+    inspection.draw(data, manifest, picture)  # last: what cannot be written has been shown
     console.print(f"Pictures: {picture}", soft_wrap=True)
     if wants_report:
         from mir_tf import data_report

@@ -47,7 +47,7 @@ def evaluate(
     MODEL is a run; without one, it is the model that comes with mir-tf, whose results go into the current folder.
 
     Precision, recall, F1, average precision and ROC AUC of frames; F1 of segments and intervals, with the event rule
-    and without; presence per track; the dominant instrument; 95 % bootstrap intervals over tracks; all beside the best
+    and without; presence per track; the dominant instrument; 95 % bootstrap intervals over songs; all beside the best
     constant answers. OUT receives evaluation.json, evaluation.md and pictures.
 
     Your own: MODEL may be a .tflite file too. A reference goes with the recording of its name: SONG.csv or SONG.jams
