@@ -35,6 +35,9 @@ _LOUDEST = 1000.0
 
 _BLOCK_SECONDS = 10.0
 
+_BLOCK_VALUES = 2**22
+"""Samples of all channels together, at most, that a block has: a small file may state hundreds of channels."""
+
 _UNKNOWN = 2**63 - 1
 """Length that libsndfile reports where a header states none: SF_COUNT_MAX."""
 
@@ -243,7 +246,7 @@ def _decode(
         if first:  # some formats cannot seek, but can be read from their beginning
             file.seek(first)
         while position < end:
-            size = min(round(block_seconds * rate), end - position)
+            size = min(round(block_seconds * rate), max(1, _BLOCK_VALUES // file.channels), end - position)
             samples = file.read(size, dtype="float32", always_2d=True)  # [samples, channels]
             if not len(samples):
                 break

@@ -28,7 +28,7 @@ class PathParameter(click.Path):
             if not isinstance(path, RemotePath):
                 found = super().convert(value, parameter, context)
                 if not self.exists and not self.file_okay:
-                    self._check_new_folder(found, parameter, context)
+                    self._check_new_folder(Path(os.fsdecode(found)), parameter, context)
                 return found
             if self._local:
                 self.fail(f"{value}: must be a local path.", parameter, context)

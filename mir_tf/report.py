@@ -7,6 +7,7 @@ colours, those of :mod:`mir_tf.colors`. :func:`markdown` makes the page in which
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from numpy.typing import NDArray
 from mir_tf.config import LABEL_RATE, FrontEndConfig
 from mir_tf.events import Events
 from mir_tf.files import whole
+
+# Where a song's name is in a script that the font lacks, boxes stand in the picture: no warning for each letter.
+warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
 
 INK = "#333333"
 GRID = "#d9d9d9"

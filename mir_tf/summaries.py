@@ -19,7 +19,7 @@ from mir_tf.pipeline import Track
 from mir_tf.thresholds import ScoreHistogram, TunedThresholds
 
 METRICS = {"kept/f1_macro": "macro F1", "kept/f1_micro": "micro F1", "kept/loss": "validation loss"}
-"""Of the best epoch so far, which is kept: what the HParams page lists beside a run's hyperparameters, and its names."""
+"""Of the best epoch so far, which is kept: what the HParams page lists beside a run's hyperparameters, and names."""
 
 DATA = "data"
 """The hyperparameter that says which data set, and so which front end."""

@@ -1,6 +1,7 @@
 """The app: its page in a browser, and its server against clients that are up to no good."""
 
 import configparser
+import contextlib
 import fnmatch
 import http.client
 import json
@@ -22,6 +23,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mir_tf import loading
 from mir_tf.app import recordings as kept
 from mir_tf.app import server as web
 from mir_tf.app.recordings import Limits, Recordings, State
@@ -167,13 +169,15 @@ def test_a_bad_recording_is_told_in_words_and_leaves_nothing(app, tmp_path, cont
 
 def test_uploads_are_bounded_whether_they_state_their_size_or_not(app):
     big = b"x" * (LIMITS.max_bytes + 1)
-    answers = []
-    for body in (big, iter([big[: len(big) // 2], big[len(big) // 2 :]])):  # with Content-Length, and chunked
-        try:
-            answers.append(app.ask("POST", "/api/recordings?name=a", body)[0])
-        except (ConnectionError, http.client.HTTPException):  # the server hangs up on what it will not read
-            answers.append(413)
-    assert answers == [413, 413]
+    with socket.create_connection(("127.0.0.1", app.port), timeout=60) as connection:
+        head = (
+            f"POST /api/recordings?name=a HTTP/1.1\r\nHost: 127.0.0.1:{app.port}\r\nContent-Length: {len(big)}\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+    # Chunked. The server hangs up on what it will not read, perhaps before its answer is read.
+    with contextlib.suppress(ConnectionError, http.client.HTTPException):
+        assert app.ask("POST", "/api/recordings?name=a", iter([big[: len(big) // 2], big[len(big) // 2 :]]))[0] == 413
     assert not list(app.recordings._folder.iterdir())
     assert app.ask("GET", "/api/model")[0] == 200
 
@@ -226,6 +230,62 @@ def test_an_upload_that_breaks_off_leaves_nothing(app):
     assert set(app.recordings._recordings) <= kept_before
 
 
+def test_an_upload_that_takes_long_is_in_use(app):
+    with socket.create_connection(("127.0.0.1", app.port)) as connection:
+        before = set(app.recordings._recordings)
+        host = f"127.0.0.1:{app.port}"
+        connection.sendall(f"POST /api/recordings HTTP/1.1\r\nHost: {host}\r\nContent-Length: 3\r\n\r\n1".encode())
+        eventually(lambda: set(app.recordings._recordings) - before)
+        (key,) = set(app.recordings._recordings) - before
+        recording = app.recordings._recordings[key]
+        eventually(lambda: recording.file.exists())
+        recording.used -= LIMITS.idle_seconds - 60
+        before = recording.used
+        connection.sendall(b"2")
+        eventually(lambda: recording.used > before)
+
+
+def test_the_queue_is_that_of_uploads_that_ended(app, monkeypatch):
+    monkeypatch.setattr(app.recordings._workers, "submit", lambda *_: None)
+    first, second = app.recordings.new("first", False), app.recordings.new("second", False)
+    for recording in (second, first):
+        app.recordings.hear(recording)
+    assert [app.recordings.ahead_of(each) for each in (second, first)] == [0, 1]
+    for recording in (first, second):
+        app.recordings.discard(recording)
+
+
+def test_a_request_that_breaks_off_is_no_fault_of_the_server(app, tmp_path, caplog):
+    key = app.upload(song(tmp_path / "song.wav", 1.0).read_bytes())
+    app.wait(key)
+    with socket.create_connection(("127.0.0.1", app.port)) as connection:
+        path = f"/api/recordings/{key}/files/csv"
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n[0.5".encode())
+        time.sleep(0.2)
+    time.sleep(0.5)
+    assert app.ask("GET", "/api/model")[0] == 200
+    assert not caplog.records
+
+
+def test_a_copy_that_does_not_fit_is_told(app, tmp_path, monkeypatch):
+    def full(self, samples):
+        raise soundfile.LibsndfileError(2)
+
+    content = song(tmp_path / "song.aiff").read_bytes()
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    state = app.wait(app.upload(content, "song.aiff", copy="yes"))
+    assert "the copy that the browser is to play cannot be written" in state["message"]
+    assert "is this machine's disk full?" in state["message"]
+    assert not list(app.recordings._folder.iterdir())
+
+
+def test_answers_say_which_model_gave_them(app, tmp_path):
+    """A page may be older than the server."""
+    state = app.wait(app.upload(song(tmp_path / "song.wav", 1.0).read_bytes()))
+    model = json.loads(app.ask("GET", "/api/model")[2])
+    assert state["model"] == model["id"] == loading.digest(app.model)
+
+
 def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(app, tmp_path, monkeypatch):
     content = song(tmp_path / "song.wav").read_bytes()
     keys = [app.upload(content) for _ in range(LIMITS.max_recordings)]
@@ -266,17 +326,35 @@ def test_foreign_names_and_foreign_pages_are_refused(app):
         assert app.ask("GET", "/", Host=host)[0] == status, host
     post = ("POST", "/api/recordings?name=a", b"no sound")
     assert app.ask(*post, Origin=f"http://{own}")[0] == 202
-    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"}):
+    for headers in (
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Sec_Fetch_Site": "cross-site"},
+    ):
         assert app.ask(*post, **headers)[0] == 403
     for path in ("/", "/static/main.js", "/api/model", "/nothing"):
         headers = app.ask("GET", path)[1]
         assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
+    status, headers, _ = app.ask("PUT", "/api/model", Origin=f"http://{own}")
+    assert (status, set(headers["allow"].split(", "))) == (405, {"GET", "HEAD"})
     for path in ("/static/../server.py", "/static/%2e%2e/server.py", "/api/recordings/..%2f..%2fetc"):
         assert app.ask("GET", path)[0] == 404
 
 
-@pytest.mark.parametrize("body", ["", "[]", "[" * 50_000, json.dumps([2.0] * 17), '["a"]', "[NaN" + ",0.5" * 16 + "]"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        "[" * 50_000,
+        json.dumps([2.0] * 17),
+        json.dumps(["0.5"] * 17),
+        json.dumps([True] * 17),
+        "[NaN" + ",0.5" * 16 + "]",
+    ],
+)
 def test_thresholds_that_are_none_are_refused(app, tmp_path, body):
     key = app.upload(song(tmp_path / "song.wav", 1.0).read_bytes())
     app.wait(key)
@@ -310,19 +388,26 @@ def test_the_command_serves_until_a_signal_and_leaves_nothing(app, tmp_path, how
             started = App(int(address.split(":")[2].split("/")[0]), app.recordings, app.model)
             assert started.ask("GET", "/")[0] == 200
             assert len(list(tmp_path.iterdir())) == 1
+            connection = socket.create_connection(("127.0.0.1", started.port))  # an upload that does not end
+            host = f"127.0.0.1:{started.port}"
+            connection.sendall(f"POST /api/recordings HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\n1".encode())
+            eventually(lambda: list(next(tmp_path.iterdir()).iterdir()))
         finally:
             process.send_signal(how)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == (-signal.SIGTERM if how == signal.SIGTERM else 0)
     assert "Warning: whoever reaches 0.0.0.0 can use this page" in errors
     assert "Traceback" not in errors
+    assert "Cancel" not in errors
+    connection.close()
     assert not list(tmp_path.iterdir())
 
 
 def test_what_goes_wrong_here_is_said(app, monkeypatch):
     monkeypatch.setattr(kept.Recordings, "find", lambda *_: 1 / 0)
-    status, _, body = app.ask("GET", "/api/recordings/x")
+    status, headers, body = app.ask("GET", "/api/recordings/x")
     assert (status, json.loads(body)) == (500, {"message": "Something went wrong on this machine."})
+    assert {name.lower(): value for name, value in web._HEADERS.items()}.items() <= headers.items()
 
 
 def test_recordings_are_forgotten_without_a_request(monkeypatch):
@@ -690,7 +775,7 @@ def test_the_rule_in_the_page_is_that_of_python(page, app, tmp_path):
 
 
 @pytest.mark.slow
-def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(page, app, tmp_path):
+def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(page, app, tmp_path, monkeypatch):
     (tmp_path / "rubbish.mp3").write_bytes(b"no sound")
     choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
     assert page.inner_text("#failure") == f"“rubbish.mp3” {NO_RECORDING}"
@@ -705,6 +790,8 @@ def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(page,
     until(page, "Math.abs(document.querySelector('#player').currentTime - 5) < 0.1")
     choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
     assert page.inner_text("#file") == "song.aiff"  # what was there stays
+    monkeypatch.setattr(app.recordings, "model_id", "another")
+    choose(page, song(tmp_path / "song.aiff"), "#failure:has-text('with another model. Reload the page.')")
 
 
 @pytest.mark.slow

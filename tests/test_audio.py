@@ -57,6 +57,15 @@ def test_blocks_bound_the_memory(tmp_path: Path, noise: np.ndarray) -> None:
     assert max(map(len, audio.read_blocks(path, 22050, block_seconds=0.1))) < 2 * 2205
 
 
+def test_a_block_of_many_channels_is_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    channels = np.random.default_rng(0).uniform(-0.5, 0.5, (RATE, 64))
+    soundfile.write(tmp_path / "a.wav", channels, RATE, "FLOAT")
+    monkeypatch.setattr(audio, "_BLOCK_VALUES", 64 * 100)
+    blocks = list(audio.read_blocks(tmp_path / "a.wav", RATE))
+    assert max(map(len, blocks)) <= 100
+    np.testing.assert_allclose(np.concatenate(blocks), channels.mean(axis=1), atol=1e-6)
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 def test_every_format_gives_the_tone_back(tmp_path: Path, suffix: str) -> None:
     seconds = np.arange(2 * RATE) / RATE

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from mir_tf.audio import read_blocks
 from mir_tf.errors import AudioError, MirTfError
-from mir_tf.loading import Model, load
+from mir_tf.loading import Model, digest, load
 from mir_tf.prediction import Prediction
 
 LEAST_AT_ONCE = 4
@@ -110,6 +110,10 @@ class Recording:
         """Whether no worker has it or will have it."""
         return self.state in (State.HEARD, State.FAILED)
 
+    def touch(self) -> None:
+        """Begins the time of use anew."""
+        self.used = time.monotonic()
+
     def remove_files(self) -> None:
         """Removes what lies on disk."""
         for path in (self.file, self.copy):
@@ -136,6 +140,7 @@ class Recordings:
         self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
         for model in _models(model_path, at_once):
             self._models.put(model)
+        self.model_id = digest(model_path)
         self._workers = ThreadPoolExecutor(at_once, "hearing")
         with self._model() as model:
             self.silence = model.predict(np.zeros(8000, np.float32), 8000)
@@ -167,6 +172,8 @@ class Recordings:
     def hear(self, recording: Recording) -> None:
         """Has a recording heard whose bytes have arrived, as soon as a worker is free."""
         recording.state = State.WAITING
+        if recording.id in self._recordings:  # last in the queue, whenever its upload began
+            self._recordings[recording.id] = self._recordings.pop(recording.id)
         self._workers.submit(self._work, recording)
 
     def find(self, key: str) -> Recording | None:
@@ -174,7 +181,7 @@ class Recordings:
         self.forget_idle()
         recording = self._recordings.get(key)
         if recording is not None:
-            recording.used = time.monotonic()
+            recording.touch()
         return recording
 
     def ahead_of(self, recording: Recording) -> int:
@@ -242,16 +249,11 @@ class Recordings:
         """Decodes a recording once: its true length, its waveform and, where one is wanted, a copy to play.
 
         Raises:
-            AudioError: it cannot be decoded, or lasts longer than it may.
+            AudioError: it cannot be decoded, or lasts longer than it may; or the copy cannot be written.
         """
         recording.state = State.READING
         meter, num_samples = _PeakMeter(), 0
-        with contextlib.ExitStack() as stack:
-            copy = None
-            if recording.copy is not None:
-                copy = stack.enter_context(
-                    soundfile.SoundFile(recording.copy, "w", _WAVEFORM_RATE, 1, "PCM_16", format="FLAC")
-                )
+        with contextlib.nullcontext() if recording.copy is None else _copy_into(recording.copy) as copy:
             for block in read_blocks(recording.file, _WAVEFORM_RATE):
                 if recording.discarded:
                     raise _Discarded
@@ -263,6 +265,22 @@ class Recordings:
                     copy.write(np.clip(block, -1, 1))
         recording.peaks = meter.peaks()
         recording.seconds = num_samples / _WAVEFORM_RATE
+
+
+@contextlib.contextmanager
+def _copy_into(path: Path) -> Iterator[soundfile.SoundFile]:
+    """A new FLAC for the browser to play.
+
+    Raises:
+        AudioError: it cannot be written.
+    """
+    try:
+        with soundfile.SoundFile(path, "w", _WAVEFORM_RATE, 1, "PCM_16", format="FLAC") as copy:
+            yield copy
+    except soundfile.SoundFileError as error:
+        raise AudioError(
+            f"the copy that the browser is to play cannot be written ({error}); is this machine's disk full?"
+        ) from error
 
 
 class _PeakMeter:

@@ -7,15 +7,17 @@ page may load nothing from elsewhere. The event loop only moves bytes: threads d
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import json
 import logging
+import mimetypes
 import signal
 import socket
 import threading
 import webbrowser
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ from mir_tf.formats import FORMATS
 from mir_tf.prediction import Prediction
 
 STATIC = Path(__file__).parent / "static"
+mimetypes.add_type("text/javascript", ".js")  # a Windows registry may say otherwise, and browsers then run none of it
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -71,7 +74,7 @@ class Guard:
         """Guards ``app``, which is served at ``host``."""
         self._app = app
         own = socket.gethostname().lower()
-        self._names = {"localhost", own, f"{own}.local", host.lower()}
+        self._names = {"localhost", own, own.partition(".")[0], f"{own}.local", host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or has it answered."""
@@ -111,7 +114,10 @@ def _is_own_page(headers: Headers) -> bool:
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    except ValueError:
+        return False
 
 
 class Api:
@@ -142,6 +148,7 @@ class Api:
         silence, limits = self._recordings.silence, self._recordings.limits
         return JSONResponse(
             {
+                "id": self._recordings.model_id,
                 "name": self._model_name,
                 "architecture": silence.model["architecture"],
                 "frame_rate": LABEL_RATE,
@@ -171,7 +178,7 @@ class Api:
         except TooManyRecordings as error:
             return _error(503, str(error))
         try:
-            arrived = await _store(request, recording.file, limits.max_bytes)
+            arrived = await _store(request, recording, limits.max_bytes)
         except (ClientDisconnect, TimeoutError, OSError) as error:
             self._recordings.discard(recording)
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
@@ -190,6 +197,7 @@ class Api:
         """How far a recording is and, when it has been heard, its waveform and length."""
         recording = self._find(request)
         answer: dict[str, Any] = {
+            "model": self._recordings.model_id,
             "state": recording.state.value,
             "name": recording.name,
             "ahead": self._recordings.ahead_of(recording),
@@ -244,15 +252,16 @@ class Api:
         return prediction
 
 
-async def _store(request: Request, path: Path, max_bytes: int) -> bool:
-    """Writes a request's body to ``path``; False, and no more of it read, where it is larger than ``max_bytes``."""
+async def _store(request: Request, recording: Recording, max_bytes: int) -> bool:
+    """Writes a request's body to its file; False, and no more of it read, where it is larger than ``max_bytes``."""
     size, pieces = 0, request.stream()
-    async with await anyio.open_file(path, "wb") as file:
+    async with await anyio.open_file(recording.file, "wb") as file:
         while True:
             with anyio.fail_after(_CHUNK_SECONDS):
                 piece = await anext(pieces, None)
             if piece is None:
                 return True
+            recording.touch()
             size += len(piece)
             if size > max_bytes:
                 return False
@@ -270,25 +279,31 @@ async def _small_body(request: Request) -> bytes:
 
 def _thresholds(body: bytes, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     try:
-        thresholds = np.array(json.loads(body), np.float32)
-        if thresholds.shape == (count,) and ((thresholds >= 0) & (thresholds <= 1)).all():
+        numbers = json.loads(body)
+        thresholds = np.array(numbers, np.float32)
+        are_numbers = thresholds.shape == (count,) and all(type(number) in (int, float) for number in numbers)
+        if are_numbers and ((thresholds >= 0) & (thresholds <= 1)).all():
             return thresholds
     except (ValueError, TypeError, RecursionError):
         pass
     raise HTTPException(400, f"Thresholds must be a JSON list of {count} numbers between 0 and 1.")
 
 
-def _error(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"message": message}, status)
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"message": message}, status, headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _error(error.status_code, error.detail)
+    return _error(error.status_code, error.detail, error.headers)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return _error(408, "The request did not arrive.")
 
 
 async def _failure(request: Request, error: Exception) -> Response:
-    return _error(500, "Something went wrong on this machine.")
+    return _error(500, "Something went wrong on this machine.", _HEADERS)  # given outside of the guard
 
 
 async def _page(request: Request) -> Response:
@@ -324,14 +339,23 @@ def make_app(recordings: Recordings, model_name: str, host: str = "127.0.0.1") -
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, host=host)],
-        exception_handlers={HTTPException: _http_error, Exception: _failure},
+        exception_handlers={HTTPException: _http_error, ClientDisconnect: _gone, Exception: _failure},
         lifespan=lifespan,
     )
 
 
+def _is_no_end(record: logging.LogRecord) -> bool:
+    """Whether a log record says more than that an answer was not waited for when the server was ended."""
+    error = record.exc_info[1] if record.exc_info else None
+    is_cancelled = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+    return not is_cancelled and "timeout graceful shutdown exceeded" not in record.msg
+
+
 def make_server(app: Starlette) -> uvicorn.Server:
     """A server that keeps quiet; ``run(sockets=[...])`` serves until a signal or ``should_exit`` ends it."""
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logger = logging.getLogger("uvicorn.error")
+    logger.setLevel(logging.ERROR)
+    logger.addFilter(_is_no_end)
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -46,8 +46,9 @@ export function summarize(path, seconds, probabilities, metadata) {
  */
 function decode(values, threshold, rule, index, rate) {
   const [shortest, longest] = [rule.min_durations, rule.max_gaps].map((seconds) => Math.round(seconds[index] * rate));
+  const lower = Math.fround(rule.offset_thresholds[index]); // as probabilities are
   const filled = [];
-  for (const [start, end] of intervals(values.map((value) => value >= rule.offset_thresholds[index]))) {
+  for (const [start, end] of intervals(values.map((value) => value >= lower))) {
     if (!values.slice(start, end).some((value) => value >= threshold)) continue;
     if (filled.length && start - filled.at(-1)[1] <= longest) filled.at(-1)[1] = end;
     else filled.push([start, end]);

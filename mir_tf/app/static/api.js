@@ -47,16 +47,18 @@ function send(file, wantsCopy, onProgress, signal) {
  * Has a file heard.
  *
  * @param {File} file
+ * @param {string} modelId of the model that the page knows: no other's answers fit its thresholds
  * @param {boolean} wantsCopy whether the server is to make a copy that this browser plays
  * @param {(message: string, share: number | undefined) => void} onProgress
  * @param {AbortSignal} signal
  */
-export async function hear(file, wantsCopy, onProgress, signal) {
+export async function hear(file, modelId, wantsCopy, onProgress, signal) {
   onProgress("Sending it to the app", 0);
   const id = await send(file, wantsCopy, (share) => onProgress("Sending it to the app", share), signal);
   try {
     for (;;) {
       const told = await (await ask(`api/recordings/${id}`, { signal })).json();
+      if (told.model !== modelId) throw new Error("The app was started anew, with another model. Reload the page.");
       if (told.state === "failed") throw new Error(told.message);
       if (told.state === "heard") {
         const content = await (await ask(`api/recordings/${id}/probabilities`, { signal })).arrayBuffer();

@@ -79,7 +79,8 @@ async function open(file) {
     });
     const plays = await canPlay(address, signal);
     signal.throwIfAborted();
-    const found = await hear(file, !plays, progress, signal);
+    const found = await hear(file, model.id, !plays, progress, signal);
+    if (!plays) URL.revokeObjectURL(address);
     if (heard) discard(heard.id);
     show(found, plays ? address : copyAddress(found.id));
   } catch (error) {
@@ -385,7 +386,8 @@ timeline.addEventListener("wheel", (event) => {
   const surface = surfaceOf(event);
   if (!surface) return;
   const unit = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? 1 : 16;
-  const [across, along] = [event.deltaX * unit, event.deltaY * unit];
+  const isSideways = event.shiftKey && !event.deltaX; // some browsers leave that to the page
+  const [across, along] = (isSideways ? [event.deltaY, 0] : [event.deltaX, event.deltaY]).map((delta) => delta * unit);
   if (event.ctrlKey || event.metaKey) view.zoom(2 ** (-along / ZOOM_WHEEL), view.timeAt(shareAt(event.clientX, surface)));
   else if (Math.abs(across) > Math.abs(along) && !view.isWhole) view.moveTo(view.start + (across / surface.clientWidth) * view.span);
   else return; // the page scrolls
