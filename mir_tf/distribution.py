@@ -120,6 +120,8 @@ def start(name: str | None = None) -> Distribution:
     worker, workers = _read_cluster(os.environ.get("TF_CONFIG"))
     try:
         return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), worker, workers)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"TF_CONFIG is wrong: {error}; it must be like {_EXAMPLE}") from error
     except (RuntimeError, tf.errors.OpError) as error:
         raise TrainingError(
             f"the workers in TF_CONFIG cannot be joined: {error}. Are their addresses right, their ports free, and has "

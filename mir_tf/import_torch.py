@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -31,6 +32,19 @@ _NAMES = {
     "program": {"Guitar Harmonics": "Guitar harmonics", "Synth Choir": "Synth Voice", "Bagpipe": "Bag pipe"},
 }
 """Where its names of classes, by whose alphabet it orders them, are not those of the vocabulary."""
+
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy raises for a file that is no .npz, or a damaged one."""
 
 _UNTUNED = 0.5
 
@@ -92,6 +106,9 @@ class _State:
             raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
         self._path = path
         self._arrays = (_read_torch if path.suffix in (".pth", ".pt") else _read_npz)(path)
+        for name, array in self._arrays.items():
+            if not np.isfinite(array).all():
+                raise BundleError(f"{path}: {name} holds NaN or infinity: the training that wrote it had failed")
         self._unused = {name for name in self._arrays if not name.endswith(".num_batches_tracked")}
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
@@ -161,9 +178,14 @@ class _State:
 def _read_npz(path: Path) -> Mapping[str, NDArray[np.float32]]:
     try:
         with np.load(path, allow_pickle=False) as content:
-            return {name: np.asarray(content[name], np.float32) for name in content.files}
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            arrays = {name: content[name] for name in content.files}
+    except _DAMAGE as error:
         raise BundleError(f"{path}: not an .npz of arrays, nor named .pth or .pt: {error}") from error
+
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise BundleError(f"{path}: {name} is of {array.dtype}; weights are real numbers")
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
 def _read_torch(path: Path) -> Mapping[str, NDArray[np.float32]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,7 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
             name: SplitSummary(**{**summary, "shards": [Shard(**shard) for shard in summary["shards"]]})
             for name, summary in content["splits"].items()
         }
+        _require_counts(splits.values())
         manifest = Manifest(
             front_end=front_end,
             splits=splits,
@@ -297,6 +299,16 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
     if manifest.labels not in LABELS:
         raise DataError(f"{path}: damaged: labels {manifest.labels!r}; remove the data set and build it again")
     return manifest
+
+
+def _require_counts(splits: Iterable[SplitSummary]) -> None:
+    """TypeError where a count in a manifest is none."""
+    for split in splits:
+        counts = [(split, name) for name in ("tracks", "songs", "records", "label_frames")]
+        counts += [(shard, name) for shard in split.shards for name in ("records", "num_bytes")]
+        for holder, name in counts:
+            if type(count := getattr(holder, name)) is not int:  # a bool is an int too
+                raise TypeError(f"{name} is {count!r}")
 
 
 def split_summary(folder: str | Path, manifest: Manifest, split: str) -> SplitSummary:

@@ -170,7 +170,18 @@ def test_workers_on_different_data_are_refused(data, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"cluster": {"worker": ["a:1"]}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": [5]}, "task": {"type": "worker", "index": 0}}',
+    ],
+)
 def test_a_wrong_tf_config_is_refused_with_an_example(monkeypatch, text):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:

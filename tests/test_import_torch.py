@@ -102,6 +102,35 @@ def test_what_is_imported_is_a_bundle_like_any_other(checkpoint: Path, tmp_path:
     np.testing.assert_allclose(loaded.model(log_mel), in_our_order(logits), atol=1e-5)
 
 
+def test_an_import_replaces_no_model(checkpoint: Path, tmp_path: Path) -> None:
+    words = ["import-torch", str(checkpoint), "--out", str(tmp_path / "bundle")]
+    assert click.testing.CliRunner().invoke(main, words).exit_code == 0
+    again = click.testing.CliRunner().invoke(main, words)
+    assert again.exit_code == 2
+    assert f"{tmp_path / 'bundle'}: is not empty" in again.stderr
+
+
+@pytest.mark.parametrize(("value", "cause"), [(np.nan, "holds NaN or infinity"), (1j, "complex64; weights are real")])
+def test_weights_that_are_none_are_refused(tmp_path: Path, value: complex, cause: str) -> None:
+    state, _, _ = golden("crnn")
+    bias = state["fc.bias"] + np.asarray(value, np.result_type(np.float32, np.min_scalar_type(value)))
+    np.savez(tmp_path / "crnn.npz", **state | {"fc.bias": bias})
+    with pytest.raises(BundleError, match=rf"crnn\.npz: fc\.bias .*{cause}"):
+        import_checkpoint(tmp_path / "crnn.npz")
+
+
+def test_a_damaged_archive_of_weights_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "crnn.npz", **golden("crnn")[0])
+    content = (tmp_path / "crnn.npz").read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    for position in (28, directory + 8, directory + 10):  # where the data begins, its flags, its compression
+        damaged = bytearray(content)
+        damaged[position] ^= 0xFF
+        (tmp_path / "crnn.npz").write_bytes(damaged)
+        with pytest.raises(BundleError, match=r"crnn\.npz: not an \.npz of arrays"):
+            import_checkpoint(tmp_path / "crnn.npz")
+
+
 def test_a_pytorch_file_is_read_as_weights_alone(checkpoint: Path, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     state, log_mel, logits = golden("crnn")

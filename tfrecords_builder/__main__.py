@@ -20,7 +20,7 @@ from click.core import ParameterSource
 
 from mir_tf.config import FRONT_ENDS, LABELS, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
-from mir_tf.files import is_remote, workspace
+from mir_tf.files import is_remote, shown, workspace
 from mir_tf.parameters import PathParameter
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder.settings import SYNTHESIZERS, Settings
@@ -280,6 +280,9 @@ def main(
         _require_for_beam(slakh, keep_audio, out, dry_run)
     elif beam_options:
         raise click.UsageError(f"{' '.join(beam_options)}: what follows the options belongs to --runner beam")
+    for path in (slakh, midi, *soundfonts, *rendering.validation_soundfonts, keep_audio, out):
+        if path is not None and shown(path) != str(path):
+            raise click.UsageError(f"{shown(path)}: its name is not UTF-8, and cannot be written into the data set")
     source = {
         "slakh": slakh and str(slakh),
         "midi": midi and str(midi),
@@ -439,6 +442,14 @@ def _choose(
     else:
         supply, layout, left_out = FilesOnDisk(root), slakh.read_layout(root), []
     tracks, unused = slakh.choose_tracks(layout, seed, scheme)
+    has_splits = scheme != "folder" or any(listing.split for listing in layout.listings)
+    nameless = [track.id for track in tracks if track.song == track.id]
+    if has_splits and layout.songs is None and nameless:
+        named = ", ".join(nameless[:5]) + ", ..." * (len(nameless) > 5)
+        click.echo(
+            f"no UUID in {slakh.METADATA} of {len(nameless)} tracks ({named}): whether their songs are in other splits "
+            "too cannot be told"
+        )
     if drop_leaks:
         tracks, dropped = slakh.drop_leaks(tracks)
         unused += dropped
@@ -530,7 +541,7 @@ def _render(
     if not report.tracks:
         causes = "".join(f"\n  {reason}" for _, reason in report.bad[:10])
         raise DataError(f"{midi}: not one file could be rendered:{causes}")
-    return [LeftOut(str(path.relative_to(midi)), reason) for path, reason in report.bad]
+    return [LeftOut(shown(path.relative_to(midi)), reason) for path, reason in report.bad]
 
 
 @contextlib.contextmanager

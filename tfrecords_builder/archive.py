@@ -25,7 +25,7 @@ _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 16
 
 _DAMAGE = (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
-"""What a truncated or altered archive raises."""
+"""What a truncated or altered archive raises; the last for a wrong checksum, which is read after all that it is of."""
 
 Read = Callable[[int, int], None]
 """Called while an archive is read, with the bytes read and the bytes in all."""
@@ -36,8 +36,10 @@ class _Found:
     """A track folder while it is listed."""
 
     split: str
-    files: set[str]
-    metadata: bytes | str = "it is missing"
+    files: set[str] = dataclasses.field(default_factory=set)
+    metadata: bytes | str | None = None
+    fault: str = ""
+    """Why it cannot be built, if something in how it was packed forbids it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +77,10 @@ class Archive:
 
         Returns:
             What it holds, and what damage kept out: the archive, if it is cut off or altered, with all that follows
-            the damage, and the track in which it lies.
+            the damage, and the track in which it lies; and tracks of which files are links, or there twice.
 
         Raises:
-            DataError: it cannot be opened, or is no archive.
+            DataError: it cannot be opened, is no archive, or its checksum is wrong, which tells of no track.
         """
         found: dict[str, _Found] = {}
         songs = None
@@ -86,20 +88,31 @@ class Archive:
         last = ""
         try:
             for info, file in _members(self._path, progress):
-                if PurePosixPath(info.name).name == SONGS:
+                if file is not None and PurePosixPath(info.name).name == SONGS:
                     songs = file.read()
-                member = _member(info.name)
+                # A link to a folder stands for all that is in it.
+                member = _member(info.name) or (_member(f"{info.name}/{METADATA}") if file is None else None)
                 if member is None:
                     continue
                 last = member.key
-                track = found.setdefault(member.key, _Found(member.split, set()))
-                if member.name == METADATA:
+                track = found.setdefault(member.key, _Found(member.split))
+                if file is None:
+                    track.fault = f"{info.name}: is a link; pack with tar --dereference --hard-dereference"
+                elif member.name in track.files or (member.name == METADATA and track.metadata is not None):
+                    track.fault = f"{info.name}: is in the archive twice, as tar -r and -u leave it; pack it anew"
+                elif member.name == METADATA:
                     track.metadata = file.read()
                 else:
                     track.files.add(member.name)
                     # Where no folder tells the split, songs are told apart by their notes.
                     if member.name == ALL_NOTES and not member.split:
                         self._unpack(member, file)
+        except gzip.BadGzipFile as error:
+            if not found:
+                raise DataError(f"{self._path}: no .tar or .tar.gz that can be read: {_cause(error)}") from error
+            raise DataError(
+                f"{self._path}: altered: {_cause(error)}; nothing tells where, and any track may be wrong: get it anew"
+            ) from error
         except _DAMAGE as error:
             if not found:
                 raise DataError(f"{self._path}: no .tar or .tar.gz that can be read: {_cause(error)}") from error
@@ -108,9 +121,11 @@ class Archive:
             reason = f"{self._path}: damaged or cut off: {_cause(error)}"
             left_out = [LeftOut(name, f"{reason}; the damage is in or after this track")]
             left_out.append(LeftOut(self._path.name, f"{reason}; what follows {name} is not known"))
+        left_out += (LeftOut(PurePosixPath(key).name, track.fault) for key, track in found.items() if track.fault)
         listings = [
-            Listing(self._scratch / key, track.split, frozenset(track.files), track.metadata)
+            Listing(self._scratch / key, track.split, frozenset(track.files), track.metadata or "it is missing")
             for key, track in found.items()
+            if not track.fault
         ]
         return Layout(self._path, listings, songs), left_out
 
@@ -132,7 +147,7 @@ class Archive:
             if missing:
                 for info, file in _members(self._path):
                     member = _member(info.name)
-                    if member is None:
+                    if member is None or file is None:
                         continue
                     folder = self._scratch / member.key
                     needed = missing.get(folder, set())
@@ -169,19 +184,18 @@ class Archive:
 def _member(name: str) -> _Member | None:
     """Which file of which track a member is, None for all others and for hidden ones, as macOS adds."""
     parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
-    at = next((index for index, part in enumerate(parts) if part.startswith("Track")), len(parts))
-    outer, rest = parts[:at], parts[at + 1 :]
-    is_wanted = (
-        rest[:-1] in ([], ["MIDI"], ["stems"]) and bool(rest) and not rest[-1].startswith(".") and ".." not in parts
-    )
-    if not is_wanted:
+    within: tuple[list[str], ...] = ([], ["MIDI"], ["stems"])
+    tracks = [at for at, part in enumerate(parts[:-1]) if part.startswith("Track") and parts[at + 1 : -1] in within]
+    if not tracks or parts[-1].startswith(".") or ".." in parts:
         return None
+    at = tracks[-1]  # the innermost: a folder around the tree may be called so too
+    outer, rest = parts[:at], parts[at + 1 :]
     split = outer[-1] if outer and outer[-1] in (*SPLITS, OMITTED) else ""
     return _Member("/".join(parts[: at + 1]), split, "/".join(rest))
 
 
-def _members(path: Path, progress: Read | None = None) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """The regular files of an archive, in order; each can be read until the next is asked for.
+def _members(path: Path, progress: Read | None = None) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """The files of an archive, in order; each can be read until the next is asked for. Of a link there is no file.
 
     Raises:
         DataError: it cannot be opened.
@@ -201,8 +215,10 @@ def _members(path: Path, progress: Read | None = None) -> Iterator[tuple[tarfile
         for info in archive:
             if progress is not None:
                 progress(raw.tell(), size)
-            if (file := archive.extractfile(info) if info.isfile() else None) is not None:
-                yield info, file
+            if info.isfile():
+                yield info, archive.extractfile(info)
+            elif info.issym() or info.islnk():
+                yield info, None
         if source.is_exhausted:
             raise EOFError("it lacks the mark of its end")
         while source.read(_BLOCK):

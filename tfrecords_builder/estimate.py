@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mir_tf import audio, schema
 from mir_tf.errors import DataError, MirTfError
+from mir_tf.files import shown
 from tfrecords_builder import processes, render
 from tfrecords_builder.build import Supply
 from tfrecords_builder.processes import Failure
@@ -169,7 +170,7 @@ def of_midi(
     if not planned:
         causes = "".join(f"\n  {reason}" for _, reason in bad[:10])
         raise DataError(f"{midi}: not one file could be rendered:{causes}")
-    left_out = [LeftOut(str(path.relative_to(midi)), reason) for path, reason in sorted(bad)]
+    left_out = [LeftOut(shown(path.relative_to(midi)), reason) for path, reason in sorted(bad)]
     return Estimate(planned, left_out, _sum(measured))
 
 

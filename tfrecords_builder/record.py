@@ -43,6 +43,10 @@ class Recipe:
         return self.stems or self.labels == "audible"
 
 
+_SHORTEST = 1e-3
+"""Seconds of a stem that are worth reading."""
+
+
 def make_records(track: Track, recipe: Recipe) -> list[Record]:
     """Reads a track: a record of its mix and, of a train track with ``recipe.stems``, one of each stem after it.
 
@@ -69,10 +73,12 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
         if audible is None:
             continue
         meter = labels.LevelMeter(front_end.sample_rate)
-        # A stem may end before the mix does.
+        # A stem may end before the mix does, and before the segment begins.
         there = min(seconds, audio.probe(stem.audio).seconds - start)
-        blocks = meter.through(audio.read_blocks(stem.audio, front_end.sample_rate, start, there))
-        is_item = recipe.stems and track.split == "train"
+        is_there = there >= _SHORTEST
+        read = audio.read_blocks(stem.audio, front_end.sample_rate, start, there) if is_there else iter(())
+        blocks = meter.through(read)
+        is_item = recipe.stems and track.split == "train" and is_there
         if is_item:
             stem_log_mel, stem_samples = _log_mel(blocks, front_end)
         else:

@@ -18,8 +18,8 @@ import mir_tf
 from mir_tf import schema
 from mir_tf.config import FrontEndConfig
 from mir_tf.errors import AudioError, DataError
+from mir_tf.files import is_remote, write_text
 from mir_tf.files import remove as remove_all
-from mir_tf.files import write_text
 
 UNFINISHED = ".unfinished"
 """The hidden folder."""
@@ -67,6 +67,7 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
     """
     require_free(out, front_end, source)
     folder = out / UNFINISHED
+    is_new = not out.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / _ARGUMENTS, json.dumps(_arguments(front_end, source), indent=2, ensure_ascii=False) + "\n")
@@ -76,7 +77,8 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
         if not stands:
             with contextlib.suppress(OSError):
                 remove_all(folder)
-                out.rmdir()  # where it holds nothing
+                if is_new:
+                    out.rmdir()  # where it holds nothing
         if isinstance(error, (AudioError, DataError, OSError, KeyboardInterrupt)):
             message = str(error) or "interrupted"
             hint = f"\n{out} keeps what is finished: run the same command again to go on" if stands else ""
@@ -93,7 +95,11 @@ def remove(out: Path) -> None:
 
 def _arguments(front_end: FrontEndConfig, source: dict[str, Any]) -> dict[str, Any]:
     # Records are the same, bit for bit, from one version of TensorFlow and of this package only.
-    return front_end.to_dict() | source | {"tensorflow": tf.__version__, "mir-tf": mir_tf.__version__}
+    versions = {"tensorflow": tf.__version__, "mir-tf": mir_tf.__version__}
+    # One relative path is two trees in two folders.
+    root = source.get("slakh") or source.get("midi")
+    place = {} if root is None or is_remote(root) else {"place": str(Path(root).resolve())}
+    return front_end.to_dict() | source | versions | place
 
 
 def require_free(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ import yaml
 
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
-from mir_tf.files import as_path, is_remote
+from mir_tf.files import as_path, is_remote, shown
 from mir_tf.vocabulary import program_index
 from tfrecords_builder import faults, songs, splits
 from tfrecords_builder.splits import OMITTED
@@ -188,6 +188,9 @@ def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tupl
         if scheme == "folder" and has_splits and not split:
             left_out.append(LeftOut(name, f"lies in none of the folders {', '.join(SPLITS)}"))
             continue
+        if shown(name) != name:  # it stands in the manifest
+            left_out.append(LeftOut(shown(name), "its name is not UTF-8; rename it"))
+            continue
         # In a rendered tree the name of a track says nothing.
         bad_stem, fault = faults.KNOWN.get(name, ("", "")) if layout.songs is None else ("", "")
         try:
@@ -283,7 +286,7 @@ def _read_track(listing: Listing, split: str, bad_stem: str) -> Track:
         raise DataError(f"{path}: cannot be read: {listing.metadata}")
     try:
         metadata = yaml.load(listing.metadata.decode("utf-8"), _YamlLoader)
-    except (ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or no such date
+    except Exception as error:  # also what PyYAML's constructors stumble over: an empty !!int, a !!timestamp of words
         raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(metadata, dict) or not isinstance(metadata.get("stems"), dict):
         raise DataError(f"{path}: holds no mapping 'stems'")

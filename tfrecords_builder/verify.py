@@ -16,7 +16,9 @@ from tfrecords_builder.processes import Progress
 
 
 def damages(folder: Path, progress: Progress | None = None) -> Iterator[str]:
-    """Reads a data set whole, and names each file in it that is not as it was written, with what is wrong.
+    """Reads a data set whole, and names each file that is not as the manifest tells, with what is wrong.
+
+    The manifest itself is taken on trust.
 
     Args:
         folder: the data set.

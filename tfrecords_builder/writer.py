@@ -195,11 +195,14 @@ def _write_split(out: Path, folder: Path, split: str, parts: list[Part], shard_b
     shards = []
     for index in range(count):
         path = out / schema.shard_name(split, index, count)
-        with whole(path) as temporary, temporary.open("wb") as joined:
-            for part in members[index]:
-                with _data(folder, part.id).open("rb") as file:
-                    shutil.copyfileobj(file, joined)
-            joined.flush()
+        with whole(path) as temporary:
+            try:
+                with temporary.open("wb") as joined:
+                    for part in members[index]:
+                        with _data(folder, part.id).open("rb") as file:
+                            shutil.copyfileobj(file, joined)
+            except OSError as error:
+                raise OSError(f"{path}: cannot be written: {error.strerror}") from error
             shard = Shard.of(temporary, sum(part.records for part in members[index]))
         shards.append(dataclasses.replace(shard, name=path.name))
     return SplitSummary(

@@ -18,6 +18,7 @@ from mir_tf.cli.shared import (
     print_table,
     say_model,
 )
+from mir_tf.errors import ConfigError
 
 
 @click.command()
@@ -108,7 +109,7 @@ def export(
     show_default=True,
     help="Front end that the checkpoint was trained with; nothing in it tells.",
 )
-@click.option("--out", type=NEW_FOLDER, required=True, help="Folder of the bundle.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="Folder of the bundle: new, or empty.")
 def import_torch(checkpoint: Path, thresholds: Path | None, preset: str, out: Path) -> None:
     """Make a model of a CHECKPOINT of the PyTorch project that this one reimplements.
 
@@ -122,6 +123,8 @@ def import_torch(checkpoint: Path, thresholds: Path | None, preset: str, out: Pa
     """
     from mir_tf.import_torch import import_checkpoint
 
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out}: is not empty; choose another folder, so that no trained model is replaced")
     bundle = import_checkpoint(checkpoint, thresholds, preset)
     bundle.save(out)
     model = bundle.config.model

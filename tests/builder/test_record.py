@@ -118,6 +118,16 @@ def test_a_stem_may_end_before_its_mix(track: Track) -> None:
     assert len(stems[2].log_mel) == 35 * 5
 
 
+def test_a_stem_may_end_before_the_segment_begins(track: Track) -> None:
+    write_sounds(track.mix.parent, "S02", [(0.0, 1.5, -30)], seconds=1.5)
+    front_end = FRONT_END.replace(segment_seconds=4.0)  # from 2 s on
+    mix, *stems = make_records(track, Recipe(front_end, labels="audible", stems=True))
+    assert mix.audible is not None
+    assert frames(mix.audible, 128) == []
+    assert frames(mix.activity, 128) == [10]
+    assert [stem.id for stem in stems] == ["Track00001-S00", "Track00001-S01"]
+
+
 def test_a_damaged_stem_is_named(track: Track) -> None:
     path = track.stems[2].audio
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

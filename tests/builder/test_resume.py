@@ -73,6 +73,17 @@ def test_other_arguments_are_refused_by_name(tmp_path: Path) -> None:
     assert contents(tmp_path / resume.UNFINISHED / resume.PARTS) == before
 
 
+def test_one_relative_path_in_two_folders_is_two_trees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    interrupted(tmp_path / "data", {"slakh": "tree"})
+    resume.require_free(tmp_path / "data", FRONT_END, {"slakh": "tree"})
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(DataError, match=r"place: '.*a/tree' there, '.*b/tree' here"):
+        resume.require_free(tmp_path / "data", FRONT_END, {"slakh": "tree"})
+
+
 @pytest.mark.parametrize("package", ["tensorflow", "mir-tf"])
 def test_another_version_is_refused(tmp_path: Path, package: str) -> None:
     interrupted(tmp_path, {})

@@ -180,6 +180,16 @@ def remove_all_stems(folder: Path) -> None:
         (folder / "MIDI" / f"{name}.mid").unlink()
 
 
+def test_a_name_that_no_json_can_hold_is_named(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("train/Track00001")
+    make_track("train/Track00002").rename(
+        tmp_path / "tree/train/Track\udce9"
+    )  # what os.fsdecode makes of a byte of Latin-1
+    tracks, left_out = slakh.find_tracks(tmp_path / "tree")
+    assert [track.id for track in tracks] == ["Track00001"]
+    assert left_out == [slakh.LeftOut("Track\\udce9", "its name is not UTF-8; rename it")]
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -202,6 +212,8 @@ def remove_all_stems(folder: Path) -> None:
         (change_stem(program_num=True), "metadata.yaml: stem S00: program_num is True"),
         (change_stem(is_drum="false"), "metadata.yaml: stem S00: is_drum is 'false'; it must be true or false"),
         (write_metadata("UUID: 2001-99-99\nstems: {}"), "metadata.yaml: cannot be read: month must be in 1..12"),
+        (write_metadata('stems: !!int ""'), "metadata.yaml: cannot be read"),
+        (write_metadata("stems: !!timestamp foo"), "metadata.yaml: cannot be read"),
         (add_unknown_stem, "metadata.yaml: holds no stem S07, whose audio is there"),
     ],
 )

@@ -61,6 +61,16 @@ def test_records_are_counted(data: Path, records: int, reason: str | None) -> No
     assert (reason or "fine") in result.stdout
 
 
+@pytest.mark.parametrize("value", [None, "a", 1.5])
+def test_a_manifest_whose_counts_are_none_is_damaged(data: Path, value: object) -> None:
+    manifest = json.loads((data / "manifest.json").read_text())
+    manifest["splits"]["train"]["shards"][0]["num_bytes"] = value
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    result = verify(data)
+    assert result.exit_code == 1
+    assert "manifest.json: damaged" in result.stderr
+
+
 def test_records_are_parsed(data: Path) -> None:
     shard = data / schema.shard_name("test", 0, 1)
     content = shard.read_bytes().replace(b"num_mels", b"num_mehl")
