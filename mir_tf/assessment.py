@@ -249,6 +249,8 @@ class Evaluation:
             f"right where it starts within {collar} ms of a true one of its class and, if ends count, ends as close to "
             f"its end or within {100 // LENGTH_DIVISOR} % of its length; each is matched once."
         )
+        if self.songs < metrics.FEWEST_SONGS:
+            notes.append(f"Intervals of so few songs say little: measure {metrics.FEWEST_SONGS} at least.")
         if absent:
             notes.append(f"Never sounding here, and so out of macro means: {', '.join(absent)}.")
         return notes

@@ -107,12 +107,17 @@ def _below(folder: Path, place: Path, found: Found, above: set[Path]) -> Iterato
     for path in entries:
         if path.name.startswith("."):
             found.hidden += not path.name.endswith(LEDGER)
-        elif path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and path.is_file():
+        elif path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and (path.is_file() or _leads_nowhere(path)):
             yield Song.of(path, place / path.name)
         elif path.is_dir():
             yield from _below(path, place / path.name, found, above | {real})
         else:
             found.others += 1
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Whether it is a link to what is not there, as git-annex leaves for recordings that were not fetched."""
+    return path.is_symlink() and not path.exists()
 
 
 class _Ledger:

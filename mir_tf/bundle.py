@@ -132,6 +132,8 @@ def describe(folder: str | Path) -> Description:
         thresholds = np.array(content["thresholds"], np.float32)
         event_rule = EventRule.from_dict(content["event_rule"])
         untuned, info = tuple(content["untuned"]), content["info"]
+        if not isinstance(info, dict):
+            raise TypeError(f"info is {info!r}")
         classes, fingerprint, sha256 = (content[key] for key in ("classes", "fingerprint", "model_sha256"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{description}: damaged: {error!r}; train the model again") from error

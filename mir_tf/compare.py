@@ -137,6 +137,7 @@ class Difference:
         value: first less second, each the mean over its seeds.
         low: 2.5 % of the resamples of the songs, the same for both runs, have less.
         high: 2.5 % have more.
+        songs: that were resampled.
     """
 
     first: str
@@ -145,11 +146,12 @@ class Difference:
     value: float
     low: float
     high: float
+    songs: int
 
     @property
     def is_real(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval leaves out zero, and is of songs enough to mean it."""
+        return self.songs >= metrics.FEWEST_SONGS and (self.low > 0 or self.high < 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,11 +194,13 @@ class Comparison:
             pair = self.outcomes[first] + self.outcomes[second]
             if len({(outcome.job.config.train.vocabulary, outcome.scores.tracks) for outcome in pair}) > 1:
                 continue
-            weights = metrics.bootstrap_weights(pair[0].scores.songs)
+            songs = pair[0].scores.songs
+            weights = metrics.bootstrap_weights(songs)
             for measure in _TESTED:
                 drawn = self._mean(first, measure, weights) - self._mean(second, measure, weights)  # [samples]
                 value = self.values(first, measure).mean() - self.values(second, measure).mean()
-                found.append(Difference(first, second, measure, float(value), *metrics.interval(drawn).tolist()))
+                low, high = metrics.interval(drawn).tolist()
+                found.append(Difference(first, second, measure, float(value), low, high, len(set(songs))))
         return found
 
     def _mean(self, name: str, measure: str, weights: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -226,7 +230,8 @@ class Comparison:
             "over tracks; micro and macro F1: of all frames together. "
             f"Mean of {seeds} seed{'s' if seeds > 1 else ''}, ± half their range.",
             f"Differences: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} resamples of the songs, drawn for both runs "
-            "alike; real where that leaves out zero. Other seeds are not in the interval. Runs of different classes "
+            "alike; real where that leaves out zero, of {metrics.FEWEST_SONGS} songs at least. "
+            "Other seeds are not in the interval. Runs of different classes "
             "are not compared.",
             "Minutes of training hold on one machine with the same load alone.",
         ]
@@ -324,7 +329,7 @@ def read_plan(
     for name, own in runs.items():
         for seed in sorted(set(seeds)):
             try:
-                config = _config(str(plan.get("preset", "default")), common, own or {}, seed)
+                config = _config(str(plan.get("preset", "default")), common, {} if own is None else own, seed)
             except ConfigError as error:
                 raise ConfigError(f"{path}: run {name!r}: {error}") from error
             matching = [folder for folder, manifest in manifests.items() if manifest.front_end == config.front_end]

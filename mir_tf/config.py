@@ -181,7 +181,7 @@ class FrontEndConfig(Config):
         require(self.top_db is None or self.top_db > 0, "top_db", "above 0 dB")
         require(self.segment_seconds is None or self.segment_seconds >= 1, "segment_seconds", "at least 1 second")
         require(
-            self.segment_seconds is None or self.segment_seconds * LABEL_RATE == int(self.segment_seconds * LABEL_RATE),
+            self.segment_seconds is None or (self.segment_seconds * LABEL_RATE).is_integer(),
             "segment_seconds",
             f"a whole number of label frames (1/{LABEL_RATE} s)",
         )
@@ -232,8 +232,10 @@ class FrontEndConfig(Config):
 
     def num_label_frames(self, num_samples: int) -> int:
         """Label frames of a signal: the last one may be covered in part."""
-        # Without negative numbers, which integer division in an exported graph may round the other way.
-        return (num_samples * LABEL_RATE + self.sample_rate - 1) // self.sample_rate
+        # Without negative numbers, which integer division in an exported graph may round the other way, and without
+        # num_samples * LABEL_RATE, which outgrows the int32 of a graph after 81 minutes at 44.1 kHz.
+        whole, rest = num_samples // self.sample_rate, num_samples % self.sample_rate
+        return whole * LABEL_RATE + (rest * LABEL_RATE + self.sample_rate - 1) // self.sample_rate
 
     def num_frames(self, num_samples: int) -> int:
         """Feature frames of a signal: :attr:`subframes` for every label frame."""
@@ -465,7 +467,7 @@ class WindowConfig(Config):
         for name in ("window_seconds", "overlap_seconds"):
             value = getattr(self, name)
             self._require(
-                value >= 0 and value * LABEL_RATE == int(value * LABEL_RATE),
+                value >= 0 and (value * LABEL_RATE).is_integer(),
                 name,
                 f"a whole number of label frames (1/{LABEL_RATE} s)",
             )
@@ -592,13 +594,27 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Reads a YAML file of sections, as :meth:`RunConfig.merge` takes them.
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, or is not a mapping.
+        ConfigError: the file cannot be read, is not YAML, names something twice, or is not a mapping.
     """
     import yaml  # here, because who runs a .tflite file has none
 
+    class Loader(yaml.SafeLoader):
+        """Refuses what YAML forbids and PyYAML takes: of two values of a key it keeps the last."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        raise yaml.constructor.ConstructorError(
+                            None, None, f"{key.value!r} is there twice", key.start_mark
+                        )
+                    seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
     try:
-        sections = yaml.safe_load(as_path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        sections = yaml.load(as_path(path).read_text(encoding="utf-8"), Loader)
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or no such date
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
     if sections is None:
         return {}

@@ -84,8 +84,8 @@ def choose(counts: NDArray[np.int64], thresholds: NDArray[np.float32]) -> EventR
 def choose_index(counts: NDArray[np.int64]) -> int:
     """The place in the grid of the rule with the best macro F1 of onsets.
 
-    Rules that lower the mean of micro and macro F1 over frames are left out; of equally good ones the first is taken,
-    which changes least.
+    Rules that lower the mean of micro and macro F1 over frames are left out; of equally good ones the first of the
+    grid is taken, that of the highest offset thresholds.
 
     Args:
         counts: int64 [2, 4, grid, classes], as :func:`grid_counts` gives them, of one track or added up over many. A

@@ -259,8 +259,6 @@ def export(
     check(bundle, formats, quantizations, data is not None)
     # A model that computes in 16 bits too is exported, and compared, in float32.
     bundle = dataclasses.replace(bundle, model=_cloned(bundle.model))
-    out = as_path(out)
-    out.mkdir(parents=True, exist_ok=True)
     rate = bundle.config.front_end.sample_rate
     progress("listening with Keras")
     if recordings:
@@ -272,6 +270,8 @@ def export(
         bundle.windowed.predict_track(np.concatenate(list(log_mel_blocks([signal], bundle.config.front_end))))
         for signal in signals
     ]
+    out = as_path(out)
+    out.mkdir(parents=True, exist_ok=True)
     keras_f1 = None
     if data is not None:
         progress("F1 of Keras")

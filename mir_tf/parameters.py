@@ -27,8 +27,9 @@ class PathParameter(click.Path):
             path = as_path(value)
             if not isinstance(path, RemotePath):
                 found = super().convert(value, parameter, context)
-                if not self.exists and not self.file_okay:
-                    self._check_new_folder(Path(os.fsdecode(found)), parameter, context)
+                if not self.exists and not (self.file_okay and self.dir_okay):
+                    new = Path(os.fsdecode(found))
+                    self._check_new_folder(new.parent if self.file_okay else new, parameter, context)
                 return found
             if self._local:
                 self.fail(f"{value}: must be a local path.", parameter, context)

@@ -129,7 +129,7 @@ def _csv_rows(path: Path) -> Iterable[_Row]:
 
 
 def _jams_rows(path: Path) -> Iterable[_Row]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
     try:
         found = [each for each in content["annotations"] if each["namespace"] in NAMESPACES]
         if len(found) != 1:

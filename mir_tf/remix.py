@@ -36,7 +36,8 @@ def remix(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Mixes the stems of a batch among themselves, and moves and colours all examples, as ``train`` says.
 
-    Each stem is joined by 0 to ``remix_stems`` - 1 others, every number as likely; a mix stays what it is.
+    Each stem is joined by its next 0 to ``remix_stems`` - 1 neighbours in the batch, every number as likely, as far as
+    these are stems too: the fewer stems a batch has, the fewer are mixed. A mix stays what it is.
 
     Args:
         log_mel: float32 [batch, frames, mels] in dB.

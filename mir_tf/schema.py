@@ -214,7 +214,7 @@ class Manifest:
     Attributes:
         front_end: of every record.
         splits: split name → its summary.
-        feature_mean: mean of all log-mel values of the train split, in dB.
+        feature_mean: mean of all log-mel values of the mixes of the train split, in dB.
         feature_deviation: their standard deviation, in dB.
         left_out: for every track or stem left out ``{"item": ..., "reason": ...}``.
         source: what it was built from and with which settings.

@@ -23,7 +23,7 @@ MOST_CHANNELS = 64
 """More are taken for an array whose axes are the other way round."""
 
 _RESAMPLER_SAMPLES = 1500
-"""Samples, at the lower of its two rates, that soxr holds back at most (measured: 1400)."""
+"""Samples, at the lower of its two rates, that soxr holds back at most at usual rates (measured: 1400)."""
 
 
 class Resampler:

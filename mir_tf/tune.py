@@ -107,7 +107,8 @@ class Space:
         ranges: dict[str, Range] = {}
         fixed: dict[str, dict[str, Any]] = {}
         for section in {**DEFAULT_SPACE, **sections}:
-            given = sections.get(section) or {}
+            given = sections.get(section)
+            given = {} if given is None else given
             if not isinstance(given, dict):
                 raise ConfigError(f"section {section!r} is {given!r}; it must hold fields and what they may be")
             for field, value in {**DEFAULT_SPACE.get(section, {}), **given}.items():
@@ -119,16 +120,22 @@ class Space:
                 if name == "train.epochs" and isinstance(value, list | dict):
                     raise ConfigError(f"{name} is {value!r}; it is not searched: all trials have those of --epochs")
                 if isinstance(value, dict):
-                    ranges[name] = _range(section, str(field), value)
+                    ranges[name] = _range(name, value)
                 elif isinstance(value, list) and not _is_one(section, str(field), value):
                     if not value:
                         raise ConfigError(f"{name}: no choice; name one value at least")
                     choices[name] = tuple(value)
                 else:
                     fixed.setdefault(section, {})[str(field)] = value
-        RunConfig().merge(fixed)
+        base = RunConfig().merge(fixed)
+        tried = {name: list(values) for name, values in choices.items()}
+        tried |= {name: [bounds.minimum, bounds.maximum] for name, bounds in ranges.items()}
         for name, values in choices.items():
-            choices[name] = tuple(_checked(name, value) for value in values)
+            choices[name] = tuple(_checked(base, name, value, tried) for value in values)
+        for name, bounds in ranges.items():
+            least, most = (_checked(base, name, bound, tried) for bound in (bounds.minimum, bounds.maximum))
+            is_whole = all(isinstance(bound, int) for bound in (least, most))
+            ranges[name] = Range(least, most, bounds.is_log, is_whole)
         return cls(choices, ranges, fixed)
 
     def hyperparameters(self, folders: Sequence[Path]) -> keras_tuner.HyperParameters:
@@ -170,10 +177,30 @@ def _is_one(section: str, field: str, value: list[Any]) -> bool:
     return isinstance(default, list) and not any(isinstance(item, list) for item in value)
 
 
-def _checked(name: str, value: Any) -> Any:
-    """A field's value as a configuration holds it."""
+def _checked(base: RunConfig, name: str, value: Any, tried: Mapping[str, Sequence[Any]]) -> Any:
+    """A field's value as a configuration holds it.
+
+    Args:
+        base: what the space fixes.
+        name: of the field.
+        value: of it.
+        tried: all fields that are searched, and values of them, one of which may make room for this one.
+
+    Raises:
+        ConfigError: the value goes neither with ``base`` nor with any of them.
+    """
     section, _, field = name.partition(".")
-    return RunConfig().merge({section: {field: value}}).to_dict()[section][field]
+    try:
+        return base.merge({section: {field: value}}).to_dict()[section][field]
+    except ConfigError:
+        for other, candidates in tried.items():
+            if other == name or other.partition(".")[0] != section:
+                continue
+            for candidate in candidates:
+                with contextlib.suppress(ConfigError):
+                    both = {other.partition(".")[2]: candidate, field: value}
+                    return base.merge({section: both}).to_dict()[section][field]
+        raise
 
 
 def _shown(values: Sequence[Any]) -> list[Any]:
@@ -182,8 +209,7 @@ def _shown(values: Sequence[Any]) -> list[Any]:
     return shown if len(set(map(type, shown))) == 1 else list(map(str, shown))
 
 
-def _range(section: str, field: str, value: dict[str, Any]) -> Range:
-    name = f"{section}.{field}"
+def _range(name: str, value: dict[str, Any]) -> Range:
     if unknown := sorted(set(map(str, value)) - {"min", "max", "log"}):
         raise ConfigError(f"{name}: {', '.join(unknown)}; a range has min, max and, if wanted, log: true")
     bounds = []
@@ -194,12 +220,14 @@ def _range(section: str, field: str, value: dict[str, Any]) -> Range:
                 bound = float(bound)
         if isinstance(bound, bool) or not isinstance(bound, int | float):
             raise ConfigError(f"{name}: {key} is {bound!r}; it must be a number")
-        bounds.append(_checked(name, bound))
+        bounds.append(bound)
     minimum, maximum = bounds
     is_log = value.get("log", False)
+    if not isinstance(is_log, bool):
+        raise ConfigError(f"{name}: log is {is_log!r}; it must be true or false")
     if not minimum < maximum or (is_log and minimum <= 0):
         raise ConfigError(f"{name}: from {minimum} to {maximum}; min must be below max, and above 0 with log")
-    return Range(minimum, maximum, bool(is_log), all(isinstance(bound, int) for bound in bounds))
+    return Range(minimum, maximum, is_log, all(isinstance(bound, int) for bound in bounds))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -94,6 +94,13 @@ def test_links_are_followed_but_not_in_circles(music: Path) -> None:
     assert not [name for name in found if "up" in name]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_to_recordings_that_are_gone_are_recordings(music: Path) -> None:
+    """As git-annex leaves them: each fails by name when it is to be heard."""
+    (music / "album" / "gone.flac").symlink_to(music / "nowhere.flac")
+    assert "music/album/gone.flac" in names(find([music]).songs)
+
+
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="whoever is root may read everything")
 def test_a_folder_that_cannot_be_read_is_a_fault(music: Path) -> None:
     (music / "album").chmod(0)

@@ -105,6 +105,7 @@ def rule(**changes):
         ({"classes": ["Piano"]}, "not those of the vocabulary 'family'"),
         ({"thresholds": [0.5]}, "not those of the vocabulary 'family'"),
         ({"thresholds": ["high"]}, "damaged"),
+        ({"info": None}, "damaged: .*info is None"),
         ({"event_rule": None}, "damaged"),
         ({"event_rule": {}}, "damaged: .*offset_thresholds"),
         ({"event_rule": rule(colors=[0.0] * 17)}, "damaged: .*event_rule has no colors"),

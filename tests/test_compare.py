@@ -181,6 +181,10 @@ def test_a_difference_in_every_track_is_real_and_one_in_both_directions_is_not()
     assert by_pair["A", "B", "micro F1"].is_real
     assert by_pair["A", "B", "micro F1"].low < by_pair["A", "B", "micro F1"].value < by_pair["A", "B", "micro F1"].high
     assert not by_pair["A", "C", "F1"].is_real
+    few = comparison(
+        *(outcome(name, [20 + worse] * 5, [10] * 5, [30 - worse] * 5) for name, worse in zip("AB", (9, 0), strict=True))
+    )
+    assert all(each.low > 0 and not each.is_real for each in few.differences()), "five songs"
     # The same tracks are drawn for both: far narrower than either run's own interval.
     pair = by_pair["A", "B", "F1"]
     weights = metrics.bootstrap_weights(first.scores.songs)

@@ -297,6 +297,12 @@ def test_wrong_sections_are_refused(sections: dict, message: str) -> None:
         (b"- train", "must hold sections .*, not a list"),
         (b"train: [", "cannot be read as YAML"),
         (b"\xff\xfe\x00", "cannot be read as YAML"),
+        (b"train:\n  seed: 2020-13-45", "cannot be read as YAML: month must be in 1..12"),
+        (
+            b"model: {gru_units: 8}\ntrain: {seed: 1}\nmodel: {}",
+            r"cannot be read as YAML: 'model' is there twice\s.*line 3",
+        ),
+        (b"train: {seed: 1, seed: 2}", "cannot be read as YAML: 'seed' is there twice"),
     ],
 )
 def test_a_file_that_holds_no_sections_is_named(content: bytes, message: str, tmp_path: Path) -> None:

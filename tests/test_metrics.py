@@ -120,9 +120,20 @@ def test_resampled_rankings_of_many_frames_are_close():
     ranking = Ranking.of(scores, truth)
     drawn = ranking.resampled(scores, truth, np.zeros(50_000, int), np.ones((1, 1), int))
     assert len(ranking.thresholds) > 30_000
-    assert drawn.tp.shape[1] <= metrics.RESAMPLED_THRESHOLDS
+    assert drawn.tp.shape[1] <= 2 * metrics.RESAMPLED_THRESHOLDS
     assert drawn.average_precision[0] == pytest.approx(float(ranking.average_precision), abs=2e-3)
     assert drawn.roc_auc[0] == pytest.approx(float(ranking.roc_auc), abs=2e-4)
+
+
+@pytest.mark.parametrize("prevalence", [0.01, 0.001])
+def test_resampled_rankings_of_a_rare_class_are_those_of_all_thresholds(prevalence):
+    """Its true frames are few, and rank close together."""
+    rng = np.random.default_rng(0)
+    truth = rng.random(100_000) < prevalence
+    scores = (rng.normal(size=100_000) + 4 * truth).astype(np.float32)
+    ranking = Ranking.of(scores, truth)
+    drawn = ranking.resampled(scores, truth, np.zeros(100_000, int), np.ones((1, 1), int))
+    assert drawn.average_precision[0] == pytest.approx(float(ranking.average_precision), abs=1e-3)
 
 
 def test_confusion_shares_a_miss_out_over_what_is_wrongly_heard():

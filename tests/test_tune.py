@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -106,6 +107,9 @@ class TestSpace:
             ({"model": {"conv_dropout": {"min": 0.0, "max": 0.1, "log": True}}}, "above 0 with log"),
             ({"model": {"conv_dropout": {"from": 0.0, "max": 0.1}}}, "from; a range has min, max"),
             ({"model": {"conv_dropout": {"min": "low", "max": 0.1}}}, "min is 'low'; it must be a number"),
+            ({"model": {"conv_dropout": {"min": 0.0, "max": 0.1, "log": "false"}}}, "log is 'false'; it must be true"),
+            ({"model": 0}, "section 'model' is 0"),
+            ({"model": {"gru_units": 60, "attention_heads": [1, 7]}}, "attention_heads is 7; .* width, 120"),
             ({"front_end": {"n_mels": 64}}, "front_end.n_mels: the front end is that of the data set"),
             ({"train": {"epochs": [5, 50]}}, r"train.epochs is \[5, 50\]; it is not searched"),
         ],
@@ -146,6 +150,38 @@ def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: 
         with pytest.raises(TrainingError, match=rf"{damaged.partition('/')[0]} cannot be read"):
             search([data], tmp_path / "out", trials=2, epochs=1, sections=SECTIONS)
 
+    @pytest.mark.parametrize(
+        "sections",
+        [
+            {"window": {"window_seconds": [6.0, 8.0], "overlap_seconds": 1.0}},
+            {"window": {"window_seconds": 60.0, "overlap_seconds": {"min": 5.0, "max": 20.0}}},
+            {"model": {"gru_units": 60, "attention_heads": [1, 3]}},
+            {"model": {"gru_units": [60, 90], "attention_heads": [1, 3]}},
+        ],
+    )
+    def test_values_are_judged_beside_those_of_the_space_and_not_the_defaults(
+        self, sections: dict[str, dict[str, object]]
+    ) -> None:
+        space = Space.of(sections)
+        for section, fields in sections.items():
+            for field, value in fields.items():
+                if isinstance(value, list):
+                    assert space.choices[f"{section}.{field}"] == tuple(value)
+
+
+def test_the_best_trials_data_set_is_that_to_train_on(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write_data(other, {"train": [[30, 25]], "validation": [[35]]})
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(SECTIONS))
+    folders = ["--data", str(data), "--data", str(other)]
+    words = ["tune", *folders, "--space", str(tmp_path / "space.yaml"), "--trials", "4", "--epochs", "1"]
+    result = click.testing.CliRunner().invoke(main, [*words, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    said = re.search(r"on the validation split of (\S+),", (tmp_path / "out" / tune.BEST).read_text())
+    assert said is not None
+    assert said[1] != folders[1], "the first is printed anyway"
+    assert f"Next: mir-tf fit --data {said[1]} --config" in " ".join(result.output.split())
+
 
 def test_the_data_set_is_a_column_of_the_search_where_several_are_given(data: Path, tmp_path: Path) -> None:
     write_data(tmp_path / "other", {"train": [[30, 25]], "validation": [[35]]})
@@ -176,15 +212,17 @@ def test_the_seed_decides_what_is_tried(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_failed_trial_is_marked_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:
-    """The width of the attention, 2 × 3 units, is not divided among four heads."""
-    model = {**SECTIONS["model"], "attention_heads": 4, "gru_units": [4, 3], "conv_filters": [2], "conv_dropout": 0.0}
+    """The width of the attention, 2 × 3 units, is not divided among four heads, nor 2 × 4 among three."""
+    fixed = {"conv_filters": [2], "conv_dropout": 0.0}
+    model = {**SECTIONS["model"], **fixed, "attention_heads": [4, 3], "gru_units": [4, 3]}
     sections = {**SECTIONS, "model": model, "train": {**SECTIONS["train"], "learning_rate": 0.01}}
-    found, is_through = search([data], tmp_path, trials=2, epochs=1, sections=sections)
+    found, is_through = search([data], tmp_path, trials=4, epochs=1, sections=sections)
     assert is_through
-    good, bad = found.results()
-    assert (good.status, bad.status) == ("COMPLETED", "FAILED")
-    assert bad.macro_f1 is None
-    assert "attention_heads is 4; it must be a divisor" in bad.message
+    results = found.results()
+    assert [result.status for result in results] == ["COMPLETED", "COMPLETED", "FAILED", "FAILED"]
+    for bad in results[2:]:
+        assert bad.macro_f1 is None
+        assert re.search("attention_heads is [34]; it must be a divisor", bad.message)
 
 
 def test_a_search_that_was_stopped_goes_on_within_the_trial(data: Path, tmp_path: Path) -> None:

@@ -573,7 +573,7 @@ def _front_end(preset: str, settings: tuple[str, ...]) -> FrontEndConfig:
             raise ConfigError(f"--set {setting}: expected FIELD=VALUE")
         try:
             changes[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (ValueError, yaml.YAMLError) as error:  # ValueError: no such date
             raise ConfigError(f"--set {setting}: {value!r} is no value that YAML knows") from error
     return FRONT_ENDS[preset].replace(**changes)
 

@@ -15,7 +15,7 @@ AUDIBLE_DB = -60.0
 """dBFS that a frame must exceed to be audible."""
 
 _UNDER_LOUD_DB = 40.0
-"""A frame this far under the stem's 95th-percentile frame is not audible either."""
+"""A frame this far under the 95th percentile of those above :data:`AUDIBLE_DB` is not audible either."""
 
 AUDIBLE_TAIL = 2.0
 """Seconds after a note-off in which its sound still counts."""
@@ -66,7 +66,7 @@ def audible_frames(notes: NDArray[np.float64], levels: NDArray[np.float64], star
     """In which label frames a stem is heard: decays count, silent notes do not.
 
     These are the frames within [note-on, note-off + 2 s] that are louder than -60 dBFS and less than 40 dB under the
-    95th-percentile frame.
+    95th percentile of those above -60 dBFS.
 
     Args:
         notes: float64 [notes, 2], on the clock of the mix.
@@ -78,8 +78,12 @@ def audible_frames(notes: NDArray[np.float64], levels: NDArray[np.float64], star
     """
     if not len(levels):
         return np.zeros(0, np.bool_)
-    loud = float(np.percentile(levels, 95))
-    is_audible = (levels > AUDIBLE_DB) & (levels > loud - _UNDER_LOUD_DB)
+    sounding = levels > AUDIBLE_DB
+    if not sounding.any():
+        return sounding
+    # Of the frames that sound: those in which a stem rests say nothing of how loud it plays.
+    loud = float(np.percentile(levels[sounding], 95))
+    is_audible = sounding & (levels > loud - _UNDER_LOUD_DB)
     return is_audible & active_frames(notes, len(levels), start, AUDIBLE_TAIL)
 
 

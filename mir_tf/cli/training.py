@@ -261,7 +261,8 @@ def tune(
     if all(result.macro_f1 is None for result in results):
         click.echo("no trial has ended well", err=True)
         sys.exit(1)
-    console.print(f"Next: mir-tf fit --data {data[0]} --config {out / tuning.BEST} --out RUN", soft_wrap=True)
+    best, _ = search.config(results[0].values)
+    console.print(f"Next: mir-tf fit --data {best} --config {out / tuning.BEST} --out RUN", soft_wrap=True)
 
 
 @click.command()

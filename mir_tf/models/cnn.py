@@ -1,4 +1,4 @@
-"""CNN: three convolution blocks. Each output hears about two seconds."""
+"""CNN: three convolution blocks. Each output hears about three seconds."""
 
 from __future__ import annotations
 

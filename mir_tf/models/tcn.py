@@ -1,6 +1,6 @@
 """TCN: strided convolutions that keep the place in frequency, then dilated convolutions over time.
 
-Hears the sub-frames of each label frame. Every output hears six seconds to either side, with the default
+Hears the sub-frames of each label frame. Every output hears some six seconds to either side, with the default
 dilations. Without recurrence it quantises in full, and small enough for phones. After Bai, Kolter and Koltun, An
 Empirical Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling (2018), not causal here.
 """

@@ -165,3 +165,6 @@ def test_silent_notes_and_what_is_40_db_under_the_loud_frames_do_not_count() -> 
     assert frames_of(levels) == [10, 11, *range(20, 35), 60, 61, *range(64, 82)]
     levels = np.full(100, -70.0)
     assert frames_of(levels) == []
+    levels = np.full(1000, -90.0)  # a stem that rests for most of its track
+    levels[10:20], levels[20:35] = -15.0, -58.0
+    assert frames_of(levels) == list(range(10, 20))
