@@ -60,8 +60,12 @@ def listen(model: str, signal: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def main() -> None:
     """Prints each instrument that is heard and how long it plays, the dominant one first."""
+    if len(sys.argv) != 3:
+        sys.exit("usage: litert_tflite.py model.float32.tflite song.wav")
     model, audio = sys.argv[1:]
     metadata = read_metadata(model)
+    if metadata["answers"] != "frames":
+        sys.exit(f"{model}: gives one answer a window; take model.float32.tflite")
     probabilities = listen(model, read_audio(audio, metadata["sample_rate"]))
     active = probabilities >= np.float32(metadata["thresholds"])  # [label frames, classes]
     seconds = active.sum(axis=0) / metadata["label_rate"]  # [classes]

@@ -25,6 +25,9 @@ from mir_tf.prediction import Prediction
 LEDGER = ".mir-tf.jsonl"
 """Name of the hidden file beside what is written; that of ``songs.csv`` is ``.songs.csv`` and this."""
 
+_ANSWERS = frozenset(form.suffix for form in FORMATS.values())
+"""Suffixes of what is written beside recordings."""
+
 _UNSAVED = 100
 """Lines after which a remote ledger, which must be written as a whole, is written."""
 
@@ -62,7 +65,7 @@ class Found:
     Attributes:
         songs: in order, each once.
         hidden: files and folders whose names begin with a dot: left out.
-        others: files without a suffix of audio: left out.
+        others: files without a suffix of audio, but for answers as ``song.mp3.json``: left out.
         faults: sentences that name folders which cannot be read or hold no audio.
     """
 
@@ -111,7 +114,7 @@ def _below(folder: Path, place: Path, found: Found, above: set[Path]) -> Iterato
             yield Song.of(path, place / path.name)
         elif path.is_dir():
             yield from _below(path, place / path.name, found, above | {real})
-        else:
+        elif not (path.suffix.lower() in _ANSWERS and Path(path.stem).suffix.lower() in SUFFIXES):
             found.others += 1
 
 

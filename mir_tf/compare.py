@@ -215,7 +215,10 @@ class Comparison:
         for (first, second), group in itertools.groupby(found, key=lambda each: (each.first, each.second)):
             each = list(group)
             real = [difference.measure for difference in each if difference.is_real]
-            cells = [f"{one.value:+.3f} ({one.low:+.3f} to {one.high:+.3f})" for one in each]
+            cells = [
+                f"{one.value:+.3f} ({one.low:+.3f} to {one.high:+.3f})" if one.songs > 1 else f"{one.value:+.3f} (–)"
+                for one in each
+            ]
             rows.append([f"{first} − {second}", *cells, ", ".join(real) or "none"])
         return rows
 

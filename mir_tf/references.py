@@ -120,7 +120,9 @@ def _csv_rows(path: Path) -> Iterable[_Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:  # Excel's UTF-8 begins with a mark
         table = csv.DictReader(file, skipinitialspace=True, strict=True)
         if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
-            raise DataError(f"{path}: no column {', '.join(missing)}; its first line must be {','.join(COLUMNS)}")
+            raise DataError(
+                f"{path}: no column {', '.join(missing)}; its first line must be {','.join(COLUMNS)} (commas)"
+            )
         for row in table:
             where = f"line {table.line_num}"
             if None in row or None in row.values():

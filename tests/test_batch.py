@@ -63,6 +63,14 @@ def test_files_are_taken_whatever_their_names_and_each_once(music: Path, monkeyp
     assert names(find([Path()]).songs)[0] == "music/album/[a] Å.FLAC"
 
 
+def test_answers_are_no_strange_files(model: Path, tmp_path: Path) -> None:
+    write_song(tmp_path / "music" / "a.wav")
+    (tmp_path / "music" / "notes.txt").touch()
+    for _ in range(2):
+        assert find([tmp_path / "music"]).others == 1
+        assert run("predict", model, tmp_path / "music").exit_code == 0
+
+
 def test_recordings_that_are_not_read_are_failures(model: Path, tmp_path: Path) -> None:
     write_song(tmp_path / "music" / "a.wav")
     for name in ("b.M4A", "empty.mp3"):

@@ -235,7 +235,9 @@ def test_wrong_settings_are_wrong_usage(
     path = tmp_path / "settings.yaml"
     path.write_text(yaml.safe_dump(settings))
     words = ("fit", "--data", folder / "data", "--out", tmp_path / "run", "--config", path, *options)
-    assert message in failed(2, *words)
+    error = failed(2, *words)
+    assert message in error
+    assert (f"{path}: " in error) == bool(settings), "a file is named that is at fault, and no other"
     assert not (tmp_path / "run").exists()
 
 
@@ -280,6 +282,11 @@ def test_a_file_in_place_of_a_folder_is_wrong_usage(trained: Path, folder: Path,
         ("fit", "--data", folder / "data", "--out", song),
     ):
         assert "is a file" in failed(2, *words)
+    for verb in ("report", "export"):
+        assert "is a file; this takes the folder of a run of mir-tf fit" in failed(
+            2, verb, song, "--out", tmp_path / "x"
+        )
+    assert "is a folder; this takes a .tflite file" in failed(2, "listen", trained)
 
 
 CLASSES = ("Piano", "Guitar", "Bass")

@@ -185,6 +185,8 @@ def test_a_difference_in_every_track_is_real_and_one_in_both_directions_is_not()
         *(outcome(name, [20 + worse] * 5, [10] * 5, [30 - worse] * 5) for name, worse in zip("AB", (9, 0), strict=True))
     )
     assert all(each.low > 0 and not each.is_real for each in few.differences()), "five songs"
+    one = comparison(outcome("A", [29], [10], [21]), outcome("B", [20], [10], [30]))
+    assert one.difference_table()[1][1:] == ["+0.152 (–)", "+0.152 (–)", "+0.152 (–)", "none"]
     # The same tracks are drawn for both: far narrower than either run's own interval.
     pair = by_pair["A", "B", "F1"]
     weights = metrics.bootstrap_weights(first.scores.songs)

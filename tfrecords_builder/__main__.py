@@ -164,7 +164,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     default="midi",
     show_default=True,
     help="midi: an instrument is active from note-on to note-off. audible: where its stem is heard, up to 2 s after "
-    "the note-off; reads the audio of every stem, which takes some eight times as long.",
+    "the note-off; reads the audio of every stem, which takes some seven times as long.",
 )
 @click.option(
     "--stems",
@@ -633,8 +633,12 @@ def _print_summary(report: BuildReport, out: Path) -> None:
         if programs := _sounding(manifest, vocabulary.unmapped()):
             click.echo(f"no class in vocabulary {name}: {', '.join(programs)}")
     _print_left_out(report.left_out)
-    click.echo(f"The data set is in {out}. Next: look at it, then train on it:")
-    click.echo(f"  mir-tf inspect {out}\n  mir-tf fit --data {out} --model crnn --out RUN")
+    if all(manifest.splits[split].tracks for split in ("train", "validation")):
+        click.echo(f"The data set is in {out}. Next: look at it, then train on it:")
+        click.echo(f"  mir-tf inspect {out}\n  mir-tf fit --data {out} --model crnn --out RUN")
+    else:
+        click.echo(f"The data set is in {out}. Next: look at it; to train on it takes tracks in train and validation:")
+        click.echo(f"  mir-tf inspect {out}")
 
 
 def _print_splits(rows: Iterable[tuple[str, int, int, int, float]]) -> None:

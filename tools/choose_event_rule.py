@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf import bundle
+from mir_tf.errors import MirTfError
 from mir_tf.evaluate import hear
 from mir_tf.event_tuning import GRID, choose_index, grid_counts
 from mir_tf.metrics import Counts
@@ -47,10 +48,16 @@ _CHOICES: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 def main(run: Path, data: Path) -> None:
     """See the module's docstring."""
-    model = bundle.load(run)
+    try:
+        model = bundle.load(run)
+        heard = hear(model, data, "validation")
+    except MirTfError as error:
+        raise click.ClickException(str(error)) from error
     answers_of = collections.defaultdict(list)
-    for each in hear(model, data, "validation").values():
+    for each in heard.values():
         answers_of[each.song].append((each.probabilities, each.truth))
+    if len(answers_of) < _FOLDS:
+        raise click.ClickException(f"{data}: {len(answers_of)} validation songs; {_FOLDS} folds need as many")
     songs = np.stack([grid_counts(answers, model.thresholds) for answers in answers_of.values()])
     click.echo("rule                onsets micro   macro  frames micro   macro")
     for name, choice in _CHOICES.items():

@@ -17,9 +17,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from mir_tf import bundle, pipeline
+from mir_tf import bundle
+from mir_tf.errors import MirTfError
+from mir_tf.evaluate import hear
 from mir_tf.metrics import Counts
-from mir_tf.schema import read_manifest
 from mir_tf.thresholds import ScoreHistogram, shrink, tune
 
 _SHARES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -36,10 +37,15 @@ Song = tuple[NDArray[np.float32], NDArray[np.bool_]]
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 def main(run: Path, data: Path) -> None:
     """See the module's docstring."""
-    model = bundle.load(run)
+    try:
+        answers = hear(bundle.load(run), data, "validation")
+    except MirTfError as error:
+        raise click.ClickException(str(error)) from error
     renditions: dict[str, list[Song]] = collections.defaultdict(list)
-    for track in pipeline.tracks(data, read_manifest(data), "validation", model.vocabulary):
-        renditions[track.song].append((model.windowed.predict_track(track.log_mel), track.truth))
+    for answer in answers.values():
+        renditions[answer.song].append((answer.probabilities, answer.truth))
+    if len(renditions) < _FOLDS:
+        raise click.ClickException(f"{data}: {len(renditions)} validation songs; {_FOLDS} folds need as many")
     # All renditions of a song are in one fold.
     songs = []
     for each in renditions.values():

@@ -31,7 +31,9 @@ from mir_tf.errors import ConfigError
 @SPLIT
 @click.option("--references", type=LOCAL_FOLDER, help="Instead: folder of SONG.jams or SONG.csv, for your recordings.")
 @click.option("--audio", type=LOCAL_FOLDER, help="Folder of these recordings.")
-@click.option("--out", type=NEW_FOLDER, help="Folder for tables and pictures.  [default: evaluation-... beside MODEL]")
+@click.option(
+    "--out", type=NEW_FOLDER, help="Folder for the results.  [default: evaluation-... in a run, beside a file]"
+)
 @click.pass_context
 def evaluate(
     context: click.Context,

@@ -24,7 +24,14 @@ class _ModelParameter(PathParameter):
         self._own = own
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        return self._own() if value == pretrained.WORD else super().convert(value, parameter, context)
+        if value == pretrained.WORD:
+            return self._own()
+        if not self.file_okay and Path(value).is_file():
+            remedy = f"this takes the folder of a run of mir-tf fit, or the word {pretrained.WORD}"
+            self.fail(f"'{value}' is a file; {remedy}.", parameter, context)
+        if not self.dir_okay and Path(value).is_dir():
+            self.fail(f"'{value}' is a folder; this takes a .tflite file, as mir-tf export makes.", parameter, context)
+        return super().convert(value, parameter, context)
 
 
 FOLDER = PathParameter(exists=True, file_okay=False)

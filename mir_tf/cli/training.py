@@ -14,9 +14,19 @@ import click
 from mir_tf import pretrained
 from mir_tf.cli.shared import FILE, FOLDER, LOCAL_FOLDER, NEW_FOLDER, NEW_LOCAL_FOLDER, RUN, make_console, print_table
 from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
+from mir_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from mir_tf.train import OnEpoch, OnStep
+
+
+@contextlib.contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Puts the name of ``file`` before what is wrong with its fields."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
 
 
 def _defaults(config: type, name: str) -> str:
@@ -112,7 +122,13 @@ def fit(
     if init is not None:
         trained = bundle.describe(init).config
         config = dataclasses.replace(config, model=trained.model)
-    config = config.merge(sections)
+    try:
+        config = config.merge(sections)
+    except ConfigError as error:
+        if config_file is not None:
+            with _named(config_file):
+                config.merge(read_yaml(config_file))
+        raise error
     if init is not None:
         anew = trained.train.vocabulary != config.train.vocabulary
         click.echo(f"Starts from the weights of {pretrained.name(init)}{', the classes anew' if anew else ''}")
@@ -240,6 +256,8 @@ def tune(
     from mir_tf import tune as tuning
 
     sections = {} if space_file is None else read_yaml(space_file)
+    with contextlib.nullcontext() if space_file is None else _named(space_file):
+        tuning.Space.of(sections)
     console = make_console()
 
     def on_trial(search: tuning.Search) -> None:
