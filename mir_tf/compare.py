@@ -233,7 +233,7 @@ class Comparison:
             "over tracks; micro and macro F1: of all frames together. "
             f"Mean of {seeds} seed{'s' if seeds > 1 else ''}, ± half their range.",
             f"Differences: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} resamples of the songs, drawn for both runs "
-            "alike; real where that leaves out zero, of {metrics.FEWEST_SONGS} songs at least. "
+            f"alike; real where that leaves out zero, of {metrics.FEWEST_SONGS} songs at least. "
             "Other seeds are not in the interval. Runs of different classes "
             "are not compared.",
             "Minutes of training hold on one machine with the same load alone.",

@@ -238,6 +238,7 @@ NOT_RUN = {
     r"worker_pool_main": "serves until it is killed",
     r"--synthesizer fluidsynth": "FluidSynth may be absent; builder/test_render.py plays it where it is there",
     r"tools/pretrained\.py": "an hour and more; what it runs is run by other tests",
+    r"tools/choose_": "several validation songs; test_recipe.py has some",
     r"tools/pretrained/ablations": "ten runs; test_recipe.py reads the plan",
     r"--data AUDIBLE": "goes on from those ten runs",
     r"tools/bench_models\.py": "minutes of two idle cores",

@@ -1,11 +1,14 @@
 """The recipe of the pretrained model: a data set is added to another for training alone; its ablations."""
 
+import importlib
 import sys
 from pathlib import Path
 
+import click.testing
 import numpy as np
 import pytest
 from tiny_data import write_data
+from tiny_model import make_bundle
 
 from mir_tf import compare, pipeline, schema
 from mir_tf.config import FRONT_ENDS
@@ -43,6 +46,30 @@ def test_joined_data_sets_train_on_all_and_validate_on_the_first(
     assert manifest.feature_mean**2 + manifest.feature_deviation**2 == pytest.approx(
         shares @ [one.feature_mean**2 + one.feature_deviation**2 for one in single]
     )
+
+
+@pytest.mark.parametrize("tool", ["choose_shrinkage", "choose_event_rule"])
+def test_what_is_chosen_on_validation_is_cross_validated(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+    choose = importlib.import_module(tool)
+    made = make_bundle("cnn")
+    made.save(tmp_path / "run")
+
+    def run(name: str, lengths: list[list[int]]) -> click.testing.Result:
+        write_data(tmp_path / name, {"train": [[30]], "validation": lengths}, made.config.front_end)
+        words = [str(tmp_path / "run"), "--data", str(tmp_path / name)]
+        return click.testing.CliRunner().invoke(choose.main, words)
+
+    result = run("data", [[35, 60], [40]])
+    assert result.exit_code == 0, result.output
+    assert "3 songs, 3 folds, 8 rounds" in result.output
+    refused = run("one", [[35]])
+    assert refused.exit_code == 1
+    assert "one validation song" in refused.output
+    (tmp_path / "run" / "model.keras").unlink()
+    assert "not a trained model" in run("again", [[35]]).output
 
 
 def test_the_ablations_change_one_thing_each(tmp_path: Path) -> None:

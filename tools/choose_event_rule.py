@@ -56,21 +56,21 @@ def main(run: Path, data: Path) -> None:
     answers_of = collections.defaultdict(list)
     for each in heard.values():
         answers_of[each.song].append((each.probabilities, each.truth))
-    if len(answers_of) < _FOLDS:
-        raise click.ClickException(f"{data}: {len(answers_of)} validation songs; {_FOLDS} folds need as many")
+    if (folds := min(_FOLDS, len(answers_of))) < 2:
+        raise click.ClickException(f"{data}: one validation song: there is none to hold out")
     songs = np.stack([grid_counts(answers, model.thresholds) for answers in answers_of.values()])
     click.echo("rule                onsets micro   macro  frames micro   macro")
     for name, choice in _CHOICES.items():
         scores = []
         for seed in range(_ROUNDS):
             found = np.zeros((2, 4, songs.shape[4]), np.int64)
-            for fold in np.array_split(np.random.default_rng(seed).permutation(len(songs)), _FOLDS):
+            for fold in np.array_split(np.random.default_rng(seed).permutation(len(songs)), folds):
                 others = np.delete(songs, fold, axis=0).sum(axis=0)
                 found += _at(songs[fold].sum(axis=0), choice(others))
             scores.append(_f1(found))
         _echo(name, np.mean(scores, axis=0))
     whole = songs.sum(axis=0)
-    click.echo(f"{len(songs)} songs, {_FOLDS} folds, {_ROUNDS} rounds. Chosen on all of them:")
+    click.echo(f"{len(songs)} songs, {folds} folds, {_ROUNDS} rounds. Chosen on all of them:")
     for name, choice in _CHOICES.items():
         _echo(name, _f1(_at(whole, choice(whole))))
     share, gap, duration = GRID[choose_index(whole)]

@@ -25,6 +25,8 @@ from mir_tf.thresholds import ScoreHistogram, shrink, tune
 
 _SHARES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _FOLDS = 6
+"""Of fewer songs each is one."""
+
 _ROUNDS = 8
 """Divisions into folds, each at random; means of all are shown."""
 
@@ -44,8 +46,8 @@ def main(run: Path, data: Path) -> None:
     renditions: dict[str, list[Song]] = collections.defaultdict(list)
     for answer in answers.values():
         renditions[answer.song].append((answer.probabilities, answer.truth))
-    if len(renditions) < _FOLDS:
-        raise click.ClickException(f"{data}: {len(renditions)} validation songs; {_FOLDS} folds need as many")
+    if (parts := min(_FOLDS, len(renditions))) < 2:
+        raise click.ClickException(f"{data}: one validation song: there is none to hold out")
     # All renditions of a song are in one fold.
     songs = []
     for each in renditions.values():
@@ -53,7 +55,7 @@ def main(run: Path, data: Path) -> None:
         songs.append((np.concatenate(heard), np.concatenate(truth)))
     scores: dict[float, list[tuple[float, float]]] = {share: [] for share in _SHARES}
     for seed in range(_ROUNDS):
-        folds = np.array_split(np.random.default_rng(seed).permutation(len(songs)), _FOLDS)
+        folds = np.array_split(np.random.default_rng(seed).permutation(len(songs)), parts)
         counts: dict[float, list[Counts]] = {share: [] for share in _SHARES}
         for fold in folds:
             others = [song for index, song in enumerate(songs) if index not in fold]
@@ -66,7 +68,7 @@ def main(run: Path, data: Path) -> None:
         micro, macro = np.mean(found, axis=0)
         click.echo(f"{share:9.2f}  {micro:8.3f}  {macro:8.3f}")
     micro, macro = _f1([_counts(song, _tuned(songs)[0.0]) for song in songs])
-    click.echo(f"{len(songs)} songs, {_FOLDS} folds, {_ROUNDS} rounds. Tuned on all of them: {micro:.3f}, {macro:.3f}")
+    click.echo(f"{len(songs)} songs, {parts} folds, {_ROUNDS} rounds. Tuned on all of them: {micro:.3f}, {macro:.3f}")
 
 
 def _tuned(songs: Sequence[Song]) -> dict[float, NDArray[np.float32]]:

@@ -344,18 +344,18 @@ def make_app(recordings: Recordings, model_name: str, host: str = "127.0.0.1") -
     )
 
 
-def _is_no_end(record: logging.LogRecord) -> bool:
+def _is_worth_saying(record: logging.LogRecord) -> bool:
     """Whether a log record says more than that an answer was not waited for when the server was ended."""
     error = record.exc_info[1] if record.exc_info else None
     is_cancelled = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
-    return not is_cancelled and "timeout graceful shutdown exceeded" not in record.msg
+    return not is_cancelled and "timeout graceful shutdown exceeded" not in record.getMessage()
 
 
 def make_server(app: Starlette) -> uvicorn.Server:
     """A server that keeps quiet; ``run(sockets=[...])`` serves until a signal or ``should_exit`` ends it."""
     logger = logging.getLogger("uvicorn.error")
     logger.setLevel(logging.ERROR)
-    logger.addFilter(_is_no_end)
+    logger.addFilter(_is_worth_saying)
     config = uvicorn.Config(
         app,
         log_config=None,
