@@ -212,3 +212,12 @@ def test_silence_has_a_clip_normalization() -> None:
     config = FRONT_ENDS["seed_22k"]
     frames = frontend.log_mel(tf.zeros([22050]), config)
     np.testing.assert_allclose(frontend.normalize_clip(frames, 10, config), 0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("rate", [22050, 44100])
+@pytest.mark.parametrize("num_samples", [1, 2204, 2205, 2206, 44100, 220_000_001, 2**31 - 1])
+def test_label_frames_of_hours_do_not_outgrow_the_integers_of_a_graph(rate: int, num_samples: int) -> None:
+    config = FRONT_ENDS["default"].replace(sample_rate=rate)
+    expected = -(-num_samples * 10 // rate)
+    assert config.num_label_frames(num_samples) == expected
+    assert config.num_label_frames(tf.constant(num_samples)) == expected
