@@ -14,7 +14,7 @@ class SpecAugment(keras.layers.Layer):
 
     Park et al., SpecAugment (Interspeech 2019), without time warping. As in torchaudio and tensorflow-io, a mask's
     width is uniform over 0 … bound - 1, or 0 … axis - 1 where the axis is shorter, and its start uniform over what
-    then fits, but for the last place, as in torchaudio and tensorflow-io. Masked values become the example's minimum.
+    then fits, but for the last place. Masked values become the example's minimum.
 
     Input and output: [batch, frames, mels].
 

@@ -57,6 +57,11 @@ def shown(path: str | Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+def is_utf8(path: str | Path) -> bool:
+    """Whether a path can be written into JSON and records as it is: on Linux a name may be any bytes."""
+    return shown(path) == str(path)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes ``text`` as UTF-8: whole under its name, or not at all."""
     with whole(path) as temporary:

@@ -13,6 +13,9 @@ from mir_tf.thresholds import ratio
 BOOTSTRAP_SAMPLES = 1000
 """Resamples behind an interval."""
 
+FEWEST_SONGS = 6
+"""Of fewer no difference is real at 95 %, even where it has one sign in all: by the sign test, 2 / 2⁵ > 0.05."""
+
 RESAMPLED_THRESHOLDS = 1000
 """Thresholds by numbers of frames, and as many by those of true frames, at which resamples of a ranking are counted."""
 
@@ -275,10 +278,6 @@ def constant_baseline(positives: NDArray[np.int64], frames: int) -> Baseline:
     micro_always = np.zeros(len(positives), bool)
     micro_always[order[:best]] = True
     return Baseline(f1, float(mean_defined(np.where(positives > 0, f1, np.nan))), float(micro_f1[best]), micro_always)
-
-
-FEWEST_SONGS = 6
-"""Of fewer no difference is real at 95 %, even where it has one sign in all: by the sign test, 2 / 2⁵ > 0.05."""
 
 
 def bootstrap_weights(songs: Sequence[str], seed: int = 0) -> NDArray[np.int64]:

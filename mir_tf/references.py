@@ -121,7 +121,8 @@ def _csv_rows(path: Path) -> Iterable[_Row]:
         table = csv.DictReader(file, skipinitialspace=True, strict=True)
         if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
             raise DataError(
-                f"{path}: no column {', '.join(missing)}; its first line must be {','.join(COLUMNS)} (commas)"
+                f"{path}: no column {', '.join(missing)}; its first line must be {','.join(COLUMNS)}, "
+                "with commas between"
             )
         for row in table:
             where = f"line {table.line_num}"

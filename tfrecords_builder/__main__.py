@@ -20,7 +20,7 @@ from click.core import ParameterSource
 
 from mir_tf.config import FRONT_ENDS, LABELS, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
-from mir_tf.files import is_remote, shown, workspace
+from mir_tf.files import is_remote, is_utf8, shown, workspace
 from mir_tf.parameters import PathParameter
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder.settings import SYNTHESIZERS, Settings
@@ -281,7 +281,7 @@ def main(
     elif beam_options:
         raise click.UsageError(f"{' '.join(beam_options)}: what follows the options belongs to --runner beam")
     for path in (slakh, midi, *soundfonts, *rendering.validation_soundfonts, keep_audio, out):
-        if path is not None and shown(path) != str(path):
+        if path is not None and not is_utf8(path):
             raise click.UsageError(f"{shown(path)}: its name is not UTF-8, and cannot be written into the data set")
     source = {
         "slakh": slakh and str(slakh),

@@ -107,15 +107,14 @@ class Archive:
                     # Where no folder tells the split, songs are told apart by their notes.
                     if member.name == ALL_NOTES and not member.split:
                         self._unpack(member, file)
-        except gzip.BadGzipFile as error:
-            if not found:
-                raise DataError(f"{self._path}: no .tar or .tar.gz that can be read: {_cause(error)}") from error
-            raise DataError(
-                f"{self._path}: altered: {_cause(error)}; nothing tells where, and any track may be wrong: get it anew"
-            ) from error
         except _DAMAGE as error:
             if not found:
                 raise DataError(f"{self._path}: no .tar or .tar.gz that can be read: {_cause(error)}") from error
+            if isinstance(error, gzip.BadGzipFile):
+                raise DataError(
+                    f"{self._path}: altered: {_cause(error)}; nothing tells where, and any track may be wrong: get it "
+                    "anew"
+                ) from error
             del found[last]
             name = PurePosixPath(last).name
             reason = f"{self._path}: damaged or cut off: {_cause(error)}"

@@ -32,7 +32,7 @@ from scipy.signal import lfilter
 
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
-from mir_tf.files import sha256, shown, write_text
+from mir_tf.files import is_utf8, sha256, shown, write_text
 from mir_tf.vocabulary import DRUMS, PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder import processes, songs
 from tfrecords_builder.processes import Failure, Pool, Progress
@@ -570,15 +570,10 @@ def plan_tree(
     files = sorted(path for path in midi_dir.rglob("*") if _is_song(path.relative_to(midi_dir)))
     if not files:
         raise DataError(f"{midi_dir}: no .mid or .midi file in it")
-    bad = []
+    # Song and track are named by the file, in JSON.
+    bad = [(file, f"{shown(file)}: its name is not UTF-8; rename it") for file in files if not is_utf8(file)]
     notes = {}
-    readable = []
-    for file in files:
-        if shown(file) == str(file):
-            readable.append(file)
-        else:  # song and track are named by it, in JSON
-            bad.append((file, f"{shown(file)}: its name is not UTF-8; rename it"))
-    for file, found in pool.results(_notes, readable):
+    for file, found in pool.results(_notes, filter(is_utf8, files)):
         if isinstance(found, Failure):
             bad.append((file, found.reason))
         else:

@@ -18,7 +18,7 @@ import yaml
 
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
-from mir_tf.files import as_path, is_remote, shown
+from mir_tf.files import as_path, is_remote, is_utf8, shown
 from mir_tf.vocabulary import program_index
 from tfrecords_builder import faults, songs, splits
 from tfrecords_builder.splits import OMITTED
@@ -188,7 +188,7 @@ def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tupl
         if scheme == "folder" and has_splits and not split:
             left_out.append(LeftOut(name, f"lies in none of the folders {', '.join(SPLITS)}"))
             continue
-        if shown(name) != name:  # it stands in the manifest
+        if not is_utf8(name):  # it stands in the manifest
             left_out.append(LeftOut(shown(name), "its name is not UTF-8; rename it"))
             continue
         # In a rendered tree the name of a track says nothing.

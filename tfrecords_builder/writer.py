@@ -202,7 +202,7 @@ def _write_split(out: Path, folder: Path, split: str, parts: list[Part], shard_b
                         with _data(folder, part.id).open("rb") as file:
                             shutil.copyfileobj(file, joined)
             except OSError as error:
-                raise OSError(f"{path}: cannot be written: {error.strerror}") from error
+                raise OSError(f"{path}: cannot be written: {error.strerror or error}") from error
             shard = Shard.of(temporary, sum(part.records for part in members[index]))
         shards.append(dataclasses.replace(shard, name=path.name))
     return SplitSummary(

@@ -124,11 +124,11 @@ def fit(
         config = dataclasses.replace(config, model=trained.model)
     try:
         config = config.merge(sections)
-    except ConfigError as error:
-        if config_file is not None:
+    except ConfigError:
+        if config_file is not None:  # is it to blame, or an option?
             with _named(config_file):
                 config.merge(read_yaml(config_file))
-        raise error
+        raise
     if init is not None:
         anew = trained.train.vocabulary != config.train.vocabulary
         click.echo(f"Starts from the weights of {pretrained.name(init)}{', the classes anew' if anew else ''}")
@@ -279,8 +279,8 @@ def tune(
     if all(result.macro_f1 is None for result in results):
         click.echo("no trial has ended well", err=True)
         sys.exit(1)
-    best, _ = search.config(results[0].values)
-    console.print(f"Next: mir-tf fit --data {best} --config {out / tuning.BEST} --out RUN", soft_wrap=True)
+    folder, _ = search.config(results[0].values)
+    console.print(f"Next: mir-tf fit --data {folder} --config {out / tuning.BEST} --out RUN", soft_wrap=True)
 
 
 @click.command()
