@@ -60,8 +60,8 @@ def _write_columns(logs: dict[str, Path], folder: Path) -> None:
     from tensorboard.plugins.hparams import api
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-    from mir_tf.summaries import DATA, EPOCHS, METRICS
-    from mir_tf.train import CONFIG
+    from mir_tf.training.loop import CONFIG
+    from mir_tf.training.summaries import DATA, EPOCHS, METRICS
 
     if any(place.name == "trials" for place in logs.values()):
         return

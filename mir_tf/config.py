@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from mir_tf.errors import ConfigError
-from mir_tf.files import as_path
+from mir_tf.io.files import as_path
 from mir_tf.vocabulary import VOCABULARIES
 
 LABEL_RATE = 10
@@ -106,7 +106,7 @@ class FrontEndConfig(Config):
     """From waveform to log-mel frames. The default is the ``default`` preset.
 
     Attributes:
-        sample_rate: Hz of the waveform that :func:`mir_tf.frontend.log_mel` takes.
+        sample_rate: Hz of the waveform that :func:`mir_tf.data.frontend.log_mel` takes.
         n_fft: window and FFT length in samples, a power of two (TFLite's RFFT has no other).
         hop_length: samples from one frame to the next.
         frame_center: where in its hop a frame's window is centred: ``middle`` puts frame i at (i + 1/2) hops, so that
@@ -371,14 +371,15 @@ class TrainConfig(Config):
         pos_weight_max: upper bound of a class's weight, negatives over positives; the lower bound is 1. Both are
             counted in all records, stems' too, whatever ``stem_share`` is.
         focus_positive: exponent of the loss on positives that are recognised already; see
-            :class:`mir_tf.losses.WeightedBCE`. Equal to ``focus_negative``, it makes a focal loss.
+            :class:`mir_tf.training.losses.WeightedBCE`. Equal to ``focus_negative``, it makes a focal loss.
         focus_negative: exponent on negatives; greater than ``focus_positive``, it makes an asymmetric loss.
         boundary_weight: weight of a class's frames at its onsets and offsets.
         plateau_factor: factor on the learning rate when validation macro F1 stops rising.
         plateau_patience: epochs without a rise before that.
         early_stopping_patience: epochs without a rise before training ends.
         threshold_shrinkage: how far the bundle's thresholds are drawn from the best of each class, 0, to the one
-            that is best for all, 1; see :func:`mir_tf.thresholds.shrink`. The best epoch is chosen at the best ones.
+            that is best for all, 1; see :func:`mir_tf.metrics.thresholds.shrink`. The best epoch is chosen at the
+            best ones.
         picture_every: epochs between the pictures of a validation song in TensorBoard; 0 draws none.
         seed: of the initial weights, crops, order, masks and dropout.
         mixed_precision: compute in 16 bits; front end, normalisation, logits and loss stay float32.

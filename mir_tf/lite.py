@@ -18,11 +18,11 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import ArrayLike, NDArray
 
-from mir_tf import decoding
 from mir_tf.errors import BundleError
-from mir_tf.files import shown
-from mir_tf.metadata import read_tflite
-from mir_tf.prediction import Prediction
+from mir_tf.inference import decoding
+from mir_tf.inference.metadata import read_tflite
+from mir_tf.inference.prediction import Prediction
+from mir_tf.io.files import shown
 from mir_tf.stream import Stream, Windowed, windowed
 
 
@@ -68,7 +68,7 @@ class LiteModel:
         rate: float | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Prediction:
-        """Hears a recording or a signal: what :meth:`mir_tf.predict.RunModel.predict` gives of the run it came from.
+        """Predicts as :meth:`mir_tf.bundle.keras_model.RunModel.predict` of the run that the file came from.
 
         Args:
             audio: path of any file that libsndfile reads, of any length, or floating-point [samples] or [samples,
@@ -77,7 +77,7 @@ class LiteModel:
             progress: called with the seconds heard so far.
 
         Raises:
-            AudioError: see :func:`mir_tf.decoding.blocks`.
+            AudioError: see :func:`mir_tf.inference.decoding.blocks`.
             BundleError: the model's file answers for whole windows only.
             ConfigError: an array comes without a rate, a file with one, or the rate is no sample rate.
         """

@@ -46,12 +46,12 @@ from numpy.typing import ArrayLike, NDArray
 from mir_tf import pretrained
 from mir_tf.config import BUNDLE
 from mir_tf.errors import ConfigError
-from mir_tf.files import as_path, is_remote, sha256
-from mir_tf.prediction import Prediction
+from mir_tf.inference.prediction import Prediction
+from mir_tf.io.files import as_path, is_remote, sha256
 
 
 class Model(Protocol):
-    """What hears: :class:`mir_tf.predict.RunModel` or :class:`mir_tf.lite.LiteModel`."""
+    """What hears: :class:`mir_tf.bundle.keras_model.RunModel` or :class:`mir_tf.lite.LiteModel`."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
     if threads is not None:
         raise ConfigError("threads are for .tflite files: a run uses all cores")
     from mir_tf import bundle
-    from mir_tf.predict import RunModel
+    from mir_tf.bundle.keras_model import RunModel
 
     return RunModel(bundle.load(path))
 

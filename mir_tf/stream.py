@@ -12,9 +12,9 @@ import numpy as np
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
-from mir_tf.audio import fault_of, fault_of_rate
 from mir_tf.errors import AudioError, BundleError, ConfigError
-from mir_tf.metadata import Metadata
+from mir_tf.inference.metadata import Metadata
+from mir_tf.io.audio import fault_of, fault_of_rate
 
 Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """One window's waveform [1, input samples] to its answer [window frames, classes]."""

@@ -23,9 +23,9 @@ def shared_folder() -> Path:
 @pytest.fixture(scope="session")
 def exported_cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an untrained CNN as a run, ``run``, and as ``model.float32.tflite`` and ``clip.tflite``."""
-    from tiny_model import make_bundle
+    from helpers.tiny_model import make_bundle
 
-    from mir_tf.export import export
+    from mir_tf.export.exporter import export
 
     folder = tmp_path_factory.mktemp("exported_cnn")
     bundle = make_bundle("cnn")

@@ -21,19 +21,18 @@ from typing import Any
 
 import click
 import numpy as np
-import page_shell
 import pretty_midi
 import pytest
 import soundfile
-import tiny_data
 import yaml
+from helpers import page_shell, tiny_data
 
 from mir_tf import lite
 from mir_tf.cli import main as mir_tf_command
-from mir_tf.export import probe_signal
-from tfrecords_builder import tfds_metadata
+from mir_tf.export.exporter import probe_signal
 from tfrecords_builder.__main__ import main as builder_command
 from tfrecords_builder.ensembles.__main__ import main as ensembles_command
+from tfrecords_builder.records import tfds_metadata
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -301,7 +300,7 @@ def furnish(world: Path) -> None:
         (world / "slakh2100" / f"Track{number:05}").symlink_to(f"../{track.relative_to(world)}")
     with tarfile.open(world / "slakh2100_flac_redux.tar.gz", "w:gz", compresslevel=1) as archive:
         archive.add(world / "tree", "slakh2100_flac_redux")
-    with np.load(ROOT / "tests" / "data" / "golden" / "torch_cnn.npz") as golden:
+    with np.load(ROOT / "tests" / "golden" / "torch_cnn.npz") as golden:
         state = {name.removeprefix("state/"): golden[name] for name in golden if name.startswith("state/")}
     np.savez(world / "crnn.npz", **state)
     np.save(world / "thresholds.npy", np.full(17, 0.5, np.float32))

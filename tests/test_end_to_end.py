@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from page_reader import read
-from slakh_tree import write_track
+from helpers.page_reader import read
+from helpers.slakh_tree import write_track
 
 from mir_tf import cli
 from mir_tf.vocabulary import VOCABULARIES

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tiny_model import heard, make_bundle
+from helpers.tiny_model import heard, make_bundle
 
-from mir_tf import audio
-from mir_tf.colors import CLASS_COLORS
-from mir_tf.export import export, probe_signal
+from mir_tf.bundle.keras_model import RunModel
+from mir_tf.export.exporter import export, probe_signal
+from mir_tf.figures.colors import CLASS_COLORS
+from mir_tf.io import audio
 from mir_tf.lite import LiteModel
-from mir_tf.predict import RunModel
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

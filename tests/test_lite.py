@@ -16,12 +16,12 @@ import pytest
 import soundfile
 
 from mir_tf import bundle, cli
+from mir_tf.bundle.keras_model import RunModel
 from mir_tf.errors import AudioError, BundleError, ConfigError
 from mir_tf.events import EventRule
-from mir_tf.export import probe_signal
+from mir_tf.export.exporter import probe_signal
+from mir_tf.inference.metadata import METADATA, Metadata
 from mir_tf.lite import LiteModel
-from mir_tf.metadata import METADATA, Metadata
-from mir_tf.predict import RunModel
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,7 +12,7 @@ import soundfile
 import mir_tf
 from mir_tf import lite, loading, pretrained
 from mir_tf.errors import AudioError, BundleError, ConfigError
-from mir_tf.export import probe_signal
+from mir_tf.export.exporter import probe_signal
 from mir_tf.loading import Model
 
 

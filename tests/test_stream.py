@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mir_tf.errors import AudioError, BundleError, ConfigError
-from mir_tf.export import probe_signal
+from mir_tf.export.exporter import probe_signal
+from mir_tf.inference.metadata import Metadata
 from mir_tf.lite import LiteModel
-from mir_tf.metadata import Metadata
 from mir_tf.stream import _RESAMPLER_SAMPLES, Answer, Resampler, Stream, windows
 
 RATE = 8000

@@ -20,19 +20,19 @@ from click.core import ParameterSource
 
 from mir_tf.config import FRONT_ENDS, LABELS, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
-from mir_tf.files import is_remote, is_utf8, shown, workspace
-from mir_tf.parameters import PathParameter
+from mir_tf.io.click_path import PathParameter
+from mir_tf.io.files import is_remote, is_utf8, shown, workspace
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
-from tfrecords_builder.settings import SYNTHESIZERS, Settings
-from tfrecords_builder.splits import SCHEMES
+from tfrecords_builder.slakh.splits import SCHEMES
+from tfrecords_builder.synthesis.settings import SYNTHESIZERS, Settings
 
 if TYPE_CHECKING:
-    from mir_tf.schema import Manifest
+    from mir_tf.data.records import Manifest
     from tfrecords_builder.build import BuildReport, Supply
     from tfrecords_builder.estimate import Estimate
     from tfrecords_builder.processes import Progress
-    from tfrecords_builder.record import Recipe
-    from tfrecords_builder.slakh import LeftOut, Track
+    from tfrecords_builder.records.make import Recipe
+    from tfrecords_builder.slakh.tree import LeftOut, Track
 
 _FOLDER = PathParameter(exists=True, file_okay=False)
 _EITHER = PathParameter(exists=True)
@@ -303,7 +303,7 @@ def main(
             assert out is not None
             front_end = _front_end(preset, settings)
             from tfrecords_builder import build, resume
-            from tfrecords_builder.record import Recipe
+            from tfrecords_builder.records.make import Recipe
 
             if runner == "beam":
                 beam = _import_beam()
@@ -396,8 +396,8 @@ def _errors_shown() -> Iterator[None]:
 
 def _verify(folder: Path) -> bool:
     """Prints what is damaged in a data set, or that nothing is."""
-    from mir_tf import schema
-    from tfrecords_builder.verify import damages
+    from mir_tf.data import records as schema
+    from tfrecords_builder.records.verify import damages
 
     damaged = False
     with _progress_bar("Verifying") as progress:
@@ -430,9 +430,9 @@ def _choose(
     root: Path, scratch: Path, recipe: Recipe, seed: int, scheme: str, drop_leaks: bool
 ) -> tuple[list[Track], list[LeftOut], Supply]:
     """The tracks of a tree or an archive, those left out, and where the files come from; unpacks into ``scratch``."""
-    from tfrecords_builder import slakh
-    from tfrecords_builder.archive import Archive
     from tfrecords_builder.build import FilesOnDisk
+    from tfrecords_builder.slakh import tree as slakh
+    from tfrecords_builder.slakh.archive import Archive
 
     supply: Supply
     if root.is_file():
@@ -480,7 +480,8 @@ def _estimate_midi(
     workers: int,
 ) -> list[LeftOut]:
     """Prints what a build from MIDI or composed songs would give, and returns what it would leave out."""
-    from tfrecords_builder import compose, estimate, render
+    from tfrecords_builder import compose, estimate
+    from tfrecords_builder.synthesis import render
 
     with tempfile.TemporaryDirectory() as composed:
         if demo is not None:
@@ -529,8 +530,9 @@ def _render(
     workers: int,
 ) -> list[LeftOut]:
     """Renders what is missing in ``tree``; returns the MIDI files that cannot be."""
-    from tfrecords_builder import compose, render
-    from tfrecords_builder.slakh import LeftOut
+    from tfrecords_builder import compose
+    from tfrecords_builder.slakh.tree import LeftOut
+    from tfrecords_builder.synthesis import render
 
     if demo is not None:
         midi, soundfonts = scratch / "midi", (render.default_soundfont(),)

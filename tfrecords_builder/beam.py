@@ -24,13 +24,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 import mir_tf
 from mir_tf.errors import ConfigError, DataError
-from mir_tf.files import is_remote, write_text
-from tfrecords_builder import build, processes, resume, writer
+from mir_tf.io.files import is_remote, write_text
+from tfrecords_builder import build, processes, resume
 from tfrecords_builder.build import BuildReport
 from tfrecords_builder.processes import Failure, Progress
-from tfrecords_builder.record import Recipe
-from tfrecords_builder.slakh import LeftOut, Track
-from tfrecords_builder.writer import Part
+from tfrecords_builder.records import writer
+from tfrecords_builder.records.make import Recipe
+from tfrecords_builder.records.writer import Part
+from tfrecords_builder.slakh.tree import LeftOut, Track
 
 _BAD = ".bad"
 """Suffix of a file beside the parts that says why a track has none."""

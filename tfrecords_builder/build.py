@@ -10,14 +10,16 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from mir_tf import schema
+from mir_tf.data import records
+from mir_tf.data.records import Manifest
 from mir_tf.errors import DataError
-from mir_tf.schema import Manifest
-from tfrecords_builder import processes, resume, splits, tfds_metadata, writer
+from tfrecords_builder import processes, resume
 from tfrecords_builder.processes import Failure, Progress
-from tfrecords_builder.record import Recipe, make_records
-from tfrecords_builder.slakh import LeftOut, Track
-from tfrecords_builder.writer import Part
+from tfrecords_builder.records import tfds_metadata, writer
+from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.records.writer import Part
+from tfrecords_builder.slakh import splits
+from tfrecords_builder.slakh.tree import LeftOut, Track
 
 
 class Supply(Protocol):
@@ -150,7 +152,7 @@ def join_parts(
         findings={part.id: part.findings for part in sorted(parts, key=lambda part: part.id) if part.findings},
     )
     tfds_metadata.write(out, manifest)
-    schema.write_manifest(out, manifest)  # last: a folder without one is no data set
+    records.write_manifest(out, manifest)  # last: a folder without one is no data set
     return BuildReport(manifest, left_out, len(found))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pretty_midi
 
-from mir_tf.files import whole
+from mir_tf.io.files import whole
 
 _MODES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))
 """Semitones of the degrees of the major and the minor scale."""

@@ -10,15 +10,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mir_tf import audio, schema
+from mir_tf.data import records as schema
 from mir_tf.errors import DataError, MirTfError
-from mir_tf.files import shown
-from tfrecords_builder import processes, render
+from mir_tf.io import audio
+from mir_tf.io.files import shown
+from tfrecords_builder import processes
 from tfrecords_builder.build import Supply
 from tfrecords_builder.processes import Failure
-from tfrecords_builder.record import Recipe, make_records
-from tfrecords_builder.settings import Settings
-from tfrecords_builder.slakh import LeftOut, Track, find_tracks
+from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.slakh.tree import LeftOut, Track, find_tracks
+from tfrecords_builder.synthesis import render
+from tfrecords_builder.synthesis.settings import Settings
 
 MEASURED = 3
 """Tracks that are really built."""

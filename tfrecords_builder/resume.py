@@ -1,7 +1,7 @@
 """What an interrupted build leaves behind, and when a build may go on with it.
 
 All that is not yet the data set stands in a hidden folder within it: the arguments of the build, a part for each
-finished track (:mod:`tfrecords_builder.writer`), and the rendered tree of a build from MIDI.
+finished track (:mod:`tfrecords_builder.records.writer`), and the rendered tree of a build from MIDI.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 import tensorflow as tf
 
 import mir_tf
-from mir_tf import schema
 from mir_tf.config import FrontEndConfig
+from mir_tf.data import records
 from mir_tf.errors import AudioError, DataError
-from mir_tf.files import is_remote, write_text
-from mir_tf.files import remove as remove_all
+from mir_tf.io.files import is_remote, write_text
+from mir_tf.io.files import remove as remove_all
 
 UNFINISHED = ".unfinished"
 """The hidden folder."""
@@ -39,9 +39,9 @@ def is_finished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) ->
     Raises:
         DataError: it holds one of other arguments, or one that is damaged.
     """
-    if not (out / schema.MANIFEST).exists():
+    if not (out / records.MANIFEST).exists():
         return False
-    manifest = schema.read_manifest(out)
+    manifest = records.read_manifest(out)
     there = manifest.front_end.to_dict() | manifest.source
     if differences := _differences(there, front_end.to_dict() | source):
         raise DataError(f"{out}: holds a finished data set of other arguments ({differences}); {_REMEDY}")

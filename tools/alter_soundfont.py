@@ -21,7 +21,7 @@ import soundfont_file
 from numpy.typing import NDArray
 from soundfont_file import bags, chunk, generator
 
-from tfrecords_builder.soundfont import RECORDS, read_chunks, require_plain
+from tfrecords_builder.synthesis.soundfont import RECORDS, read_chunks, require_plain
 
 _DRUM_BANK = 128
 _FAMILY = 8

@@ -34,13 +34,17 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from mir_tf import audio, frontend
 from mir_tf.config import FRONT_ENDS
-from tfrecords_builder import build, compose, labels, midi, processes, render, slakh
+from mir_tf.data import frontend
+from mir_tf.io import audio
+from tfrecords_builder import build, compose, midi, processes
 from tfrecords_builder.processes import Failure
-from tfrecords_builder.record import Recipe
-from tfrecords_builder.settings import Settings
-from tfrecords_builder.slakh import Track
+from tfrecords_builder.records import labels
+from tfrecords_builder.records.make import Recipe
+from tfrecords_builder.slakh import tree as slakh
+from tfrecords_builder.slakh.tree import Track
+from tfrecords_builder.synthesis import render
+from tfrecords_builder.synthesis.settings import Settings
 
 RECIPE = Recipe(FRONT_ENDS["default"])
 REFERENCE = FRONT_ENDS["seed_44k"]

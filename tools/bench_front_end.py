@@ -26,12 +26,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from mir_tf import frontend
 from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig
+from mir_tf.data import frontend
 from mir_tf.vocabulary import VOCABULARIES
-from tfrecords_builder import compose, render, slakh
-from tfrecords_builder.record import Recipe, make_records
-from tfrecords_builder.settings import Settings
+from tfrecords_builder import compose
+from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.slakh import tree
+from tfrecords_builder.synthesis import render
+from tfrecords_builder.synthesis.settings import Settings
 
 DEFAULT = "22.05 kHz 1024/441, the default"
 CANDIDATES = {
@@ -72,11 +74,11 @@ def main(songs: int, seed: int) -> None:
         )
 
 
-def _render(folder: Path, songs: int, seed: int) -> Sequence[slakh.Track]:
+def _render(folder: Path, songs: int, seed: int) -> Sequence[tree.Track]:
     compose.compose_folder(folder / "midi", songs, seed)
     soundfonts = [render.default_soundfont()]
     render.render_tree(folder / "midi", soundfonts, folder / "tree", Settings(seed), workers=os.cpu_count() or 1)
-    tracks, _ = slakh.find_tracks(folder / "tree")
+    tracks, _ = tree.find_tracks(folder / "tree")
     return tracks
 
 
@@ -105,7 +107,7 @@ def _speed(front_end: FrontEndConfig, seconds: int = 60) -> float:
     return seconds / min(took)
 
 
-def _probe(tracks: Sequence[slakh.Track], front_end: FrontEndConfig) -> NDArray[np.float64]:
+def _probe(tracks: Sequence[tree.Track], front_end: FrontEndConfig) -> NDArray[np.float64]:
     """Average precision of ridge regression [folds], each fold's songs scored by a fit on the others."""
     features, targets, folds = [], [], []
     for number, track in enumerate(tracks):

@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow as tf
 
 from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig, RunConfig
-from mir_tf.losses import WeightedBCE
 from mir_tf.models import MODELS, build_model
 from mir_tf.models.cost import multiply_adds
+from mir_tf.training.losses import WeightedBCE
 
 ORIGINAL = ("cnn", "crnn", "crnn_mha")
 """The PyTorch project's networks, measured with its front end; the others with the default one."""

@@ -19,11 +19,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mir_tf import pipeline, schema
 from mir_tf.config import LABEL_RATE, FrontEndConfig, ModelConfig, RunConfig
-from mir_tf.losses import WeightedBCE
+from mir_tf.data import pipeline, records
+from mir_tf.data.records import Manifest, Record, Shard, SplitSummary
 from mir_tf.models import build_model
-from mir_tf.schema import Manifest, Record, Shard, SplitSummary
+from mir_tf.training.losses import WeightedBCE
 from mir_tf.vocabulary import NUM_PROGRAMS, VOCABULARIES
 
 _SHARDS = 4
@@ -98,7 +98,7 @@ def _write_data(folder: Path, front_end: FrontEndConfig) -> Manifest:
     rng = np.random.default_rng(0)
     label_frames = _TRACK_SECONDS * LABEL_RATE
     shape = (label_frames * front_end.subframes, front_end.n_mels)
-    names = [schema.shard_name("train", index, _SHARDS) for index in range(_SHARDS)]
+    names = [records.shard_name("train", index, _SHARDS) for index in range(_SHARDS)]
     for index, name in enumerate(names):
         with tf.io.TFRecordWriter(str(folder / name)) as writer:
             for track in range(index, _TRACKS, _SHARDS):
@@ -110,7 +110,7 @@ def _write_data(folder: Path, front_end: FrontEndConfig) -> Manifest:
                     log_mel=rng.normal(-30, 15, shape).astype(np.float16),
                     activity=rng.random((label_frames, NUM_PROGRAMS)) < 0.05,
                 )
-                writer.write(schema.encode(record))
+                writer.write(records.encode(record))
     seconds, frames = float(_TRACKS * _TRACK_SECONDS), _TRACKS * label_frames
     shards = [Shard.of(folder / name, len(range(index, _TRACKS, _SHARDS))) for index, name in enumerate(names)]
     summary = SplitSummary(_TRACKS, _TRACKS, _TRACKS, seconds, frames, shards, {})

@@ -20,11 +20,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from mir_tf import audio, decoding
 from mir_tf.bundle import Bundle
 from mir_tf.config import FrontEndConfig, ModelConfig, RunConfig
 from mir_tf.events import EventRule
-from mir_tf.export import export, probe_signal
+from mir_tf.export.exporter import export, probe_signal
+from mir_tf.inference import decoding
+from mir_tf.io import audio
 from mir_tf.loading import Model, load
 from mir_tf.models import build_model
 from mir_tf.vocabulary import VOCABULARIES

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from mir_tf import bundle
 from mir_tf.errors import MirTfError
-from mir_tf.evaluate import hear
-from mir_tf.event_tuning import GRID, choose_index, grid_counts
-from mir_tf.metrics import Counts
-from mir_tf.thresholds import ratio
+from mir_tf.evaluation.evaluate import hear
+from mir_tf.metrics.counts import Counts
+from mir_tf.metrics.event_tuning import GRID, choose_index, grid_counts
+from mir_tf.metrics.thresholds import ratio
 
 _FOLDS = 6
 _ROUNDS = 8

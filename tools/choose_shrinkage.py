@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from mir_tf import bundle
 from mir_tf.errors import MirTfError
-from mir_tf.evaluate import hear
-from mir_tf.metrics import Counts
-from mir_tf.thresholds import ScoreHistogram, shrink, tune
+from mir_tf.evaluation.evaluate import hear
+from mir_tf.metrics.counts import Counts
+from mir_tf.metrics.thresholds import ScoreHistogram, shrink, tune
 
 _SHARES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _FOLDS = 6

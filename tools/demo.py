@@ -40,9 +40,11 @@ def run(*words: str | Path) -> None:
 
 def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> None:
     """Draws what the model hears in ``track`` of the test split, beside what plays."""
-    from mir_tf import bundle, pipeline, report
-    from mir_tf.colors import color_of
-    from mir_tf.schema import read_manifest
+    from mir_tf import bundle
+    from mir_tf.data import pipeline
+    from mir_tf.data.records import read_manifest
+    from mir_tf.figures import evaluation as report
+    from mir_tf.figures.colors import color_of
 
     model = bundle.load(run_folder)
     tracks = pipeline.tracks(data, read_manifest(data), "test", model.vocabulary)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-FOLDER = Path(__file__).parents[1] / "tests" / "data" / "golden"
+FOLDER = Path(__file__).parents[1] / "tests" / "golden"
 CLASSES, MELS, FRAMES = 17, 128, 45
 PADDING, HEADS = 37, 2
 

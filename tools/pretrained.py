@@ -88,14 +88,14 @@ def join(out: Path, folders: list[Path]) -> None:
     Validation and test are the first one's: songs that people wrote. Those that are composed are alike, and thresholds
     that are best for them are too high for others.
     """
-    from mir_tf import schema
-    from tfrecords_builder import tfds_metadata
+    from mir_tf.data import records
+    from tfrecords_builder.records import tfds_metadata
 
-    if (out / schema.MANIFEST).exists():
+    if (out / records.MANIFEST).exists():
         return
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    manifests = {folder: schema.read_manifest(folder) for folder in folders}
+    manifests = {folder: records.read_manifest(folder) for folder in folders}
     first = manifests[folders[0]]
     splits = {}
     for split in first.splits:
@@ -103,11 +103,11 @@ def join(out: Path, folders: list[Path]) -> None:
         shards = [(folder, shard) for folder, each in parts.items() for shard in each.splits[split].shards]
         linked = []
         for number, (folder, shard) in enumerate(shards):
-            name = schema.shard_name(split, number, len(shards))
+            name = records.shard_name(split, number, len(shards))
             os.link(folder / shard.name, out / name)
             linked.append(dataclasses.replace(shard, name=name))
         summary = added([dataclasses.asdict(each.splits[split]) | {"shards": 0} for each in parts.values()])
-        splits[split] = schema.SplitSummary(**summary | {"shards": linked})
+        splits[split] = records.SplitSummary(**summary | {"shards": linked})
     frames = [each.splits["train"].label_frames for each in manifests.values()]
     means = [each.feature_mean for each in manifests.values()]
     squares = [each.feature_mean**2 + each.feature_deviation**2 for each in manifests.values()]
@@ -125,7 +125,7 @@ def join(out: Path, folders: list[Path]) -> None:
         findings={},
     )
     tfds_metadata.write(out, joined)
-    schema.write_manifest(out, joined)
+    records.write_manifest(out, joined)
 
 
 def added(values: list[Any]) -> Any:
@@ -201,7 +201,9 @@ def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
     """As Markdown: by how much the first network is better than the second on new songs, with paired intervals."""
     import numpy as np
 
-    from mir_tf import bundle, compare, metrics
+    from mir_tf import bundle
+    from mir_tf.experiments import compare
+    from mir_tf.metrics import counts as metrics
 
     measures = ("micro F1", "macro F1")
     lines = [f"| {' − '.join(NETWORKS)}, new songs | {' | '.join(measures)} |", "|---|---|---|"]
@@ -233,7 +235,7 @@ def name_of(*words: str) -> str:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     """See the module's docstring."""
-    from tfrecords_builder.render import default_soundfont
+    from tfrecords_builder.synthesis.render import default_soundfont
 
     learnt = [soundfonts / name for name in LEARNT]
     varied = [*learnt, *alter(learnt, out / "soundfonts")]

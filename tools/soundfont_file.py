@@ -1,4 +1,4 @@
-"""Writes SoundFont files: what tools that make SoundFonts share. tfrecords_builder/soundfont.py reads and plays them.
+"""Writes SoundFont files: what tools that make SoundFonts share. The builder's soundfont.py reads and plays them.
 
 After the SoundFont Technical Specification 2.04.
 """
@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from mir_tf.files import write_bytes
+from mir_tf.io.files import write_bytes
 
 MOST_GENERATORS = 2**16 - 1
 """Bags number them by 16 bits."""

@@ -24,10 +24,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from mir_tf.audio import read_blocks
 from mir_tf.errors import AudioError, MirTfError
+from mir_tf.inference.prediction import Prediction
+from mir_tf.io.audio import read_blocks
 from mir_tf.loading import Model, digest, load
-from mir_tf.prediction import Prediction
 
 LEAST_AT_ONCE = 4
 """Recordings that are heard at the same time, also where cores are fewer: a short one need not wait for a long one."""

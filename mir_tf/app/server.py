@@ -41,8 +41,8 @@ from mir_tf import pretrained
 from mir_tf.app.recordings import PEAK_RATE, Limits, Recording, Recordings, State, TooManyRecordings
 from mir_tf.config import LABEL_RATE
 from mir_tf.errors import ConfigError
-from mir_tf.formats import FORMATS
-from mir_tf.prediction import Prediction
+from mir_tf.inference.formats import FORMATS
+from mir_tf.inference.prediction import Prediction
 
 STATIC = Path(__file__).parent / "static"
 mimetypes.add_type("text/javascript", ".js")  # a Windows registry may say otherwise, and browsers then run none of it

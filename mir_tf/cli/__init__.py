@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import mir_tf
-from mir_tf.cli import data, exporting, hearing, judging, training
+from mir_tf.cli import data, evaluation, export, inference, training
 from mir_tf.errors import ConfigError, MirTfError
 
 
@@ -63,12 +63,12 @@ for _verb in (
     training.compare,
     training.tune,
     training.board,
-    judging.evaluate,
-    judging.report,
-    hearing.predict,
-    hearing.listen,
-    hearing.app,
-    exporting.export,
-    exporting.import_torch,
+    evaluation.evaluate,
+    evaluation.report,
+    inference.predict,
+    inference.listen,
+    inference.app,
+    export.export,
+    export.import_torch,
 ):
     main.add_command(_verb)

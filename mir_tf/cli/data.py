@@ -29,8 +29,8 @@ def inspect(data: Path, picture: Path | None, wants_report: bool, out: Path | No
     Example:
       mir-tf inspect DATA --report
     """
-    from mir_tf import inspection
-    from mir_tf.schema import read_manifest
+    from mir_tf.data.records import read_manifest
+    from mir_tf.reports import inspection
 
     if out is not None and not wants_report:
         raise ConfigError("--out belongs to --report; the one picture without it is named by --picture")
@@ -42,8 +42,8 @@ def inspect(data: Path, picture: Path | None, wants_report: bool, out: Path | No
     inspection.draw(data, manifest, picture)  # last: what cannot be written has been shown
     console.print(f"Pictures: {picture}", soft_wrap=True)
     if wants_report:
-        from mir_tf import data_report
+        from mir_tf.reports import data_set
 
         with track_progress() as on_record:
-            path = data_report.write(data, manifest, out or data / "report", on_record)
+            path = data_set.write(data, manifest, out or data / "report", on_record)
         console.print(f"Report: {path}", soft_wrap=True)

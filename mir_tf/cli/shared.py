@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mir_tf import pretrained
-from mir_tf.parameters import PathParameter
+from mir_tf.io.click_path import PathParameter
 
 if TYPE_CHECKING:
     from rich.console import Console

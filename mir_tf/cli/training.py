@@ -17,7 +17,7 @@ from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
 from mir_tf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mir_tf.train import OnEpoch, OnStep
+    from mir_tf.training.loop import OnEpoch, OnStep
 
 
 @contextlib.contextmanager
@@ -107,9 +107,9 @@ def fit(
       mir-tf fit --data DATA --init pretrained --learning-rate 1e-4 --out runs/tuned
     """
     from mir_tf import bundle
-    from mir_tf.schema import read_manifest
-    from mir_tf.train import fit as train
-    from mir_tf.train import unheard_classes
+    from mir_tf.data.records import read_manifest
+    from mir_tf.training.loop import fit as train
+    from mir_tf.training.loop import unheard_classes
     from mir_tf.vocabulary import VOCABULARIES
 
     manifest = read_manifest(data)
@@ -184,8 +184,8 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
       mir-tf compare tools/plans/recurrence.yaml --data DATA --config docs/experiments.yaml --out compared
       mir-tf board compared
     """
-    from mir_tf.compare import compare as carry_out
-    from mir_tf.compare import read_plan
+    from mir_tf.experiments.compare import compare as carry_out
+    from mir_tf.experiments.compare import read_plan
 
     work = read_plan(plan, data, out, None if config_file is None else read_yaml(config_file))
 
@@ -253,7 +253,7 @@ def tune(
       mir-tf fit --data DATA --config search/best.yaml --out RUN
     On several machines that share OUT: docs/scaling.md.
     """
-    from mir_tf import tune as tuning
+    from mir_tf.experiments import tune as tuning
 
     sections = {} if space_file is None else read_yaml(space_file)
     with contextlib.nullcontext() if space_file is None else _named(space_file):
@@ -312,7 +312,7 @@ def board(runs: tuple[Path, ...], host: str, port: int | None) -> None:
 
 @contextlib.contextmanager
 def _training_progress() -> Iterator[tuple[OnEpoch, OnStep]]:
-    """What :func:`mir_tf.train.fit` calls to show its steps as a bar and its epochs as lines."""
+    """What :func:`mir_tf.training.loop.fit` calls to show its steps as a bar and its epochs as lines."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (

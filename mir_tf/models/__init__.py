@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import keras
 
-from mir_tf.augment import SpecAugment
 from mir_tf.config import FrontEndConfig, ModelConfig
 from mir_tf.models import blocks, cnn, crnn, crnn_mha, tcn
+from mir_tf.models.spec_augment import SpecAugment
 
 MODELS: dict[str, Callable[..., keras.KerasTensor]] = {
     "cnn": cnn.network,
@@ -50,7 +50,7 @@ def build_model(
         feature_deviation: its standard deviation in dB. Neither is used where the front end normalises each clip.
 
     Returns:
-        A model from float32 [batch, frames, mels], what :func:`mir_tf.frontend.normalize_clip` returns, to float32
+        A model from float32 [batch, frames, mels], what :func:`mir_tf.data.frontend.normalize_clip` returns, to float32
         logits [batch, label frames, classes]. ``frames`` is any multiple of ``front_end.subframes``. Input,
         normalisation and logits are float32 under every dtype policy.
     """

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import click.testing
 import pytest
-from slakh_tree import write_track
+from helpers.slakh_tree import write_track
 
 import tfrecords_builder
 from mir_tf.config import FRONT_ENDS
-from tfrecords_builder import processes, resume, writer
+from tfrecords_builder import processes, resume
 from tfrecords_builder.__main__ import main
 from tfrecords_builder.processes import Failure
-from tfrecords_builder.record import Recipe
-from tfrecords_builder.slakh import find_tracks
+from tfrecords_builder.records import writer
+from tfrecords_builder.records.make import Recipe
+from tfrecords_builder.slakh.tree import find_tracks
 
 needs_beam = pytest.mark.skipif(
     importlib.util.find_spec("apache_beam") is None, reason="Apache Beam is not installed: pip install 'mir-tf[beam]'"

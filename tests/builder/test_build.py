@@ -16,20 +16,21 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
-from slakh_tree import write_midi, write_track
+from helpers.slakh_tree import write_midi, write_track
 
-from mir_tf import pipeline, schema
 from mir_tf.config import FRONT_ENDS
+from mir_tf.data import pipeline
+from mir_tf.data import records as schema
 from mir_tf.errors import AudioError, DataError
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import resume
 from tfrecords_builder.__main__ import _front_end, main
-from tfrecords_builder.archive import Archive
 from tfrecords_builder.build import BuildReport, FilesOnDisk, Supply, build
 from tfrecords_builder.processes import Progress
-from tfrecords_builder.record import Recipe, make_records
-from tfrecords_builder.render import default_soundfont
-from tfrecords_builder.slakh import Stem, Track, find_tracks
+from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.slakh.archive import Archive
+from tfrecords_builder.slakh.tree import Stem, Track, find_tracks
+from tfrecords_builder.synthesis.render import default_soundfont
 
 DEFAULT = FRONT_ENDS["default"]
 

@@ -3,7 +3,8 @@ import pretty_midi
 import pytest
 
 from mir_tf.vocabulary import VOCABULARIES, program_index
-from tfrecords_builder import compose, songs
+from tfrecords_builder import compose
+from tfrecords_builder.slakh import songs
 
 FAMILY = VOCABULARIES["family"]
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import click.testing
 import pytest
-from slakh_tree import write_midi, write_track
+from helpers.slakh_tree import write_midi, write_track
 
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import DataError
-from tfrecords_builder import render, resume
+from tfrecords_builder import resume
 from tfrecords_builder.__main__ import main
+from tfrecords_builder.synthesis import render
 
 FRONT_END = FRONT_ENDS["default"]
 

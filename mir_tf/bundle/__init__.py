@@ -1,0 +1,171 @@
+"""The artifact of a training run: a model and all that is needed to use it rightly.
+
+A bundle is a folder with ``model.keras`` and ``bundle.json``: front end, network, training and window
+configuration, vocabulary, thresholds, event rule and versions. Prediction, evaluation and export read nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+import mir_tf
+import mir_tf.models  # registers the layers that model.keras names
+from mir_tf.bundle.windows import WindowedModel
+from mir_tf.config import BUNDLE, RunConfig
+from mir_tf.errors import BundleError
+from mir_tf.events import EventRule
+from mir_tf.io.files import as_path, local, sha256, whole, write_text
+from mir_tf.vocabulary import VOCABULARIES, Vocabulary
+
+MODEL = "model.keras"
+FORMAT = 1
+"""Version of bundle.json; a reader refuses any other."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A trained model with its configuration.
+
+    Attributes:
+        model: float32 [batch, frames, mels] to logits [batch, label frames, classes].
+        config: of the run that trained it.
+        thresholds: float32 [classes]; a class is heard where its probability is at least its threshold.
+        event_rule: how frames become the intervals that people are shown.
+        untuned: names of the classes that never sounded where thresholds and rule were tuned.
+        info: what else is worth knowing, as JSON knows it: the epoch and its scores.
+    """
+
+    model: keras.Model
+    config: RunConfig
+    thresholds: NDArray[np.float32]
+    event_rule: EventRule
+    untuned: tuple[str, ...]
+    info: dict[str, Any]
+
+    @functools.cached_property
+    def windowed(self) -> WindowedModel:
+        """The model behind its windowed inference: raw log-mel of any length to probabilities."""
+        return WindowedModel(self.model, self.config)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What the model's classes mean."""
+        return VOCABULARIES[self.config.train.vocabulary]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the model's outputs, in order."""
+        return self.vocabulary.classes
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the bundle into ``folder``, which is made if need be; an older bundle there is replaced."""
+        folder = as_path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole(folder / MODEL) as model_path:
+            # The same layers without what the model was compiled with: the optimiser would triple the file.
+            keras.Model(self.model.input, self.model.output, name=self.model.name).save(model_path)
+        content = {
+            "format": FORMAT,
+            "fingerprint": self.config.front_end.fingerprint(),
+            "model_sha256": sha256(folder / MODEL),
+            **self.config.to_dict(),
+            "classes": list(self.classes),
+            "thresholds": [float(threshold) for threshold in self.thresholds],
+            "event_rule": self.event_rule.to_dict(),
+            "untuned": list(self.untuned),
+            "info": self.info,
+            "versions": {
+                "mir_tf": mir_tf.__version__,
+                "keras": keras.__version__,
+                "tensorflow": tf.__version__,
+            },
+        }
+        # Stopped before this, the folder holds a model that is not the described one: load refuses it.
+        write_text(folder / BUNDLE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What ``bundle.json`` says: a bundle without its model.
+
+    Attributes:
+        config, thresholds, event_rule, untuned, info: as :class:`Bundle` has them.
+        model_sha256: of ``model.keras``, in hexadecimal digits.
+    """
+
+    config: RunConfig
+    thresholds: NDArray[np.float32]
+    event_rule: EventRule
+    untuned: tuple[str, ...]
+    info: dict[str, Any]
+    model_sha256: str
+
+
+def describe(folder: str | Path) -> Description:
+    """Reads the description of a bundle; of its model only that it is there.
+
+    Raises:
+        BundleError: there is none, or it is damaged or of another version.
+    """
+    description, model_path = as_path(folder) / BUNDLE, as_path(folder) / MODEL
+    for path in (description, model_path):
+        if not path.is_file():
+            raise BundleError(f"{folder}: no {path.name}: not a trained model; train one with mir-tf fit")
+    try:
+        content = json.loads(description.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise BundleError(
+                f"{description}: format {content['format']!r}; this version reads format {FORMAT}; "
+                "train the model again"
+            )
+        config = RunConfig.from_dict({section: content[section] for section in RunConfig.SECTIONS})
+        thresholds = np.array(content["thresholds"], np.float32)
+        event_rule = EventRule.from_dict(content["event_rule"])
+        untuned, info = tuple(content["untuned"]), content["info"]
+        if not isinstance(info, dict):
+            raise TypeError(f"info is {info!r}")
+        classes, fingerprint, sha256 = (content[key] for key in ("classes", "fingerprint", "model_sha256"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{description}: damaged: {error!r}; train the model again") from error
+    if fingerprint != config.front_end.fingerprint():
+        raise BundleError(f"{description}: the front end does not give the stored fingerprint; train the model again")
+    if list(VOCABULARIES[config.train.vocabulary].classes) != classes or thresholds.shape != (len(classes),):
+        raise BundleError(
+            f"{description}: its classes or thresholds are not those of the vocabulary "
+            f"{config.train.vocabulary!r} of this version; train the model again"
+        )
+    if not event_rule.fits(thresholds):
+        raise BundleError(f"{description}: its event_rule does not go with its thresholds; train the model again")
+    return Description(config, thresholds, event_rule, untuned, info, sha256)
+
+
+def load(folder: str | Path) -> Bundle:
+    """Reads a bundle.
+
+    Raises:
+        BundleError: there is none, or it is damaged, half-saved, of another version, or runs code of its own.
+    """
+    described, model_path = describe(folder), as_path(folder) / MODEL
+    if sha256(model_path) != described.model_sha256:
+        raise BundleError(
+            f"{model_path}: not the file that {BUNDLE} describes: changed, cut off, or its save was "
+            "interrupted; run mir-tf fit with the same command again, or copy both files again"
+        )
+    try:
+        with local(model_path) as file:
+            model = keras.saving.load_model(file, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{model_path}: Keras {keras.__version__} cannot load it: {error}") from error
+    return Bundle(
+        model, described.config, described.thresholds, described.event_rule, described.untuned, described.info
+    )

@@ -1,0 +1,79 @@
+"""Which instruments sound in a recording, and when, by Keras: in bounded memory, for a recording of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mir_tf.bundle import Bundle
+from mir_tf.data.frontend import log_mel_blocks
+from mir_tf.inference import decoding
+from mir_tf.inference.prediction import Prediction
+from mir_tf.io.files import shown
+
+
+class RunModel:
+    """The model of a run, with the interface of :class:`mir_tf.lite.LiteModel`."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Hears by the model of ``bundle``."""
+        self._bundle = bundle
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self._bundle.classes
+
+    @property
+    def thresholds(self) -> NDArray[np.float32]:
+        """float32 [classes]: a class is heard where its probability is at least its threshold."""
+        return self._bundle.thresholds
+
+    def predict(
+        self,
+        audio: str | Path | ArrayLike,
+        rate: float | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Prediction:
+        """Hears a recording or a signal.
+
+        Args:
+            audio: path of any file that libsndfile reads, of any length, or floating-point [samples] or [samples,
+                channels], about -1 to 1. Channels are averaged.
+            rate: sample rate in Hz of an array, of any value; None of a file.
+            progress: called with the seconds heard so far.
+
+        Raises:
+            AudioError: see :func:`mir_tf.inference.decoding.blocks`.
+            ConfigError: an array comes without a rate, a file with one, or the rate is no sample rate.
+        """
+        config = self._bundle.config
+        front_end = config.front_end
+        num_samples = 0
+
+        def counted() -> Iterator[NDArray[np.float32]]:
+            nonlocal num_samples
+            for block in decoding.blocks(audio, rate, front_end.sample_rate):
+                num_samples += len(block)
+                yield block
+                if progress is not None:
+                    progress(num_samples / front_end.sample_rate)
+
+        pieces = list(self._bundle.windowed.predict_blocks(log_mel_blocks(counted(), front_end)))
+        return Prediction(
+            path=shown(audio) if isinstance(audio, str | Path) else "",
+            seconds=num_samples / front_end.sample_rate,
+            model={
+                "architecture": config.model.architecture,
+                "vocabulary": self._bundle.vocabulary.name,
+                **self._bundle.info,
+                "front_end": front_end.fingerprint(),
+            },
+            classes=self.classes,
+            thresholds=self.thresholds,
+            event_rule=self._bundle.event_rule,
+            probabilities=np.concatenate(pieces),  # [label frames, classes]
+        )

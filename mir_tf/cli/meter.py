@@ -1,0 +1,95 @@
+"""The live picture of a stream in a terminal: a meter for each instrument."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from mir_tf.inference.metadata import Metadata
+from mir_tf.inference.prediction import clock
+from mir_tf.stream import Stream
+
+_WIDTH = 30
+"""Characters of a meter."""
+
+_NOW_FRAMES = 5
+"""Frames at the end of what is heard that a meter shows the mean of."""
+
+_REFRESH_SECONDS = 0.5
+"""Time between two pictures: each costs the answer to a window."""
+
+_AROUND_ROWS = 6
+"""Lines of a picture that are no meters."""
+
+
+class Meter:
+    """Draws what is heard now, final or not, and how long each instrument has played.
+
+    Where the terminal has too few lines for all instruments, those that have played or sound most are shown.
+    """
+
+    def __init__(self, console: Console, metadata: Metadata, stream: Stream) -> None:
+        """Draws on ``console`` what ``stream`` hears, from :meth:`__enter__` to :meth:`__exit__`."""
+        self._console, self._metadata, self._stream = console, metadata, stream
+        self._thresholds = np.array(metadata.thresholds, np.float32)
+        self._active = np.zeros(len(metadata.classes), np.int64)  # final frames [classes] in which each is heard
+        self._num_frames = 0
+        self._newest = np.zeros((0, len(metadata.classes)), np.float32)  # the last final frames
+        self._drawn = time.monotonic()
+        self._live = Live(console=console, auto_refresh=False)
+
+    def __enter__(self) -> Meter:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._draw()
+        self._live.stop()
+
+    def add(self, frames: NDArray[np.float32]) -> None:
+        """Takes the frames [label frames, classes] that have become final, and draws now and then."""
+        self._num_frames += len(frames)
+        self._active += (frames >= self._thresholds).sum(axis=0)
+        self._newest = np.concatenate([self._newest, frames])[-_NOW_FRAMES:]
+        if time.monotonic() >= self._drawn + _REFRESH_SECONDS:
+            self._draw()
+            self._drawn = time.monotonic()
+
+    def _draw(self) -> None:
+        self._live.update(self._picture(self._stream.provisional()), refresh=True)
+
+    def _picture(self, provisional: NDArray[np.float32]) -> Table:
+        """What is heard now, and what has played so far, with the frames that are not final."""
+        active = self._active + (provisional >= self._thresholds).sum(axis=0)  # [classes]
+        num_frames, rate = self._num_frames + len(provisional), self._metadata.label_rate
+        newest = np.concatenate([self._newest, provisional])[-_NOW_FRAMES:]  # [label frames, classes]
+        now = newest.mean(axis=0) if len(newest) else np.zeros(len(active), np.float32)
+        longest = self._metadata.classes[int(active.argmax())] if active.any() else "none"
+        table = Table(title=f"{clock(num_frames / rate)}, dominant {longest}", title_justify="left", box=SIMPLE_HEAD)
+        table.add_column("instrument", no_wrap=True)
+        table.add_column("now", no_wrap=True)
+        table.add_column("playing time", no_wrap=True, justify="right")
+        shown = np.argsort(-(now + active / max(num_frames, 1)), kind="stable")
+        for index in sorted(shown[: max(self._console.height - _AROUND_ROWS, 1)]):
+            is_heard = now[index] >= self._thresholds[index]
+            table.add_row(
+                Text(self._metadata.classes[index], "bold" if is_heard else ""),
+                _bar(float(now[index]), float(self._thresholds[index])),
+                clock(active[index] / rate),
+            )
+        return table
+
+
+def _bar(probability: float, threshold: float) -> Text:
+    """A bar as long as the probability, with a mark at the threshold."""
+    filled, mark = round(probability * _WIDTH), min(round(threshold * _WIDTH), _WIDTH - 1)
+    cells = ["█" if index < filled else "·" for index in range(_WIDTH)]
+    cells[mark] = "┃" if mark < filled else "│"
+    return Text("".join(cells), "green" if probability >= threshold else "dim")

@@ -1,0 +1,1 @@
+"""From audio to training examples: the front end, the records and their manifest, the input pipeline."""

@@ -1,0 +1,264 @@
+"""What a model hears in a recording, by whichever runtime."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import mir_tf
+from mir_tf.config import LABEL_RATE
+from mir_tf.errors import ConfigError
+from mir_tf.events import EventRule, Events, decode
+from mir_tf.figures.colors import color_of
+from mir_tf.io.files import write_text
+from mir_tf.metrics.dominance import dominant, playing_time
+
+if TYPE_CHECKING:
+    from jams import JAMS
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+DIGITS = 5
+"""Digits of a probability in JSON: enough to compare two runtimes to 1e-4."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A stretch of time in which a class is heard.
+
+    Attributes:
+        start: in seconds.
+        end: in seconds, after the start.
+        label: the class.
+        confidence: its mean probability in between.
+    """
+
+    start: float
+    end: float
+    label: str
+    confidence: float
+
+
+COLUMNS = ("path", "start", "end", "instrument", "confidence")
+"""Of a table with a row for each interval: times in seconds, the class, and its mean probability in between."""
+
+Row = tuple[str, float, float, str, float]
+"""See :data:`COLUMNS`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a model hears in a file.
+
+    Attributes:
+        path: of the file; empty where there is none.
+        seconds: of audio.
+        model: what tells the model apart: its architecture, vocabulary, front end and training.
+        classes: class names.
+        thresholds: float32 [classes], the probability at and above which a class counts as heard in a frame.
+        event_rule: how frames become :attr:`intervals`.
+        probabilities: float32 [label frames, classes].
+    """
+
+    path: str
+    seconds: float
+    model: dict[str, Any]
+    classes: tuple[str, ...]
+    thresholds: NDArray[np.float32]
+    event_rule: EventRule
+    probabilities: NDArray[np.float32]
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Whether each class is heard: [label frames, classes]."""
+        return self.probabilities >= self.thresholds
+
+    @property
+    def playing_time(self) -> NDArray[np.float64]:
+        """Seconds [classes] in which each class is heard."""
+        return playing_time(self.active)
+
+    @property
+    def share(self) -> NDArray[np.float64]:
+        """Share [classes] of the label frames in which each class is heard."""
+        share: NDArray[np.float64] = self.active.mean(axis=0)
+        return share
+
+    @property
+    def dominant(self) -> str | None:
+        """Name of the class heard longest, the first of tied ones; None where nothing is heard."""
+        index = dominant(self.active)
+        return None if index is None else self.classes[index]
+
+    @property
+    def heard(self) -> list[int]:
+        """Indices of the classes that are heard, the longest playing first."""
+        seconds = self.playing_time
+        return [int(index) for index in np.argsort(-seconds, kind="stable") if seconds[index] > 0]
+
+    @property
+    def smoothed(self) -> NDArray[np.bool_]:
+        """Whether each class is heard by the event rule, bool [label frames, classes]: see :attr:`intervals`."""
+        return decode(self.probabilities, self.thresholds, self.event_rule)
+
+    @property
+    def intervals(self) -> list[Interval]:
+        """When each class is heard, by the event rule: in the order of their starts, then of the classes.
+
+        They are smoothed (:mod:`mir_tf.events`), and so differ a little from :attr:`active`, by which playing times are
+        counted: a class that is heard for a few frames only may have none. None ends after the audio.
+        """
+        events = Events.of(self.smoothed)
+        columns = (events.starts, events.classes, events.ends)
+        return [
+            Interval(
+                start=start / LABEL_RATE,
+                end=min(end / LABEL_RATE, self.seconds),  # the last frame may be covered in part
+                label=self.classes[index],
+                confidence=float(self.probabilities[start:end, index].mean(dtype=np.float64)),
+            )
+            for start, index, end in sorted(zip(*map(np.ndarray.tolist, columns), strict=True))
+        ]
+
+    @property
+    def rows(self) -> list[Row]:
+        """A row of :data:`COLUMNS` for each interval, in the order of starts, then of names."""
+        return rows(self.summary())
+
+    @property
+    def colors(self) -> list[str]:
+        """The colour of each class, ``#rrggbb``."""
+        return [color_of(self.model["vocabulary"], index) for index in range(len(self.classes))]
+
+    def with_thresholds(self, thresholds: NDArray[np.float32]) -> Prediction:
+        """The same probabilities, read by other thresholds [classes].
+
+        The event rule's offset thresholds keep their ratio to the thresholds, and its times stay.
+        """
+        offsets = [
+            min(offset * (float(new) / float(old)), float(new)) if old else min(offset, float(new))
+            for offset, old, new in zip(self.event_rule.offset_thresholds, self.thresholds, thresholds, strict=True)
+        ]
+        rule = dataclasses.replace(self.event_rule, offset_thresholds=tuple(offsets))
+        return dataclasses.replace(self, thresholds=thresholds, event_rule=rule)
+
+    def summary(self) -> dict[str, Any]:
+        """What people ask for, as JSON knows it. ``instruments`` are those heard, the longest playing first."""
+        seconds, share, intervals = self.playing_time, self.share, self.intervals
+        return {
+            "path": self.path,
+            "seconds": round(self.seconds, 6),
+            "dominant": self.dominant,
+            "instruments": [
+                {
+                    "class": self.classes[index],
+                    "playing_time": round(float(seconds[index]), 1),
+                    "share": round(float(share[index]), 4),
+                    "intervals": [
+                        {
+                            "start": interval.start,
+                            "end": round(interval.end, 6),  # a last frame may be covered by one sample
+                            "confidence": round(interval.confidence, DIGITS),
+                        }
+                        for interval in intervals
+                        if interval.label == self.classes[index]
+                    ],
+                }
+                for index in self.heard
+            ],
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON knows it: :meth:`summary`, the model, and every frame."""
+        return {
+            **self.summary(),
+            "model": self.model,
+            "frame_rate": LABEL_RATE,
+            "classes": list(self.classes),
+            "thresholds": [round(float(threshold), 6) for threshold in self.thresholds],
+            "event_rule": self.event_rule.to_dict(),
+            "probabilities": self.probabilities.astype(float).round(DIGITS).tolist(),
+        }
+
+    def to_jams(self) -> JAMS:
+        """The intervals as a JAMS object: one annotation of namespace ``tag_open``, with confidences.
+
+        Tags, other than segments, may overlap. ``sandbox`` of the annotation holds the dominant class, playing times in
+        seconds, and what tells the model apart.
+
+        Raises:
+            ConfigError: the package jams is not installed.
+        """
+        try:
+            import jams
+        except ImportError:
+            raise _not_installed("JAMS needs the package jams") from None
+        annotation = jams.Annotation(namespace="tag_open", time=0, duration=self.seconds)
+        annotation.annotation_metadata = jams.AnnotationMetadata(
+            data_source="program", annotation_tools=f"mir-tf {mir_tf.__version__}"
+        )
+        for _, start, end, label, confidence in self.rows:
+            annotation.append(time=start, duration=end - start, value=label, confidence=confidence)
+        annotation.sandbox.update(
+            dominant=self.dominant,
+            playing_time={each["class"]: each["playing_time"] for each in self.summary()["instruments"]},
+            model=self.model,
+        )
+        found = jams.JAMS(annotations=[annotation])
+        found.file_metadata.title = Path(self.path).name
+        found.file_metadata.duration = self.seconds
+        return found
+
+    def to_dataframe(self) -> DataFrame:
+        """The intervals as a pandas data frame with the columns :data:`COLUMNS`, a row each.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise _not_installed("a data frame needs the package pandas") from None
+        kinds = {"path": "object", "start": float, "end": float, "instrument": "object", "confidence": float}
+        return pd.DataFrame.from_records(self.rows, columns=list(COLUMNS)).astype(kinds)
+
+    def plot(self) -> Figure:
+        """The timeline as a matplotlib figure: each instrument that has an interval is a row."""
+        from mir_tf.figures.evaluation import timeline_figure
+
+        name = Path(self.path).name or "audio"
+        title = f"{name}, {clock(self.seconds)}: {f'dominant {self.dominant}' if self.dominant else 'nothing heard'}"
+        return timeline_figure(self.probabilities, self.smoothed, None, self.classes, self.colors, title)
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as JSON, one line."""
+        return json.dumps(self.to_dict(), ensure_ascii=False) + "\n"
+
+    def save_json(self, path: str | Path) -> None:
+        """Writes :meth:`to_json`: whole under its name, or not at all."""
+        write_text(path, self.to_json())
+
+
+def rows(summary: dict[str, Any]) -> list[Row]:
+    """The rows of what :meth:`Prediction.summary` gave."""
+    found = [
+        (summary["path"], interval["start"], interval["end"], instrument["class"], interval["confidence"])
+        for instrument in summary["instruments"]
+        for interval in instrument["intervals"]
+    ]
+    return sorted(found, key=lambda row: (row[1], row[3]))
+
+
+def clock(seconds: float) -> str:
+    """Minutes, seconds and tenths, for people."""
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
+
+
+def _not_installed(what: str) -> ConfigError:
+    return ConfigError(f"{what}: pip install 'mir-tf[formats]'")

@@ -1,0 +1,1 @@
+"""Metrics on NumPy arrays: counts, ranking, intervals, thresholds, calibration, dominance and events."""

@@ -1,0 +1,98 @@
+"""Training that starts from a trained model's weights: what must be equal for that, and what is taken.
+
+The network, the front end, and the mean and deviation by which features are normalised stay the trained model's. With
+another vocabulary the last layer, of the classes, starts anew.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from mir_tf.bundle import Bundle, Description, describe
+from mir_tf.config import FRONT_ENDS, FrontEndConfig, ModelConfig, RunConfig
+from mir_tf.data.records import Manifest
+from mir_tf.errors import ConfigError, DataError
+from mir_tf.io.files import as_path
+from mir_tf.models import CLASSES_LAYER
+
+
+def check(init: str | Path, data: str | Path, manifest: Manifest, config: RunConfig, out: Path) -> Description:
+    """Refuses a run that cannot start from the model in a bundle.
+
+    Args:
+        init: folder of the bundle.
+        data: folder of the data set, for the message.
+        manifest: its manifest.
+        config: of the run.
+        out: folder of the run.
+
+    Returns:
+        what the bundle says of the model, whose weights are not read.
+
+    Raises:
+        BundleError: there is no bundle, or it is damaged.
+        DataError: the data set was made with another front end; the fields are named, and how to build one that fits.
+        ConfigError: the networks differ; the fields are named. Or the run would replace the model.
+    """
+    described = describe(init)
+    trained = described.config
+    if differences := manifest.front_end.differences(trained.front_end):
+        raise DataError(
+            f"{data}: its front end is not that of the model to start from, {init} ({'; '.join(differences)}); "
+            f"build the data set with python -m tfrecords_builder {builder_options(trained.front_end)}"
+        )
+    fixed = trained.model.replace(**{name: getattr(config.model, name) for name in ModelConfig.TRAINING_ONLY})
+    if differences := config.model.differences(fixed):
+        raise ConfigError(
+            f"the network is not that of the model to start from, {init} ({'; '.join(differences)}); leave these "
+            "fields to it, or train without it"
+        )
+    if out.resolve() == as_path(init).resolve():
+        raise ConfigError(f"{out}: the run would replace the model that it starts from; give it another folder")
+    return described
+
+
+def builder_options(front_end: FrontEndConfig) -> str:
+    """The options with which ``python -m tfrecords_builder`` makes records by ``front_end``."""
+    wanted = front_end.to_dict()
+    changes = {
+        name: {field: value for field, value in wanted.items() if value != preset.to_dict()[field]}
+        for name, preset in FRONT_ENDS.items()
+    }
+    preset = min(changes, key=lambda name: len(changes[name]))
+    settings = [
+        f"--set {field}={value if isinstance(value, str) else json.dumps(value)}"
+        for field, value in changes[preset].items()
+    ]
+    return " ".join([f"--preset {preset}", *settings])
+
+
+def statistics_of(trained: Bundle) -> tuple[float, float]:
+    """Mean and deviation in dB by which a model normalises features, as :func:`mir_tf.models.build_model` takes them.
+
+    Where its front end normalises each clip by itself, the model does not, and they are 0 and 1.
+    """
+    if trained.config.front_end.normalization != "global":
+        return 0.0, 1.0
+    layer = trained.model.get_layer("normalization")
+    mean, variance = (np.asarray(value, np.float64).item() for value in (layer.input_mean, layer.input_variance))
+    return mean, math.sqrt(variance)
+
+
+def take_weights(model: keras.Model, trained: Bundle, with_classes: bool) -> None:
+    """Gives ``model`` the weights and batch statistics of ``trained``.
+
+    Args:
+        model: of the same network.
+        trained: what they are taken from.
+        with_classes: whether the last layer takes them too, which it can where both have the same classes.
+    """
+    mine, theirs = ([layer for layer in each.layers if layer.weights] for each in (model, trained.model))
+    for layer, other in zip(mine, theirs, strict=True):
+        if with_classes or layer.name != CLASSES_LAYER:
+            layer.set_weights(other.get_weights())

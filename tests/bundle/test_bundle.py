@@ -1,0 +1,131 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from helpers.tiny_data import CONFIG, FRONT_END
+
+from mir_tf import bundle
+from mir_tf.bundle import Bundle
+from mir_tf.errors import BundleError
+from mir_tf.events import EventRule
+from mir_tf.io import files
+from mir_tf.models import build_model
+from mir_tf.training.losses import WeightedBCE
+
+
+@pytest.fixture(scope="module")
+def made():
+    keras.utils.set_random_seed(0)
+    model = build_model(CONFIG.model, FRONT_END, 17, -45.0, 20.0)
+    model.compile(keras.optimizers.AdamW(), WeightedBCE(np.ones(17)))
+    thresholds = np.linspace(0, 1, 17, dtype=np.float32)
+    rule = EventRule(tuple((thresholds / 2).tolist()), (0.3,) * 17, (0.5,) * 17)
+    return Bundle(model, CONFIG, thresholds, rule, ("Organ",), {"epoch": 3, "val_macro_f1": 0.5})
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    made.save(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def edit(folder, **changes):
+    path = folder / bundle.BUNDLE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_comes_back_as_it_was(made, folder):
+    loaded = bundle.load(folder)
+    assert loaded.config == made.config
+    np.testing.assert_array_equal(loaded.thresholds, made.thresholds)
+    assert (loaded.event_rule, loaded.untuned, loaded.info) == (made.event_rule, made.untuned, made.info)
+    assert loaded.classes == loaded.vocabulary.classes
+    assert len(loaded.classes) == 17
+    log_mel = np.random.default_rng(0).normal(-45, 20, (2, 60, 8)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.model(log_mel), made.model(log_mel))
+    assert sorted(path.name for path in folder.iterdir()) == [bundle.BUNDLE, bundle.MODEL]
+
+
+def test_holds_no_optimiser(made, folder):
+    assert made.model.optimizer is not None
+    assert getattr(keras.saving.load_model(folder / bundle.MODEL), "optimizer", None) is None
+
+
+def test_replaces_an_older_one(made, folder):
+    Bundle(made.model, CONFIG, made.thresholds / 2, made.event_rule, (), {}).save(folder)
+    np.testing.assert_array_equal(bundle.load(folder).thresholds, made.thresholds / 2)
+
+
+@pytest.mark.parametrize("name", [bundle.MODEL, bundle.BUNDLE])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match=f"no {name}: not a trained model; train one with mir-tf fit"):
+        bundle.load(folder)
+
+
+def test_a_truncated_model_is_refused(folder):
+    path = folder / bundle.MODEL
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BundleError, match=r"model\.keras: not the file that bundle\.json describes"):
+        bundle.load(folder)
+
+
+def test_a_model_that_keras_cannot_load_is_refused(folder):
+    path = folder / bundle.MODEL
+    path.write_bytes(b"not a zip")
+    edit(folder, model_sha256=files.sha256(path))
+    with pytest.raises(BundleError, match="cannot load it"):
+        bundle.load(folder)
+
+
+def test_a_model_with_code_of_its_own_is_refused(folder):
+    inputs = keras.Input((None, 8))
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
+    model.save(folder / bundle.MODEL)
+    edit(folder, model_sha256=files.sha256(folder / bundle.MODEL))
+    with pytest.raises(BundleError, match="cannot load it"):
+        bundle.load(folder)
+
+
+def test_another_front_end_is_refused(folder):
+    edit(folder, front_end={**FRONT_END.to_dict(), "hop_length": 200})
+    with pytest.raises(BundleError, match="does not give the stored fingerprint"):
+        bundle.load(folder)
+
+
+def rule(**changes):
+    """What a bundle holds of a rule that goes with any thresholds."""
+    return {**EventRule.plain(np.zeros(17, np.float32)).to_dict(), **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 99}, "format 99; this version reads format 1"),
+        ({"classes": ["Piano"]}, "not those of the vocabulary 'family'"),
+        ({"thresholds": [0.5]}, "not those of the vocabulary 'family'"),
+        ({"thresholds": ["high"]}, "damaged"),
+        ({"info": None}, "damaged: .*info is None"),
+        ({"event_rule": None}, "damaged"),
+        ({"event_rule": {}}, "damaged: .*offset_thresholds"),
+        ({"event_rule": rule(colors=[0.0] * 17)}, "damaged: .*event_rule has no colors"),
+        ({"event_rule": rule(min_durations=[0.1])}, "damaged: .*one number for each class"),
+        ({"event_rule": rule(max_gaps=[-0.1] * 17)}, "damaged: .*max_gaps holds -0.1"),
+        ({"event_rule": rule(offset_thresholds=[0.9] * 17)}, "event_rule does not go with its thresholds"),
+        ({"train": {"vocabulary": "birds"}}, "damaged: .*vocabulary is 'birds'"),
+        ({"model": {"depth": 3}}, "damaged: .*no field 'depth'"),
+        ({"window": None}, "damaged"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(folder, changes, message):
+    edit(folder, **changes)
+    with pytest.raises(BundleError, match=message):
+        bundle.load(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_damaged_description_is_refused(folder, text):
+    (folder / bundle.BUNDLE).write_text(text)
+    with pytest.raises(BundleError, match=r"bundle\.json: damaged"):
+        bundle.load(folder)

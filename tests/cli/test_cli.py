@@ -1,0 +1,340 @@
+"""The command line: what it prints, where it writes, and how it ends when something is wrong."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import click.testing
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from helpers.tiny_data import FRONT_END, write_data
+from rich.console import Console
+
+import mir_tf
+from mir_tf import cli
+from mir_tf.cli import inference, shared
+from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
+from mir_tf.events import EventRule
+from mir_tf.inference.prediction import Prediction
+
+SETTINGS = {
+    "model": {"architecture": "cnn", "conv_filters": [4], "time_padding": 2},
+    "train": {"epochs": 1, "steps_per_epoch": 2, "batch_size": 4, "crop_seconds": 2.0, "learning_rate": 0.005},
+    "window": {"window_seconds": 3.0, "overlap_seconds": 1.0},
+}
+
+
+def run(*words: str | Path) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
+def failed(status: int, *words: str | Path) -> str:
+    """Runs a command that must end with ``status`` and a message, not a traceback; gives the message as one line."""
+    result = run(*words)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == status
+    assert "Error: " in result.output
+    return " ".join(result.output.split())
+
+
+def write_song(path: Path, seconds: float = 4.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).normal(0, 0.1, round(seconds * 8000))
+    soundfile.write(path, noise, 8000)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set in ``data``, settings in ``settings.yaml``."""
+    folder = tmp_path_factory.mktemp("cli")
+    write_data(folder / "data", {"train": [[30, 50], [40]], "validation": [[35]], "test": [[30], [45]]})
+    (folder / "settings.yaml").write_text(yaml.safe_dump(SETTINGS))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(folder: Path) -> tuple[Path, click.testing.Result]:
+    """A run trained with a few options, and what the command said."""
+    out = folder / "run"
+    options = ("--config", folder / "settings.yaml", "--batch-size", 2, "--seed", 7)
+    return out, run("fit", "--data", folder / "data", "--out", out, *options)
+
+
+@pytest.fixture(scope="module")
+def trained(fitted: tuple[Path, click.testing.Result]) -> Path:
+    return fitted[0]
+
+
+def test_help_and_version() -> None:
+    assert run("--version").output == f"mir-tf, version {mir_tf.__version__}\n"
+    assert run("-h").output == run("--help").output
+    for verb in cli.main.commands:
+        assert verb in run("--help").output
+
+
+def test_help_shows_the_defaults() -> None:
+    text = " ".join(run("fit", "--help").output.partition("Options:")[2].split())
+    train = TrainConfig()
+    for option, default in (
+        ("--model", ModelConfig().architecture),
+        ("--vocabulary", train.vocabulary),
+        ("--epochs", train.epochs),
+        ("--batch-size", train.batch_size),
+        ("--learning-rate", train.learning_rate),
+        ("--seed", train.seed),
+    ):
+        described = text.partition(f" {option} ")[2]
+        assert described.partition("[default: ")[2].startswith(f"{default}]"), option
+    assert "[default: test]" in run("evaluate", "--help").output
+
+
+def test_fit_takes_options_over_yaml_over_defaults(fitted: tuple[Path, click.testing.Result], folder: Path) -> None:
+    out, result = fitted
+    assert result.exit_code == 0, result.output
+    expected = RunConfig(FRONT_END).merge(SETTINGS).merge({"train": {"batch_size": 2, "seed": 7}})
+    assert RunConfig(FRONT_END).merge(read_yaml(out / "config.yaml")) == expected
+    assert expected.train.weight_decay == TrainConfig().weight_decay
+    assert (out / "bundle.json").is_file()
+    assert "epoch 1: loss " in result.output
+    assert "warning: never sounding in split 'train': Chromatic Percussion, " in result.output
+    assert f"Next: mir-tf evaluate {out} --data {folder / 'data'}\n" in result.output
+
+
+def test_fit_goes_on_with_a_run_from_its_own_settings(trained: Path, folder: Path) -> None:
+    result = run("fit", "--data", folder / "data", "--out", trained, "--config", trained / "config.yaml")
+    assert result.exit_code == 0, result.output
+    assert "Ended at its last epoch" in result.output
+    assert "epoch 1: " not in result.output
+
+
+def test_fit_says_that_a_finished_run_gives_no_profile(trained: Path, folder: Path) -> None:
+    words = ("fit", "--data", folder / "data", "--out", trained, "--config", trained / "config.yaml")
+    result = run(*words, "--profile")
+    assert result.exit_code == 0, result.output
+    assert "warning: no profile was taken: this run was finished before." in result.output
+    assert not (trained / "logs" / "plugins").exists()
+    assert "profile" not in run(*words).output
+
+
+def test_fit_names_what_differs_from_the_run_in_its_folder(trained: Path, folder: Path) -> None:
+    settings = ("--config", trained / "config.yaml", "--seed", 8)
+    message = failed(1, "fit", "--data", folder / "data", "--out", trained, *settings)
+    assert "train.seed: 7 there, 8 now" in message
+
+
+def test_fit_on_several_machines_needs_their_names(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    message = failed(2, "fit", "--data", folder / "data", "--out", tmp_path / "run", "--strategy", "multiworker")
+    assert "TF_CONFIG" in message
+    service = ("--data-service", "localhost:1")
+    assert "grpc://HOST:PORT" in failed(2, "fit", "--data", folder / "data", "--out", tmp_path / "run", *service)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluate(trained: Path, folder: Path, tmp_path: Path) -> None:
+    result = run("evaluate", trained, "--data", folder / "data")
+    assert result.exit_code == 0, result.output
+    written = json.loads((trained / "evaluation-test" / "evaluation.json").read_text())
+    assert (written["split"], written["tracks"], written["seconds"]) == ("test", 2, 7.5)
+    assert f"{written['headlines']['micro_f1']['value']:.3f}" in result.output
+    assert {path.suffix for path in (trained / "evaluation-test").iterdir()} == {".json", ".md", ".png"}
+    for text in ("test split of", "micro F1", "Classes", "Strings", str(trained / "evaluation-test")):
+        assert text in result.output
+
+
+def test_evaluate_another_split_into_another_folder(trained: Path, folder: Path, tmp_path: Path) -> None:
+    result = run("evaluate", trained, "--data", folder / "data", "--split", "validation", "--out", tmp_path / "new")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "new" / "evaluation.json").read_text())["split"] == "validation"
+    assert not (trained / "evaluation-validation").exists()
+
+
+def test_predict_writes_beside_the_recording_or_into_a_folder(trained: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "audio" / "song.wav")
+    beside, apart = tmp_path / "audio" / "song.wav.json", tmp_path / "new" / "deep" / "song.wav.json"
+    for result, target in (
+        (run("predict", trained, song), beside),
+        (run("predict", trained, song, "--out", apart.parent), apart),
+    ):
+        assert result.exit_code == 0, result.output
+        assert "song.wav, 0:04.0: " in result.output
+        assert f"Written: {target}\n" in result.output
+    content = json.loads(beside.read_text())
+    assert content == json.loads(apart.read_text())
+    assert len(content["probabilities"]) == 40
+    assert sorted(path.name for path in beside.parent.iterdir()) == [".mir-tf.jsonl", "song.wav", "song.wav.json"]
+
+
+def test_predict_prints_names_as_they_are(trained: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "[b]live[/] 12.wav")
+    result = run("predict", trained, song)
+    assert result.exit_code == 0, result.output
+    assert f"{song.name}, 0:04.0: " in result.output
+    assert f"Written: {song}.json\n" in result.output
+
+
+def test_predict_goes_on_after_a_file_that_is_no_audio(trained: Path, tmp_path: Path) -> None:
+    text = tmp_path / "words.mp3"
+    text.write_text("not music\n" * 100)
+    first, last = write_song(tmp_path / "a.wav"), write_song(tmp_path / "z.flac")
+    message = failed(1, "predict", trained, first, text, tmp_path / "none.wav", last)
+    assert f"Error: {text}: not audio" in message
+    assert f"Error: {tmp_path / 'none.wav'}: cannot be opened" in message
+    assert "2 of 4 recordings failed." in message
+    written = sorted(path.name for path in tmp_path.glob("*.json"))
+    assert written == ["a.wav.json", "z.flac.json"]
+
+
+def test_predict_refuses_two_recordings_with_one_target(trained: Path, tmp_path: Path) -> None:
+    songs = write_song(tmp_path / "1" / "song.wav"), write_song(tmp_path / "2" / "song.wav")
+    message = failed(2, "predict", trained, *songs, "--out", tmp_path / "new")
+    assert "song.wav.json: leave out --out, or run them apart" in message
+    assert not (tmp_path / "new").exists()
+    assert run("predict", trained, *songs).exit_code == 0
+
+
+def test_predict_names_a_target_that_cannot_be_written(trained: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav")
+    (tmp_path / "song.wav.json" / "in the way").mkdir(parents=True)
+    assert str(tmp_path / "song.wav.json") in failed(1, "predict", trained, song)
+
+
+def test_inspect(folder: Path, tmp_path: Path) -> None:
+    result = run("inspect", folder / "data")
+    assert result.exit_code == 0, result.output
+    for text in ("Splits", "validation", "Activity, vocabulary family", "Strings", f"Pictures: {folder / 'data'}"):
+        assert text in result.output
+    picture = (folder / "data" / "inspection.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert run("inspect", folder / "data", "--picture", tmp_path / "page.png").exit_code == 0
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
+    message = failed(1, "inspect", folder / "data", "--picture", tmp_path / "nowhere" / "page.png")
+    assert "Strings" in message, "the tables are shown all the same"
+    assert f"{tmp_path}/nowhere/page.png: cannot be written" in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "message"),
+    [
+        ({}, ("--vocabulary", "nonsense"), "vocabulary is 'nonsense'; it must be family or slakh or program"),
+        ({}, ("--crop-seconds", "0.25"), "crop_seconds is 0.25; it must be a whole number of label frames"),
+        ({"train": {"step": 3}}, (), "TrainConfig has no field 'step'; its fields are average_decay, "),
+        ({"training": {}}, (), "no section 'training'; the sections are front_end, model, train, window"),
+    ],
+)
+def test_wrong_settings_are_wrong_usage(
+    settings: dict, options: tuple[str, ...], message: str, folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    words = ("fit", "--data", folder / "data", "--out", tmp_path / "run", "--config", path, *options)
+    error = failed(2, *words)
+    assert message in error
+    assert (f"{path}: " in error) == bool(settings), "a file is named that is at fault, and no other"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_data_set_is_named(trained: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for words in (
+        ("inspect", empty),
+        ("fit", "--data", empty, "--out", tmp_path / "run"),
+        ("evaluate", trained, "--data", empty),
+    ):
+        assert f"Error: {empty}: no manifest.json: not a data set" in failed(1, *words)
+    assert not any(empty.iterdir())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_run_is_named(folder: Path, tmp_path: Path) -> None:
+    assert f"Error: {folder}: no bundle.json: not a trained model" in failed(
+        1, "evaluate", folder, "--data", folder / "data"
+    )
+    message = failed(2, "predict", folder, write_song(tmp_path / "song.wav"))
+    assert f"{folder}: a folder without bundle.json and without audio" in message
+
+
+def test_a_model_of_another_front_end_is_refused(trained: Path, tmp_path: Path) -> None:
+    write_data(tmp_path / "data", {"test": [[30]]}, FRONT_END.replace(n_mels=16))
+    assert "n_mels: 16 here, 8 there" in failed(1, "evaluate", trained, "--data", tmp_path / "data")
+
+
+def test_a_damaged_model_is_named(trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run")
+    (copy / "model.keras").write_bytes((trained / "model.keras").read_bytes()[:-100])
+    message = failed(1, "predict", copy, write_song(tmp_path / "song.wav"))
+    assert f"Error: {copy / 'model.keras'}: not the file that bundle.json describes" in message
+
+
+def test_a_file_in_place_of_a_folder_is_wrong_usage(trained: Path, folder: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav")
+    for words in (
+        ("predict", trained, song, "--out", song),
+        ("evaluate", trained, "--data", folder / "data", "--out", song),
+        ("fit", "--data", folder / "data", "--out", song),
+    ):
+        assert "is a file" in failed(2, *words)
+    for verb in ("report", "export"):
+        assert "is a file; this takes the folder of a run of mir-tf fit" in failed(
+            2, verb, song, "--out", tmp_path / "x"
+        )
+    assert "is a folder; this takes a .tflite file" in failed(2, "listen", trained)
+
+
+CLASSES = ("Piano", "Guitar", "Bass")
+
+
+def printed(width: int, function: Callable[..., None], *arguments: object) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    function(console, *arguments)
+    return console.file.getvalue()
+
+
+def prediction(roll: np.ndarray) -> Prediction:
+    """Of a file with probabilities ``roll`` [label frames, classes], heard from 0.5 on."""
+    thresholds = np.full(3, 0.5, np.float32)
+    return Prediction(
+        "songs/a.mp3", len(roll) / 10, {"vocabulary": "family"}, CLASSES, thresholds, EventRule.plain(thresholds), roll
+    )
+
+
+def test_a_prediction_lists_instruments_by_playing_time() -> None:
+    roll = np.zeros((800, 3), np.float32)
+    roll[:34, 0] = roll[:652, 2] = 0.9
+    roll[:, 1] = 0.4
+    text = printed(80, inference._print_prediction, prediction(roll))
+    assert text.startswith("a.mp3, 1:20.0: dominant Bass")
+    rows = [line.split() for line in text.splitlines()]
+    assert ["Bass", "1:05.2", "81.5", "%"] in rows
+    assert ["Piano", "0:03.4", "4.2", "%"] in rows
+    assert rows.index(["Bass", "1:05.2", "81.5", "%"]) < rows.index(["Piano", "0:03.4", "4.2", "%"])
+    assert "Guitar" not in text
+
+
+def test_a_prediction_of_silence_says_so() -> None:
+    text = printed(80, inference._print_prediction, prediction(np.zeros((5, 3), np.float32)))
+    assert text == "a.mp3, 0:00.5: no instrument heard\n"
+
+
+HEADER = ["instrument", "precision", "recall", "threshold"]
+ROW = ["Chromatic Percussion", "0.125", "0.250", "0.5"]
+
+
+@pytest.mark.parametrize(("width", "columns"), [(200, 4), (57, 4), (56, 3), (45, 3), (44, 2), (30, 1), (24, 1)])
+def test_a_narrow_terminal_loses_the_last_columns_and_says_which(width: int, columns: int) -> None:
+    lines = printed(width, shared.print_table, "Title", [HEADER, ROW]).splitlines()
+    if columns < len(HEADER):
+        assert lines.pop() == f"For {', '.join(HEADER[columns:])} this terminal is too narrow."
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    for row in (HEADER, ROW):
+        assert [cell for cell in row if cell in text] == row[:columns]
+    assert "…" not in text

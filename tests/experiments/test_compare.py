@@ -1,0 +1,254 @@
+"""Plans of runs: what is trained, what is not trained again, and what the tables say."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click.testing
+import numpy as np
+import pytest
+import yaml
+from helpers.tiny_data import CONFIG, FRONT_END, write_data
+
+from mir_tf.cli import main
+from mir_tf.config import FRONT_ENDS, RunConfig
+from mir_tf.errors import ConfigError
+from mir_tf.experiments.compare import Comparison, Job, Outcome, Plan, Scores, compare, read_plan
+from mir_tf.metrics import counts
+from mir_tf.metrics.counts import Counts
+from mir_tf.training import loop
+
+SPLITS = {"train": [[30, 50, 15], [25, 60]], "validation": [[35, 60]], "test": [[40, 20, 30, 33]]}
+
+PLAN = {
+    "title": "Narrow and wide",
+    "seeds": [1, 0],
+    "front_end": FRONT_END.to_dict(),
+    "model": {**CONFIG.model.to_dict(), "architecture": "cnn", "conv_filters": [2]},
+    "train": {**CONFIG.train.to_dict(), "epochs": 1, "steps_per_epoch": 1, "picture_every": 0},
+    "window": CONFIG.window.to_dict(),
+    "runs": {
+        "Narrow": {},
+        "Wide": {"model": {"conv_filters": [6]}},
+        "Narrow again": {"model": {"conv_filters": [2]}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder, SPLITS)
+    return folder
+
+
+def write_plan(folder: Path, **changes: object) -> Path:
+    path = folder / "widths.yaml"
+    path.write_text(yaml.safe_dump({**PLAN, **changes}, sort_keys=False))
+    return path
+
+
+def test_a_plan_says_which_split_is_scored(tmp_path: Path, data: Path) -> None:
+    """The run is trained once; its scores on two splits stand side by side, and neither is taken for the other."""
+    one = {"runs": {"Narrow": {}}, "seeds": [0]}
+    for split, changes in (("test", {}), ("validation", {"split": "validation"}), ("test", {"split": "test"})):
+        plan = read_plan(write_plan(tmp_path, **one, **changes), [data], tmp_path / "out")
+        trained: list[int] = []
+        comparison = compare(plan, tmp_path / "out", on_epoch=lambda epoch, row, into=trained: into.append(epoch))
+        assert bool(trained) == (not changes)
+        (found,) = comparison.outcomes["Narrow"]
+        frames = sum(getattr(found.scores.counts, name)[:, 0].sum() for name in ("tp", "fp", "fn", "tn"))
+        assert frames == sum(sum(record) for record in SPLITS[split])
+        assert f"On the {split} split, {len(SPLITS[split][0])} tracks" in comparison.to_markdown()
+        assert comparison.to_dict()["split"] == split
+    names = sorted(path.name for path in plan.jobs[0].folder.glob("scores-*.json"))
+    assert names == ["scores-test.json", "scores-validation.json"]
+
+
+def test_a_budget_wins_over_the_plan_but_not_over_a_run(tmp_path: Path, data: Path) -> None:
+    budget = {"train": {"steps_per_epoch": 7}, "model": {"conv_filters": [3]}}
+    plan = read_plan(write_plan(tmp_path), [data], tmp_path / "out", budget)
+    assert {job.config.train.steps_per_epoch for job in plan.jobs} == {7}
+    assert {job.name: job.config.model.conv_filters for job in plan.jobs} == {
+        "Narrow": (3,),
+        "Wide": (6,),
+        "Narrow again": (2,),
+    }
+    wrong = tmp_path / "budget.yaml"
+    wrong.write_text(yaml.safe_dump({"train": {"batches": 7}}))
+    words = ["compare", write_plan(tmp_path), "--data", data, "--out", tmp_path / "out", "--config", wrong]
+    refused = click.testing.CliRunner().invoke(main, list(map(str, words)))
+    assert refused.exit_code == 2
+    assert "TrainConfig has no field 'batches'" in refused.stderr
+
+
+def test_a_plan_is_carried_out_once_and_reported(data: Path, tmp_path: Path) -> None:
+    words = ["compare", write_plan(tmp_path), "--data", data, "--out", tmp_path / "out"]
+    first = click.testing.CliRunner().invoke(main, list(map(str, words)), env={"COLUMNS": "200"})
+    assert first.exit_code == 0, first.output
+    assert first.output.count("epoch 1: loss") == 4, "two widths, two seeds"
+    assert "Run 6 of 6: Narrow again" in first.output
+    folders = sorted(path.name for path in (tmp_path / "out" / "runs").iterdir())
+    assert folders == ["narrow-seed0", "narrow-seed1", "wide-seed0", "wide-seed1"]
+
+    content = json.loads((tmp_path / "out" / "widths.json").read_text())
+    assert list(content["runs"]) == ["Narrow", "Wide", "Narrow again"]
+    assert content["runs"]["Narrow"] == content["runs"]["Narrow again"]
+    assert [run["config"]["train"]["seed"] for run in content["runs"]["Wide"]] == [0, 1]
+    assert [(each["first"], each["second"]) for each in content["differences"][::3]] == [
+        ("Narrow", "Wide"),
+        ("Narrow", "Narrow again"),
+        ("Wide", "Narrow again"),
+    ]
+    same = content["differences"][3:6]
+    assert all((each["value"], each["low"], each["high"], each["is_real"]) == (0, 0, 0, False) for each in same)
+    assert (tmp_path / "out" / "widths.png").stat().st_size > 10_000
+    text = (tmp_path / "out" / "widths.md").read_text()
+    assert "| Narrow − Wide |" in text
+    assert "4 tracks" in text
+
+    second = click.testing.CliRunner().invoke(main, list(map(str, words)), env={"COLUMNS": "200"})
+    assert second.exit_code == 0
+    assert "epoch 1" not in second.output
+    assert (tmp_path / "out" / "widths.md").read_text() == text
+
+
+def test_what_was_finished_is_kept_when_a_plan_is_stopped(data: Path, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def stop(name: str, number: int, total: int) -> None:
+        if number == 2:
+            raise Killed
+
+    plan = read_plan(write_plan(tmp_path, runs={"Narrow": {}}), [data], tmp_path / "out")
+    with pytest.raises(Killed):
+        compare(plan, tmp_path / "out", on_run=stop)
+    assert not (tmp_path / "out" / "widths.md").exists()
+    trained: list[int] = []
+    compare(plan, tmp_path / "out", on_epoch=lambda epoch, row: trained.append(epoch))
+    assert len(trained) == 1
+
+
+def test_scores_of_another_model_are_not_used(data: Path, tmp_path: Path) -> None:
+    plan = read_plan(write_plan(tmp_path, seeds=[0], runs={"Narrow": {}}), [data], tmp_path / "out")
+    folder = plan.jobs[0].folder
+    before = compare(plan, tmp_path / "out")
+    scores = folder / "scores-test.json"
+    kept = json.loads(scores.read_text())
+    scores.write_text(json.dumps({**kept, "model_sha256": "0", "counts": []}))
+    assert compare(plan, tmp_path / "out").table() == before.table()
+    assert json.loads(scores.read_text()) == kept
+    scores.write_text(json.dumps(kept)[:40])
+    assert compare(plan, tmp_path / "out").table() == before.table()
+    assert json.loads(scores.read_text()) == kept
+
+
+def outcome(name: str, tp: list[int], fp: list[int], fn: list[int], vocabulary: str = "family") -> Outcome:
+    """Of one class in as many tracks as numbers."""
+    config = RunConfig().merge({"train": {"vocabulary": vocabulary}})
+    columns = [np.array(column)[:, np.newaxis] for column in (tp, fp, fn, np.zeros_like(tp))]
+    tracks = tuple(map(str, range(len(tp))))
+    scores = Scores(1, tracks, tracks, Counts(*columns))
+    history = [{"epoch": 1, "val_loss": 0.5, "val_macro_f1": 0.4, "seconds": 90.0}]
+    return Outcome(Job(name, config, Path(), Path()), history, scores, 1000, 2e6)
+
+
+def comparison(*outcomes: Outcome) -> Comparison:
+    return Comparison(Plan("p", "P", "test", ()), {each.job.name: [each] for each in outcomes})
+
+
+def test_measures_are_the_field_s() -> None:
+    found = comparison(outcome("A", [8, 1], [2, 3], [0, 1]))
+    values = {measure: float(found.values("A", measure)[0]) for measure in ("F1", "precision", "recall", "micro F1")}
+    assert values == pytest.approx(
+        {
+            "F1": (16 / 18 + 2 / 6) / 2,
+            "precision": (8 / 10 + 1 / 4) / 2,
+            "recall": (8 / 8 + 1 / 2) / 2,
+            "micro F1": 18 / (18 + 5 + 1),
+        }
+    )
+    assert found.table()[1][-3:] == ["2.0", "1.5", "1 of 1"]
+
+
+def test_a_difference_in_every_track_is_real_and_one_in_both_directions_is_not() -> None:
+    rng = np.random.default_rng(0)
+    hits = rng.integers(10, 60, 30)
+    first = outcome("A", hits + 20, [10] * 30, 80 - hits)
+    worse = outcome("B", hits + 10, [10] * 30, 90 - hits)
+    other = outcome("C", rng.permutation(hits + 20), [10] * 30, 80 - hits)
+    by_pair = {(each.first, each.second, each.measure): each for each in comparison(first, worse, other).differences()}
+    assert by_pair["A", "B", "micro F1"].is_real
+    assert by_pair["A", "B", "micro F1"].low < by_pair["A", "B", "micro F1"].value < by_pair["A", "B", "micro F1"].high
+    assert not by_pair["A", "C", "F1"].is_real
+    few = comparison(
+        *(outcome(name, [20 + worse] * 5, [10] * 5, [30 - worse] * 5) for name, worse in zip("AB", (9, 0), strict=True))
+    )
+    assert all(each.low > 0 and not each.is_real for each in few.differences()), "five songs"
+    one = comparison(outcome("A", [29], [10], [21]), outcome("B", [20], [10], [30]))
+    assert one.difference_table()[1][1:] == ["+0.152 (–)", "+0.152 (–)", "+0.152 (–)", "none"]
+    # The same tracks are drawn for both: far narrower than either run's own interval.
+    pair = by_pair["A", "B", "F1"]
+    weights = counts.bootstrap_weights(first.scores.songs)
+    own = np.ptp(counts.interval(weights @ counts.track_micro_f1(first.scores.counts) / 30))
+    assert pair.high - pair.low < own / 2
+
+
+def test_runs_of_other_classes_or_tracks_are_not_compared() -> None:
+    first = outcome("A", [8, 1], [2, 3], [0, 1])
+    programs = outcome("B", [8, 1], [2, 3], [0, 1], vocabulary="program")
+    fewer = outcome("C", [8], [2], [0])
+    assert comparison(first, programs, fewer).differences() == []
+
+
+def test_seeds_show_their_spread() -> None:
+    pair = [outcome("A", [8], [2], [0]), outcome("A", [8], [0], [0])]
+    found = Comparison(Plan("p", "P", "test", ()), {"A": pair})
+    assert found.table()[1][1] == f"{(16 / 18 + 1) / 2:.3f} ± {(1 - 16 / 18) / 2:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"runs": []}, "must map the names of runs"),
+        ({"runs": {}}, "must map the names of runs"),
+        ({"split": "training"}, "split is 'training'; it must be train or validation or test"),
+        ({"split": ["test"]}, r"split is \['test'\]; it must be train or validation or test"),
+        ({"seeds": []}, "must be a list of whole numbers"),
+        ({"seeds": ["one"]}, "must be a list of whole numbers"),
+        ({"runs": {"A": 3}}, "run 'A': it is 3; it must hold sections"),
+        ({"runs": {"A": {"preset": "best"}}}, "run 'A': preset is 'best'; it must be one of default"),
+        ({"runs": {"A": {"model": {"depth": 3}}}}, "run 'A': ModelConfig has no field 'depth'"),
+        ({"network": {}}, "run 'Narrow': no section 'network'"),
+        ({"runs": {"A": {"train": {"seed": 3}}}}, "run 'A': train.seed: a plan's seeds"),
+        ({"runs": {"A": {"train": 5}}}, "run 'A': "),
+        ({"runs": {"A!": {}, "a?": {"model": {"conv_filters": [3]}}}}, "names of runs must differ in letters"),
+        (
+            {"runs": {"A": {"front_end": {"n_mels": 16}}}},
+            "run 'A': no data set has its front end .*n_mels: 16 here, 8 there.*build one and name it with --data",
+        ),
+    ],
+)
+def test_a_wrong_plan_is_named(data: Path, tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"(?s)widths\.yaml: .*{message}"):
+        read_plan(write_plan(tmp_path, **changes), [data], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "tools" / "plans").iterdir()), ids=lambda p: p.stem
+)
+def test_the_plans_of_the_original_s_questions_fit_the_presets(path: Path, tmp_path: Path) -> None:
+    for preset in ("seed_44k", "seed_22k"):
+        write_data(tmp_path / preset, {"train": [[10]]}, FRONT_ENDS[preset])
+    with pytest.raises(ConfigError, match="build one with python -m tfrecords_builder --preset seed_44k"):
+        read_plan(path, [tmp_path / "seed_22k"], tmp_path / "out")
+    plan = read_plan(path, [tmp_path / "seed_44k", tmp_path / "seed_22k"], tmp_path / "out")
+    assert len(plan.jobs) == 4
+    for job in plan.jobs:
+        assert job.data.name == ("seed_22k" if "22.05" in job.name else "seed_44k")
+        assert job.config.model.alignment == "stretch"
+        assert dataclasses.replace(job.config.train, seed=0, vocabulary="family") == loop.TrainConfig(
+            crop_seconds=100.0
+        )

@@ -1,0 +1,100 @@
+"""Writes tiny data sets that a tiny model learns in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from mir_tf.config import FrontEndConfig, RunConfig
+from mir_tf.data import records as schema
+from mir_tf.data.records import Manifest, Record, Shard, SplitSummary
+from mir_tf.vocabulary import DRUMS, NUM_PROGRAMS, VOCABULARIES
+
+FRONT_END = FrontEndConfig(sample_rate=8000, n_fft=512, hop_length=400, n_mels=8)
+"""Two feature frames in a label frame."""
+
+CONFIG = RunConfig(FRONT_END).merge(
+    {
+        "model": {
+            "conv_filters": [4],
+            "gru_units": 4,
+            "gru_layers": 1,
+            "time_padding": 2,
+            "freq_mask_bands": 2,
+            "time_mask_frames": 4,
+        },
+        "train": {
+            "crop_seconds": 2.0,
+            "batch_size": 4,
+            "epochs": 4,
+            "steps_per_epoch": 3,
+            "learning_rate": 1e-2,
+            "picture_every": 2,
+            "seed": 3,
+            "deterministic": True,
+        },
+        "window": {"window_seconds": 3.0, "overlap_seconds": 1.0},
+    }
+)
+
+PROGRAMS = (0, 40, DRUMS)
+"""The programs that sound: Piano, Strings, Drums; each lights up mel bands of its own."""
+
+
+def make_record(name: str, label_frames: int, front_end: FrontEndConfig = FRONT_END, seed: int = 0) -> Record:
+    """A track in which each of :data:`PROGRAMS` comes and goes."""
+    rng = np.random.default_rng([seed, *name.encode()])
+    activity = np.zeros((label_frames, NUM_PROGRAMS), bool)
+    log_mel = np.full((label_frames * front_end.subframes, front_end.n_mels), front_end.log_floor_db, np.float32)
+    for index, program in enumerate(PROGRAMS):
+        activity[:, program] = np.repeat(rng.random(-(-label_frames // 5)) < 0.5, 5)[:label_frames]
+        sounds = np.repeat(activity[:, program], front_end.subframes)
+        log_mel[sounds, index * 2 : index * 2 + 2] = -20
+    log_mel += rng.normal(0, 3, log_mel.shape)
+    num_samples = label_frames * front_end.sample_rate // 10
+    return Record(name, f"song of {name}", num_samples, front_end.sample_rate, log_mel.astype(np.float16), activity)
+
+
+def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSummary:
+    """Writes the shards of a split."""
+    names = [schema.shard_name(split, index, len(shards)) for index in range(len(shards))]
+    for name, records in zip(names, shards, strict=True):
+        with tf.io.TFRecordWriter(str(folder / name)) as writer:
+            for record in records:
+                writer.write(schema.encode(record))
+    written = [Shard.of(folder / name, len(records)) for name, records in zip(names, shards, strict=True)]
+    records = [record for shard in shards for record in shard]
+    return SplitSummary(
+        tracks=len(records),
+        songs=len({record.song for record in records}),
+        records=len(records),
+        seconds=sum(record.num_samples / record.sample_rate for record in records),
+        label_frames=sum(len(record.activity) for record in records),
+        shards=written,
+        activity={
+            name: {
+                class_name: sum(int(vocabulary.project(record.activity)[:, index].sum()) for record in records)
+                for index, class_name in enumerate(vocabulary.classes)
+            }
+            for name, vocabulary in VOCABULARIES.items()
+        },
+    )
+
+
+def write_data(folder: Path, splits: dict[str, list[list[int]]], front_end: FrontEndConfig = FRONT_END) -> Manifest:
+    """Writes a data set; ``splits`` holds the label frames of each track of each shard of each split."""
+    folder.mkdir(parents=True, exist_ok=True)
+    summaries = {
+        split: write_split(
+            folder,
+            split,
+            [
+                [make_record(f"{split}-{shard}-{index}", length, front_end) for index, length in enumerate(lengths)]
+                for shard, lengths in enumerate(shards)
+            ],
+        )
+        for split, shards in splits.items()
+    }
+    manifest = Manifest(front_end, summaries, -45.0, 20.0, [], {"kind": "tiny"})
+    schema.write_manifest(folder, manifest)
+    return manifest

@@ -1,0 +1,457 @@
+"""Folders of recordings: what is found, what is skipped, what is written, and what is broken."""
+
+import contextlib
+import csv
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click.testing
+import numpy as np
+import pyarrow.parquet
+import pytest
+import soundfile
+
+from mir_tf import cli
+from mir_tf.errors import ConfigError
+from mir_tf.export.exporter import probe_signal
+from mir_tf.inference import batch
+from mir_tf.inference.batch import LEDGER, Batch, Length, Song, find
+from mir_tf.inference.formats import FORMATS, TABLES
+from mir_tf.inference.prediction import COLUMNS
+from mir_tf.io.audio import SUFFIXES, probe
+
+
+def write_song(path: Path, seconds: float = 1.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, probe_signal(8000, seconds), 8000)
+    return path
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    """Two songs of one name, one of another, one that is broken, and what is no audio."""
+    folder = tmp_path / "music"
+    for name in ("b.wav", "album/b.wav", "album/[a] Å.FLAC"):
+        write_song(folder / name)
+    (folder / "broken.mp3").write_text("no music\n" * 100)
+    (folder / "cover.jpg").write_bytes(b"picture")
+    for name in (".hidden.wav", ".cache/c.wav"):
+        write_song(folder / name)
+    return folder
+
+
+def names(songs: list[Song]) -> list[str]:
+    return [song.place.as_posix() for song in songs]
+
+
+def test_folders_are_searched_in_order_and_what_is_left_out_is_counted(music: Path) -> None:
+    found = find([music])
+    assert names(found.songs) == ["music/album/[a] Å.FLAC", "music/album/b.wav", "music/b.wav", "music/broken.mp3"]
+    assert (found.hidden, found.others, found.faults) == (2, 1, [])
+    assert found.songs[2].size == (music / "b.wav").stat().st_size
+
+
+def test_files_are_taken_whatever_their_names_and_each_once(music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(music)
+    found = find([Path("cover.jpg"), Path("none.wav"), Path(".hidden.wav"), Path("album"), music, Path("b.wav")])
+    expected = ["cover.jpg", "none.wav", ".hidden.wav", "album/[a] Å.FLAC", "album/b.wav", "music/b.wav"]
+    assert names(found.songs) == [*expected, "music/broken.mp3"]
+    assert names(find([Path()]).songs)[0] == "music/album/[a] Å.FLAC"
+
+
+def test_answers_are_no_strange_files(model: Path, tmp_path: Path) -> None:
+    write_song(tmp_path / "music" / "a.wav")
+    (tmp_path / "music" / "notes.txt").touch()
+    for _ in range(2):
+        assert find([tmp_path / "music"]).others == 1
+        assert run("predict", model, tmp_path / "music").exit_code == 0
+
+
+def test_recordings_that_are_not_read_are_failures(model: Path, tmp_path: Path) -> None:
+    write_song(tmp_path / "music" / "a.wav")
+    for name in ("b.M4A", "empty.mp3"):
+        (tmp_path / "music" / name).write_bytes(b"ftypM4A " * (name == "b.M4A"))
+    unread, empty = tmp_path / "music" / "b.M4A", tmp_path / "music" / "empty.mp3"
+    for audio in (unread, tmp_path / "music"):
+        result = run("predict", model, audio)
+        assert result.exit_code == 1
+        assert f"Error: {unread}: not audio, or of a format" in result.stderr
+        assert "(ffmpeg -i song.m4a song.wav converts one)" in result.stderr
+    assert f"Error: {empty}: holds nothing" in result.stderr
+
+
+def test_folders_without_audio_are_faults(music: Path) -> None:
+    (music / "album" / "notes").mkdir()
+    (music / "album" / "notes" / "score.mid").write_bytes(b"MThd")
+    found = find([music / "album" / "notes", music])
+    assert len(found.songs) == 4
+    (fault,) = found.faults
+    assert fault.startswith(f"{music / 'album' / 'notes'}: no audio in this folder: no file that ends in .aif")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_are_followed_but_not_in_circles(music: Path) -> None:
+    (music / "album" / "up").symlink_to(music)
+    (music / "more").symlink_to(music / "album")
+    found = names(find([music]).songs)
+    assert [name for name in found if "more" in name] == ["music/more/[a] Å.FLAC", "music/more/b.wav"]
+    assert not [name for name in found if "up" in name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_to_recordings_that_are_gone_are_recordings(music: Path) -> None:
+    """As git-annex leaves them: each fails by name when it is to be heard."""
+    (music / "album" / "gone.flac").symlink_to(music / "nowhere.flac")
+    assert "music/album/gone.flac" in names(find([music]).songs)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="whoever is root may read everything")
+def test_a_folder_that_cannot_be_read_is_a_fault(music: Path) -> None:
+    (music / "album").chmod(0)
+    found = find([music])
+    (music / "album").chmod(0o755)
+    assert names(found.songs) == ["music/b.wav", "music/broken.mp3"]
+    assert found.faults == [f"{music / 'album'}: this folder cannot be read: Permission denied"]
+
+
+def test_the_suffixes_are_of_what_libsndfile_reads(tmp_path: Path) -> None:
+    for suffix, (kind, subtype) in {
+        ".wav": ("WAV", "PCM_16"), ".wave": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".mp3": ("MP3", None),
+        ".ogg": ("OGG", "VORBIS"), ".oga": ("OGG", "VORBIS"), ".opus": ("OGG", "OPUS"), ".aif": ("AIFF", "PCM_16"),
+        ".aiff": ("AIFF", "PCM_16"), ".aifc": ("AIFF", "PCM_16"), ".au": ("AU", "PCM_16"), ".snd": ("AU", "PCM_16"),
+        ".caf": ("CAF", "PCM_16"), ".w64": ("W64", "PCM_16"), ".rf64": ("RF64", "PCM_16"), ".voc": ("VOC", "PCM_16"),
+        ".nist": ("NIST", "PCM_16"), ".sph": ("NIST", "PCM_16"), ".ircam": ("IRCAM", "PCM_16"),
+        ".sf": ("IRCAM", "PCM_16"),
+    }.items():  # fmt: skip
+        soundfile.write(tmp_path / f"song{suffix}", np.zeros(8000), 8000, format=kind, subtype=subtype)
+        assert probe(tmp_path / f"song{suffix}").sample_rate == 8000
+    assert {path.suffix for path in tmp_path.iterdir()} == SUFFIXES
+
+
+def test_time_left_is_judged_by_size_until_a_file_states_its_length() -> None:
+    songs = [Song(Path(name), Path(name), size, 0) for name, size in (("a.wav", 100), ("b.WAV", 300), ("c.mp3", 50))]
+    length = Length(songs)
+    assert length.total is None
+    length.begin(songs[0], 10.0)
+    assert length.total == pytest.approx(45.0)  # of an mp3 nothing is known yet but what is known of all
+    length.end(songs[0], 10.0)
+    length.begin(songs[2], 50.0)
+    assert length.total == pytest.approx(10 + 30 + 50)
+    length.end(songs[2], 0.0)  # it is broken
+    assert length.total == pytest.approx(10 + 30)
+    length.begin(songs[1], 20.0)
+    length.end(songs[1], 20.0)
+    assert length.total == length.heard == 30.0
+
+
+@pytest.fixture(scope="module")
+def model(exported_cnn: Path) -> Path:
+    return exported_cnn / "model.float32.tflite"
+
+
+def run(*words: str | Path) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
+def written(folder: Path) -> list[str]:
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(file for file in files if not file.endswith(LEDGER))
+
+
+def test_a_folder_is_heard_a_line_each_and_its_tree_is_kept(model: Path, music: Path, tmp_path: Path) -> None:
+    for name in ("1.wav", "2.wav"):
+        write_song(music / name)
+    result = run("predict", model, music, "--out", tmp_path / "out", "--format", "csv,jams", "--format", "csv")
+    assert result.exit_code == 1
+    assert written(tmp_path / "out") == [
+        f"music/{name}.{suffix}"
+        for name in ("1.wav", "2.wav", "album/[a] Å.FLAC", "album/b.wav", "b.wav")
+        for suffix in ("csv", "jams")
+    ]
+    assert "\nmusic/album/b.wav, 0:01.0: " in result.stdout
+    assert f"Error: {music / 'broken.mp3'}: not audio" in result.stderr
+    assert "Left out: 1 files that are no audio.\nLeft out: 2 hidden files and folders.\n" in result.stderr
+    assert result.stderr.endswith("1 of 6 recordings failed.\n")
+
+
+def test_every_format_lies_beside_the_recording(model: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav")
+    result = run("predict", model, song, "--format", ",".join(FORMATS))
+    assert result.exit_code == 0, result.output
+    assert set(written(tmp_path)) == {"song.wav", *(f"song.wav{form.suffix}" for form in FORMATS.values())}
+    for form in FORMATS.values():
+        assert f"Written: {song}{form.suffix}\n" in result.stdout
+
+
+def test_the_help_names_every_format() -> None:
+    text = " ".join(run("predict", "--help").output.split())
+    assert f"Of {', '.join(FORMATS)}: " in text
+    assert ", ".join(f"songs{suffix}" for suffix in TABLES) in text
+
+
+def change_nothing(song: Path) -> None:
+    pass
+
+
+def change_song(song: Path) -> None:
+    write_song(song, 1.5)
+
+
+def touch_song(song: Path) -> None:
+    os.utime(song, (1e9, 1e9))
+
+
+def remove_answer(song: Path) -> None:
+    song.with_name("b.wav.csv").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "heard"),
+    [
+        (change_nothing, (), 0),
+        (change_nothing, ("--again",), 2),
+        (change_nothing, ("--format", "audacity"), 2),
+        (change_song, (), 1),
+        (touch_song, (), 1),
+        (remove_answer, (), 1),
+    ],
+)
+def test_what_is_done_is_not_done_again(
+    model: Path, tmp_path: Path, change: Callable[[Path], None], options: tuple[str, ...], heard: int
+) -> None:
+    songs = [write_song(tmp_path / "b.wav"), write_song(tmp_path / "c.wav")]
+    words = ("predict", model, tmp_path, "--format", "csv")
+    assert run(*words).exit_code == 0
+    answers = {song: song.with_name(f"{song.name}.csv") for song in songs}
+    answers[songs[1]].write_text("mended by hand\n")
+    change(songs[0])
+    result = run(*words, *options)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count(": dominant ") == heard
+    left_out = f"Left out: {2 - heard} recordings that this model has heard before (--again hears them too).\n"
+    assert (left_out in result.stderr) == (heard < 2)
+    with answers[songs[0]].open(newline="") as file:
+        assert next(csv.reader(file)) == list(COLUMNS)
+    assert (answers[songs[1]].read_text() == "mended by hand\n") == (heard < 2 or "audacity" in options)
+
+
+def test_files_of_other_origin_are_kept(model: Path, exported_cnn: Path, tmp_path: Path) -> None:
+    """References lie beside recordings under the very names of answers; and answers are mended by hand."""
+    song, other = write_song(tmp_path / "b.wav"), write_song(tmp_path / "c.wav")
+    reference, answer = tmp_path / "b.wav.csv", tmp_path / "c.wav.csv"
+    reference.write_text("start,end,instrument\n0,1,Piano\n")
+    result = run("predict", model, song, other, "--format", "csv,json")
+    assert result.exit_code == 1
+    assert f"Error: {reference}: was there before or was edited, and is not replaced: --again does\n" in result.stderr
+    assert result.stderr.endswith("1 of 2 recordings have files that were kept.\n")
+    assert reference.read_text() == "start,end,instrument\n0,1,Piano\n"
+    assert written(tmp_path) == ["b.wav", "b.wav.csv", "b.wav.json", "c.wav", "c.wav.csv", "c.wav.json"]
+    answer.write_text("mended by hand\n")
+    for path, exit_code in ((model, 0), (exported_cnn / "run", 1)):
+        assert run("predict", path, other, "--format", "csv").exit_code == exit_code
+        assert answer.read_text() == "mended by hand\n"
+    assert run("predict", model, song, other, "--format", "csv", "--again").exit_code == 0
+    for path in (reference, answer):
+        assert path.read_text().startswith(",".join(COLUMNS))
+    (tmp_path / LEDGER).unlink()
+    assert run("predict", model, other, "--format", "csv").exit_code == 1
+
+
+def test_what_a_killed_run_has_written_is_its_own(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = write_song(tmp_path / "b.wav")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch._Ledger, "end", full)
+        assert run("predict", model, song, "--format", "csv").exit_code == 1
+    assert (tmp_path / "b.wav.csv").is_file()
+    os.utime(tmp_path / "b.wav.csv", (1e9, 1e9))  # nor is a copy of it another's
+    result = run("predict", model, song, "--format", "csv")
+    assert (result.exit_code, result.stdout.count(": dominant ")) == (0, 1)
+
+
+def test_another_model_hears_again(model: Path, exported_cnn: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "b.wav")
+    for path, heard in ((model, 1), (model, 0), (exported_cnn / "run", 1), (exported_cnn / "run", 0)):
+        result = run("predict", path, song)
+        assert (result.exit_code, result.stdout.count(": dominant ")) == (0, heard)
+
+
+def intervals(path: Path) -> list[tuple[str, float, float, str, float]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert tuple(header) == COLUMNS
+    return [(row[0], float(row[1]), float(row[2]), row[3], float(row[4])) for row in rows]
+
+
+def test_all_in_one_holds_every_song_that_can_be_read(model: Path, music: Path, tmp_path: Path) -> None:
+    result = run("predict", model, music, "--out", tmp_path / "apart", "--format", "csv")
+    apart = [row for name in written(tmp_path / "apart") for row in intervals(tmp_path / "apart" / name)]
+    for suffix in TABLES:
+        result = run("predict", model, music, "--into", tmp_path / "new" / f"songs{suffix}")
+        assert result.exit_code == 1
+        assert result.stdout.endswith(f"Written: {tmp_path / 'new' / 'songs'}{suffix}, of 3 recordings\n")
+        assert result.stderr.endswith("1 of 4 recordings failed.\n")
+    assert written(tmp_path / "new") == ["songs.csv", "songs.json", "songs.parquet"]
+    assert intervals(tmp_path / "new" / "songs.csv") == apart
+    content = json.loads((tmp_path / "new" / "songs.json").read_text("utf-8"))
+    assert content["model"]["vocabulary"] == "family"
+    assert [song["path"] for song in content["songs"]] == [
+        str(music / name) for name in ("album/[a] Å.FLAC", "album/b.wav", "b.wav")
+    ]
+    assert sum(len(each["intervals"]) for song in content["songs"] for each in song["instruments"]) == len(apart)
+    table = pyarrow.parquet.read_table(tmp_path / "new" / "songs.parquet")
+    assert json.loads(table.schema.metadata[b"model"]) == content["model"]
+    assert [str(kind) for kind in table.schema.types] == ["string", "double", "double", "string", "float"]
+    rows = [tuple(row.values()) for row in table.to_pylist()]
+    assert [row[:4] for row in rows] == [row[:4] for row in apart]
+    np.testing.assert_allclose([row[4] for row in rows], [row[4] for row in apart], atol=1e-6)
+    assert not list(music.rglob("*.json"))
+
+
+def test_all_in_one_grows_by_what_is_new(model: Path, tmp_path: Path) -> None:
+    write_song(tmp_path / "music" / "a.wav")
+    words = ("predict", model, tmp_path / "music", "--into", tmp_path / "songs.csv")
+    assert run(*words).exit_code == 0
+    first = intervals(tmp_path / "songs.csv")
+    write_song(tmp_path / "music" / "b.wav", 2.0)
+    (ledger,) = tmp_path.glob(f"*{LEDGER}")
+    ledger.write_text(ledger.read_text() + '{"name": "cut of')  # as a killed run leaves it
+    (tmp_path / "songs.csv").unlink()
+    result = run(*words)
+    assert "Left out: 1 recordings that this model has heard before" in result.stderr
+    assert (result.stdout.count(": dominant "), result.stdout.count("of 2 recordings")) == (1, 1)
+    grown = intervals(tmp_path / "songs.csv")
+    assert grown[: len(first)] == first
+    assert {row[0] for row in grown[len(first) :]} == {str(tmp_path / "music" / "b.wav")}
+    assert "Left out: 2 recordings" in run(*words).stderr
+    assert intervals(tmp_path / "songs.csv") == grown
+
+
+def test_parquet_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("mir_tf.inference.formats._AT_ONCE", 2)
+    songs = [
+        {
+            "path": f"{number}.wav",
+            "instruments": [{"class": "Piano", "intervals": [{"start": 0.5, "end": 1.0, "confidence": 0.75}]}],
+        }
+        for number in range(5)
+    ]
+    TABLES[".parquet"].write(tmp_path / "songs.parquet", iter([*songs, {"path": "silent.wav", "instruments": []}]), {})
+    file = pyarrow.parquet.ParquetFile(tmp_path / "songs.parquet")
+    assert (file.num_row_groups, file.metadata.num_rows) == (3, 5)
+    assert file.read().to_pylist()[4] == dict(zip(COLUMNS, ("4.wav", 0.5, 1.0, "Piano", 0.75), strict=True))
+    TABLES[".parquet"].write(tmp_path / "none.parquet", [], {})
+    assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == list(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--format", "mp4"), "format 'mp4' is not one of json, csv, jams, audacity, png, svg"),
+        (("--format", "parquet"), "it is of all songs together: --into songs.parquet"),
+        (("--into", "songs.xlsx"), "songs.xlsx: its suffix is '.xlsx'; it must be one of .csv, .json, .parquet"),
+        (("--into", "songs.csv", "--out", "answers"), "--out is for a file each, which --format names"),
+        (("--into", "s3://bucket/songs.csv"), "must be a local path"),
+    ],
+)
+def test_wrong_usage(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str
+) -> None:
+    song = write_song(tmp_path / "song.wav")
+    monkeypatch.chdir(tmp_path)
+    result = run("predict", model, song, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+    assert written(tmp_path) == ["song.wav"]
+
+
+def test_nothing_to_hear_is_a_failure(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("predict", model, tmp_path / "empty", "--into", tmp_path / "songs.csv")
+    assert result.exit_code == 1
+    assert f"Error: {tmp_path / 'empty'}: no audio in this folder" in result.stderr
+    assert written(tmp_path) == []
+
+
+def test_a_package_that_is_missing_is_named_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = Song.of(write_song(tmp_path / "song.wav"), Path("song.wav"))
+    for package, options in (("jams", {"formats": ["jams"]}), ("pyarrow", {"formats": [], "into": Path("s.parquet")})):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(ConfigError, match=rf"needs the package {package}: pip install 'mir-tf\[formats\]'"):
+            Batch([song], "model", **options)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals there")
+@pytest.mark.parametrize("piped", [False, True])
+def test_results_are_printed_above_the_bar_and_into_pipes(model: Path, tmp_path: Path, piped: bool) -> None:
+    songs = [write_song(tmp_path / f"{number}.wav", 20.0) for number in range(6)]
+    command = [sys.executable, "-c", "from mir_tf.cli import main; main()", "predict", model, *songs, "--again"]
+    terminal, end = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE if piped else end, stderr=end, env=environment, text=True
+    ) as process:
+        os.close(end)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed: Linux says so
+            while part := os.read(terminal, 1 << 16):
+                shown += part
+        out = process.stdout.read() if process.stdout else ""
+    os.close(terminal)
+    assert process.returncode == 0
+    assert b"of 6 recordings" in shown
+    if piped:
+        assert [line.partition(",")[0] for line in out.splitlines()] == [song.name for song in songs]
+        assert b"0.wav, " not in shown
+    else:
+        for song in songs:
+            before, _, _ = shown.decode().partition(f"{song.name}, 0:20.0: ")
+            assert before.endswith(("\x1b[2K", "\n")), before[-80:]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_names_that_are_no_utf_8_are_escaped_in_what_is_written(model: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav").rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    formats = ",".join(name for name in FORMATS if name != "jams")
+    for again in (False, True):
+        result = run("predict", model, song, "--format", formats, "--into", tmp_path / "all.csv")
+        assert result.exit_code == 0, result.output
+        assert ("Left out: 1 recordings" in result.stderr) == again
+    assert json.loads(Path(f"{song}.json").read_text("utf-8"))["path"] == f"{tmp_path}/caf\\udce9.wav"
+    assert run("predict", model, song, "--into", tmp_path / "all.json").exit_code == 0
+    assert json.loads((tmp_path / "all.json").read_text("utf-8"))["songs"][0]["path"].endswith("caf\\udce9.wav")
+
+
+def test_an_answer_that_cannot_be_written_stops_no_other(model: Path, tmp_path: Path) -> None:
+    for name in ("1.wav", "2.wav", "3.wav"):
+        write_song(tmp_path / name)
+    (tmp_path / "2.wav.json").mkdir()
+    result = run("predict", model, *(tmp_path / name for name in ("1.wav", "2.wav", "3.wav")))
+    assert result.exit_code == 1
+    assert f"Error: {tmp_path / '2.wav'}: " in result.stderr
+    assert result.stderr.endswith("1 of 3 recordings failed.\n")
+    assert (tmp_path / "3.wav.json").is_file()
+
+
+def test_what_lies_above_goes_below_out(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "songs" / "here").mkdir(parents=True)
+    write_song(tmp_path / "songs" / "1.wav")
+    monkeypatch.chdir(tmp_path / "songs" / "here")
+    assert run("predict", model, "..", "--out", "answers").exit_code == 0
+    assert written(tmp_path) == ["songs/1.wav", "songs/here/answers/songs/1.wav.json"]
+
+
+def test_dollars_and_colons_in_a_name_are_no_markup(model: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "$_$ :smile:.wav")
+    result = run("predict", model, song, "--format", "png,svg")
+    assert result.exit_code == 0, result.output
+    assert "$_$ :smile:.wav" in result.stdout
+    assert "$_$ :smile:.wav" in Path(f"{song}.svg").read_text("utf-8")

@@ -1,0 +1,276 @@
+"""Decoding: right samples from good files, a clear error from bad ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from mir_tf.errors import AudioError
+from mir_tf.io import audio
+
+RATE = 44100
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    """Two channels of noise, 3 s and some samples long."""
+    return (0.1 * np.random.default_rng(0).standard_normal((3 * RATE + 77, 2))).astype(np.float32)
+
+
+def write(path: Path, samples: np.ndarray, rate: int = RATE, **options: str) -> Path:
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+def read(path: Path, rate: int) -> np.ndarray:
+    return np.concatenate(list(audio.read_blocks(path, rate)))
+
+
+def test_probe_tells_what_was_written(tmp_path: Path, noise: np.ndarray) -> None:
+    info = audio.probe(write(tmp_path / "a.flac", noise))
+    assert info == audio.AudioInfo(RATE, len(noise))
+    assert info.seconds == pytest.approx(3 + 77 / RATE)
+
+
+def test_the_channels_are_averaged(tmp_path: Path, noise: np.ndarray) -> None:
+    samples = read(write(tmp_path / "a.wav", noise, subtype="FLOAT"), RATE)
+    np.testing.assert_allclose(samples, noise.mean(axis=1), atol=1e-7)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 48000])
+@pytest.mark.parametrize("block_seconds", [0.01, 0.7, 10.0])
+def test_resampling_in_blocks_equals_resampling_the_whole(
+    tmp_path: Path, noise: np.ndarray, rate: int, block_seconds: float
+) -> None:
+    path = write(tmp_path / "a.wav", noise, subtype="FLOAT")
+    blocks = list(audio.read_blocks(path, rate, block_seconds=block_seconds))
+    whole = soxr.resample(noise.mean(axis=1), RATE, rate)
+    np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
+    assert sum(map(len, blocks)) == int(len(noise) * rate / RATE + 0.5)
+    assert all(len(block) and block.dtype == np.float32 for block in blocks)
+
+
+def test_blocks_bound_the_memory(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.wav", noise)
+    assert max(map(len, audio.read_blocks(path, 22050, block_seconds=0.1))) < 2 * 2205
+
+
+def test_a_block_of_many_channels_is_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    channels = np.random.default_rng(0).uniform(-0.5, 0.5, (RATE, 64))
+    soundfile.write(tmp_path / "a.wav", channels, RATE, "FLOAT")
+    monkeypatch.setattr(audio, "_BLOCK_VALUES", 64 * 100)
+    blocks = list(audio.read_blocks(tmp_path / "a.wav", RATE))
+    assert max(map(len, blocks)) <= 100
+    np.testing.assert_allclose(np.concatenate(blocks), channels.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_every_format_gives_the_tone_back(tmp_path: Path, suffix: str) -> None:
+    seconds = np.arange(2 * RATE) / RATE
+    tone = 0.5 * np.sin(2 * np.pi * 440 * seconds)
+    samples = read(write(tmp_path / f"a.{suffix}", tone), 22050)
+    assert len(samples) == pytest.approx(44100, abs=2500)  # mp3 pads
+    spectrum = np.abs(np.fft.rfft(samples[:22050]))
+    assert spectrum.argmax() == 440
+    assert np.abs(samples[5000:-5000]).max() == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_segment_is_the_part_of_the_file(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.wav", noise, subtype="FLOAT")
+    samples = np.concatenate(list(audio.read_blocks(path, RATE, start=1.25, seconds=0.5)))
+    first = round(1.25 * RATE)
+    np.testing.assert_allclose(samples, noise.mean(axis=1)[first : first + RATE // 2], atol=1e-7)
+
+
+def test_a_segment_beyond_the_end_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.wav", noise)
+    with pytest.raises(AudioError, match=r"a\.wav: lasts 3\.002 s"):
+        list(audio.read_blocks(path, RATE, start=2.9, seconds=1.0))
+
+
+def test_ten_milliseconds_are_enough(tmp_path: Path, noise: np.ndarray) -> None:
+    assert len(read(write(tmp_path / "a.wav", noise[:441]), 22050)) == 221
+
+
+def test_silence_is_fine(tmp_path: Path) -> None:
+    samples = read(write(tmp_path / "a.flac", np.zeros(RATE)), 22050)
+    assert len(samples) == 22050
+    assert not samples.any()
+
+
+@pytest.mark.parametrize("name", ["no.flac", "."])
+def test_what_cannot_be_opened_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(AudioError, match=r"cannot be opened: (No such file|Is a directory)") as raised:
+        read(tmp_path / name, RATE)
+    assert str(tmp_path / name) in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.wav", "a.raw"])
+@pytest.mark.parametrize(("content", "fault"), [("", "holds nothing"), ("No music at all.\n" * 100, "not audio")])
+def test_text_with_the_name_of_audio_is_refused(tmp_path: Path, name: str, content: str, fault: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(AudioError, match=f"{name}: {fault}"):
+        audio.probe(path)
+
+
+def test_no_samples_are_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    with pytest.raises(AudioError, match=r"a\.wav: holds no samples$"):
+        audio.probe(write(tmp_path / "a.wav", np.zeros(0)))
+    content = bytearray(write(tmp_path / "stopped.wav", noise).read_bytes())
+    content[4:8] = content[40:44] = bytes(4)  # a recorder that never came back to its header
+    (tmp_path / "stopped.wav").write_bytes(content)
+    with pytest.raises(AudioError, match=r"holds no samples: its header states no length.*mir-tf listen < FILE"):
+        audio.probe(tmp_path / "stopped.wav")
+
+
+def test_too_few_samples_for_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"a\.wav: too short"):
+        read(write(tmp_path / "a.wav", np.zeros(1)), 16000)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, noise: np.ndarray, value: float) -> None:
+    noise[round(2.3 * RATE), 1] = value
+    path = write(tmp_path / "a.wav", noise, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"a\.wav: holds NaN or infinity, after 2\.3 s"):
+        list(audio.read_blocks(path, RATE, block_seconds=1.0))
+
+
+@pytest.mark.parametrize("value", [3e38, 20000.0])
+def test_integers_in_floating_point_are_refused(tmp_path: Path, noise: np.ndarray, value: float) -> None:
+    noise[round(2.3 * RATE)] = value  # of 3e38 the sum of two channels is infinite
+    path = write(tmp_path / "a.wav", noise, subtype="FLOAT")
+    with pytest.raises(
+        AudioError, match=r"a\.wav: holds a sample of (3e\+38|20000), after 2\.3 s, where full scale is 1"
+    ):
+        list(audio.read_blocks(path, RATE, block_seconds=1.0))
+
+
+@pytest.mark.parametrize("rate", [10, 999, 768_001])
+def test_a_rate_that_is_none_is_refused(tmp_path: Path, rate: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), rate)
+    with pytest.raises(AudioError, match=rf"a\.wav: sample rate {rate}: it must be between 1000 and 768000 Hz"):
+        audio.probe(tmp_path / "a.wav")
+
+
+def test_a_truncated_flac_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.flac", noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError, match=r"a\.flac: damaged or cut off after 0\.0 s"):
+        read(path, RATE)
+
+
+def test_a_flac_that_ends_between_frames_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    """Its header promises more than there is, and the decoder has nothing to complain of."""
+    path = write(tmp_path / "a.flac", noise)
+    content = bytearray(path.read_bytes())
+    # 4 bytes "fLaC", 4 of block header, then STREAMINFO, where bits 108 to 143 count the samples.
+    assert int.from_bytes(content[21:26], "big") & (2**36 - 1) == len(noise)
+    content[22:26] = (len(noise) + RATE).to_bytes(4, "big")
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=r"a\.flac: damaged or cut off after 3\.0 s of 4\.0 s"):
+        read(path, RATE)
+
+
+def test_a_corrupt_flac_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.flac", noise)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 2000] = np.random.default_rng(1).bytes(2000)
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=r"a\.flac: damaged or cut off after \d\.\d s"):
+        read(path, RATE)
+
+
+def write_streamed_flac(path: Path, samples: np.ndarray) -> Path:
+    """Writes what an encoder that cannot seek back writes: a header in which the number of samples is 0, unknown."""
+    write(path, samples)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_streamed_flac_is_read_to_its_end(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write_streamed_flac(tmp_path / "a.flac", noise)
+    assert audio.probe(path) == audio.AudioInfo(RATE, len(noise))
+    expected = read(write(tmp_path / "b.flac", noise), RATE)
+    np.testing.assert_array_equal(read(path, RATE), expected)
+    segment = np.concatenate(list(audio.read_blocks(path, RATE, start=1.25, seconds=0.5)))
+    np.testing.assert_array_equal(segment, expected[round(1.25 * RATE) :][: RATE // 2])
+    with pytest.raises(AudioError, match=r"a\.flac: damaged or cut off after 3\.0 s of 3\.5 s"):
+        list(audio.read_blocks(path, RATE, start=2.5, seconds=1.0))
+
+
+def test_a_truncated_streamed_flac_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write_streamed_flac(tmp_path / "a.flac", noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for use in (lambda path: read(path, RATE), audio.probe):
+        with pytest.raises(AudioError, match=r"a\.flac: damaged or cut off after 0\.0 s"):
+            use(path)
+
+
+def test_a_truncated_wav_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.wav", noise)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(AudioError, match=r"a\.wav: damaged or cut off: 264\d+ bytes follow .* states 529\d+"):
+        audio.probe(path)
+
+
+def test_a_streamed_wav_is_read_to_its_end(tmp_path: Path, noise: np.ndarray) -> None:
+    """Who writes to a pipe states the greatest length there is."""
+    path = write(tmp_path / "a.wav", noise)
+    content = bytearray(path.read_bytes())
+    data = content.index(b"data")
+    content[4:8] = content[data + 4 : data + 8] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    assert len(read(path, RATE)) == len(noise)
+
+
+def test_a_truncated_mp3_gives_what_is_there(tmp_path: Path, noise: np.ndarray) -> None:
+    """The length in its header is an estimate: less is no damage."""
+    path = write(tmp_path / "a.mp3", noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert RATE < len(read(path, RATE)) < 2 * RATE
+
+
+def write_mp3_without_length(path: Path, samples: np.ndarray, bitrate_mode: str) -> Path:
+    """Writes an mp3 whose first frame, which tells the number of the others, is taken away."""
+    write(path, samples, bitrate_mode=bitrate_mode, compression_level=0.5)
+    content = path.read_bytes()
+    tag = content.index(b"Xing" if bitrate_mode == "VARIABLE" else b"Info")
+    path.write_bytes(content[content.index(b"\xff\xfb", tag) :])
+    return path
+
+
+def test_an_mp3_that_libsndfile_would_cut_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    """It stops at an estimate, from the bit rate of the first frame: too soon where the others need less."""
+    samples = np.concatenate([noise, 1e-4 * noise, 1e-4 * noise])
+    path = write_mp3_without_length(tmp_path / "a.mp3", samples, "VARIABLE")
+    with pytest.raises(AudioError, match=r"a\.mp3: does not state its true length, .* only \d\.\d s of it; convert"):
+        read(path, RATE)
+
+
+def test_two_mp3_in_one_file_are_refused(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.mp3", noise)
+    path.write_bytes(2 * path.read_bytes())
+    with pytest.raises(AudioError, match=r"a\.mp3: does not state its true length, .* only 3\.0 s of it"):
+        read(path, RATE)
+
+
+@pytest.mark.parametrize("after", [b"", b"TAG" + bytes(125), b"APETAGEX" + bytes(500)])
+def test_an_mp3_of_constant_bit_rate_needs_no_length(tmp_path: Path, noise: np.ndarray, after: bytes) -> None:
+    path = write_mp3_without_length(tmp_path / "a.mp3", noise, "CONSTANT")
+    path.write_bytes(path.read_bytes() + after)
+    assert len(read(path, RATE)) == pytest.approx(len(noise), abs=3 * 1152)
+
+
+def test_what_is_no_sound_may_follow_an_mp3(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.mp3", noise)
+    path.write_bytes(path.read_bytes() + b"APETAGEX" + bytes(20000))
+    assert len(read(path, RATE)) == len(noise)

@@ -1,0 +1,96 @@
+"""What the rules of the grid find against decoding by each of them, and which one is taken."""
+
+import numpy as np
+import pytest
+
+from mir_tf.events import EventRule, Events, decode
+from mir_tf.metrics.counts import Counts
+from mir_tf.metrics.event_tuning import GRID, choose, grid_counts, rule_at
+from mir_tf.metrics.events import event_counts
+
+CLASSES = 4
+THRESHOLDS = np.linspace(0.4, 0.7, CLASSES, dtype=np.float32)
+
+
+def songs(noise: float, seed: int = 0, tracks: int = 3) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Songs whose notes last seconds, and probabilities of them that flicker. The last class never sounds."""
+    generator = np.random.default_rng(seed)
+    answers = []
+    for _ in range(tracks):
+        frames = int(generator.integers(150, 400))
+        truth = np.cumsum(generator.random((frames, CLASSES)) < 0.03, axis=0) % 2 == 1
+        truth[:, -1] = False
+        scores = np.clip(0.25 + 0.5 * truth + generator.normal(0, noise, truth.shape), 0, 1).astype(np.float32)
+        answers.append((scores, truth))
+    return answers
+
+
+@pytest.fixture(scope="module")
+def answers() -> list[tuple[np.ndarray, np.ndarray]]:
+    return songs(noise=0.15)
+
+
+@pytest.fixture(scope="module")
+def counts(answers: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    return grid_counts(answers, THRESHOLDS)
+
+
+@pytest.mark.parametrize("index", [0, 1, 6, 35, 60, 100, len(GRID) - 1])
+def test_counts_are_those_of_decoding_track_by_track(
+    answers: list[tuple[np.ndarray, np.ndarray]], counts: np.ndarray, index: int
+) -> None:
+    rule = rule_at(index, THRESHOLDS)
+    expected = np.zeros((2, 4, CLASSES), np.int64)
+    for scores, truth in answers:
+        active = decode(scores, THRESHOLDS, rule)
+        onsets = event_counts(Events.of(active), Events.of(truth), CLASSES, with_offsets=False)
+        frames = Counts.of(active, truth)
+        expected[0, :3] += np.stack([onsets.tp, onsets.fp, onsets.fn])
+        expected[1, :3] += np.stack([frames.tp, frames.fp, frames.fn])
+    np.testing.assert_array_equal(counts[:, :, index], expected)
+
+
+def test_counts_add_up_over_tracks(answers: list[tuple[np.ndarray, np.ndarray]], counts: np.ndarray) -> None:
+    """So workers who listened to some of the tracks each, or to none, come to the same."""
+    apart = [grid_counts(answers[:1], THRESHOLDS), grid_counts(answers[1:], THRESHOLDS), grid_counts([], THRESHOLDS)]
+    np.testing.assert_array_equal(sum(apart), counts)
+
+
+def test_the_first_rule_leaves_frames_as_they_are() -> None:
+    assert rule_at(0, THRESHOLDS) == EventRule.plain(THRESHOLDS)
+
+
+def macro_f1(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Macro F1 [grid] of onsets, and micro and macro F1 of frames."""
+    onsets, frames = (Counts(*columns) for columns in counts)
+    return onsets.macro_f1, frames.micro.f1, frames.macro_f1
+
+
+def test_what_flickers_is_smoothed(counts: np.ndarray) -> None:
+    rule = choose(counts, THRESHOLDS)
+    assert rule.fits(THRESHOLDS)
+    onsets, micro, macro = macro_f1(counts)
+    index = next(index for index in range(len(GRID)) if rule_at(index, THRESHOLDS) == rule)
+    assert onsets[index] > 2 * onsets[0]
+    mean = (micro + macro) / 2
+    assert mean[index] >= mean[0]
+    assert onsets[index] == onsets[mean >= mean[0]].max()
+
+
+def test_frames_are_not_given_away_for_onsets() -> None:
+    """After each note comes an echo that is heard as a second one, unless what is between them is held."""
+    truth = np.tile(np.repeat([True, False, False, False], [40, 25, 25, 25]), 6)[:, np.newaxis]
+    scores = np.tile(np.repeat([0.6, 0.45, 0.6, 0.0], [40, 25, 25, 25]), 6)[:, np.newaxis].astype(np.float32)
+    thresholds = np.array([0.5], np.float32)
+    counts = grid_counts([(scores, truth)], thresholds)
+    onsets, _, frames = macro_f1(counts)
+    best = int(onsets.argmax())
+    assert (onsets[0], onsets[best]) == (pytest.approx(2 / 3), 1)
+    assert frames[best] < frames[0]
+    assert choose(counts, thresholds) == EventRule.plain(thresholds)
+
+
+def test_of_equally_good_rules_the_plainest_is_taken() -> None:
+    truth = np.repeat([[False], [True], [False]], 30, axis=0)
+    counts = grid_counts([(truth.astype(np.float32), truth)], np.array([0.5], np.float32))
+    assert choose(counts, np.array([0.5], np.float32)) == EventRule.plain(np.array([0.5], np.float32))

@@ -1,0 +1,295 @@
+"""The model that comes with the package: where commands take it, what an installed package holds, what it hears."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import click.testing
+import numpy as np
+import pytest
+import soundfile
+from helpers.tiny_data import write_data
+
+import mir_tf
+from mir_tf import cli, pretrained
+from mir_tf.errors import BundleError
+from mir_tf.export.exporter import probe_signal
+from mir_tf.lite import LiteModel
+from mir_tf.vocabulary import VOCABULARIES
+from tfrecords_builder.synthesis.render import default_soundfont
+from tfrecords_builder.synthesis.soundfont import SoundFont
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = ("model.tflite", "model.keras", "bundle.json", "MODEL_CARD.md")
+
+delivered = pytest.mark.skipif(
+    any(not (pretrained.FOLDER / name).is_file() for name in FILES),
+    reason=f"the model is absent from {pretrained.FOLDER}",
+)
+
+
+@pytest.fixture
+def own(exported_cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An untrained model in place of the package's; the current folder is an empty one."""
+    folder = shutil.copytree(exported_cnn / "run", tmp_path / "own")
+    shutil.copy(exported_cnn / "model.float32.tflite", folder / "model.tflite")
+    monkeypatch.setattr(pretrained, "FOLDER", folder)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return folder
+
+
+def run(*words: str | Path, **options: object) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words], **options)
+
+
+def failed(status: int, *words: str | Path) -> str:
+    """Runs a command that must end with ``status`` and a message; gives it as one line."""
+    result = run(*words)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == status, result.output
+    return " ".join(result.output.split())
+
+
+def write_song(path: Path, seconds: float = 4.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, probe_signal(8000, seconds), 8000)
+    return path
+
+
+OWN = f"Model: the one of this package, mir-tf {mir_tf.__version__}\n"
+
+
+def test_load_without_a_path(own: Path) -> None:
+    song = write_song(Path("song.wav"))
+    found, expected = mir_tf.load(), LiteModel(own / "model.tflite")
+    assert isinstance(found, LiteModel)
+    np.testing.assert_array_equal(found.predict(song).probabilities, expected.predict(song).probabilities)
+
+
+def test_predict_without_a_model(own: Path) -> None:
+    song, more = write_song(Path("a.wav")), write_song(Path("music/b.flac"))
+    for words in ((song, more.parent), ("pretrained", song, more.parent)):
+        result = run("predict", *words, "--again")
+        assert result.exit_code == 0, result.output
+        assert result.stderr.startswith(OWN)
+        assert "a.wav, 0:04.0: " in result.stdout
+        assert "b.flac, 0:04.0: " in result.stdout
+    expected = LiteModel(own / "model.tflite").predict(song)
+    found = json.loads(Path("a.wav.json").read_text())
+    np.testing.assert_allclose(found["probabilities"], expected.probabilities, atol=1e-4)
+
+
+def test_the_first_argument_may_be_a_model(own: Path, exported_cnn: Path) -> None:
+    song = write_song(Path("a.wav"))
+    shutil.copytree(exported_cnn / "run", "pretrained")
+    for model in (exported_cnn / "model.float32.tflite", exported_cnn / "run", "./pretrained"):
+        result = run("predict", model, song, "--again")
+        assert result.exit_code == 0, result.output
+        assert "of this package" not in result.output
+    assert OWN in run("predict", "pretrained", song).output
+
+
+def test_a_model_alone_has_nothing_to_hear(own: Path) -> None:
+    for model in ("pretrained", own, own / "model.tflite"):
+        assert f"nothing to hear: name recordings, or folders of them, after the model {model}" in failed(
+            2, "predict", model
+        )
+    assert "Missing argument" in failed(2, "predict")
+
+
+def test_a_first_argument_that_is_neither_model_nor_recording_is_refused(own: Path) -> None:
+    song = write_song(Path("a.wav"))
+    Path("words").write_text("no music\n" * 100)
+    Path("notes").mkdir()
+    Path("notes/score.mid").write_bytes(b"MThd")
+    for first, what in {
+        "runs/crnn": "it is not there",
+        "words": "no audio that libsndfile reads",
+        "notes": "a folder without bundle.json and without audio",
+    }.items():
+        message = failed(2, "predict", first, song)
+        assert (
+            f"{first}: {what}. The first argument must be a model (a .tflite file, the folder of a run, or " in message
+        )
+        assert "or else, to be heard by the model of mir-tf, a recording or a folder of recordings" in message
+    assert "does not exist" in failed(2, "predict", "model.tflite", song)
+    assert not Path("a.wav.json").exists()
+
+
+def test_a_first_recording_that_cannot_be_heard_is_named_like_others(own: Path) -> None:
+    song = write_song(Path("a.wav"))
+    assert "Error: none.mp3: cannot be opened" in failed(1, "predict", "none.mp3", song)
+    assert Path("a.wav.json").is_file()
+
+
+def test_audio_without_a_suffix_is_a_recording(own: Path) -> None:
+    write_song(Path("a.wav")).rename("take")
+    result = run("predict", "take")
+    assert result.exit_code == 0, result.output
+    assert Path("take.json").is_file()
+
+
+_CODE = """
+import sys
+from pathlib import Path
+from mir_tf import pretrained
+from mir_tf.cli import main
+pretrained.FOLDER = Path(sys.argv[1])
+main(sys.argv[2:], standalone_mode=False)
+print(*sys.modules)
+"""
+
+
+def test_predict_loads_no_tensorflow(own: Path) -> None:
+    words = (own, "predict", write_song(Path("a.wav")))
+    done = subprocess.run([sys.executable, "-c", _CODE, *map(str, words)], capture_output=True, text=True, check=True)
+    assert Path("a.wav.json").is_file()
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "ai_edge_litert" in loaded
+    assert not loaded & {"tensorflow", "keras", "matplotlib", "yaml"}
+
+
+def test_listen_without_a_model(own: Path) -> None:
+    pipe = io.BytesIO()
+    soundfile.write(pipe, probe_signal(8000, 4.0), 8000, format="WAV")
+    result = run("listen", input=pipe.getvalue())
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith(OWN)
+    assert len(result.stdout.splitlines()) == 40
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_the_app_without_a_model_bears_the_name_of_the_package(own: Path) -> None:
+    command = [sys.executable, "-c", _CODE, str(own), "app", "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[0]
+            with urllib.request.urlopen(f"{address}api/model", timeout=60) as answer:
+                described = json.load(answer)
+        finally:
+            process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert described["name"] == f"mir-tf {mir_tf.__version__}"
+    assert errors.startswith(OWN)
+    assert pretrained.name(Path("runs/crnn")) == "crnn"
+
+
+def test_evaluate_and_report_write_here_and_not_into_the_package(own: Path) -> None:
+    before = sorted(own.iterdir())
+    write_data(Path("data"), {"test": [[30], [45]]})
+    write_song(Path("songs/a.wav"))
+    Path("truth").mkdir()
+    Path("truth/a.csv").write_text("start,end,instrument\n0,2,Guitar\n")
+    for words, place in {
+        ("evaluate", "--data", "data"): "evaluation-test/evaluation.json",
+        ("evaluate", "pretrained", "--data", "data", "--out", "out"): "out/evaluation.json",
+        ("evaluate", "--references", "truth", "--audio", "songs"): "evaluation-truth/evaluation.json",
+        ("report", "pretrained", "--data", "data"): "report-test/report.html",
+    }.items():
+        result = run(*words)
+        assert result.exit_code == 0, result.output
+        assert OWN in result.stderr
+        assert Path(place).is_file()
+    assert sorted(own.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_export_takes_the_word(own: Path) -> None:
+    result = run("export", "pretrained", "--out", "exported", "--formats", "tflite", "--quantize", "none")
+    assert result.exit_code == 0, result.output
+    song = write_song(Path("a.wav"))
+    expected = LiteModel(own / "model.tflite").predict(song).probabilities
+    found = LiteModel("exported/model.float32.tflite").predict(song).probabilities
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_package_without_the_model_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    song = write_song(tmp_path / "song.wav")
+    advice = "this copy of mir-tf comes without a model of its own; name one, a .tflite file of mir-tf export"
+    for words in (
+        ("predict", song),
+        ("app",),
+        ("evaluate", "--data", tmp_path),
+        ("report", "pretrained", "--data", "."),
+    ):
+        assert advice in failed(1, *words)
+    with pytest.raises(BundleError, match="comes without a model of its own"):
+        mir_tf.load()
+
+
+def test_help_needs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    for verb in ("predict", "listen", "app", "evaluate"):
+        assert run(verb, "--help").exit_code == 0
+    assert "[MODEL] AUDIO|FOLDER..." in run("predict", "--help").output
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_the_files(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True
+    )
+    if tracked.returncode:
+        pytest.skip("no checkout: it is not known which files are the project's")
+    for name in tracked.stdout.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, source / name)
+    for name in FILES:
+        if not (source / "mir_tf" / "pretrained" / name).exists():
+            (source / "mir_tf" / "pretrained" / name).write_bytes(b"absent from this checkout")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "out", "."]
+    built = subprocess.run(command, cwd=source, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""})
+    assert built.returncode == 0, built.stderr
+    (wheel,) = (source / "out").glob("mir_tf-*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        for name in FILES:
+            expected = (source / "mir_tf" / "pretrained" / name).read_bytes()
+            assert content.read(f"mir_tf/pretrained/{name}") == expected
+
+
+# The model itself
+
+
+@delivered
+def test_the_files_are_small_and_belong_together() -> None:
+    sizes = {path.name: path.stat().st_size for path in pretrained.FOLDER.iterdir() if path.is_file()}
+    assert sizes["model.tflite"] <= 1_200_000
+    assert sizes["model.keras"] + sizes["bundle.json"] < 5_000_000
+    metadata = LiteModel(pretrained.tflite()).metadata
+    described = json.loads((pretrained.folder() / "bundle.json").read_text())
+    assert metadata.classes == VOCABULARIES["family"].classes
+    assert metadata.classes == tuple(described["classes"])
+    assert metadata.fingerprint == described["fingerprint"]
+    np.testing.assert_array_equal(np.float32(metadata.thresholds), np.float32(described["thresholds"]))
+
+
+@delivered
+def test_the_file_that_hears_is_the_bundle() -> None:
+    waveform = probe_signal(22050, 12.0)
+    by_file, by_run = (model.predict(waveform, 22050) for model in (mir_tf.load(), mir_tf.load(pretrained.folder())))
+    difference = np.abs(by_file.probabilities - by_run.probabilities)
+    assert difference.max() < 0.12  # the file may hold 8 bits
+    assert difference.mean() < 0.01
+
+
+@delivered
+def test_a_piano_is_heard_as_one() -> None:
+    soundfont, rate = SoundFont(default_soundfont()), 22050
+    notes = [soundfont.note(0, False, pitch, 90, 1.0, rate)[:rate] for pitch in (60, 64, 67, 72, 67, 64, 60, 64)]
+    waveform = np.concatenate([np.pad(note, (0, rate - len(note))) for note in notes])
+    heard = mir_tf.load().predict(0.5 * waveform / np.abs(waveform).max(), rate)
+    assert heard.dominant == "Piano"
+    assert "Drums" not in [heard.classes[index] for index in heard.heard]

@@ -1,0 +1,52 @@
+"""Files made before the modules were ordered in packages, with their fields' old names, still give the same numbers.
+
+``golden/before_packages`` has a data set, a run trained on it (its exponents of the loss and its average of weights are
+not the defaults), the ``.tflite`` file exported from that run, and the probabilities that both gave at the time.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import tiny_data
+from helpers.tiny_model import heard, signal_of
+
+from mir_tf import bundle, lite
+from mir_tf.data import records
+from mir_tf.training import loop
+
+EARLIER = Path(__file__).parent / "golden" / "before_packages"
+SIGNAL_SECONDS = 7.3
+
+
+def test_a_run_gives_the_same_numbers() -> None:
+    model = bundle.load(EARLIER / "run")
+    expected = np.load(EARLIER / "expected_run.npz")
+    np.testing.assert_allclose(heard(model, signal_of(model, SIGNAL_SECONDS)), expected["probabilities"], atol=1e-5)
+    np.testing.assert_array_equal(model.thresholds, expected["thresholds"])
+
+
+def test_an_exported_file_gives_the_same_numbers() -> None:
+    run = bundle.load(EARLIER / "run")
+    model = lite.LiteModel(EARLIER / "model.float32.tflite")
+    prediction = model.predict(signal_of(run, SIGNAL_SECONDS), tiny_data.FRONT_END.sample_rate)
+    expected = np.load(EARLIER / "expected_tflite.npz")["probabilities"]
+    np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-5)
+
+
+def test_a_data_set_is_read() -> None:
+    manifest = records.read_manifest(EARLIER / "data")
+    assert manifest.front_end == tiny_data.FRONT_END
+    assert (manifest.feature_mean, manifest.feature_deviation) == (-45.0, 20.0)
+
+
+def test_training_goes_on_from_a_checkpoint(tmp_path: Path, determinism_ends_with_the_module: None) -> None:
+    shutil.copytree(EARLIER / "run", tmp_path / "run")
+    config = bundle.load(tmp_path / "run").config.merge({"train": {"epochs": 3}})
+    result = loop.fit(EARLIER / "data", tmp_path / "run", config)
+    history = (tmp_path / "run" / "history.csv").read_text("utf-8").splitlines()
+    assert history[:3] == (EARLIER / "run" / "history.csv").read_text("utf-8").splitlines()
+    assert len(history) == 4
+    assert result.history[-1]["epoch"] == 3
+    assert result.epochs_trained == 1

@@ -1,0 +1,84 @@
+"""The recipe of the pretrained model: a data set is added to another for training alone; its ablations."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import click.testing
+import numpy as np
+import pytest
+from helpers.tiny_data import write_data
+from helpers.tiny_model import make_bundle
+
+from mir_tf.config import FRONT_ENDS
+from mir_tf.data import pipeline, records
+from mir_tf.experiments import compare
+from mir_tf.vocabulary import VOCABULARIES
+from tfrecords_builder.records.verify import damages
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_joined_data_sets_train_on_all_and_validate_on_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+    import pretrained
+
+    parts = [tmp_path / "a", tmp_path / "b"]
+    write_data(parts[0], {"train": [[30, 50], [25]], "validation": [[35]], "test": [[40]]})
+    write_data(parts[1], {"train": [[61]], "validation": [[20, 21]], "test": [[33]]})
+    pretrained.join(tmp_path / "both", parts)
+
+    vocabulary = VOCABULARIES["family"]
+    manifest = records.read_manifest(tmp_path / "both")
+    assert list(damages(tmp_path / "both")) == []
+    single = [records.read_manifest(part) for part in parts]
+    for split, lengths in {"train": [30, 50, 25, 61], "validation": [35], "test": [40]}.items():
+        tracks = list(pipeline.tracks(tmp_path / "both", manifest, split, vocabulary))
+        assert [len(track.truth) for track in tracks] == lengths
+        assert manifest.splits[split].label_frames == sum(lengths)
+        counted = records.class_frames(tmp_path / "both", manifest, split, vocabulary)
+        expected = [records.class_frames(part, one, split, vocabulary) for part, one in zip(parts, single, strict=True)]
+        expected = expected if split == "train" else expected[:1]
+        np.testing.assert_array_equal(counted, np.sum(expected, axis=0))
+    shares = np.array([one.splits["train"].label_frames for one in single]) / manifest.splits["train"].label_frames
+    assert manifest.feature_mean == pytest.approx(shares @ [one.feature_mean for one in single])
+    assert manifest.feature_mean**2 + manifest.feature_deviation**2 == pytest.approx(
+        shares @ [one.feature_mean**2 + one.feature_deviation**2 for one in single]
+    )
+
+
+@pytest.mark.parametrize("tool", ["choose_shrinkage", "choose_event_rule"])
+def test_what_is_chosen_on_validation_is_cross_validated(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+    choose = importlib.import_module(tool)
+    made = make_bundle("cnn")
+    made.save(tmp_path / "run")
+
+    def run(name: str, lengths: list[list[int]]) -> click.testing.Result:
+        write_data(tmp_path / name, {"train": [[30]], "validation": lengths}, made.config.front_end)
+        words = [str(tmp_path / "run"), "--data", str(tmp_path / name)]
+        return click.testing.CliRunner().invoke(choose.main, words)
+
+    result = run("data", [[35, 60], [40]])
+    assert result.exit_code == 0, result.output
+    assert "3 songs, 3 folds, 8 rounds" in result.output
+    refused = run("one", [[35]])
+    assert refused.exit_code == 1
+    assert "one validation song" in refused.output
+    (tmp_path / "run" / "model.keras").unlink()
+    assert "not a trained model" in run("again", [[35]]).output
+
+
+def test_the_ablations_change_one_thing_each(tmp_path: Path) -> None:
+    write_data(tmp_path / "data", {"train": [[10]]}, FRONT_ENDS["default"])
+    plan = compare.read_plan(ROOT / "tools" / "pretrained" / "ablations.yaml", [tmp_path / "data"], tmp_path / "out")
+    assert plan.split == "validation"
+    recipe, *others = [job.config for job in plan.jobs]
+    assert others
+    for other in others:
+        changed = [*recipe.model.differences(other.model), *recipe.train.differences(other.train)]
+        assert 1 <= len(changed) <= 2, changed

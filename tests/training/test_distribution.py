@@ -1,0 +1,225 @@
+"""Training on several devices: the single device's loss curve, the same weights everywhere, and clear errors."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.tiny_data import CONFIG, write_data
+
+from mir_tf.errors import ConfigError, TrainingError
+from mir_tf.training import distribution, loop
+
+SCRIPT = """
+import os, signal, sys
+import numpy as np
+import tensorflow as tf
+from tiny_data import CONFIG
+from mir_tf import train
+
+data, out, strategy, service, devices, kill_at, masks = sys.argv[1:]
+[cpu] = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(devices))
+plain = {"freq_masks": 0, "time_masks": 0, "conv_dropout": 0.0, "head_dropout": 0.0}
+config = CONFIG.merge({"model": {"architecture": "cnn", **({} if masks == "masks" else plain)}})
+steps_done = 0
+
+def on_step(*_):
+    global steps_done
+    steps_done += 1
+    if steps_done == int(kill_at):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Run(train._Run):
+    def train(self, service, profile):
+        super().train(service, profile)
+        for number, copy in enumerate(zip(*map(self.copies, self._variables()))):
+            np.savez(f"{out}-{self._distribution.worker}-{number}.npz", *copy)
+
+    def copies(self, variable):
+        return [copy.numpy() for copy in self._distribution.strategy.experimental_local_results(variable.value)]
+
+train._Run = Run
+train.fit(data, out, config, on_step=on_step, strategy=strategy or None, data_service=service or None)
+"""
+"""Trains, and leaves the variables of every replica beside the run."""
+
+
+def start(data, out, strategy="", service="", devices=1, kill_at=-1, masks="", cluster=None):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{Path(__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+    }
+    environment.pop("TF_CONFIG", None)
+    if cluster:
+        environment["TF_CONFIG"] = json.dumps(cluster)
+    words = [str(word) for word in (data, out, strategy, service, devices, kill_at, masks)]
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, *words], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def end(*processes, statuses=(0,)):
+    """Waits for all; they end with one of the statuses, one of them at least with the first."""
+    for process in processes:
+        try:
+            _, errors = process.communicate(timeout=900)
+        finally:
+            process.kill()
+        assert process.returncode in statuses, errors
+    assert statuses[0] in [process.returncode for process in processes]
+
+
+def start_workers(data, out, other_data=None, **options):
+    """Two processes on this machine; the second may read other data."""
+    sockets = [socket.socket() for _ in range(2)]
+    for listener in sockets:
+        listener.bind(("localhost", 0))
+    addresses = [f"localhost:{listener.getsockname()[1]}" for listener in sockets]
+    for listener in sockets:
+        listener.close()
+    clusters = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(2)]
+    return [
+        start(folder, out, "multiworker", cluster=cluster, **options)
+        for folder, cluster in zip((data, other_data or data), clusters, strict=True)
+    ]
+
+
+def losses(out):
+    return np.loadtxt(out / loop.HISTORY, delimiter=",", skiprows=1)[:, 1]
+
+
+def variables(path):
+    with np.load(path) as content:
+        return [content[name] for name in content.files]
+
+
+def assert_replicas_agree(out, replicas):
+    """All replicas hold the same variables: those of the checkpoint."""
+    files = sorted(out.parent.glob(f"{out.name}-*.npz"))
+    assert len(files) == replicas
+    with np.load(out / loop.CHECKPOINT) as content:
+        expected = [content[str(index)] for index in range(len(content.files) - 1)]
+    for path in files:
+        for mine, theirs in zip(variables(path), expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder, {"train": [[30, 50, 15], [25, 60]], "validation": [[35, 60]]})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def single(data, tmp_path_factory):
+    """The loss curve of one device without masks."""
+    out = tmp_path_factory.mktemp("single") / "run"
+    end(start(data, out))
+    return losses(out)
+
+
+def test_two_devices_learn_like_one(data, single, tmp_path):
+    end(start(data, tmp_path / "run", "mirrored", devices=2))
+    np.testing.assert_allclose(losses(tmp_path / "run"), single, rtol=1e-5)
+    assert_replicas_agree(tmp_path / "run", 2)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_like_one(data, single, tmp_path):
+    end(*start_workers(data, tmp_path / "run"))
+    np.testing.assert_allclose(losses(tmp_path / "run"), single, rtol=1e-5)
+    assert_replicas_agree(tmp_path / "run", 2)
+
+
+@pytest.mark.slow
+def test_killed_workers_go_on_where_they_were(data, tmp_path):
+    """With masks and dropout: the resumed run draws what the undisturbed one draws."""
+    end(*start_workers(data, tmp_path / "undisturbed", masks="masks"))
+    # Both are killed after the same step; who is late may have been told of the other one's loss before, and given up.
+    end(*start_workers(data, tmp_path / "run", masks="masks", kill_at=8), statuses=(-9, 1))
+    assert len(losses(tmp_path / "run")) == 2
+    end(*start_workers(data, tmp_path / "run", masks="masks"))
+    np.testing.assert_allclose(losses(tmp_path / "run"), losses(tmp_path / "undisturbed"), rtol=1e-6)
+    assert_replicas_agree(tmp_path / "run", 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("servers", [1, 2])
+def test_a_data_service_gives_the_same_batches(data, single, tmp_path, servers):
+    import tensorflow as tf
+
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
+    address = dispatcher.target.partition("://")[2]
+    workers = [service.WorkerServer(service.WorkerConfig(dispatcher_address=address)) for _ in range(servers)]
+    end(*start_workers(data, tmp_path / "run", service=dispatcher.target))
+    np.testing.assert_allclose(losses(tmp_path / "run"), single, rtol=1e-5)
+    assert_replicas_agree(tmp_path / "run", 2)
+    assert len(workers) == servers  # they lived until here
+
+
+@pytest.mark.slow
+def test_workers_on_different_data_are_refused(data, tmp_path):
+    write_data(tmp_path / "other", {"train": [[30, 50, 15]], "validation": [[35]]})
+    processes = start_workers(data, tmp_path / "run", other_data=tmp_path / "other")
+    for process in processes:
+        _, errors = process.communicate(timeout=900)
+        assert process.returncode == 1
+        assert "worker 1 sees another than worker 0" in errors
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": [5]}, "task": {"type": "worker", "index": 0}}',
+    ],
+)
+def test_a_wrong_tf_config_is_refused_with_an_example(monkeypatch, text):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ConfigError, match=r"TF_CONFIG.*\"cluster\": .*\"index\": 0"):
+        distribution.start("multiworker")
+
+
+def test_a_task_outside_the_cluster_is_refused(monkeypatch):
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(ConfigError, match="which of them this is"):
+        distribution.start("multiworker")
+
+
+def test_an_unknown_strategy_is_refused():
+    with pytest.raises(ConfigError, match="strategy is 'magic'; it must be mirrored or multiworker"):
+        distribution.start("magic")
+
+
+def test_one_device_needs_no_others():
+    alone = distribution.start()
+    assert (alone.replicas, alone.is_chief) == (1, True)
+    np.testing.assert_array_equal(alone.gather(np.array([2.0, 3.0])), [[2, 3]])
+
+
+@pytest.mark.parametrize("address", ["localhost:5050", "grpc://localhost", "grpc://localhost:port"])
+def test_an_address_that_is_none_is_refused(data, tmp_path, address):
+    with pytest.raises(ConfigError, match="must be grpc://HOST:PORT"):
+        loop.fit(data, tmp_path, CONFIG, data_service=address)
+
+
+def test_a_data_service_that_does_not_answer_is_named(data, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"grpc://localhost:{free.getsockname()[1]}"
+        with pytest.raises(TrainingError, match=f"{address}: does not answer"):
+            loop.fit(data, tmp_path, CONFIG, data_service=address)

@@ -1,0 +1,1 @@
+"""From tracks to records: labels, checks, shards and their metadata."""

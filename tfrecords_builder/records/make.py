@@ -1,0 +1,130 @@
+"""From a track to its records: log-mel frames of the mix, and activity of the stems on the same clock."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mir_tf.config import LABELS, FrontEndConfig
+from mir_tf.data import frontend
+from mir_tf.data.records import Record, stem_id
+from mir_tf.errors import ConfigError
+from mir_tf.io import audio
+from mir_tf.vocabulary import NUM_PROGRAMS
+from tfrecords_builder.records import labels
+from tfrecords_builder.slakh import known_faults
+from tfrecords_builder.slakh.tree import Track
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What is made of a track.
+
+    Attributes:
+        front_end: of the log-mel frames.
+        labels: the policy, one of ``config.LABELS``.
+        stems: whether each stem of a train track becomes a record of its own.
+    """
+
+    front_end: FrontEndConfig
+    labels: str = "midi"
+    stems: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the policy."""
+        if self.labels not in LABELS:
+            raise ConfigError(f"labels is {self.labels!r}; it must be {' or '.join(LABELS)}")
+
+    @property
+    def hears_stems(self) -> bool:
+        """Whether the audio of the stems is read: then both kinds of labels are made, and faults are looked for."""
+        return self.stems or self.labels == "audible"
+
+
+_SHORTEST = 1e-3
+"""Seconds of a stem that are worth reading."""
+
+
+def make_records(track: Track, recipe: Recipe) -> list[Record]:
+    """Reads a track: a record of its mix and, of a train track with ``recipe.stems``, one of each stem after it.
+
+    Levels are measured at the front end's sample rate: what lies above its band is not audible to it.
+
+    Raises:
+        AudioError: the mix, or a stem that is to be heard, cannot be decoded.
+        DataError: the MIDI of a stem cannot be read.
+    """
+    front_end = recipe.front_end
+    start, seconds = front_end.segment(audio.probe(track.mix).seconds)
+    log_mel, num_samples = _log_mel(audio.read_blocks(track.mix, front_end.sample_rate, start, seconds), front_end)
+    num_label_frames = front_end.num_label_frames(num_samples)
+    activity = np.zeros((num_label_frames, NUM_PROGRAMS), np.bool_)
+    audible = np.zeros_like(activity) if recipe.hears_stems else None
+    findings: list[str] = []
+    stems: list[Record] = []
+    for stem in track.stems:
+        notes = labels.stem_notes(stem.midi)
+        active = labels.active_frames(notes, num_label_frames, start)
+        own = np.arange(NUM_PROGRAMS) == stem.program  # [129]; none where no label names it
+        own_activity = active[:, np.newaxis] & own
+        activity |= own_activity
+        if audible is None:
+            continue
+        meter = labels.LevelMeter(front_end.sample_rate)
+        # A stem may end before the mix does, and before the segment begins.
+        there = min(seconds, audio.probe(stem.audio).seconds - start)
+        is_there = there >= _SHORTEST
+        read = audio.read_blocks(stem.audio, front_end.sample_rate, start, there) if is_there else iter(())
+        blocks = meter.through(read)
+        is_item = recipe.stems and track.split == "train" and is_there
+        if is_item:
+            stem_log_mel, stem_samples = _log_mel(blocks, front_end)
+        else:
+            collections.deque(blocks, maxlen=0)  # to the meter
+        levels = meter.levels(num_label_frames)
+        heard = labels.audible_frames(notes, levels, start)
+        own_audible = heard[:, np.newaxis] & own
+        audible |= own_audible
+        findings += (f"{stem.name}: {text}" for text in known_faults.suspicions(notes, levels, start))
+        if is_item:
+            length = front_end.num_label_frames(stem_samples)
+            stems.append(
+                Record(
+                    id=stem_id(track.id, stem.name),
+                    song=track.song,
+                    num_samples=stem_samples,
+                    sample_rate=front_end.sample_rate,
+                    log_mel=stem_log_mel,
+                    activity=own_activity[:length],
+                    audible=own_audible[:length],
+                )
+            )
+    mix = Record(
+        id=track.id,
+        song=track.song,
+        num_samples=num_samples,
+        sample_rate=front_end.sample_rate,
+        log_mel=log_mel,
+        activity=activity,
+        audible=audible,
+        findings=tuple(findings),
+    )
+    return [mix, *stems]
+
+
+def _log_mel(blocks: Iterator[NDArray[np.float32]], front_end: FrontEndConfig) -> tuple[NDArray[np.float16], int]:
+    """Log-mel [frames, mels] of a signal, and how many samples it has."""
+    num_samples = 0
+
+    def counted() -> Iterator[NDArray[np.float32]]:
+        nonlocal num_samples
+        for block in blocks:
+            num_samples += len(block)
+            yield block
+
+    pieces = [piece.astype(np.float16) for piece in frontend.log_mel_blocks(counted(), front_end)]
+    return np.concatenate(pieces), num_samples

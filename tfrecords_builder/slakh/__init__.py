@@ -1,0 +1,1 @@
+"""Slakh2100 as it is distributed: folders, archives, splits and known faults."""

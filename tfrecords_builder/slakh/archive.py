@@ -1,0 +1,241 @@
+"""A Slakh tree in a .tar or .tar.gz, read as a stream: only the tracks that are being built lie on disk.
+
+Reading takes two passes: one lists what there is, the other unpacks track after track.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gzip
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from mir_tf.config import SPLITS
+from mir_tf.errors import DataError
+from tfrecords_builder.slakh.splits import OMITTED
+from tfrecords_builder.slakh.tree import ALL_NOTES, METADATA, SONGS, Layout, LeftOut, Listing, Track
+
+_GZIP = b"\x1f\x8b"
+
+_BLOCK = 1 << 16
+
+_DAMAGE = (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
+"""What a truncated or altered archive raises; the last for a wrong checksum, which is read after all that it is of."""
+
+Read = Callable[[int, int], None]
+"""Called while an archive is read, with the bytes read and the bytes in all."""
+
+
+@dataclasses.dataclass
+class _Found:
+    """A track folder while it is listed."""
+
+    split: str
+    files: set[str] = dataclasses.field(default_factory=set)
+    metadata: bytes | str | None = None
+    fault: str = ""
+    """Why it cannot be built, if something in how it was packed forbids it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Member:
+    """A file of the archive that belongs to a track; ``key`` is the track folder, ``name`` the file within it."""
+
+    key: str
+    split: str
+    name: str
+
+
+class Archive:
+    """A Slakh tree in an archive; supplies the files of its tracks.
+
+    Layouts redux, original and baby, with or without a folder around them.
+    """
+
+    def __init__(self, path: Path, scratch: Path, with_stems: bool) -> None:
+        """Begins with an archive.
+
+        Args:
+            path: a .tar or .tar.gz.
+            scratch: folder to unpack in; tracks lie in there from :meth:`open` to :meth:`close`.
+            with_stems: whether the audio of the stems is needed too.
+        """
+        self._path = path
+        self._scratch = scratch
+        self._with_stems = with_stems
+
+    def layout(self, progress: Read | None = None) -> tuple[Layout, list[LeftOut]]:
+        """Lists the archive: the first pass.
+
+        Args:
+            progress: called from time to time.
+
+        Returns:
+            What it holds, and what damage kept out: the archive, if it is cut off or altered, with all that follows
+            the damage, and the track in which it lies; and tracks of which files are links, or there twice.
+
+        Raises:
+            DataError: it cannot be opened, is no archive, or its checksum is wrong, which tells of no track.
+        """
+        found: dict[str, _Found] = {}
+        songs = None
+        left_out = []
+        last = ""
+        try:
+            for info, file in _members(self._path, progress):
+                if file is not None and PurePosixPath(info.name).name == SONGS:
+                    songs = file.read()
+                # A link to a folder stands for all that is in it.
+                member = _member(info.name) or (_member(f"{info.name}/{METADATA}") if file is None else None)
+                if member is None:
+                    continue
+                last = member.key
+                track = found.setdefault(member.key, _Found(member.split))
+                if file is None:
+                    track.fault = f"{info.name}: is a link; pack with tar --dereference --hard-dereference"
+                elif member.name in track.files or (member.name == METADATA and track.metadata is not None):
+                    track.fault = f"{info.name}: is in the archive twice, as tar -r and -u leave it; pack it anew"
+                elif member.name == METADATA:
+                    track.metadata = file.read()
+                else:
+                    track.files.add(member.name)
+                    # Where no folder tells the split, songs are told apart by their notes.
+                    if member.name == ALL_NOTES and not member.split:
+                        self._unpack(member, file)
+        except _DAMAGE as error:
+            if not found:
+                raise DataError(f"{self._path}: no .tar or .tar.gz that can be read: {_cause(error)}") from error
+            if isinstance(error, gzip.BadGzipFile):
+                raise DataError(
+                    f"{self._path}: altered: {_cause(error)}; nothing tells where, and any track may be wrong: get it "
+                    "anew"
+                ) from error
+            del found[last]
+            name = PurePosixPath(last).name
+            reason = f"{self._path}: damaged or cut off: {_cause(error)}"
+            left_out = [LeftOut(name, f"{reason}; the damage is in or after this track")]
+            left_out.append(LeftOut(self._path.name, f"{reason}; what follows {name} is not known"))
+        left_out += (LeftOut(PurePosixPath(key).name, track.fault) for key, track in found.items() if track.fault)
+        listings = [
+            Listing(self._scratch / key, track.split, frozenset(track.files), track.metadata or "it is missing")
+            for key, track in found.items()
+            if not track.fault
+        ]
+        return Layout(self._path, listings, songs), left_out
+
+    def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
+        """Unpacks tracks, in the order of the archive: the second pass.
+
+        Args:
+            wanted: tracks chosen from :meth:`layout`.
+
+        Yields:
+            Each of them once its files lie on disk.
+
+        Raises:
+            DataError: the archive has changed since it was listed, or cannot be read any more.
+        """
+        tracks = {track.mix.parent: track for track in wanted}
+        missing = {folder: self._needed(track) for folder, track in tracks.items()}
+        try:
+            if missing:
+                for info, file in _members(self._path):
+                    member = _member(info.name)
+                    if member is None or file is None:
+                        continue
+                    folder = self._scratch / member.key
+                    needed = missing.get(folder, set())
+                    if folder / member.name not in needed:
+                        continue
+                    self._unpack(member, file)
+                    needed.remove(folder / member.name)
+                    if not needed:
+                        del missing[folder]
+                        yield tracks[folder]
+                    if not missing:
+                        return
+        except _DAMAGE as error:
+            raise DataError(f"{self._path}: damaged since it was listed: {_cause(error)}") from error
+        if missing:
+            names = ", ".join(sorted(folder.name for folder in missing)[:5])
+            raise DataError(f"{self._path}: has changed since it was listed: files of {names} are gone")
+
+    def close(self, track: Track) -> None:
+        """Removes the files of a track."""
+        shutil.rmtree(track.mix.parent, ignore_errors=True)
+
+    def _needed(self, track: Track) -> set[Path]:
+        stems = {stem.audio for stem in track.stems} if self._with_stems else set()
+        return {track.mix, *(stem.midi for stem in track.stems), *stems}
+
+    def _unpack(self, member: _Member, file: IO[bytes]) -> None:
+        path = self._scratch / member.key / member.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as unpacked:
+            shutil.copyfileobj(file, unpacked, _BLOCK)
+
+
+def _member(name: str) -> _Member | None:
+    """Which file of which track a member is, None for all others and for hidden ones, as macOS adds."""
+    parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
+    within: tuple[list[str], ...] = ([], ["MIDI"], ["stems"])
+    tracks = [at for at, part in enumerate(parts[:-1]) if part.startswith("Track") and parts[at + 1 : -1] in within]
+    if not tracks or parts[-1].startswith(".") or ".." in parts:
+        return None
+    at = tracks[-1]  # the innermost: a folder around the tree may be called so too
+    outer, rest = parts[:at], parts[at + 1 :]
+    split = outer[-1] if outer and outer[-1] in (*SPLITS, OMITTED) else ""
+    return _Member("/".join(parts[: at + 1]), split, "/".join(rest))
+
+
+def _members(path: Path, progress: Read | None = None) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """The files of an archive, in order; each can be read until the next is asked for. Of a link there is no file.
+
+    Raises:
+        DataError: it cannot be opened.
+        TarError, zlib.error, EOFError, BadGzipFile: it is damaged or cut off.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            raw = stack.enter_context(path.open("rb"))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be opened: {error.strerror}") from error
+        size = path.stat().st_size
+        is_gzip = raw.read(2) == _GZIP
+        raw.seek(0)
+        # tarfile's own reader of gzip checks neither the end nor the checksum.
+        source = _Source(stack.enter_context(gzip.GzipFile(fileobj=raw)) if is_gzip else raw)
+        archive = stack.enter_context(tarfile.open(fileobj=source, mode="r|", bufsize=_BLOCK))  # type: ignore[call-overload]
+        for info in archive:
+            if progress is not None:
+                progress(raw.tell(), size)
+            if info.isfile():
+                yield info, archive.extractfile(info)
+            elif info.issym() or info.islnk():
+                yield info, None
+        if source.is_exhausted:
+            raise EOFError("it lacks the mark of its end")
+        while source.read(_BLOCK):
+            pass  # to the checksum of a .gz
+
+
+class _Source:
+    """What tarfile reads from; remembers whether it was read to its end, where the mark of the end stands before."""
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
+        self._file = file
+        self.is_exhausted = False
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.is_exhausted = not data
+        return data
+
+
+def _cause(error: Exception) -> str:
+    return str(error) or type(error).__name__

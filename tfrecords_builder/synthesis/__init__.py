@@ -1,0 +1,1 @@
+"""From MIDI and SoundFonts to an audio tree in Slakh's layout."""

@@ -1,0 +1,249 @@
+"""What recordings of one song differ in, drawn from a seed: pitch, balance, timbre, room, and the way to the listener.
+
+A player tunes differently and starts in another key; a voice sings along; an amplifier, a microphone and a mixing desk
+colour each instrument; the mix is equalised, put in a room, compressed; noise and a lossy codec come last. Each is a
+function of seed and name alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import random
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy.signal import butter, lfilter, oaconvolve, sosfilt
+
+from mir_tf.vocabulary import DRUMS
+from tfrecords_builder.synthesis.singing import Singer
+
+MOST_SEMITONES = 3
+"""Songs are transposed by so many semitones at most, up or down."""
+
+MOST_CENTS = 40.0
+"""Tuning differs from 440 Hz by so much at most."""
+
+SUNG = 0.5
+"""In how many renditions a voice sings."""
+
+_FAMILY_SIZE = 8
+"""Programs of a family."""
+
+_DRIVEN = {3: 0.5, 4: 0.2, DRUMS // _FAMILY_SIZE: 0.0}
+"""How often instruments of a General MIDI family are played through an overdriven amplifier: guitars, basses, drums."""
+
+_SELDOM_DRIVEN = 0.05
+"""How often all others are."""
+
+_CODECS = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"))
+"""Of libsndfile, which gives back as many samples as it took, in their places."""
+
+_GAIN_RATE = 100
+"""Values a second of a compressor's gain."""
+
+Signal = NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Variation:
+    """How one rendition of a song differs from the plain one.
+
+    Attributes:
+        seed: of everything; two renditions with the same are equal.
+        semitones: transposition of all parts but drums.
+        cents: tuning of all parts but drums, by the builtin synthesiser: the others take none.
+    """
+
+    seed: str
+    semitones: int
+    cents: float
+
+    @classmethod
+    def draw(cls, seed: str) -> Variation:
+        """The variation of a seed."""
+        generator = random.Random(seed)
+        semitones = generator.randint(-MOST_SEMITONES, MOST_SEMITONES)
+        return cls(seed, semitones, max(-MOST_CENTS, min(MOST_CENTS, generator.gauss(0, 12))))
+
+    def singer(self) -> Singer | None:
+        """Who sings, if anybody does."""
+        seed = f"{self.seed}:voice"
+        return Singer.draw(seed) if random.Random(seed).random() < SUNG else None
+
+    def stem(self, signal: Signal, name: str, sample_rate: int, program: int | None = None) -> Signal:
+        """A stem as an amplifier, a microphone and a mixing desk leave it: drive, level, equalisation, width.
+
+        Args:
+            signal: float32 [samples].
+            name: of the stem; it draws by its own.
+            sample_rate: Hz.
+            program: General MIDI program or 128 for drums, by which an amplifier is more or less likely; None is a
+                voice, which has none.
+
+        Returns:
+            float32 [samples].
+        """
+        generator = random.Random(f"{self.seed}:{name}:amplifier")
+        driven = 0.0 if program is None else _DRIVEN.get(program // _FAMILY_SIZE, _SELDOM_DRIVEN)
+        if generator.random() < driven:
+            takes = [signal, _played_again(signal, generator, sample_rate)] if generator.random() < 0.4 else [signal]
+            heard = np.sum([_amplified(take, generator, sample_rate) for take in takes], axis=0)
+            signal = heard / np.float32(math.sqrt(len(takes)))
+        generator = random.Random(f"{self.seed}:{name}")
+        signal = _equalized(signal, generator, 2, 5.0, sample_rate)
+        if generator.random() < 0.4:  # two channels, one a little late, as they come down to one
+            delay = round(generator.uniform(0.1e-3, 0.8e-3) * sample_rate)
+            share = generator.uniform(0.2, 0.7)
+            late = np.concatenate([np.zeros(delay, np.float32), signal])[: len(signal)]
+            signal = signal + np.float32(share) * late
+        return signal * np.float32(10 ** (generator.gauss(0, 4) / 20))
+
+    def mix(self, signal: Signal, sample_rate: int) -> Signal:
+        """The mix as it reaches a listener: equalisation, room, compression, level, noise, codec.
+
+        Args:
+            signal: float32 [samples]; its level counts only against the noise's.
+            sample_rate: Hz.
+
+        Returns:
+            float32 [samples] within ±1, its peak between −14 and −1 dB.
+        """
+        generator = random.Random(f"{self.seed}:mix")
+        signal = _equalized(signal, generator, 3, 4.0, sample_rate)
+        if generator.random() < 0.5:
+            signal = _in_room(signal, generator, sample_rate)
+        if generator.random() < 0.5:
+            signal = _compressed(signal, generator, sample_rate)
+        if generator.random() < 0.5:
+            signal = _with_noise(signal, generator)
+        peak = max(float(np.abs(signal).max()), 1e-9)
+        signal = signal * np.float32(10 ** (generator.uniform(-14, -1) / 20) / peak)
+        if generator.random() < 0.4:
+            signal = _through_codec(signal, generator, sample_rate)
+        return np.clip(signal, -1, 1)
+
+
+def _equalized(signal: Signal, generator: random.Random, bands: int, deviation: float, sample_rate: int) -> Signal:
+    """``bands`` peaking filters at frequencies and with gains (standard deviation in dB) drawn at random."""
+    sections = []
+    for _ in range(bands):
+        frequency = 60 * (12000 / 60) ** generator.random()
+        sections.append(_peaking(frequency, generator.gauss(0, deviation), generator.uniform(0.4, 1.4), sample_rate))
+    return np.asarray(sosfilt(np.array(sections, np.float32), signal), np.float32)
+
+
+def _peaking(frequency: float, gain: float, quality: float, sample_rate: int) -> list[float]:
+    """A peaking equaliser: R. Bristow-Johnson, Cookbook formulae for audio EQ biquad filter coefficients."""
+    amplitude = 10 ** (gain / 40)
+    omega = 2 * math.pi * frequency / sample_rate
+    alpha = math.sin(omega) / (2 * quality)
+    over = 1 + alpha / amplitude
+    return [
+        (1 + alpha * amplitude) / over,
+        -2 * math.cos(omega) / over,
+        (1 - alpha * amplitude) / over,
+        1.0,
+        -2 * math.cos(omega) / over,
+        (1 - alpha / amplitude) / over,
+    ]
+
+
+def _amplified(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
+    """Through an amplifier with 10 to 40 dB too much gain, and a loudspeaker; as loud as before.
+
+    The valve is a hyperbolic tangent off its middle, between filters, as in D. T. Yeh, J. S. Abel and J. O. Smith,
+    Simplified, physically-informed models of distortion and overdrive guitar effects pedals (DAFx, 2007).
+    """
+    loudness = math.sqrt(float(np.square(signal).mean()))
+    if not loudness:
+        return signal
+    first = butter(1, generator.uniform(80, 700), "highpass", fs=sample_rate, output="sos")
+    gain = 10 ** (generator.uniform(10, 40) / 20) / loudness * 0.1
+    bias = generator.uniform(0, 0.3)
+    clipped = np.tanh(gain * sosfilt(first, signal) + bias) - math.tanh(bias)
+    speaker = np.concatenate(
+        [
+            butter(2, generator.uniform(60, 120), "highpass", fs=sample_rate, output="sos"),
+            butter(4, generator.uniform(3000, 7000), "lowpass", fs=sample_rate, output="sos"),
+            [_peaking(generator.uniform(1500, 3500), generator.uniform(0, 8), 1.0, sample_rate)],
+        ]
+    )
+    heard = sosfilt(speaker, clipped)
+    return np.asarray(heard * (loudness / math.sqrt(float(np.square(heard).mean()))), np.float32)
+
+
+def _played_again(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
+    """A second take of the same part, as guitars are often recorded: 4 to 30 ms late, and by some cents out of tune."""
+    seconds = len(signal) / sample_rate
+    delays = np.random.default_rng(generator.getrandbits(32)).uniform(0.004, 0.03, math.ceil(seconds / 2) + 2)
+    place = np.arange(len(signal))
+    late = np.interp(place / (2 * sample_rate), np.arange(len(delays)), delays) * sample_rate
+    return np.interp(place - late, place, signal, left=0.0).astype(np.float32)
+
+
+def _in_room(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
+    """With the reverberation of a room: noise that dies away by 60 dB, the high frequencies sooner.
+
+    J. A. Moorer, About this reverberation business (Computer Music Journal 3, 1979).
+    """
+    seconds = 0.15 * (1.5 / 0.15) ** generator.random()
+    level = generator.uniform(-26, -10)  # dB of its power against the direct sound's
+    noise = np.random.default_rng(generator.getrandbits(32)).standard_normal(round(seconds * sample_rate))
+    time = np.arange(len(noise)) / sample_rate
+    dull = lfilter([1 - (pole := generator.uniform(0.2, 0.8))], [1, -pole], noise)
+    response = dull * 10 ** (-3 * time / seconds)
+    response *= 10 ** (level / 20) / math.sqrt(float(np.square(response).sum()))
+    late = round(generator.uniform(0.002, 0.02) * sample_rate)
+    reverberation = oaconvolve(signal, response.astype(np.float32))[: len(signal)]
+    signal = signal.copy()
+    signal[late:] += reverberation[: len(signal) - late]
+    return signal
+
+
+def _compressed(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
+    """Through a compressor that follows the level within 10 ms and lets go within some tenths of a second.
+
+    D. Giannoulis et al., Digital dynamic range compressor design (J. Audio Eng. Soc. 60, 2012), hard knee.
+    """
+    hop = sample_rate // _GAIN_RATE
+    frames = -(-len(signal) // hop)
+    power = np.square(np.pad(signal, (0, frames * hop - len(signal)))).reshape(frames, hop).mean(axis=1)
+    level = 10 * np.log10(power + 1e-12)  # [frames]
+    threshold = float(np.percentile(level, generator.uniform(50, 90)))
+    ratio = generator.uniform(1.5, 5)
+    wanted = -np.maximum(level - threshold, 0) * (1 - 1 / ratio)  # dB, at or below 0
+    release = math.exp(-1 / (_GAIN_RATE * generator.uniform(0.08, 0.4)))
+    gain, held = np.empty(frames), 0.0
+    for frame, target in enumerate(wanted.tolist()):
+        held = min(target, held * release)
+        gain[frame] = held
+    place = (np.arange(frames) + 0.5) * hop
+    smooth = np.interp(np.arange(len(signal)), place, 10 ** (gain / 20))
+    return signal * smooth.astype(np.float32)
+
+
+def _with_noise(signal: Signal, generator: random.Random) -> Signal:
+    """With noise 25 to 65 dB below it, between white and brown."""
+    noise = np.random.default_rng(generator.getrandbits(32)).standard_normal(len(signal), dtype=np.float32)
+    noise = lfilter([1.0], [1, -generator.uniform(0, 0.98)], noise).astype(np.float32)
+    level = 10 ** (generator.uniform(-65, -25) / 20) * math.sqrt(float(np.square(signal).mean()))
+    noise *= np.float32(level / math.sqrt(float(np.square(noise).mean())))
+    mixed: Signal = signal + noise
+    return mixed
+
+
+def _through_codec(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
+    """Coded with loss at about 45 to 125 kbit/s, and decoded again."""
+    container, subtype = generator.choice(_CODECS)
+    coded = io.BytesIO()
+    with soundfile.SoundFile(
+        coded, "w", sample_rate, 1, subtype, format=container, compression_level=generator.uniform(0.1, 0.9)
+    ) as file:
+        for start in range(0, len(signal), sample_rate):  # libsndfile's Vorbis puts all of a write on the stack
+            file.write(signal[start : start + sample_rate])
+    coded.seek(0)
+    decoded, _ = soundfile.read(coded, dtype="float32")
+    return np.pad(decoded[: len(signal)], (0, max(len(signal) - len(decoded), 0)))
