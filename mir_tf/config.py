@@ -24,18 +24,37 @@ LABEL_RATE = 10
 SPLITS = ("train", "validation", "test")
 """The parts of a data set."""
 
-LABELS = ("midi", "audible")
+LABEL_POLICIES = ("midi", "audible")
 """Label policies: active from note-on to note-off, or where the stem is heard."""
 
-BUNDLE = "bundle.json"
+BUNDLE_FILE = "bundle.json"
 """Name of the file that makes a folder a trained model: configuration, vocabulary, thresholds, versions."""
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 
 
+def with_current_names(values: dict[str, Any], former: dict[str, str]) -> dict[str, Any]:
+    """Rename the keys of ``values`` that a file of an earlier format has under a former name.
+
+    Args:
+        values: name → value.
+        former: former name → name now.
+
+    Raises:
+        ConfigError: a value is given under both names.
+    """
+    for old, new in former.items():
+        if old in values and new in values:
+            raise ConfigError(f"{old} is the former name of {new}; both are given: leave out {old}")
+    return {former.get(name, name): value for name, value in values.items()}
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Base of the configurations: conversion to and from plain dictionaries, and a fingerprint."""
+
+    FORMER_NAMES: ClassVar[dict[str, str]] = {}
+    """Former name → name now of each renamed field. Files written with the former names are still read."""
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON and YAML know them (tuples become lists)."""
@@ -60,6 +79,7 @@ class Config:
             ConfigError: an unknown field, a wrong type or a value out of range.
         """
         fields = {field.name: field for field in dataclasses.fields(self)}
+        changes = with_current_names(changes, self.FORMER_NAMES)
         if unknown := sorted(map(str, set(changes) - set(fields))):
             raise ConfigError(
                 f"{type(self).__name__} has no field {', '.join(map(repr, unknown))}; "
@@ -342,7 +362,7 @@ class ModelConfig(Config):
         )
 
     @property
-    def hears_subframes(self) -> bool:
+    def uses_subframes(self) -> bool:
         """Whether the network takes every feature frame, and answers for label frames; else it takes averages."""
         return self.architecture == "tcn"
 
@@ -366,13 +386,13 @@ class TrainConfig(Config):
         shift_mels: how far stems and mixes are moved over the mel axis at most, up or down, in bands; 0 moves nothing.
         color_db: standard deviation of random equalisation of stems and mixes, in dB; 0 equalises nothing.
         noise_db: the loudest noise that is added, in dB of the mean power of an example; None adds none.
-        average_decay: what an exponential moving average of the weights keeps of itself in a step; it is validated and
+        ema_decay: what an exponential moving average of the weights keeps of itself in a step; it is validated and
             saved in place of the weights that are trained (Polyak and Juditsky, 1992). 0 averages nothing.
         pos_weight_max: upper bound of a class's weight, negatives over positives; the lower bound is 1. Both are
             counted in all records, stems' too, whatever ``stem_share`` is.
-        focus_positive: exponent of the loss on positives that are recognised already; see
-            :class:`mir_tf.training.losses.WeightedBCE`. Equal to ``focus_negative``, it makes a focal loss.
-        focus_negative: exponent on negatives; greater than ``focus_positive``, it makes an asymmetric loss.
+        gamma_pos: exponent of the loss on positives that are recognised already; see
+            :class:`mir_tf.training.losses.WeightedBCE`. Equal to ``gamma_neg``, it makes a focal loss.
+        gamma_neg: exponent on negatives; greater than ``gamma_pos``, it makes an asymmetric loss.
         boundary_weight: weight of a class's frames at its onsets and offsets.
         plateau_factor: factor on the learning rate when validation macro F1 stops rising.
         plateau_patience: epochs without a rise before that.
@@ -380,7 +400,7 @@ class TrainConfig(Config):
         threshold_shrinkage: how far the bundle's thresholds are drawn from the best of each class, 0, to the one
             that is best for all, 1; see :func:`mir_tf.metrics.thresholds.shrink`. The best epoch is chosen at the
             best ones.
-        picture_every: epochs between the pictures of a validation song in TensorBoard; 0 draws none.
+        image_every: epochs between the pictures of a validation song in TensorBoard; 0 draws none.
         seed: of the initial weights, crops, order, masks and dropout.
         mixed_precision: compute in 16 bits; front end, normalisation, logits and loss stay float32.
         jit: compile the training step with XLA.
@@ -400,20 +420,27 @@ class TrainConfig(Config):
     shift_mels: float = 0.0
     color_db: float = 0.0
     noise_db: float | None = None
-    average_decay: float = 0.0
+    ema_decay: float = 0.0
     pos_weight_max: float = 10.0
-    focus_positive: float = 0.0
-    focus_negative: float = 0.0
+    gamma_pos: float = 0.0
+    gamma_neg: float = 0.0
     boundary_weight: float = 1.0
     plateau_factor: float = 0.5
     plateau_patience: int = 3
     early_stopping_patience: int = 10
     threshold_shrinkage: float = 0.0
-    picture_every: int = 5
+    image_every: int = 5
     seed: int = 0
     mixed_precision: bool = False
     jit: bool = False
     deterministic: bool = False
+
+    FORMER_NAMES: ClassVar[dict[str, str]] = {
+        "focus_positive": "gamma_pos",
+        "focus_negative": "gamma_neg",
+        "average_decay": "ema_decay",
+        "picture_every": "image_every",
+    }
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -435,14 +462,14 @@ class TrainConfig(Config):
         require(0 <= self.shift_mels <= 20, "shift_mels", "between 0 and 20 bands")
         require(0 <= self.color_db <= 20, "color_db", "between 0 and 20 dB")
         require(self.noise_db is None or -60 < self.noise_db <= 0, "noise_db", "above -60 and at most 0 dB, or None")
-        require(0 <= self.average_decay < 1, "average_decay", "at least 0 and below 1")
+        require(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1")
         require(self.pos_weight_max >= 1, "pos_weight_max", "at least 1")
-        for name in ("focus_positive", "focus_negative"):
+        for name in ("gamma_pos", "gamma_neg"):
             require(0 <= getattr(self, name) <= 5, name, "between 0 and 5")
         require(0 <= self.boundary_weight <= 1, "boundary_weight", "between 0 and 1")
         require(0 < self.plateau_factor < 1, "plateau_factor", "between 0 and 1")
         require(0 <= self.threshold_shrinkage <= 1, "threshold_shrinkage", "between 0 and 1")
-        require(self.picture_every >= 0, "picture_every", "at least 0")
+        require(self.image_every >= 0, "image_every", "at least 0")
         require(0 <= self.seed < 2**31, "seed", "between 0 and 2147483647")
 
     @property

@@ -21,7 +21,7 @@ from mir_tf.config import LABEL_RATE
 
 
 @dataclasses.dataclass(frozen=True)
-class EventRule:
+class PostProcessing:
     """How the frames of each class become intervals; the threshold at which one begins is the model's.
 
     Attributes:
@@ -55,7 +55,7 @@ class EventRule:
                     )
 
     @classmethod
-    def plain(cls, thresholds: NDArray[np.float32]) -> EventRule:
+    def plain(cls, thresholds: NDArray[np.float32]) -> PostProcessing:
         """The rule that leaves frames as they are: at and above its threshold [classes] a class is heard, else not."""
         none = (0.0,) * len(thresholds)
         return cls(tuple(map(float, thresholds)), none, none)
@@ -65,7 +65,7 @@ class EventRule:
         return {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> EventRule:
+    def from_dict(cls, values: dict[str, Any]) -> PostProcessing:
         """The inverse of :meth:`to_dict`.
 
         Raises:
@@ -74,7 +74,7 @@ class EventRule:
         names = [field.name for field in dataclasses.fields(cls)]
         rule = cls(*(tuple(map(float, values[name])) for name in names))
         if unknown := sorted(set(values) - set(names)):
-            raise ValueError(f"event_rule has no {', '.join(unknown)}")
+            raise ValueError(f"post_processing has no {', '.join(unknown)}")
         return rule
 
     def fits(self, thresholds: NDArray[np.float32]) -> bool:
@@ -161,7 +161,9 @@ def hysteresis(
     return events.chosen(reached[events.ends, events.classes] > reached[events.starts, events.classes])
 
 
-def decode(probabilities: NDArray[np.float32], thresholds: NDArray[np.float32], rule: EventRule) -> NDArray[np.bool_]:
+def decode(
+    probabilities: NDArray[np.float32], thresholds: NDArray[np.float32], rule: PostProcessing
+) -> NDArray[np.bool_]:
     """The frames in which each class is heard, by the rule.
 
     Args:

@@ -22,7 +22,7 @@ from mir_tf.errors import BundleError
 from mir_tf.inference import decoding
 from mir_tf.inference.metadata import read_tflite
 from mir_tf.inference.prediction import Prediction
-from mir_tf.io.files import shown
+from mir_tf.io.files import display_path
 from mir_tf.stream import Stream, Windowed, windowed
 
 
@@ -89,12 +89,12 @@ class LiteModel:
             if progress is not None:
                 progress(num_samples / self.metadata.sample_rate)
         return Prediction(
-            path=shown(audio) if isinstance(audio, str | Path) else "",
+            path=display_path(audio) if isinstance(audio, str | Path) else "",
             seconds=num_samples / self.metadata.sample_rate,
             model={**self.metadata.model, "front_end": self.metadata.fingerprint},
             classes=self.classes,
             thresholds=self.thresholds,
-            event_rule=self.metadata.event_rule,
+            post_processing=self.metadata.post_processing,
             probabilities=np.concatenate([*pieces, inference.finish()]),
         )
 

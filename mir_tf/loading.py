@@ -44,7 +44,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mir_tf import pretrained
-from mir_tf.config import BUNDLE
+from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.files import as_path, is_remote, sha256
@@ -105,5 +105,5 @@ def digest(path: str | Path) -> str:
     """What tells a model apart from every other: of a run its description, which names its weights; or the file."""
     path = as_path(path)
     if not path.is_file():
-        path = path / BUNDLE
+        path = path / BUNDLE_FILE
     return sha256(path)[:16]

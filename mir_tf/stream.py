@@ -9,69 +9,14 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import soxr
 from numpy.typing import ArrayLike, NDArray
 
-from mir_tf.errors import AudioError, BundleError, ConfigError
+from mir_tf.errors import BundleError
 from mir_tf.inference.metadata import Metadata
-from mir_tf.io.audio import fault_of, fault_of_rate
+from mir_tf.io.audio import RESAMPLER_SAMPLES, Resampler
 
-Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+PredictWindow = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """One window's waveform [1, input samples] to its answer [window frames, classes]."""
-
-MOST_CHANNELS = 64
-"""More are taken for an array whose axes are the other way round."""
-
-_RESAMPLER_SAMPLES = 1500
-"""Samples, at the lower of its two rates, that soxr holds back at most at usual rates (measured: 1400)."""
-
-
-class Resampler:
-    """Turns blocks of any number of channels, at any rate, into mono at another: bit by bit what a whole file gives."""
-
-    def __init__(self, rate: float, sample_rate: int) -> None:
-        """Takes blocks at ``rate`` Hz; gives them at ``sample_rate``.
-
-        Raises:
-            ConfigError: the rate is no sample rate.
-        """
-        if fault := fault_of_rate(rate):
-            raise ConfigError(fault)
-        self._rate = rate
-        self._taken = 0
-        self._stream = soxr.ResampleStream(rate, sample_rate, 1)
-
-    def feed(self, block: ArrayLike) -> NDArray[np.float32]:
-        """What a block [samples] or [samples, channels] adds to the signal: float32 [samples], often a little later.
-
-        Raises:
-            AudioError: the block is of another shape or type, or holds a value that is not finite or beyond 1000. It is
-                left out.
-        """
-        samples = np.asarray(block)
-        if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 1 <= samples.shape[1] <= MOST_CHANNELS):
-            raise AudioError(
-                f"audio of shape {list(samples.shape)}; it must be [samples], or [samples, channels] with 1 to "
-                f"{MOST_CHANNELS} channels"
-            )
-        if samples.dtype.kind != "f":
-            raise AudioError(
-                f"audio of type {samples.dtype}; it must be floating-point, about -1 to 1: divide int16 by 32768"
-            )
-        with np.errstate(over="ignore"):  # to infinity, which is refused
-            samples = samples.astype(np.float32, copy=False)
-        if fault := fault_of(samples, self._rate, self._taken / self._rate):
-            raise AudioError(f"audio {fault}")
-        self._taken += len(samples)
-        resampled: NDArray[np.float32] = self._stream.resample_chunk(
-            samples if samples.ndim == 1 else samples.mean(axis=1)
-        )
-        return resampled
-
-    def finish(self) -> NDArray[np.float32]:
-        """What was held back, float32 [samples]; then it takes no more."""
-        rest: NDArray[np.float32] = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)
-        return rest
 
 
 class _Windows:
@@ -116,7 +61,7 @@ class _Windows:
 class Windowed:
     """The windowed inference: the windows' answers, cross-faded linearly where two of them overlap."""
 
-    def __init__(self, answer: Answer, metadata: Metadata) -> None:
+    def __init__(self, answer: PredictWindow, metadata: Metadata) -> None:
         """Takes a mono signal at the model's sample rate; ``answer`` answers for its windows."""
         self._answer, self._metadata = answer, metadata
         self._overlap = metadata.overlap_frames
@@ -164,7 +109,7 @@ class Windowed:
         return answer
 
 
-def windowed(answer: Answer, metadata: Metadata, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+def windowed(answer: PredictWindow, metadata: Metadata, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     """The windowed inference of a whole signal.
 
     Args:
@@ -195,7 +140,7 @@ class Stream:
             this is little more than a window's length.
     """
 
-    def __init__(self, answer: Answer, metadata: Metadata, rate: float) -> None:
+    def __init__(self, answer: PredictWindow, metadata: Metadata, rate: float) -> None:
         """Takes blocks at ``rate`` Hz; ``answer`` answers for the windows of a model that ``metadata`` describes.
 
         Raises:
@@ -210,7 +155,7 @@ class Stream:
             )
         self._resampler = Resampler(rate, metadata.sample_rate)
         self._inference = Windowed(answer, metadata)
-        held_back = 0.0 if rate == metadata.sample_rate else _RESAMPLER_SAMPLES / min(rate, metadata.sample_rate)
+        held_back = 0.0 if rate == metadata.sample_rate else RESAMPLER_SAMPLES / min(rate, metadata.sample_rate)
         self.latency = _whole_samples(metadata) / metadata.sample_rate + held_back
 
     def feed(self, block: ArrayLike) -> NDArray[np.float32]:

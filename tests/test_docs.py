@@ -254,7 +254,7 @@ INSTEAD = {
 
 SMALL: dict[str, dict[str, Any]] = {
     "model": {"conv_filters": [4], "gru_units": 4, "gru_layers": 1},
-    "train": {"batch_size": 2, "epochs": 1, "steps_per_epoch": 2, "picture_every": 0},
+    "train": {"batch_size": 2, "epochs": 1, "steps_per_epoch": 2, "image_every": 0},
 }
 """Laid over every configuration in the repository, so that networks and budgets are small, and other keys are read."""
 

@@ -8,12 +8,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 from helpers import tiny_data
 from helpers.tiny_model import heard, signal_of
 
 from mir_tf import bundle, lite
-from mir_tf.data import records
+from mir_tf.data import manifest as records
 from mir_tf.training import loop
 
 EARLIER = Path(__file__).parent / "golden" / "before_packages"
@@ -38,7 +37,7 @@ def test_an_exported_file_gives_the_same_numbers() -> None:
 def test_a_data_set_is_read() -> None:
     manifest = records.read_manifest(EARLIER / "data")
     assert manifest.front_end == tiny_data.FRONT_END
-    assert (manifest.feature_mean, manifest.feature_deviation) == (-45.0, 20.0)
+    assert (manifest.feature_mean, manifest.feature_std) == (-45.0, 20.0)
 
 
 def test_training_goes_on_from_a_checkpoint(tmp_path: Path, determinism_ends_with_the_module: None) -> None:

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mir_tf.events import EventRule, Events, decode, hysteresis
+from mir_tf.events import Events, PostProcessing, decode, hysteresis
 
 
 def walked(values: list[float], threshold: float, offset: float, shortest: int, longest_gap: int) -> list[bool]:
@@ -31,9 +31,11 @@ def walked(values: list[float], threshold: float, offset: float, shortest: int, 
     return active
 
 
-def rule_of(offsets: list[float], shortest: list[int], gaps: list[int]) -> EventRule:
+def rule_of(offsets: list[float], shortest: list[int], gaps: list[int]) -> PostProcessing:
     """Of times in frames."""
-    return EventRule(tuple(offsets), tuple(frames / 10 for frames in shortest), tuple(frames / 10 for frames in gaps))
+    return PostProcessing(
+        tuple(offsets), tuple(frames / 10 for frames in shortest), tuple(frames / 10 for frames in gaps)
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -69,7 +71,7 @@ def test_the_plain_rule_changes_nothing() -> None:
     generator = np.random.default_rng(1)
     probabilities = generator.integers(0, 5, (100, 3)).astype(np.float32) / 4
     thresholds = np.array([0.25, 0.5, 1.0], np.float32)
-    found = decode(probabilities, thresholds, EventRule.plain(thresholds))
+    found = decode(probabilities, thresholds, PostProcessing.plain(thresholds))
     np.testing.assert_array_equal(found, probabilities >= thresholds)
 
 
@@ -88,7 +90,7 @@ def test_a_gap_between_two_classes_is_none() -> None:
 
 def test_without_frames_nothing_is_heard() -> None:
     thresholds = np.full(2, 0.5, np.float32)
-    assert decode(np.zeros((0, 2), np.float32), thresholds, EventRule.plain(thresholds)).shape == (0, 2)
+    assert decode(np.zeros((0, 2), np.float32), thresholds, PostProcessing.plain(thresholds)).shape == (0, 2)
 
 
 def test_events_are_the_inverse_of_activity() -> None:
@@ -111,7 +113,7 @@ def test_hysteresis_keeps_what_reaches_the_threshold_and_all_around_it() -> None
 
 def test_a_rule_comes_back_from_its_dictionary() -> None:
     rule = rule_of([0.1, 0.25], [0, 3], [7, 1])
-    assert EventRule.from_dict(rule.to_dict()) == rule
+    assert PostProcessing.from_dict(rule.to_dict()) == rule
     assert rule.fits(np.array([0.1, 0.3], np.float32))
     assert not rule.fits(np.array([0.1, 0.2], np.float32)), "it would go on above its threshold"
     assert not rule.fits(np.array([0.5], np.float32))
@@ -131,4 +133,4 @@ def test_a_rule_comes_back_from_its_dictionary() -> None:
 def test_numbers_out_of_range_are_refused(changes: dict[str, tuple[float, ...]], message: str) -> None:
     fields = {"offset_thresholds": (0.1, 0.2), "min_durations": (0.0, 0.3), "max_gaps": (0.0, 0.7), **changes}
     with pytest.raises(ValueError, match=message):
-        EventRule(**fields)
+        PostProcessing(**fields)

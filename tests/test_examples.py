@@ -64,7 +64,7 @@ def run(example, *arguments):
 )
 def test_timeline_examples(cnn, exported, song, example, file):
     prediction = RunModel(cnn).predict(song)
-    expected = [f"{cnn.classes[index]}: {prediction.playing_time[index]:.1f} s" for index in prediction.heard]
+    expected = [f"{cnn.classes[index]}: {prediction.playing_time[index]:.1f} s" for index in prediction.detected]
     assert len(expected) > 3
     assert run(example, exported / file, song) == expected
 

@@ -18,9 +18,9 @@ import soundfile
 from mir_tf import bundle, cli
 from mir_tf.bundle.keras_model import RunModel
 from mir_tf.errors import AudioError, BundleError, ConfigError
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 from mir_tf.export.exporter import probe_signal
-from mir_tf.inference.metadata import METADATA, Metadata
+from mir_tf.inference.metadata import METADATA_FILE, Metadata
 from mir_tf.lite import LiteModel
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_a_file_is_heard_as_by_the_run_it_came_from(exported_cnn: Path, model: L
     expected = RunModel(bundle.load(exported_cnn / "run")).predict(song)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
     np.testing.assert_array_equal(found.thresholds, expected.thresholds)
-    for name in ("path", "seconds", "model", "classes", "event_rule"):
+    for name in ("path", "seconds", "model", "classes", "post_processing"):
         assert getattr(found, name) == getattr(expected, name), name
     assert len(found.intervals) == len(expected.intervals) > 3
     for mine, theirs in zip(found.intervals, expected.intervals, strict=True):
@@ -169,7 +169,7 @@ def repacked(content: bytes, text: str) -> bytes:
     """The model with other metadata."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr(METADATA, text)
+        file.writestr(METADATA_FILE, text)
     return without_zip(content) + archive.getvalue()
 
 
@@ -178,13 +178,13 @@ def changed(**fields: object) -> Callable[[bytes], bytes]:
 
     def change(content: bytes) -> bytes:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            metadata = json.loads(archive.read(METADATA)) | fields
+            metadata = json.loads(archive.read(METADATA_FILE)) | fields
         return repacked(content, json.dumps({name: value for name, value in metadata.items() if value is not None}))
 
     return change
 
 
-ONE_CLASS = EventRule((0.1,), (0.1,), (0.1,)).to_dict()
+ONE_CLASS = PostProcessing((0.1,), (0.1,), (0.1,)).to_dict()
 
 NOT_OURS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda content: b"", r"not a \.tflite file"),
@@ -203,11 +203,14 @@ NOT_OURS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "of wrong thresholds": (changed(thresholds=["high"] * 17), "damaged: .*high"),
     "without a rate": (changed(sample_rate=0), "describes no window"),
     "with wrong classes": (
-        changed(classes=["Piano"], thresholds=[0.5], event_rule=ONE_CLASS),
+        changed(classes=["Piano"], thresholds=[0.5], post_processing=ONE_CLASS),
         "not the model that its metadata describes",
     ),
-    "of a wrong rule": (changed(event_rule={"offset_thresholds": [0.1]}), "damaged: .*min_durations"),
-    "with a rule of other classes": (changed(event_rule=ONE_CLASS), "its event_rule does not go with its thresholds"),
+    "of a wrong rule": (changed(post_processing={"offset_thresholds": [0.1]}), "damaged: .*min_durations"),
+    "with a rule of other classes": (
+        changed(post_processing=ONE_CLASS),
+        "its post_processing does not go with its thresholds",
+    ),
     "with fewer thresholds": (changed(thresholds=[0.5]), "does not give each class a threshold"),
     "with other windows": (changed(input_samples=100), "not the model that its metadata describes"),
 }

@@ -18,21 +18,21 @@ import click
 import yaml
 from click.core import ParameterSource
 
-from mir_tf.config import FRONT_ENDS, LABELS, SPLITS, FrontEndConfig
+from mir_tf.config import FRONT_ENDS, LABEL_POLICIES, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError, DataError, MirTfError
 from mir_tf.io.click_path import PathParameter
-from mir_tf.io.files import is_remote, is_utf8, shown, workspace
+from mir_tf.io.files import display_path, is_remote, is_utf8, workspace
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder.slakh.splits import SCHEMES
-from tfrecords_builder.synthesis.settings import SYNTHESIZERS, Settings
+from tfrecords_builder.synthesis.settings import SYNTHESIZERS, RenderConfig
 
 if TYPE_CHECKING:
-    from mir_tf.data.records import Manifest
-    from tfrecords_builder.build import BuildReport, Supply
-    from tfrecords_builder.estimate import Estimate
+    from mir_tf.data.manifest import Manifest
+    from tfrecords_builder.build import BuildReport, TrackSource
+    from tfrecords_builder.estimate import BuildEstimate
     from tfrecords_builder.processes import Progress
     from tfrecords_builder.records.make import Recipe
-    from tfrecords_builder.slakh.tree import LeftOut, Track
+    from tfrecords_builder.slakh.tree import Skipped, Track
 
 _FOLDER = PathParameter(exists=True, file_okay=False)
 _EITHER = PathParameter(exists=True)
@@ -160,7 +160,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
 )
 @click.option(
     "--labels",
-    type=click.Choice(LABELS),
+    type=click.Choice(LABEL_POLICIES),
     default="midi",
     show_default=True,
     help="midi: an instrument is active from note-on to note-off. audible: where its stem is heard, up to 2 s after "
@@ -258,7 +258,7 @@ def main(
     if midi is None and validation_soundfonts:
         raise click.UsageError("--validation-soundfont belongs to --midi")
     with _errors_shown():
-        rendering = Settings(
+        rendering = RenderConfig(
             seed,
             shuffle_programs,
             renditions,
@@ -268,7 +268,7 @@ def main(
             validation_soundfonts,
             split,
         )
-    if midi is None and demo is None and (keep_audio is not None or rendering != Settings(seed)):
+    if midi is None and demo is None and (keep_audio is not None or rendering != RenderConfig(seed)):
         raise click.UsageError("--keep-audio and all options of rendering belong to --midi and --demo")
     if slakh is None and (split_scheme != "folder" or drop_leaks):
         raise click.UsageError("--split-scheme and --drop-leaks belong to --slakh: songs that are rendered never leak")
@@ -282,7 +282,9 @@ def main(
         raise click.UsageError(f"{' '.join(beam_options)}: what follows the options belongs to --runner beam")
     for path in (slakh, midi, *soundfonts, *rendering.validation_soundfonts, keep_audio, out):
         if path is not None and not is_utf8(path):
-            raise click.UsageError(f"{shown(path)}: its name is not UTF-8, and cannot be written into the data set")
+            raise click.UsageError(
+                f"{display_path(path)}: its name is not UTF-8, and cannot be written into the data set"
+            )
     source = {
         "slakh": slakh and str(slakh),
         "midi": midi and str(midi),
@@ -318,9 +320,9 @@ def main(
             if dry_run:
                 resume.require_free(out, front_end, source)
                 if slakh is not None:
-                    left_out = _estimate_slakh(slakh, recipe, seed, split_scheme, drop_leaks, workers)
+                    skipped = _estimate_slakh(slakh, recipe, seed, split_scheme, drop_leaks, workers)
                 else:
-                    left_out = _estimate_midi(midi, demo, soundfonts, rendering, recipe, workers)
+                    skipped = _estimate_midi(midi, demo, soundfonts, rendering, recipe, workers)
             else:
                 with resume.unfinished(out, front_end, source) as unfinished, workspace(unfinished) as local:
                     if slakh is not None:
@@ -329,25 +331,25 @@ def main(
                         tree = keep_audio or local / resume.TREE
                         not_rendered = _render(midi, demo, soundfonts, rendering, tree, local, workers)
                     with _scratch(local) as scratch:
-                        tracks, left_out, supply = _choose(tree, scratch, recipe, seed, split_scheme, drop_leaks)
-                        left_out = not_rendered + left_out
+                        tracks, skipped, supply = _choose(tree, scratch, recipe, seed, split_scheme, drop_leaks)
+                        skipped = not_rendered + skipped
                         with _progress_bar("Building") as progress:
                             if runner == "beam":
                                 report = beam.build_on_beam(
-                                    tracks, left_out, unfinished, recipe, source, tree, beam_options, progress
+                                    tracks, skipped, unfinished, recipe, source, tree, beam_options, progress
                                 )
                             else:
                                 report = build.build(
-                                    tracks, left_out, unfinished, recipe, source, workers, supply, progress
+                                    tracks, skipped, unfinished, recipe, source, workers, supply, progress
                                 )
                 _print_summary(report, out)
-                left_out = report.left_out
-            is_fine = skip_bad or not any(item.is_bad for item in left_out)
+                skipped = report.skipped
+            is_fine = skip_bad or not any(item.is_bad for item in skipped)
     if not is_fine:
         click.get_current_context().exit(1)
 
 
-def _plain(rendering: Settings) -> dict[str, Any]:
+def _plain(rendering: RenderConfig) -> dict[str, Any]:
     """Settings as JSON knows them, the seed among them."""
     content = dataclasses.asdict(rendering)
     content["validation_soundfonts"] = [str(path) for path in rendering.validation_soundfonts]
@@ -396,7 +398,7 @@ def _errors_shown() -> Iterator[None]:
 
 def _verify(folder: Path) -> bool:
     """Prints what is damaged in a data set, or that nothing is."""
-    from mir_tf.data import records as schema
+    from mir_tf.data import manifest as schema
     from tfrecords_builder.records.verify import damages
 
     damaged = False
@@ -428,57 +430,57 @@ def _scratch(parent: Path) -> Iterator[Path]:
 
 def _choose(
     root: Path, scratch: Path, recipe: Recipe, seed: int, scheme: str, drop_leaks: bool
-) -> tuple[list[Track], list[LeftOut], Supply]:
+) -> tuple[list[Track], list[Skipped], TrackSource]:
     """The tracks of a tree or an archive, those left out, and where the files come from; unpacks into ``scratch``."""
     from tfrecords_builder.build import FilesOnDisk
     from tfrecords_builder.slakh import tree as slakh
     from tfrecords_builder.slakh.archive import Archive
 
-    supply: Supply
+    supply: TrackSource
     if root.is_file():
-        supply = archive = Archive(root, scratch, with_stems=recipe.hears_stems)
+        supply = archive = Archive(root, scratch, with_stems=recipe.uses_stems)
         with _reading_bar(root.name) as advance:
-            layout, left_out = archive.layout(advance)
+            layout, skipped = archive.layout(advance)
     else:
-        supply, layout, left_out = FilesOnDisk(root), slakh.read_layout(root), []
+        supply, layout, skipped = FilesOnDisk(root), slakh.read_layout(root), []
     tracks, unused = slakh.choose_tracks(layout, seed, scheme)
     has_splits = scheme != "folder" or any(listing.split for listing in layout.listings)
     nameless = [track.id for track in tracks if track.song == track.id]
     if has_splits and layout.songs is None and nameless:
         named = ", ".join(nameless[:5]) + ", ..." * (len(nameless) > 5)
         click.echo(
-            f"no UUID in {slakh.METADATA} of {len(nameless)} tracks ({named}): whether their songs are in other splits "
-            "too cannot be told"
+            f"no UUID in {slakh.METADATA_NAME} of {len(nameless)} tracks ({named}): whether their songs are in other "
+            "splits too cannot be told"
         )
     if drop_leaks:
         tracks, dropped = slakh.drop_leaks(tracks)
         unused += dropped
-    return tracks, left_out + unused, supply
+    return tracks, skipped + unused, supply
 
 
 def _estimate_slakh(
     slakh: Path, recipe: Recipe, seed: int, scheme: str, drop_leaks: bool, workers: int
-) -> list[LeftOut]:
+) -> list[Skipped]:
     """Prints what a build from Slakh2100 would give, and returns what it would leave out."""
     from tfrecords_builder import estimate
 
     with tempfile.TemporaryDirectory() as scratch:
-        tracks, left_out, supply = _choose(slakh, Path(scratch), recipe, seed, scheme, drop_leaks)
-        result = estimate.of_tracks(tracks, left_out, recipe, supply, is_stream=slakh.is_file())
+        tracks, skipped, supply = _choose(slakh, Path(scratch), recipe, seed, scheme, drop_leaks)
+        result = estimate.of_tracks(tracks, skipped, recipe, supply, is_stream=slakh.is_file())
     _print_estimate(result, workers)
     if slakh.is_file():
         click.echo("The archive was not unpacked: all tracks are taken to be as long as those few.")
-    return result.left_out
+    return result.skipped
 
 
 def _estimate_midi(
     midi: Path | None,
     demo: int | None,
     soundfonts: tuple[Path, ...],
-    rendering: Settings,
+    rendering: RenderConfig,
     recipe: Recipe,
     workers: int,
-) -> list[LeftOut]:
+) -> list[Skipped]:
     """Prints what a build from MIDI or composed songs would give, and returns what it would leave out."""
     from tfrecords_builder import compose, estimate
     from tfrecords_builder.synthesis import render
@@ -490,10 +492,10 @@ def _estimate_midi(
         assert midi is not None
         result = estimate.of_midi(midi, soundfonts, rendering, recipe, workers)
     _print_estimate(result, workers)
-    return result.left_out
+    return result.skipped
 
 
-def _print_estimate(result: Estimate, workers: int) -> None:
+def _print_estimate(result: BuildEstimate, workers: int) -> None:
     splits = {split: result.of_split(split) for split in SPLITS}
     _print_splits(
         (
@@ -505,7 +507,7 @@ def _print_estimate(result: Estimate, workers: int) -> None:
         )
         for split, tracks in splits.items()
     )
-    _print_left_out(result.left_out)
+    _print_left_out(result.skipped)
     cost, scale = result.cost, result.scale
     click.echo(f"About {_size(result.num_bytes)}, and as much again while it is built", nl=False)
     click.echo(f", and {_size(cost.rendered_bytes * scale)} of rendered audio." if cost.rendered_bytes else ".")
@@ -524,14 +526,14 @@ def _render(
     midi: Path | None,
     demo: int | None,
     soundfonts: tuple[Path, ...],
-    rendering: Settings,
+    rendering: RenderConfig,
     tree: Path,
     scratch: Path,
     workers: int,
-) -> list[LeftOut]:
+) -> list[Skipped]:
     """Renders what is missing in ``tree``; returns the MIDI files that cannot be."""
     from tfrecords_builder import compose
-    from tfrecords_builder.slakh.tree import LeftOut
+    from tfrecords_builder.slakh.tree import Skipped
     from tfrecords_builder.synthesis import render
 
     if demo is not None:
@@ -543,7 +545,7 @@ def _render(
     if not report.tracks:
         causes = "".join(f"\n  {reason}" for _, reason in report.bad[:10])
         raise DataError(f"{midi}: not one file could be rendered:{causes}")
-    return [LeftOut(shown(path.relative_to(midi)), reason) for path, reason in report.bad]
+    return [Skipped(display_path(path.relative_to(midi)), reason) for path, reason in report.bad]
 
 
 @contextlib.contextmanager
@@ -613,8 +615,8 @@ def _progress_bar(title: str) -> Iterator[Progress]:
 
 
 def _print_summary(report: BuildReport, out: Path) -> None:
-    if report.taken_up:
-        click.echo(f"taken up from the interrupted build: {report.taken_up} tracks")
+    if report.resumed:
+        click.echo(f"taken up from the interrupted build: {report.resumed} tracks")
     manifest = report.manifest
     _print_splits(
         (name, split.tracks, split.records - split.tracks, split.songs, split.seconds)
@@ -634,7 +636,7 @@ def _print_summary(report: BuildReport, out: Path) -> None:
     for name, vocabulary in VOCABULARIES.items():
         if programs := _sounding(manifest, vocabulary.unmapped()):
             click.echo(f"no class in vocabulary {name}: {', '.join(programs)}")
-    _print_left_out(report.left_out)
+    _print_left_out(report.skipped)
     if all(manifest.splits[split].tracks for split in ("train", "validation")):
         click.echo(f"The data set is in {out}. Next: look at it, then train on it:")
         click.echo(f"  mir-tf inspect {out}\n  mir-tf fit --data {out} --model crnn --out RUN")
@@ -650,11 +652,11 @@ def _print_splits(rows: Iterable[tuple[str, int, int, int, float]]) -> None:
         click.echo(f"{name:<12}{tracks:>8}{stems:>8}{songs:>8}{seconds / 3600:>9.3f}")
 
 
-def _print_left_out(left_out: list[LeftOut]) -> None:
-    for item in left_out:
+def _print_left_out(skipped: list[Skipped]) -> None:
+    for item in skipped:
         if item.is_bad:
             click.echo(f"left out: {item.item}: {item.reason}")
-    unused = collections.Counter(item.reason for item in left_out if not item.is_bad)
+    unused = collections.Counter(item.reason for item in skipped if not item.is_bad)
     for reason, count in unused.items():
         click.echo(f"not used: {count} items {reason}")
 

@@ -30,8 +30,8 @@ from tfrecords_builder.build import BuildReport
 from tfrecords_builder.processes import Failure, Progress
 from tfrecords_builder.records import writer
 from tfrecords_builder.records.make import Recipe
-from tfrecords_builder.records.writer import Part
-from tfrecords_builder.slakh.tree import LeftOut, Track
+from tfrecords_builder.records.writer import TrackPart
+from tfrecords_builder.slakh.tree import Skipped, Track
 
 _BAD = ".bad"
 """Suffix of a file beside the parts that says why a track has none."""
@@ -60,7 +60,7 @@ def check_options(options: Sequence[str]) -> None:
 
 def build_on_beam(
     tracks: Sequence[Track],
-    left_out: list[LeftOut],
+    skipped: list[Skipped],
     unfinished: Path,
     recipe: Recipe,
     source: dict[str, Any],
@@ -72,7 +72,7 @@ def build_on_beam(
 
     Args:
         tracks: what to build; those that turn out to be damaged are left out.
-        left_out: what has been left out before.
+        skipped: what has been left out before.
         unfinished: as there: what a local build has finished is taken up, and the other way round.
         recipe: of the records.
         source: what the tracks were made from and how, for the manifest.
@@ -89,9 +89,9 @@ def build_on_beam(
     for stale in folder.glob(f"*{_BAD}"):
         stale.unlink()
     results = _run(wanted, tree, folder, recipe, options, progress) if wanted else []
-    built = [result for result in results if isinstance(result, Part)]
-    failed = [result for result in results if isinstance(result, LeftOut)]
-    return build.join_parts(found, built, left_out + failed, unfinished, recipe, source)
+    built = [result for result in results if isinstance(result, TrackPart)]
+    failed = [result for result in results if isinstance(result, Skipped)]
+    return build.join_parts(found, built, skipped + failed, unfinished, recipe, source)
 
 
 def _run(
@@ -101,7 +101,7 @@ def _run(
     recipe: Recipe,
     options: Sequence[str],
     progress: Progress | None,
-) -> list[Part | LeftOut]:
+) -> list[TrackPart | Skipped]:
     """Runs the pipeline, and meanwhile collects what it leaves in ``folder``."""
     # Logs the trace of what a worker in this process raises, which is told below.
     logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
@@ -129,14 +129,14 @@ def _run(
 
 def _collect(
     tracks: Sequence[Track], folder: Path, is_through: threading.Event, progress: Progress | None
-) -> list[Part | LeftOut]:
+) -> list[TrackPart | Skipped]:
     """What becomes of the tracks; not every runner hands results back, so they are looked for in ``folder``.
 
     Raises:
         DataError: the pipeline is through, and a track has no result.
     """
     waiting = {track.id: track for track in tracks}
-    results: list[Part | LeftOut] = []
+    results: list[TrackPart | Skipped] = []
     while waiting:
         is_last = is_through.wait(_POLL_SECONDS)
         there = {path.stem for pattern in ("*.json", f"*{_BAD}") for path in folder.glob(pattern)}
@@ -146,7 +146,7 @@ def _collect(
             del waiting[name]
             results.append(result)
             if progress is not None:
-                progress(len(tracks), result.seconds if isinstance(result, Part) else 0.0)
+                progress(len(tracks), result.seconds if isinstance(result, TrackPart) else 0.0)
         if is_last and waiting:
             raise DataError(
                 f"{folder}: the pipeline ended without {min(waiting)}; its workers have another folder of this name, "
@@ -155,11 +155,11 @@ def _collect(
     return results
 
 
-def _result(track: Track, folder: Path) -> Part | LeftOut | None:
+def _result(track: Track, folder: Path) -> TrackPart | Skipped | None:
     if (part := writer.find_part(folder, track)) is not None:
         return part
     with contextlib.suppress(FileNotFoundError):
-        return LeftOut(track.id, (folder / _bad(track)).read_text(encoding="utf-8"))
+        return Skipped(track.id, (folder / _bad(track)).read_text(encoding="utf-8"))
     return None
 
 

@@ -10,19 +10,19 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from mir_tf.data import records
-from mir_tf.data.records import Manifest
+from mir_tf.data import manifest as records
+from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError
 from tfrecords_builder import processes, resume
 from tfrecords_builder.processes import Failure, Progress
 from tfrecords_builder.records import tfds_metadata, writer
 from tfrecords_builder.records.make import Recipe, make_records
-from tfrecords_builder.records.writer import Part
+from tfrecords_builder.records.writer import TrackPart
 from tfrecords_builder.slakh import splits
-from tfrecords_builder.slakh.tree import LeftOut, Track
+from tfrecords_builder.slakh.tree import Skipped, Track
 
 
-class Supply(Protocol):
+class TrackSource(Protocol):
     """Where the files of tracks come from."""
 
     def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
@@ -62,30 +62,30 @@ class BuildReport:
 
     Attributes:
         manifest: as it was written.
-        left_out: what is not in the data set, by name.
-        taken_up: tracks that an interrupted build had finished.
+        skipped: what is not in the data set, by name.
+        resumed: tracks that an interrupted build had finished.
     """
 
     manifest: Manifest
-    left_out: list[LeftOut]
-    taken_up: int
+    skipped: list[Skipped]
+    resumed: int
 
 
 def build(
     tracks: list[Track],
-    left_out: list[LeftOut],
+    skipped: list[Skipped],
     unfinished: Path,
     recipe: Recipe,
     source: dict[str, Any],
     workers: int,
-    supply: Supply,
+    supply: TrackSource,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Builds a data set. The same tracks give the same shards, bit for bit, with any number of workers.
 
     Args:
         tracks: what to build; those that turn out to be damaged are left out.
-        left_out: what has been left out before, for the manifest and the report.
+        skipped: what has been left out before, for the manifest and the report.
         unfinished: the folder that :func:`tfrecords_builder.resume.unfinished` yields; tracks that are finished
             there are taken up. The data set comes into the folder that holds it.
         recipe: of the records.
@@ -100,10 +100,10 @@ def build(
     """
     found, wanted = find_parts(tracks, unfinished)
     built, failed = _build_parts(wanted, unfinished / resume.PARTS, recipe, workers, supply, progress)
-    return join_parts(found, built, left_out + failed, unfinished, recipe, source)
+    return join_parts(found, built, skipped + failed, unfinished, recipe, source)
 
 
-def find_parts(tracks: Sequence[Track], unfinished: Path) -> tuple[list[Part], list[Track]]:
+def find_parts(tracks: Sequence[Track], unfinished: Path) -> tuple[list[TrackPart], list[Track]]:
     """The tracks that an interrupted build had finished, and those that are still to be built."""
     folder = unfinished / resume.PARTS
     folder.mkdir(exist_ok=True)
@@ -112,9 +112,9 @@ def find_parts(tracks: Sequence[Track], unfinished: Path) -> tuple[list[Part], l
 
 
 def join_parts(
-    found: list[Part],
-    built: list[Part],
-    left_out: list[LeftOut],
+    found: list[TrackPart],
+    built: list[TrackPart],
+    skipped: list[Skipped],
     unfinished: Path,
     recipe: Recipe,
     source: dict[str, Any],
@@ -124,7 +124,7 @@ def join_parts(
     Args:
         found: of an interrupted build.
         built: of this one.
-        left_out: as in the report, in any order.
+        skipped: as in the report, in any order.
         unfinished: see :func:`build`.
         recipe: of the records.
         source: see :func:`build`.
@@ -135,17 +135,17 @@ def join_parts(
     """
     out = unfinished.parent
     parts = found + built
-    left_out = sorted(left_out, key=lambda item: (item.item, item.reason))
+    skipped = sorted(skipped, key=lambda item: (item.item, item.reason))
     if not parts:
-        causes = "".join(f"\n  {item.item}: {item.reason}" for item in left_out[:10])
+        causes = "".join(f"\n  {item.item}: {item.reason}" for item in skipped[:10])
         raise DataError(f"{out}: not built, because no track could be used:{causes}")
     mean, deviation = writer.feature_statistics([part for part in parts if part.split == "train"])
     manifest = Manifest(
         front_end=recipe.front_end,
         splits=writer.write_shards(out, unfinished / resume.PARTS, parts),
         feature_mean=mean,
-        feature_deviation=deviation,
-        left_out=[{"item": item.item, "reason": item.reason} for item in left_out],
+        feature_std=deviation,
+        skipped=[{"item": item.item, "reason": item.reason} for item in skipped],
         source=source,
         labels=recipe.labels,
         leaks=splits.find_leaks(parts),
@@ -153,7 +153,7 @@ def join_parts(
     )
     tfds_metadata.write(out, manifest)
     records.write_manifest(out, manifest)  # last: a folder without one is no data set
-    return BuildReport(manifest, left_out, len(found))
+    return BuildReport(manifest, skipped, len(found))
 
 
 def _build_parts(
@@ -161,17 +161,17 @@ def _build_parts(
     folder: Path,
     recipe: Recipe,
     workers: int,
-    supply: Supply,
+    supply: TrackSource,
     progress: Progress | None,
-) -> tuple[list[Part], list[LeftOut]]:
-    parts: list[Part] = []
-    failed: list[LeftOut] = []
+) -> tuple[list[TrackPart], list[Skipped]]:
+    parts: list[TrackPart] = []
+    failed: list[Skipped] = []
     with processes.pool(max(1, min(workers, len(tracks))), use_one_core) as pool:
         work = functools.partial(build_part, folder=folder, recipe=recipe)
         for track, part in pool.results(work, supply.open(tracks)):
             supply.close(track)
             if isinstance(part, Failure):
-                failed.append(LeftOut(track.id, part.reason))
+                failed.append(Skipped(track.id, part.reason))
             else:
                 parts.append(part)
             if progress is not None:
@@ -186,6 +186,6 @@ def use_one_core() -> None:
     tf.config.set_visible_devices([], "GPU")
 
 
-def build_part(track: Track, folder: Path, recipe: Recipe) -> Part:
+def build_part(track: Track, folder: Path, recipe: Recipe) -> TrackPart:
     """What a worker does with a track."""
     return writer.write_part(folder, track, make_records(track, recipe), recipe.labels)

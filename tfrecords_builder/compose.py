@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pretty_midi
 
-from mir_tf.io.files import whole
+from mir_tf.io.files import atomic_write
 
 _MODES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))
 """Semitones of the degrees of the major and the minor scale."""
@@ -278,7 +278,7 @@ def write_songs(out: Path, name: str, songs: Iterable[pretty_midi.PrettyMIDI]) -
     paths = []
     for index, song in enumerate(songs):
         path = out / f"{name}{index:05d}.mid"
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             song.write(str(temporary))
         paths.append(path)
     return paths

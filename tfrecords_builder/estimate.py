@@ -13,14 +13,14 @@ from pathlib import Path
 from mir_tf.data import records as schema
 from mir_tf.errors import DataError, MirTfError
 from mir_tf.io import audio
-from mir_tf.io.files import shown
+from mir_tf.io.files import display_path
 from tfrecords_builder import processes
-from tfrecords_builder.build import Supply
+from tfrecords_builder.build import TrackSource
 from tfrecords_builder.processes import Failure
 from tfrecords_builder.records.make import Recipe, make_records
-from tfrecords_builder.slakh.tree import LeftOut, Track, find_tracks
+from tfrecords_builder.slakh.tree import Skipped, Track, find_tracks
 from tfrecords_builder.synthesis import render
-from tfrecords_builder.synthesis.settings import Settings
+from tfrecords_builder.synthesis.settings import RenderConfig
 
 MEASURED = 3
 """Tracks that are really built."""
@@ -63,17 +63,17 @@ class Cost:
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
+class BuildEstimate:
     """What a build would give.
 
     Attributes:
         tracks: those that would be built.
-        left_out: what would not be in the data set, as far as can be told without building it.
+        skipped: what would not be in the data set, as far as can be told without building it.
         cost: of a part of the audio, for the whole.
     """
 
     tracks: list[PlannedTrack]
-    left_out: list[LeftOut]
+    skipped: list[Skipped]
     cost: Cost
 
     def of_split(self, split: str) -> list[PlannedTrack]:
@@ -92,13 +92,13 @@ class Estimate:
 
 
 def of_tracks(
-    tracks: Sequence[Track], left_out: list[LeftOut], recipe: Recipe, supply: Supply, is_stream: bool = False
-) -> Estimate:
+    tracks: Sequence[Track], skipped: list[Skipped], recipe: Recipe, supply: TrackSource, is_stream: bool = False
+) -> BuildEstimate:
     """The estimate of a build from audio.
 
     Args:
         tracks: what would be built.
-        left_out: what has been left out before.
+        skipped: what has been left out before.
         recipe: of the records.
         supply: of the tracks' files.
         is_stream: whether only the measured tracks are asked of the supply; the others are taken to be as long.
@@ -118,27 +118,27 @@ def of_tracks(
                 measured.append(_measure(track, seconds, recipe))
             planned.append(_planned(track, seconds, recipe))
         except MirTfError as error:
-            bad.append(LeftOut(track.id, str(error)))
+            bad.append(Skipped(track.id, str(error)))
         supply.close(track)
         if is_stream and len(measured) == MEASURED:
             break
     if waiting:  # in a stream
         seconds = statistics.fmean(track.seconds for track in planned)
         planned += (_planned(track, seconds, recipe) for track in waiting.values())
-    left_out = left_out + bad
+    skipped = skipped + bad
     if not planned:
-        causes = "".join(f"\n  {item.item}: {item.reason}" for item in left_out[:10])
+        causes = "".join(f"\n  {item.item}: {item.reason}" for item in skipped[:10])
         raise DataError(f"no track can be used:{causes}")
-    return Estimate(planned, left_out, _sum(measured))
+    return BuildEstimate(planned, skipped, _sum(measured))
 
 
 def of_midi(
     midi: Path,
     soundfonts: Sequence[Path],
-    settings: Settings,
+    settings: RenderConfig,
     recipe: Recipe,
     workers: int,
-) -> Estimate:
+) -> BuildEstimate:
     """The estimate of a build from MIDI files, a few of which are rendered into a folder for temporary files.
 
     Raises:
@@ -172,8 +172,8 @@ def of_midi(
     if not planned:
         causes = "".join(f"\n  {reason}" for _, reason in bad[:10])
         raise DataError(f"{midi}: not one file could be rendered:{causes}")
-    left_out = [LeftOut(shown(path.relative_to(midi)), reason) for path, reason in sorted(bad)]
-    return Estimate(planned, left_out, _sum(measured))
+    skipped = [Skipped(display_path(path.relative_to(midi)), reason) for path, reason in sorted(bad)]
+    return BuildEstimate(planned, skipped, _sum(measured))
 
 
 def _planned(track: Track, seconds: float, recipe: Recipe) -> PlannedTrack:

@@ -29,7 +29,7 @@ _LENGTHS = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class MidiPart:
     """The notes that one program plays on one channel of one track.
 
     Attributes:
@@ -47,7 +47,7 @@ class Part:
     ends: NDArray[np.float64]
 
 
-def read_parts(path: Path) -> list[Part]:
+def read_parts(path: Path) -> list[MidiPart]:
     """Reads the notes of a MIDI file.
 
     As in pretty_midi, tempo is read from the first track alone; a note-off ends all notes of its pitch that began
@@ -76,7 +76,7 @@ Notes = dict[tuple[int, int], list[tuple[int, int, int]]]
 """(Program, channel) → pitch, first and last tick of each note."""
 
 
-def _parts(data: bytes) -> list[Part]:
+def _parts(data: bytes) -> list[MidiPart]:
     name, size, _, num_tracks, resolution = struct.unpack_from(">4sLhHh", data)
     if name != b"MThd":
         raise ValueError("it does not begin with MThd")
@@ -110,7 +110,7 @@ def _parts(data: bytes) -> list[Part]:
     for notes in tracks:
         for (program, channel), own in notes.items():
             pitches, starts, ends = np.array(own, np.int64).T
-            parts.append(Part(program, channel == _DRUM_CHANNEL, pitches, seconds(starts), seconds(ends)))
+            parts.append(MidiPart(program, channel == _DRUM_CHANNEL, pitches, seconds(starts), seconds(ends)))
     return parts
 
 

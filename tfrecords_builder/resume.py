@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import mir_tf
 from mir_tf.config import FrontEndConfig
-from mir_tf.data import records
+from mir_tf.data import manifest as records
 from mir_tf.errors import AudioError, DataError
 from mir_tf.io.files import is_remote, write_text
 from mir_tf.io.files import remove as remove_all
@@ -39,7 +39,7 @@ def is_finished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) ->
     Raises:
         DataError: it holds one of other arguments, or one that is damaged.
     """
-    if not (out / records.MANIFEST).exists():
+    if not (out / records.MANIFEST_FILE).exists():
         return False
     manifest = records.read_manifest(out)
     there = manifest.front_end.to_dict() | manifest.source

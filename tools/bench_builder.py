@@ -44,7 +44,7 @@ from tfrecords_builder.records.make import Recipe
 from tfrecords_builder.slakh import tree as slakh
 from tfrecords_builder.slakh.tree import Track
 from tfrecords_builder.synthesis import render
-from tfrecords_builder.synthesis.settings import Settings
+from tfrecords_builder.synthesis.settings import RenderConfig
 
 RECIPE = Recipe(FRONT_ENDS["default"])
 REFERENCE = FRONT_ENDS["seed_44k"]
@@ -88,7 +88,7 @@ def main(tree: Path | None, count: int, rounds: int) -> None:
 def _demo(folder: Path, count: int) -> Path:
     compose.compose_folder(folder / "midi", count, seed=0)
     soundfonts = [render.default_soundfont()]
-    render.render_tree(folder / "midi", soundfonts, folder / "tree", Settings(), workers=os.cpu_count() or 1)
+    render.render_tree(folder / "midi", soundfonts, folder / "tree", RenderConfig(), workers=os.cpu_count() or 1)
     return folder / "tree"
 
 

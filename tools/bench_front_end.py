@@ -33,7 +33,7 @@ from tfrecords_builder import compose
 from tfrecords_builder.records.make import Recipe, make_records
 from tfrecords_builder.slakh import tree
 from tfrecords_builder.synthesis import render
-from tfrecords_builder.synthesis.settings import Settings
+from tfrecords_builder.synthesis.settings import RenderConfig
 
 DEFAULT = "22.05 kHz 1024/441, the default"
 CANDIDATES = {
@@ -77,7 +77,7 @@ def main(songs: int, seed: int) -> None:
 def _render(folder: Path, songs: int, seed: int) -> Sequence[tree.Track]:
     compose.compose_folder(folder / "midi", songs, seed)
     soundfonts = [render.default_soundfont()]
-    render.render_tree(folder / "midi", soundfonts, folder / "tree", Settings(seed), workers=os.cpu_count() or 1)
+    render.render_tree(folder / "midi", soundfonts, folder / "tree", RenderConfig(seed), workers=os.cpu_count() or 1)
     tracks, _ = tree.find_tracks(folder / "tree")
     return tracks
 

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig, RunConfig
 from mir_tf.models import MODELS, build_model
-from mir_tf.models.cost import multiply_adds
+from mir_tf.models.cost import macs
 from mir_tf.training.losses import WeightedBCE
 
 ORIGINAL = ("cnn", "crnn", "crnn_mha")
@@ -57,7 +57,7 @@ def main(batch_size: int, seconds: int) -> None:
         cells = [
             architecture,
             f"{sum(int(np.prod(weight.shape)) for weight in model.trainable_weights):,}",
-            f"{multiply_adds(model, frames) / seconds / 1e6:.1f}",
+            f"{macs(model, frames) / seconds / 1e6:.1f}",
             f"{step:.2f}",
             f"{batch_size * seconds / step:.0f} × real time",
             f"{1000 * answer / (batch_size * seconds):.2f}",

@@ -21,7 +21,8 @@ import tensorflow as tf
 
 from mir_tf.config import LABEL_RATE, FrontEndConfig, ModelConfig, RunConfig
 from mir_tf.data import pipeline, records
-from mir_tf.data.records import Manifest, Record, Shard, SplitSummary
+from mir_tf.data.manifest import Manifest, Shard, SplitSummary, shard_name
+from mir_tf.data.records import Record
 from mir_tf.models import build_model
 from mir_tf.training.losses import WeightedBCE
 from mir_tf.vocabulary import NUM_PROGRAMS, VOCABULARIES
@@ -98,7 +99,7 @@ def _write_data(folder: Path, front_end: FrontEndConfig) -> Manifest:
     rng = np.random.default_rng(0)
     label_frames = _TRACK_SECONDS * LABEL_RATE
     shape = (label_frames * front_end.subframes, front_end.n_mels)
-    names = [records.shard_name("train", index, _SHARDS) for index in range(_SHARDS)]
+    names = [shard_name("train", index, _SHARDS) for index in range(_SHARDS)]
     for index, name in enumerate(names):
         with tf.io.TFRecordWriter(str(folder / name)) as writer:
             for track in range(index, _TRACKS, _SHARDS):

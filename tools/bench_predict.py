@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mir_tf.bundle import Bundle
 from mir_tf.config import FrontEndConfig, ModelConfig, RunConfig
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 from mir_tf.export.exporter import export, probe_signal
 from mir_tf.inference import decoding
 from mir_tf.io import audio
@@ -72,7 +72,7 @@ def _models(folder: Path, architecture: str) -> dict[str, Model]:
     classes = len(VOCABULARIES[config.train.vocabulary])
     thresholds = np.full(classes, 0.5, np.float32)
     network = build_model(config.model, config.front_end, classes, -30.0, 20.0)
-    bundle = Bundle(network, config, thresholds, EventRule.plain(thresholds), (), {})
+    bundle = Bundle(network, config, thresholds, PostProcessing.plain(thresholds), (), {})
     bundle.save(folder / "run")
     export(bundle, folder, ("tflite",), ("none",))
     return {"run": load(folder / "run"), ".tflite": load(folder / "model.float32.tflite")}

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from mir_tf import bundle
 from mir_tf.errors import MirTfError
-from mir_tf.evaluation.evaluate import hear
-from mir_tf.metrics.counts import Counts
+from mir_tf.evaluation.evaluate import predict_split
+from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.metrics.thresholds import ScoreHistogram, shrink, tune
 
 _SHARES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -40,7 +40,7 @@ Song = tuple[NDArray[np.float32], NDArray[np.bool_]]
 def main(run: Path, data: Path) -> None:
     """See the module's docstring."""
     try:
-        answers = hear(bundle.load(run), data, "validation")
+        answers = predict_split(bundle.load(run), data, "validation")
     except MirTfError as error:
         raise click.ClickException(str(error)) from error
     renditions: dict[str, list[Song]] = collections.defaultdict(list)
@@ -56,7 +56,7 @@ def main(run: Path, data: Path) -> None:
     scores: dict[float, list[tuple[float, float]]] = {share: [] for share in _SHARES}
     for seed in range(_ROUNDS):
         folds = np.array_split(np.random.default_rng(seed).permutation(len(songs)), parts)
-        counts: dict[float, list[Counts]] = {share: [] for share in _SHARES}
+        counts: dict[float, list[ConfusionCounts]] = {share: [] for share in _SHARES}
         for fold in folds:
             others = [song for index, song in enumerate(songs) if index not in fold]
             for share, thresholds in _tuned(others).items():
@@ -80,14 +80,14 @@ def _tuned(songs: Sequence[Song]) -> dict[float, NDArray[np.float32]]:
     return {share: shrink(best, histogram, share) for share in _SHARES}
 
 
-def _counts(song: Song, thresholds: NDArray[np.float32]) -> Counts:
+def _counts(song: Song, thresholds: NDArray[np.float32]) -> ConfusionCounts:
     probabilities, truth = song
-    return Counts.of(probabilities >= thresholds, truth)
+    return ConfusionCounts.of(probabilities >= thresholds, truth)
 
 
-def _f1(tracks: list[Counts]) -> tuple[float, float]:
+def _f1(tracks: list[ConfusionCounts]) -> tuple[float, float]:
     """Micro and macro F1."""
-    counts = Counts.stack(tracks).resampled(np.ones((1, len(tracks)), np.int64))
+    counts = ConfusionCounts.stack(tracks).resampled(np.ones((1, len(tracks)), np.int64))
     return float(counts.micro.f1[0]), float(counts.macro_f1[0])
 
 

@@ -42,15 +42,15 @@ def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> No
     """Draws what the model hears in ``track`` of the test split, beside what plays."""
     from mir_tf import bundle
     from mir_tf.data import pipeline
-    from mir_tf.data.records import read_manifest
-    from mir_tf.figures import evaluation as report
+    from mir_tf.data.manifest import read_manifest
+    from mir_tf.figures import style, timelines
     from mir_tf.figures.colors import color_of
 
     model = bundle.load(run_folder)
     tracks = pipeline.tracks(data, read_manifest(data), "test", model.vocabulary)
     song = next(candidate for candidate in tracks if candidate.id == track)
     probabilities = model.windowed.predict_track(song.log_mel)
-    figure = report.timeline_figure(
+    figure = timelines.timeline_figure(
         probabilities,
         probabilities >= model.thresholds,
         song.truth,
@@ -58,7 +58,7 @@ def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> No
         [color_of(model.vocabulary.name, index) for index in range(len(model.classes))],
         title=f"{track}, a song that was not trained on",
     )
-    report.save_png(figure, picture)
+    style.save_png(figure, picture)
 
 
 @click.command(help=__doc__)

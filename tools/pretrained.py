@@ -88,14 +88,14 @@ def join(out: Path, folders: list[Path]) -> None:
     Validation and test are the first one's: songs that people wrote. Those that are composed are alike, and thresholds
     that are best for them are too high for others.
     """
-    from mir_tf.data import records
+    from mir_tf.data import manifest
     from tfrecords_builder.records import tfds_metadata
 
-    if (out / records.MANIFEST).exists():
+    if (out / manifest.MANIFEST_FILE).exists():
         return
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    manifests = {folder: records.read_manifest(folder) for folder in folders}
+    manifests = {folder: manifest.read_manifest(folder) for folder in folders}
     first = manifests[folders[0]]
     splits = {}
     for split in first.splits:
@@ -103,14 +103,14 @@ def join(out: Path, folders: list[Path]) -> None:
         shards = [(folder, shard) for folder, each in parts.items() for shard in each.splits[split].shards]
         linked = []
         for number, (folder, shard) in enumerate(shards):
-            name = records.shard_name(split, number, len(shards))
+            name = manifest.shard_name(split, number, len(shards))
             os.link(folder / shard.name, out / name)
             linked.append(dataclasses.replace(shard, name=name))
         summary = added([dataclasses.asdict(each.splits[split]) | {"shards": 0} for each in parts.values()])
-        splits[split] = records.SplitSummary(**summary | {"shards": linked})
+        splits[split] = manifest.SplitSummary(**summary | {"shards": linked})
     frames = [each.splits["train"].label_frames for each in manifests.values()]
     means = [each.feature_mean for each in manifests.values()]
-    squares = [each.feature_mean**2 + each.feature_deviation**2 for each in manifests.values()]
+    squares = [each.feature_mean**2 + each.feature_std**2 for each in manifests.values()]
     mean, square = (
         sum(part * value for part, value in zip(frames, values, strict=True)) / sum(frames)
         for values in (means, squares)
@@ -119,13 +119,13 @@ def join(out: Path, folders: list[Path]) -> None:
         first,
         splits=splits,
         feature_mean=mean,
-        feature_deviation=math.sqrt(square - mean**2),
-        left_out=[item for each in manifests.values() for item in each.left_out],
+        feature_std=math.sqrt(square - mean**2),
+        skipped=[item for each in manifests.values() for item in each.skipped],
         source={"joined": [each.source for each in manifests.values()]},
         findings={},
     )
     tfds_metadata.write(out, joined)
-    records.write_manifest(out, joined)
+    manifest.write_manifest(out, joined)
 
 
 def added(values: list[Any]) -> Any:
@@ -203,7 +203,7 @@ def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
 
     from mir_tf import bundle
     from mir_tf.experiments import compare
-    from mir_tf.metrics import counts as metrics
+    from mir_tf.metrics import bootstrap as metrics
 
     measures = ("micro F1", "macro F1")
     lines = [f"| {' − '.join(NETWORKS)}, new songs | {' | '.join(measures)} |", "|---|---|---|"]

@@ -156,7 +156,7 @@ class Api:
                 "classes": list(silence.classes),
                 "colors": silence.colors,
                 "thresholds": silence.thresholds.tolist(),
-                "event_rule": silence.event_rule.to_dict(),
+                "post_processing": silence.post_processing.to_dict(),
                 "max_bytes": limits.max_bytes,
                 "max_seconds": limits.max_seconds,
                 "formats": [

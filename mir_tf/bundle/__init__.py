@@ -21,15 +21,18 @@ from numpy.typing import NDArray
 import mir_tf
 import mir_tf.models  # registers the layers that model.keras names
 from mir_tf.bundle.windows import WindowedModel
-from mir_tf.config import BUNDLE, RunConfig
+from mir_tf.config import BUNDLE_FILE, RunConfig, with_current_names
 from mir_tf.errors import BundleError
-from mir_tf.events import EventRule
-from mir_tf.io.files import as_path, local, sha256, whole, write_text
+from mir_tf.events import PostProcessing
+from mir_tf.io.files import as_path, atomic_write, local, sha256, write_text
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
-MODEL = "model.keras"
-FORMAT = 1
-"""Version of bundle.json; a reader refuses any other."""
+MODEL_FILE = "model.keras"
+BUNDLE_FORMAT = 2
+"""Version of bundle.json. Format 1, which differs in names alone, is still read."""
+
+FORMER_NAMES = {"event_rule": "post_processing"}
+"""Former name → name now of the fields of format 1. Those of the sections are in their classes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Bundle:
         model: float32 [batch, frames, mels] to logits [batch, label frames, classes].
         config: of the run that trained it.
         thresholds: float32 [classes]; a class is heard where its probability is at least its threshold.
-        event_rule: how frames become the intervals that people are shown.
+        post_processing: how frames become the intervals that people are shown.
         untuned: names of the classes that never sounded where thresholds and rule were tuned.
         info: what else is worth knowing, as JSON knows it: the epoch and its scores.
     """
@@ -48,7 +51,7 @@ class Bundle:
     model: keras.Model
     config: RunConfig
     thresholds: NDArray[np.float32]
-    event_rule: EventRule
+    post_processing: PostProcessing
     untuned: tuple[str, ...]
     info: dict[str, Any]
 
@@ -71,17 +74,17 @@ class Bundle:
         """Writes the bundle into ``folder``, which is made if need be; an older bundle there is replaced."""
         folder = as_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with whole(folder / MODEL) as model_path:
+        with atomic_write(folder / MODEL_FILE) as model_path:
             # The same layers without what the model was compiled with: the optimiser would triple the file.
             keras.Model(self.model.input, self.model.output, name=self.model.name).save(model_path)
         content = {
-            "format": FORMAT,
+            "format": BUNDLE_FORMAT,
             "fingerprint": self.config.front_end.fingerprint(),
-            "model_sha256": sha256(folder / MODEL),
+            "model_sha256": sha256(folder / MODEL_FILE),
             **self.config.to_dict(),
             "classes": list(self.classes),
             "thresholds": [float(threshold) for threshold in self.thresholds],
-            "event_rule": self.event_rule.to_dict(),
+            "post_processing": self.post_processing.to_dict(),
             "untuned": list(self.untuned),
             "info": self.info,
             "versions": {
@@ -91,7 +94,7 @@ class Bundle:
             },
         }
         # Stopped before this, the folder holds a model that is not the described one: load refuses it.
-        write_text(folder / BUNDLE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / BUNDLE_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,13 +102,13 @@ class Description:
     """What ``bundle.json`` says: a bundle without its model.
 
     Attributes:
-        config, thresholds, event_rule, untuned, info: as :class:`Bundle` has them.
+        config, thresholds, post_processing, untuned, info: as :class:`Bundle` has them.
         model_sha256: of ``model.keras``, in hexadecimal digits.
     """
 
     config: RunConfig
     thresholds: NDArray[np.float32]
-    event_rule: EventRule
+    post_processing: PostProcessing
     untuned: tuple[str, ...]
     info: dict[str, Any]
     model_sha256: str
@@ -117,20 +120,22 @@ def describe(folder: str | Path) -> Description:
     Raises:
         BundleError: there is none, or it is damaged or of another version.
     """
-    description, model_path = as_path(folder) / BUNDLE, as_path(folder) / MODEL
+    description, model_path = as_path(folder) / BUNDLE_FILE, as_path(folder) / MODEL_FILE
     for path in (description, model_path):
         if not path.is_file():
             raise BundleError(f"{folder}: no {path.name}: not a trained model; train one with mir-tf fit")
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
+        if content["format"] == 1:
+            content = with_current_names(content, FORMER_NAMES)
+        elif content["format"] != BUNDLE_FORMAT:
             raise BundleError(
-                f"{description}: format {content['format']!r}; this version reads format {FORMAT}; "
+                f"{description}: format {content['format']!r}; this version reads format {BUNDLE_FORMAT}; "
                 "train the model again"
             )
         config = RunConfig.from_dict({section: content[section] for section in RunConfig.SECTIONS})
         thresholds = np.array(content["thresholds"], np.float32)
-        event_rule = EventRule.from_dict(content["event_rule"])
+        post_processing = PostProcessing.from_dict(content["post_processing"])
         untuned, info = tuple(content["untuned"]), content["info"]
         if not isinstance(info, dict):
             raise TypeError(f"info is {info!r}")
@@ -144,9 +149,9 @@ def describe(folder: str | Path) -> Description:
             f"{description}: its classes or thresholds are not those of the vocabulary "
             f"{config.train.vocabulary!r} of this version; train the model again"
         )
-    if not event_rule.fits(thresholds):
-        raise BundleError(f"{description}: its event_rule does not go with its thresholds; train the model again")
-    return Description(config, thresholds, event_rule, untuned, info, sha256)
+    if not post_processing.fits(thresholds):
+        raise BundleError(f"{description}: its post_processing does not go with its thresholds; train the model again")
+    return Description(config, thresholds, post_processing, untuned, info, sha256)
 
 
 def load(folder: str | Path) -> Bundle:
@@ -155,10 +160,10 @@ def load(folder: str | Path) -> Bundle:
     Raises:
         BundleError: there is none, or it is damaged, half-saved, of another version, or runs code of its own.
     """
-    described, model_path = describe(folder), as_path(folder) / MODEL
+    described, model_path = describe(folder), as_path(folder) / MODEL_FILE
     if sha256(model_path) != described.model_sha256:
         raise BundleError(
-            f"{model_path}: not the file that {BUNDLE} describes: changed, cut off, or its save was "
+            f"{model_path}: not the file that {BUNDLE_FILE} describes: changed, cut off, or its save was "
             "interrupted; run mir-tf fit with the same command again, or copy both files again"
         )
     try:
@@ -167,5 +172,5 @@ def load(folder: str | Path) -> Bundle:
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{model_path}: Keras {keras.__version__} cannot load it: {error}") from error
     return Bundle(
-        model, described.config, described.thresholds, described.event_rule, described.untuned, described.info
+        model, described.config, described.thresholds, described.post_processing, described.untuned, described.info
     )

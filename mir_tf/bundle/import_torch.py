@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mir_tf.bundle import Bundle
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.errors import BundleError, ConfigError
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 from mir_tf.models import build_model
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -85,7 +85,7 @@ def import_checkpoint(checkpoint: str | Path, thresholds: str | Path | None = No
         model=model,
         config=config,
         thresholds=chosen,
-        event_rule=EventRule.plain(chosen),  # there is nothing to tune it on
+        post_processing=PostProcessing.plain(chosen),  # there is nothing to tune it on
         untuned=classes if thresholds is None else (),
         info={"imported_from": Path(checkpoint).name, "sha256": state.sha256},
     )

@@ -12,7 +12,7 @@ from mir_tf.bundle import Bundle
 from mir_tf.data.frontend import log_mel_blocks
 from mir_tf.inference import decoding
 from mir_tf.inference.prediction import Prediction
-from mir_tf.io.files import shown
+from mir_tf.io.files import display_path
 
 
 class RunModel:
@@ -64,7 +64,7 @@ class RunModel:
 
         pieces = list(self._bundle.windowed.predict_blocks(log_mel_blocks(counted(), front_end)))
         return Prediction(
-            path=shown(audio) if isinstance(audio, str | Path) else "",
+            path=display_path(audio) if isinstance(audio, str | Path) else "",
             seconds=num_samples / front_end.sample_rate,
             model={
                 "architecture": config.model.architecture,
@@ -74,6 +74,6 @@ class RunModel:
             },
             classes=self.classes,
             thresholds=self.thresholds,
-            event_rule=self._bundle.event_rule,
+            post_processing=self._bundle.post_processing,
             probabilities=np.concatenate(pieces),  # [label frames, classes]
         )

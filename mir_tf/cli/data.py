@@ -29,7 +29,7 @@ def inspect(data: Path, picture: Path | None, wants_report: bool, out: Path | No
     Example:
       mir-tf inspect DATA --report
     """
-    from mir_tf.data.records import read_manifest
+    from mir_tf.data.manifest import read_manifest
     from mir_tf.reports import inspection
 
     if out is not None and not wants_report:

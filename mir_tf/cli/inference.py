@@ -27,14 +27,14 @@ from mir_tf.cli.shared import (
     print_table,
     say_model,
 )
-from mir_tf.config import BUNDLE
+from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
 from mir_tf.io.files import as_path
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mir_tf.inference.batch import Length
+    from mir_tf.inference.batch import DurationEstimate
     from mir_tf.inference.prediction import Prediction
 
 
@@ -58,7 +58,7 @@ def _is_model(path: Path) -> bool:
     from mir_tf.io.audio import SUFFIXES
 
     suffix = path.suffix.lower()
-    return suffix == ".tflite" or (suffix not in SUFFIXES and (path / BUNDLE).is_file())
+    return suffix == ".tflite" or (suffix not in SUFFIXES and (path / BUNDLE_FILE).is_file())
 
 
 def _require_recordings(path: Path) -> None:
@@ -72,7 +72,7 @@ def _require_recordings(path: Path) -> None:
     if path.is_dir():
         if find([path]).songs:
             return
-        what = f"a folder without {BUNDLE} and without audio"
+        what = f"a folder without {BUNDLE_FILE} and without audio"
     elif path.exists():
         try:
             probe(path)
@@ -138,7 +138,7 @@ def predict(
       mir-tf predict music --into music.parquet
     """
     from mir_tf.errors import AudioError
-    from mir_tf.inference.batch import Batch, Length, find
+    from mir_tf.inference.batch import DurationEstimate, PredictionJob, find
     from mir_tf.io.audio import probe
     from mir_tf.loading import digest, load
 
@@ -148,18 +148,18 @@ def predict(
     say_model(model)
     found = find(audio)
     names = formats or (() if into else ("json",))
-    with Batch(found.songs, digest(model), names, out, into, again) as batch:
-        hear = load(model, threads).predict
+    with PredictionJob(found.songs, digest(model), names, out, into, again) as batch:
+        predict_live = load(model, threads).predict
         failed: set[Path] = set()
         for fault in (*found.faults, *batch.kept.values()):
             click.echo(f"Error: {fault}", err=True)
-        length = Length([job.song for job in batch.jobs])
+        length = DurationEstimate([job.song for job in batch.jobs])
         with _song_progress(len(batch.jobs)) as (console, on_progress):
             for number, job in enumerate(batch.jobs):
                 seconds, fault = 0.0, ""
                 try:
                     length.begin(job.song, probe(job.song.path).seconds)
-                    result = hear(job.song.path, progress=functools.partial(on_progress, number, length))
+                    result = predict_live(job.song.path, progress=functools.partial(on_progress, number, length))
                     seconds = result.seconds
                     written = batch.write(job, result)
                 except AudioError as error:
@@ -182,12 +182,12 @@ def predict(
                     _print_line(console, str(job.song.place), result)
         if count := batch.write_all():
             make_console().print(f"Written: {into}, of {count} recordings", soft_wrap=True)
-    left_out = {
+    skipped = {
         "recordings that this model has heard before (--again hears them too)": batch.num_done,
         "files that are no audio": found.others,
         "hidden files and folders": found.hidden,
     }
-    for what, count in left_out.items():
+    for what, count in skipped.items():
         if count:
             click.echo(f"Left out: {count} {what}.", err=True)
     for what, count in (("failed", len(failed)), ("have files that were kept", len(batch.kept))):
@@ -229,8 +229,9 @@ def listen(
       ffmpeg -i http://radio/stream -f wav - | mir-tf listen model.float32.tflite
       arecord -f S16_LE -r 44100 -t raw | mir-tf listen model.float32.tflite --format s16le --rate 44100 | jq .active
     """
-    from mir_tf.cli.live import Microphone, RawSource, hear, lines
+    from mir_tf.cli.live import lines, predict_live
     from mir_tf.cli.meter import Meter
+    from mir_tf.io.capture import Microphone, RawSource
     from mir_tf.lite import LiteModel
 
     if microphone and (audio_format, rate, channels) != (None, None, None):
@@ -246,7 +247,7 @@ def listen(
         source = RawSource.of_format(sys.stdin.buffer, audio_format, rate, channels)
     stream = lite.stream(source.rate)
     click.echo(f"{source.rate} Hz; a frame is final after {stream.latency:.1f} s at most; Ctrl-C ends it", err=True)
-    console, frames = make_console(), hear(stream, source)
+    console, frames = make_console(), predict_live(stream, source)
     if console.is_terminal:
         with Meter(console, lite.metadata, stream) as meter:
             for final in frames:
@@ -309,7 +310,7 @@ def app(model: Path, host: str, port: int, max_mb: int, max_minutes: int, browse
 
 
 @contextlib.contextmanager
-def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Length, float], None]]]:
+def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, DurationEstimate, float], None]]]:
     """A bar of seconds of audio on stderr, with the time left.
 
     Yields:
@@ -328,7 +329,7 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Length,
         task = progress.add_task("", total=None, done=0, songs=songs, speed="")
         began = time.monotonic()
 
-        def on_progress(done: int, length: Length, seconds: float) -> None:
+        def on_progress(done: int, length: DurationEstimate, seconds: float) -> None:
             heard = length.heard + seconds
             speed = f"{heard / max(time.monotonic() - began, 1e-3):.0f} times as fast as they play"
             progress.update(task, completed=heard, total=length.total, done=done, speed=speed)
@@ -339,13 +340,13 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Length,
 
 def _print_prediction(console: Console, prediction: Prediction) -> None:
     from mir_tf.cli.timeline import timeline
-    from mir_tf.inference.prediction import clock
+    from mir_tf.inference.prediction import format_duration
 
     rows = [["instrument", "playing time", "share"]]
     seconds, share = prediction.playing_time, prediction.share
-    for index in prediction.heard:
-        rows.append([prediction.classes[index], clock(seconds[index]), f"{100 * share[index]:.1f} %"])
-    title = f"{Path(prediction.path).name}, {clock(prediction.seconds)}: "
+    for index in prediction.detected:
+        rows.append([prediction.classes[index], format_duration(seconds[index]), f"{100 * share[index]:.1f} %"])
+    title = f"{Path(prediction.path).name}, {format_duration(prediction.seconds)}: "
     if prediction.dominant is None:
         console.print(title + "no instrument heard", soft_wrap=True)
         return
@@ -356,8 +357,8 @@ def _print_prediction(console: Console, prediction: Prediction) -> None:
 
 def _print_line(console: Console, name: str, prediction: Prediction) -> None:
     """Prints a recording in one line: the instruments by their share of it, the dominant one first."""
-    from mir_tf.inference.prediction import clock
+    from mir_tf.inference.prediction import format_duration
 
     share = prediction.share
-    heard = ", ".join(f"{prediction.classes[index]} {100 * share[index]:.0f} %" for index in prediction.heard)
-    console.print(f"{name}, {clock(prediction.seconds)}: {heard or 'no instrument heard'}", soft_wrap=True)
+    heard = ", ".join(f"{prediction.classes[index]} {100 * share[index]:.0f} %" for index in prediction.detected)
+    console.print(f"{name}, {format_duration(prediction.seconds)}: {heard or 'no instrument heard'}", soft_wrap=True)

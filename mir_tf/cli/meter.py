@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mir_tf.inference.metadata import Metadata
-from mir_tf.inference.prediction import clock
+from mir_tf.inference.prediction import format_duration
 from mir_tf.stream import Stream
 
 _WIDTH = 30
@@ -72,7 +72,9 @@ class Meter:
         newest = np.concatenate([self._newest, provisional])[-_NOW_FRAMES:]  # [label frames, classes]
         now = newest.mean(axis=0) if len(newest) else np.zeros(len(active), np.float32)
         longest = self._metadata.classes[int(active.argmax())] if active.any() else "none"
-        table = Table(title=f"{clock(num_frames / rate)}, dominant {longest}", title_justify="left", box=SIMPLE_HEAD)
+        table = Table(
+            title=f"{format_duration(num_frames / rate)}, dominant {longest}", title_justify="left", box=SIMPLE_HEAD
+        )
         table.add_column("instrument", no_wrap=True)
         table.add_column("now", no_wrap=True)
         table.add_column("playing time", no_wrap=True, justify="right")
@@ -82,7 +84,7 @@ class Meter:
             table.add_row(
                 Text(self._metadata.classes[index], "bold" if is_heard else ""),
                 _bar(float(now[index]), float(self._thresholds[index])),
-                clock(active[index] / rate),
+                format_duration(active[index] / rate),
             )
         return table
 

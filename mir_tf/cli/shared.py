@@ -109,8 +109,8 @@ def print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> 
         if Measurement.get(console, unbounded, table).maximum <= console.width:
             break
     console.print(table)
-    if left_out := rows[0][columns:]:
-        console.print(f"For {', '.join(left_out)} this terminal is too narrow.", soft_wrap=True)
+    if skipped := rows[0][columns:]:
+        console.print(f"For {', '.join(skipped)} this terminal is too narrow.", soft_wrap=True)
 
 
 def make_console(stderr: bool = False) -> Console:

@@ -35,7 +35,7 @@ def timeline(prediction: Prediction, width: int, ascii_only: bool = False) -> li
         no lines where no interval is heard, or the terminal is too narrow.
     """
     smoothed, classes = prediction.smoothed, prediction.classes
-    shown = [index for index in prediction.heard if smoothed[:, index].any()]
+    shown = [index for index in prediction.detected if smoothed[:, index].any()]
     names = max((len(classes[index]) for index in shown), default=0)
     cells = width - names - 1
     if not shown or cells < _NARROWEST:

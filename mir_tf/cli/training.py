@@ -107,9 +107,9 @@ def fit(
       mir-tf fit --data DATA --init pretrained --learning-rate 1e-4 --out runs/tuned
     """
     from mir_tf import bundle
-    from mir_tf.data.records import read_manifest
+    from mir_tf.data.manifest import read_manifest
     from mir_tf.training.loop import fit as train
-    from mir_tf.training.loop import unheard_classes
+    from mir_tf.training.loop import missing_classes
     from mir_tf.vocabulary import VOCABULARIES
 
     manifest = read_manifest(data)
@@ -132,7 +132,7 @@ def fit(
     if init is not None:
         anew = trained.train.vocabulary != config.train.vocabulary
         click.echo(f"Starts from the weights of {pretrained.name(init)}{', the classes anew' if anew else ''}")
-    for sentence in unheard_classes(data, manifest, VOCABULARIES[config.train.vocabulary]):
+    for sentence in missing_classes(data, manifest, VOCABULARIES[config.train.vocabulary]):
         click.echo(f"warning: {sentence}", err=True)
     with _training_progress() as (on_epoch, on_step):
         result = train(

@@ -21,9 +21,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE, FrontEndConfig, RunConfig
-from mir_tf.data import records as schema
+from mir_tf.data import records
 from mir_tf.data.frontend import normalize_clip
-from mir_tf.data.records import Manifest
+from mir_tf.data.manifest import Manifest, split_summary
 from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.io.files import as_path, is_remote
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
@@ -52,7 +52,7 @@ _REMOTE_ERRORS = (tf.errors.UnknownError, tf.errors.PermissionDeniedError)
 
 
 @dataclasses.dataclass(frozen=True)
-class Track:
+class LabelledTrack:
     """A whole track, as evaluation wants it.
 
     Attributes:
@@ -162,7 +162,7 @@ def training_dataset(
         DataError: the data set has no such split, or no track in it.
     """
     train, front_end = config.train, config.front_end
-    summary = schema.split_summary(folder, manifest, split)
+    summary = split_summary(folder, manifest, split)
     shards = [str((as_path(folder) / shard.name).absolute()) for shard in summary.shards]
     projection = tf.constant(VOCABULARIES[train.vocabulary].matrix)
     crop_labels = round(train.crop_seconds * LABEL_RATE)
@@ -181,7 +181,7 @@ def training_dataset(
             maxval=label_frames - length + 1,
             dtype=tf.int32,
         )  # [crops, 1]
-        is_stem = schema.is_stem(record["id"])
+        is_stem = records.is_stem(record["id"])
         if train.stem_share < 1:
             chances = tf.random.stateless_uniform(
                 [tf.shape(starts)[0]], tf.random.experimental.stateless_fold_in(seed, -1 - index)
@@ -216,14 +216,14 @@ def training_dataset(
         # An epoch of few steps ends early in its first pass. Shards are therefore read from a place that is drawn anew
         # for every pass: else the tracks at their ends would never be heard.
         firsts = tf.random.stateless_uniform([len(shards)], seed, maxval=longest_shard, dtype=tf.int64)
-        records = (
+        serialized = (
             tf.data.Dataset.from_tensor_slices((tf.random.experimental.stateless_shuffle(shards, seed), firsts))
             .interleave(_rotated, _SHARDS_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE)
             .apply(tf.data.experimental.assert_cardinality(summary.records))
             .enumerate()
         )
-        crops = records.map(
-            lambda index, record: crops_of(index, schema.parse(record, manifest.labels), seed),
+        crops = serialized.map(
+            lambda index, record: crops_of(index, records.parse(record, manifest.labels), seed),
             num_parallel_calls=tf.data.AUTOTUNE,
         ).unbatch()
         return _shuffle(crops, max(1, _SHUFFLE_BYTES // (2 * crop_frames * front_end.n_mels)), seed)
@@ -269,8 +269,8 @@ def _served(parts: tf.data.Dataset, worker: int, workers: int, service: DataServ
 
 def _rotated(shard: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
     """The records of a shard from number ``first`` on, then those before it."""
-    records = tf.data.TFRecordDataset(shard)
-    return records.skip(first).concatenate(records.take(first))
+    serialized = tf.data.TFRecordDataset(shard)
+    return serialized.skip(first).concatenate(serialized.take(first))
 
 
 def _shuffle(dataset: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.data.Dataset:
@@ -290,41 +290,43 @@ def _shuffle(dataset: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.
     return tf.data.experimental.from_variant(shuffled, dataset.element_spec)
 
 
-def tracks(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> Iterator[Track]:
+def tracks(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> Iterator[LabelledTrack]:
     """The tracks of ``split``, whole, in the order of the shards, without the stems that are records of their own.
 
     Raises:
-        DataError: as :func:`records`.
+        DataError: as :func:`read_records`.
     """
-    return (track for track, is_stem in records(folder, manifest, split, vocabulary) if not is_stem)
+    return (track for track, is_stem in read_records(folder, manifest, split, vocabulary) if not is_stem)
 
 
-def records(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> Iterator[tuple[Track, bool]]:
+def read_records(
+    folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary
+) -> Iterator[tuple[LabelledTrack, bool]]:
     """The records of ``split``, whole, in the order of the shards, each with whether it is a stem of the last track.
 
     Raises:
         DataError: the data set has no such split, no track in it, or a damaged shard; or its stems cannot be told from
             its tracks.
     """
-    summary = schema.split_summary(folder, manifest, split)
+    summary = split_summary(folder, manifest, split)
     read = (
         tf.data.TFRecordDataset([str(as_path(folder) / shard.name) for shard in summary.shards])
         .apply(tf.data.experimental.assert_cardinality(summary.records))
-        .map(lambda record: schema.parse(record, manifest.labels))
+        .map(lambda record: records.parse(record, manifest.labels))
         .prefetch(1)
     )
     stems = summary.records - summary.tracks
     mix, found = "", 0
-    with damage_named(folder, manifest, split):
+    with report_read_errors(folder, manifest, split):
         for record in read.as_numpy_iterator():
-            track = Track(
+            track = LabelledTrack(
                 id=record["id"].decode(),
                 song=record["song"].decode(),
                 log_mel=record["log_mel"],
                 truth=vocabulary.project(record["activity"] > 0),
             )
             # A mix comes before its stems. Where the manifest counts no stems, a name cannot make one.
-            is_stem = stems > 0 and mix != "" and schema.is_stem_of(track.id, mix)
+            is_stem = stems > 0 and mix != "" and records.is_stem_of(track.id, mix)
             if is_stem:
                 found += 1
             else:
@@ -338,7 +340,7 @@ def records(folder: str | Path, manifest: Manifest, split: str, vocabulary: Voca
 
 
 @contextlib.contextmanager
-def damage_named(folder: str | Path, manifest: Manifest, split: str) -> Iterator[None]:
+def report_read_errors(folder: str | Path, manifest: Manifest, split: str) -> Iterator[None]:
     """Turns an error of TensorFlow inside the block into one that names the damaged shard, if there is one.
 
     Raises:
@@ -356,7 +358,7 @@ def damage_named(folder: str | Path, manifest: Manifest, split: str) -> Iterator
         for shard in summary.shards:
             path = as_path(folder) / shard.name
             try:
-                found += sum(1 for _ in tf.data.TFRecordDataset(str(path)).map(schema.parse))
+                found += sum(1 for _ in tf.data.TFRecordDataset(str(path)).map(records.parse))
             except tf.errors.OpError as damage:
                 remedy = "remove the data set and build it again"
                 raise DataError(f"{path}: damaged ({_cause(damage)}); {remedy}") from error

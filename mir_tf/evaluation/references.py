@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
 from mir_tf.errors import AudioError, BundleError, DataError
-from mir_tf.evaluation.result import Answer, Evaluation, assess
+from mir_tf.evaluation.result import Evaluation, TrackPrediction, assess
 from mir_tf.io.audio import SUFFIXES as AUDIO_SUFFIXES
 from mir_tf.loading import Model
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
@@ -239,8 +239,8 @@ def evaluate(
             reference = read(path, vocabulary)  # first: it is soon done
             heard = model.predict(recording)
             truth = reference.activity(heard.seconds, *heard.probabilities.shape)
-            answers.append(Answer(str(path), heard.probabilities, truth))
-            thresholds, event_rule = heard.thresholds, heard.event_rule
+            answers.append(TrackPrediction(str(path), heard.probabilities, truth))
+            thresholds, post_processing = heard.thresholds, heard.post_processing
         except (AudioError, DataError) as error:
             on_problem(str(error))
         if progress is not None:
@@ -249,4 +249,4 @@ def evaluate(
         raise DataError(f"{references}: no reference and recording that can be used together")
     if not any(answer.truth.any() for answer in answers):
         raise DataError(f"{references}: nothing sounds in any reference, so there is nothing to measure")
-    return assess(answers, thresholds, event_rule, vocabulary, str(references), None)
+    return assess(answers, thresholds, post_processing, vocabulary, str(references), None)

@@ -15,14 +15,23 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from mir_tf.config import LABEL_RATE
-from mir_tf.events import EventRule, Events, decode
-from mir_tf.figures import evaluation
+from mir_tf.events import Events, PostProcessing, decode
+from mir_tf.figures import evaluation, style
 from mir_tf.figures.colors import color_of
+from mir_tf.io import markdown
 from mir_tf.io.files import as_path, write_text
-from mir_tf.metrics import counts as metrics
-from mir_tf.metrics.counts import Baseline, Counts, Ranking
+from mir_tf.metrics.bootstrap import BOOTSTRAP_SAMPLES, FEWEST_SONGS, bootstrap_weights, interval
+from mir_tf.metrics.counts import (
+    Baseline,
+    ConfusionCounts,
+    confusion_matrix,
+    constant_baseline,
+    mean_defined,
+    track_micro_f1,
+)
 from mir_tf.metrics.dominance import dominant_classes, playing_time, same_dominant
 from mir_tf.metrics.events import COLLAR_FRAMES, LENGTH_DIVISOR, event_counts, segment_counts
+from mir_tf.metrics.ranking import ThresholdSweep
 from mir_tf.vocabulary import Vocabulary
 
 CURVE_POINTS = 200
@@ -31,7 +40,7 @@ CURVE_POINTS = 200
 Statistic = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """From how often each track is drawn [samples, tracks] to a measure of each sample [samples, ...]."""
 
-_HEADLINES = {
+_OVERALL_METRICS = {
     "micro_precision": "micro precision",
     "micro_recall": "micro recall",
     "micro_f1": "micro F1",
@@ -64,7 +73,7 @@ _INTERVALS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class TrackPrediction:
     """What a model says of a track, beside the truth.
 
     Attributes:
@@ -79,7 +88,7 @@ class Answer:
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
+class ConfidenceInterval:
     """A measure and its 95 % bootstrap interval over songs; NaN where there is none."""
 
     value: float
@@ -92,7 +101,7 @@ class Estimate:
 
 
 @dataclasses.dataclass(frozen=True)
-class RuleEffect:
+class PostProcessingEffect:
     """A measure of intervals made of the frames as they are, and made by the event rule.
 
     Attributes:
@@ -101,9 +110,9 @@ class RuleEffect:
         gain: of the rule, in the same resamples of the songs.
     """
 
-    thresholds: Estimate
-    rule: Estimate
-    gain: Estimate
+    thresholds: ConfidenceInterval
+    rule: ConfidenceInterval
+    gain: ConfidenceInterval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +143,7 @@ class ClassScores:
     tracks: int
     precision: float
     recall: float
-    f1: Estimate
+    f1: ConfidenceInterval
     baseline_f1: float
     average_precision: float
     roc_auc: float
@@ -162,7 +171,7 @@ class Evaluation:
         classes: the measures of each class, in the order of the vocabulary.
         baseline: the best constant answers.
         dominant_ties: tracks in which several classes share the longest playing time: naming any is right.
-        confusion: float64 [classes, classes + 1] in frames, see :func:`mir_tf.metrics.counts.confusion`.
+        confusion: float64 [classes, classes + 1] in frames, see :func:`mir_tf.metrics.counts.confusion_matrix`.
     """
 
     data: str
@@ -171,8 +180,8 @@ class Evaluation:
     tracks: int
     songs: int
     seconds: float
-    headlines: dict[str, Estimate]
-    intervals: dict[str, RuleEffect]
+    headlines: dict[str, ConfidenceInterval]
+    intervals: dict[str, PostProcessingEffect]
     intervals_found: tuple[int, int, int]
     classes: tuple[ClassScores, ...]
     baseline: Baseline
@@ -190,7 +199,7 @@ class Evaluation:
         """The measures of the whole as rows of text, the first one the header."""
         constants = {"micro_f1": self.baseline.micro_f1, "macro_f1": self.baseline.macro_f1}
         rows = [["measure", "value", "95 % interval", "baseline", "gain"]]
-        for name, label in _HEADLINES.items():
+        for name, label in _OVERALL_METRICS.items():
             estimate, constant = self.headlines[name], constants.get(name, math.nan)
             gain = estimate.value - constant
             gain_text = "–" if math.isnan(gain) else f"{gain:+.3f}"
@@ -234,7 +243,7 @@ class Evaluation:
         absent = [scores.name for scores in self.classes if not scores.tracks]
         notes = [
             f"{self.tracks} tracks of {self.songs} songs, {self.seconds / 3600:.2f} h, {LABEL_RATE} frames a second. "
-            f"Intervals: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} bootstrap resamples of the songs.",
+            f"Intervals: the middle 95 % of {BOOTSTRAP_SAMPLES} bootstrap resamples of the songs.",
             'Baseline: for each class its better constant, "always" or "never", knowing the truth. For macro '
             'F1 it is "always" for every class that sounds; for micro F1 it is "always" for '
             f"{', '.join(always)}.",
@@ -250,8 +259,8 @@ class Evaluation:
             f"right where it starts within {collar} ms of a true one of its class and, if ends count, ends as close to "
             f"its end or within {100 // LENGTH_DIVISOR} % of its length; each is matched once."
         )
-        if self.songs < metrics.FEWEST_SONGS:
-            notes.append(f"Intervals of so few songs say little: measure {metrics.FEWEST_SONGS} at least.")
+        if self.songs < FEWEST_SONGS:
+            notes.append(f"Intervals of so few songs say little: measure {FEWEST_SONGS} at least.")
         if absent:
             notes.append(f"Never sounding here, and so out of macro means: {', '.join(absent)}.")
         return notes
@@ -302,7 +311,7 @@ class Evaluation:
 
     def to_markdown(self) -> str:
         """The tables and notes, with the pictures of :meth:`save` below them."""
-        page = evaluation.markdown(
+        page = markdown.markdown(
             f"Evaluation: {self.title}",
             (self.headline_table(), self.interval_table(), self.class_table()),
             self.notes(),
@@ -320,7 +329,7 @@ class Evaluation:
         self.save_json(folder / "evaluation.json")
         write_text(folder / "evaluation.md", self.to_markdown())
         for name, figure in self.figures().items():
-            evaluation.save_png(figure, folder / f"{name}.png")
+            style.save_png(figure, folder / f"{name}.png")
 
     def save_json(self, path: str | Path) -> None:
         """Writes everything as JSON: whole or not at all."""
@@ -328,9 +337,9 @@ class Evaluation:
 
 
 def assess(
-    answers: Sequence[Answer],
+    answers: Sequence[TrackPrediction],
     thresholds: NDArray[np.float32],
-    event_rule: EventRule,
+    post_processing: PostProcessing,
     vocabulary: Vocabulary,
     data: str,
     split: str | None,
@@ -340,7 +349,7 @@ def assess(
     Args:
         answers: of each track, at least one.
         thresholds: float32 [classes].
-        event_rule: of the same classes.
+        post_processing: of the same classes.
         vocabulary: the classes.
         data: folder of the data set, or of the references, for the report.
         split: name of the split, for the report; None of references.
@@ -348,13 +357,13 @@ def assess(
     probabilities = np.concatenate([answer.probabilities for answer in answers])  # [frames, classes]
     truth = np.concatenate([answer.truth for answer in answers])  # [frames, classes]
     pairs = [(answer.probabilities >= thresholds, answer.truth) for answer in answers]
-    tracks = Counts.stack([Counts.of(heard, true) for heard, true in pairs])  # [tracks, classes]
-    presence = Counts.stack(
-        [Counts.of(heard.any(axis=0, keepdims=True), true.any(axis=0, keepdims=True)) for heard, true in pairs]
+    tracks = ConfusionCounts.stack([ConfusionCounts.of(heard, true) for heard, true in pairs])  # [tracks, classes]
+    presence = ConfusionCounts.stack(
+        [ConfusionCounts.of(heard.any(axis=0, keepdims=True), true.any(axis=0, keepdims=True)) for heard, true in pairs]
     )  # [tracks, classes]
     concerned = presence.tp + presence.fp + presence.fn  # [tracks, classes], 1 where a class sounds or is heard
     time_errors = np.stack([np.abs(playing_time(heard) - playing_time(true)) for heard, true in pairs])
-    baseline = metrics.constant_baseline(np.count_nonzero(truth, axis=0), len(truth))
+    baseline = constant_baseline(np.count_nonzero(truth, axis=0), len(truth))
     bootstrap = _Bootstrap([answer.song for answer in answers])
     track_of = np.repeat(np.arange(len(answers)), [len(true) for _, true in pairs])  # [frames]
     ranked = _rank(probabilities, truth, track_of, bootstrap)
@@ -370,7 +379,7 @@ def assess(
         "presence_precision": seen.where_positive(seen.precision),
         "presence_recall": seen.where_positive(seen.recall),
         "presence_f1": seen.where_positive(seen.f1),
-        "playing_time_error": metrics.mean_defined(np.where(concerned > 0, time_errors, np.nan).T),
+        "playing_time_error": mean_defined(np.where(concerned > 0, time_errors, np.nan).T),
         "prevalence": whole.positives / len(truth),
         "threshold": thresholds,
     }  # [classes] each
@@ -379,7 +388,7 @@ def assess(
         ClassScores(
             name=name,
             tracks=int(seen.positives[index]),
-            f1=Estimate(*f1[:, index].tolist()),
+            f1=ConfidenceInterval(*f1[:, index].tolist()),
             curve=ranked.curves[index],
             **{measure: float(values[index]) for measure, values in measures.items()},
         )
@@ -390,7 +399,7 @@ def assess(
     dominant_errors = [errors[tied[0]] if tied else 0.0 for errors, tied in zip(time_errors, dominants, strict=True)]
     headlines = {
         **_agreement(tracks, bootstrap),
-        "track_averaged_micro_f1": bootstrap.ratio(metrics.track_micro_f1(tracks), each),
+        "track_averaged_micro_f1": bootstrap.ratio(track_micro_f1(tracks), each),
         "macro_average_precision": bootstrap.macro(ranked.average_precision),
         "macro_roc_auc": bootstrap.macro(ranked.roc_auc),
         **{f"presence_{name}": estimate for name, estimate in _agreement(presence, bootstrap).items()},
@@ -398,7 +407,7 @@ def assess(
         "dominant_playing_time_error": bootstrap.ratio(dominant_errors, [bool(tied) for tied in dominants]),
         "playing_time_error": bootstrap.ratio(time_errors.sum(axis=1), concerned.sum(axis=1)),
     }
-    smoothed = [decode(answer.probabilities, thresholds, event_rule) for answer in answers]
+    smoothed = [decode(answer.probabilities, thresholds, post_processing) for answer in answers]
     intervals, found = _intervals(pairs, smoothed, bootstrap)
     return Evaluation(
         data=data,
@@ -413,7 +422,7 @@ def assess(
         classes=classes,
         baseline=baseline,
         dominant_ties=sum(len(tied) > 1 for tied in dominants),
-        confusion=metrics.confusion(probabilities >= thresholds, truth),
+        confusion=confusion_matrix(probabilities >= thresholds, truth),
     )
 
 
@@ -421,7 +430,7 @@ def _intervals(
     pairs: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]],
     smoothed: Sequence[NDArray[np.bool_]],
     bootstrap: _Bootstrap,
-) -> tuple[dict[str, RuleEffect], tuple[int, int, int]]:
+) -> tuple[dict[str, PostProcessingEffect], tuple[int, int, int]]:
     """:attr:`Evaluation.intervals` and :attr:`Evaluation.intervals_found`.
 
     Args:
@@ -433,19 +442,19 @@ def _intervals(
     num_classes = truths[0].shape[1]
     reference = Events.joined([Events.of(true) for true in truths], num_classes)
 
-    def counted(active: Sequence[NDArray[np.bool_]]) -> tuple[dict[str, Counts], int]:
+    def counted(active: Sequence[NDArray[np.bool_]]) -> tuple[dict[str, ConfusionCounts], int]:
         """The counts [tracks, classes] of everything, and the number of intervals."""
         events = Events.joined([Events.of(each) for each in active], num_classes)
         both = [
             event_counts(events, reference, len(active) * num_classes, with_offsets) for with_offsets in (False, True)
         ]
         onset, event = (
-            Counts(*(column.reshape(-1, num_classes) for column in (each.tp, each.fp, each.fn, each.tn)))
+            ConfusionCounts(*(column.reshape(-1, num_classes) for column in (each.tp, each.fp, each.fn, each.tn)))
             for each in both
         )
         return {
-            "frame": Counts.stack([Counts.of(*pair) for pair in zip(active, truths, strict=True)]),
-            "segment": Counts.stack([segment_counts(*pair) for pair in zip(active, truths, strict=True)]),
+            "frame": ConfusionCounts.stack([ConfusionCounts.of(*pair) for pair in zip(active, truths, strict=True)]),
+            "segment": ConfusionCounts.stack([segment_counts(*pair) for pair in zip(active, truths, strict=True)]),
             "onset": onset,
             "event": event,
         }, len(events)
@@ -453,12 +462,12 @@ def _intervals(
     plain, num_plain = counted([heard for heard, _ in pairs])
     ruled, num_ruled = counted(smoothed)
 
-    def effect(name: str, f1: Callable[[Counts], NDArray[np.float64]]) -> RuleEffect:
+    def effect(name: str, f1: Callable[[ConfusionCounts], NDArray[np.float64]]) -> PostProcessingEffect:
         before, after = (
             functools.partial(lambda counts, weights: f1(counts.resampled(weights)), counts[name])
             for counts in (plain, ruled)
         )
-        return RuleEffect(
+        return PostProcessingEffect(
             thresholds=bootstrap.estimate(before),
             rule=bootstrap.estimate(after),
             gain=bootstrap.estimate(lambda weights: after(weights) - before(weights)),
@@ -477,25 +486,25 @@ class _Bootstrap:
     def __init__(self, songs: Sequence[str]) -> None:
         self._each = np.ones((1, len(songs)), np.int64)
         # One song has no spread to show.
-        self.weights = metrics.bootstrap_weights(songs) if len(set(songs)) > 1 else None
+        self.weights = bootstrap_weights(songs) if len(set(songs)) > 1 else None
 
     def __call__(self, statistic: Statistic) -> NDArray[np.float64]:
         """Value, low and high of a statistic: [3, ...]."""
         value = statistic(self._each)
         if self.weights is None:
             return np.concatenate([value, np.full((2, *value.shape[1:]), np.nan)])
-        return np.concatenate([value, metrics.interval(statistic(self.weights))])
+        return np.concatenate([value, interval(statistic(self.weights))])
 
-    def estimate(self, statistic: Statistic) -> Estimate:
+    def estimate(self, statistic: Statistic) -> ConfidenceInterval:
         """Of a single measure."""
-        return Estimate(*self(statistic).tolist())
+        return ConfidenceInterval(*self(statistic).tolist())
 
-    def macro(self, samples: NDArray[np.float64]) -> Estimate:
+    def macro(self, samples: NDArray[np.float64]) -> ConfidenceInterval:
         """Of the mean over the classes of a measure [1 + samples, classes], that of the split itself first."""
-        value, *drawn = metrics.mean_defined(samples).tolist()
-        return Estimate(value, *metrics.interval(np.array(drawn)).tolist()) if drawn else Estimate(value)
+        value, *drawn = mean_defined(samples).tolist()
+        return ConfidenceInterval(value, *interval(np.array(drawn)).tolist()) if drawn else ConfidenceInterval(value)
 
-    def ratio(self, parts: ArrayLike, wholes: ArrayLike) -> Estimate:
+    def ratio(self, parts: ArrayLike, wholes: ArrayLike) -> ConfidenceInterval:
         """Of the quotient of two sums over the tracks [tracks]; 0 where there is nothing to divide by."""
         parts, wholes = np.asarray(parts, float), np.asarray(wholes, float)
         return self.estimate(lambda weights: weights @ parts / np.maximum(weights @ wholes, 1))
@@ -525,7 +534,7 @@ def _rank(
     """
     average_precision, roc_auc, curves = [], [], []
     for scores, true in zip(probabilities.T, truth.T, strict=True):
-        ranking = Ranking.of(scores, true)
+        ranking = ThresholdSweep.of(scores, true)
         drawn = [] if bootstrap.weights is None else [ranking.resampled(scores, true, tracks, bootstrap.weights)]
         average_precision.append(np.hstack([each.average_precision for each in (ranking, *drawn)]))
         roc_auc.append(np.hstack([each.roc_auc for each in (ranking, *drawn)]))
@@ -533,7 +542,7 @@ def _rank(
     return _Ranked(np.stack(average_precision, axis=1), np.stack(roc_auc, axis=1), curves)
 
 
-def _agreement(tracks: Counts, bootstrap: _Bootstrap) -> dict[str, Estimate]:
+def _agreement(tracks: ConfusionCounts, bootstrap: _Bootstrap) -> dict[str, ConfidenceInterval]:
     """Precision, recall and F1, micro and macro, of counts [tracks, classes]."""
     estimate, drawn = bootstrap.estimate, tracks.resampled
     return {
@@ -546,7 +555,7 @@ def _agreement(tracks: Counts, bootstrap: _Bootstrap) -> dict[str, Estimate]:
     }
 
 
-def _curve(ranking: Ranking) -> NDArray[np.float64]:
+def _curve(ranking: ThresholdSweep) -> NDArray[np.float64]:
     """Recall and precision [2, points] at thresholds whose recalls lie about evenly between 0 and 1."""
     recall = ranking.recall
     wanted = np.linspace(recall[0], recall[-1], CURVE_POINTS - 1)

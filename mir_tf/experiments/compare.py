@@ -20,13 +20,14 @@ from mir_tf import bundle
 from mir_tf.bundle import Bundle
 from mir_tf.config import FRONT_ENDS, SPLITS, RunConfig, read_yaml
 from mir_tf.data import pipeline
-from mir_tf.data.records import Manifest, read_manifest
+from mir_tf.data.manifest import Manifest, read_manifest
 from mir_tf.errors import ConfigError
-from mir_tf.figures import evaluation
+from mir_tf.figures import evaluation, style
+from mir_tf.io import markdown
 from mir_tf.io.files import as_path, write_text
-from mir_tf.metrics import counts as metrics
-from mir_tf.metrics.counts import Counts
-from mir_tf.models.cost import multiply_adds, parameters
+from mir_tf.metrics import bootstrap
+from mir_tf.metrics.counts import ConfusionCounts, track_micro_f1
+from mir_tf.models.cost import macs, parameters
 from mir_tf.training import loop
 
 PLAN_KEYS = ("title", "split", "seeds", "preset", "runs")
@@ -35,7 +36,7 @@ OnRun = Callable[[str, int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class PlannedRun:
     """One run of a plan with one seed.
 
     Attributes:
@@ -65,7 +66,7 @@ class Plan:
     name: str
     title: str
     split: str
-    jobs: tuple[Job, ...]
+    jobs: tuple[PlannedRun, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Scores:
     epoch: int
     tracks: tuple[str, ...]
     songs: tuple[str, ...]
-    counts: Counts
+    counts: ConfusionCounts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,14 +95,14 @@ class Outcome:
         history: a row an epoch, as :class:`mir_tf.training.loop.FitResult` has it.
         scores: of the best epoch.
         parameters: trained ones.
-        multiply_adds: for a second of audio.
+        macs: for a second of audio.
     """
 
-    job: Job
+    job: PlannedRun
     history: list[dict[str, float]]
     scores: Scores
     parameters: int
-    multiply_adds: float
+    macs: float
 
     @property
     def minutes(self) -> float:
@@ -109,17 +110,17 @@ class Outcome:
         return sum(row["seconds"] for row in self.history) / 60
 
 
-Measure = Callable[[Counts, NDArray[np.int64]], NDArray[np.float64]]
+Measure = Callable[[ConfusionCounts, NDArray[np.int64]], NDArray[np.float64]]
 """From counts [tracks, classes] and how often each track is drawn [samples, tracks] to a value of each sample."""
 
 
-def _track_averaged(values: Callable[[Counts], NDArray[np.float64]]) -> Measure:
+def _track_averaged(values: Callable[[ConfusionCounts], NDArray[np.float64]]) -> Measure:
     """The mean over tracks of a measure of each, as the PyTorch project reported it."""
     return lambda counts, weights: weights @ values(counts) / weights.sum(axis=1)
 
 
 MEASURES: dict[str, Measure] = {
-    "F1": _track_averaged(metrics.track_micro_f1),
+    "F1": _track_averaged(track_micro_f1),
     "precision": _track_averaged(lambda counts: counts.micro.precision),
     "recall": _track_averaged(lambda counts: counts.micro.recall),
     "micro F1": lambda counts, weights: counts.resampled(weights).micro.f1,
@@ -155,7 +156,7 @@ class Difference:
     @property
     def is_real(self) -> bool:
         """Whether the interval leaves out zero, and is of songs enough to mean it."""
-        return self.songs >= metrics.FEWEST_SONGS and (self.low > 0 or self.high < 0)
+        return self.songs >= bootstrap.FEWEST_SONGS and (self.low > 0 or self.high < 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +185,7 @@ class Comparison:
                     name,
                     *(_with_spread(self.values(name, measure)) for measure in MEASURES),
                     f"{first.parameters:,}",
-                    f"{first.multiply_adds / 1e6:.1f}",
+                    f"{first.macs / 1e6:.1f}",
                     f"{np.mean([outcome.minutes for outcome in outcomes]):.1f}",
                     ", ".join(f"{outcome.scores.epoch} of {len(outcome.history)}" for outcome in outcomes),
                 ]
@@ -199,11 +200,11 @@ class Comparison:
             if len({(outcome.job.config.train.vocabulary, outcome.scores.tracks) for outcome in pair}) > 1:
                 continue
             songs = pair[0].scores.songs
-            weights = metrics.bootstrap_weights(songs)
+            weights = bootstrap.bootstrap_weights(songs)
             for measure in _TESTED:
                 drawn = self._mean(first, measure, weights) - self._mean(second, measure, weights)  # [samples]
                 value = self.values(first, measure).mean() - self.values(second, measure).mean()
-                low, high = metrics.interval(drawn).tolist()
+                low, high = bootstrap.interval(drawn).tolist()
                 found.append(Difference(first, second, measure, float(value), low, high, len(set(songs))))
         return found
 
@@ -236,8 +237,8 @@ class Comparison:
             f"thresholds tuned on validation{tuned_on_it}. F1, precision and recall: micro, of each track, averaged "
             "over tracks; micro and macro F1: of all frames together. "
             f"Mean of {seeds} seed{'s' if seeds > 1 else ''}, ± half their range.",
-            f"Differences: the middle 95 % of {metrics.BOOTSTRAP_SAMPLES} resamples of the songs, drawn for both runs "
-            f"alike; real where that leaves out zero, of {metrics.FEWEST_SONGS} songs at least. "
+            f"Differences: the middle 95 % of {bootstrap.BOOTSTRAP_SAMPLES} resamples of the songs, drawn for both "
+            f"runs alike; real where that leaves out zero, of {bootstrap.FEWEST_SONGS} songs at least. "
             "Other seeds are not in the interval. Runs of different classes "
             "are not compared.",
             "Minutes of training hold on one machine with the same load alone.",
@@ -264,7 +265,7 @@ class Comparison:
                         "config": outcome.job.config.to_dict(),
                         "measures": {measure: float(_values(outcome, measure)[0]) for measure in MEASURES},
                         "parameters": outcome.parameters,
-                        "multiply_adds_per_second": outcome.multiply_adds,
+                        "multiply_adds_per_second": outcome.macs,
                         "minutes": outcome.minutes,
                         "best_epoch": outcome.scores.epoch,
                         "history": outcome.history,
@@ -280,12 +281,12 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """The tables and notes, with the picture of :meth:`save` below them."""
-        page = evaluation.markdown(self.plan.title, (self.table(), self.difference_table()), self.notes())
+        page = markdown.markdown(self.plan.title, (self.table(), self.difference_table()), self.notes())
         return f"{page}\n![Validation by epoch]({self.plan.name}.png)\n"
 
     def save(self, folder: Path) -> None:
         """Writes tables and picture as ``.md``, ``.json`` and ``.png`` of the plan's name: each whole or not at all."""
-        evaluation.save_png(self.figure(), folder / f"{self.plan.name}.png")
+        style.save_png(self.figure(), folder / f"{self.plan.name}.png")
         write_text(folder / f"{self.plan.name}.md", self.to_markdown())
         write_text(folder / f"{self.plan.name}.json", json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
 
@@ -344,7 +345,7 @@ def read_plan(
                 raise ConfigError(f"{path}: run {name!r}: {_no_data(config, manifests)}")
             identity = json.dumps([config.to_dict(), str(matching[0])], sort_keys=True)
             folder = folders.setdefault(identity, as_path(out) / "runs" / f"{_slug(str(name))}-seed{seed}")
-            jobs.append(Job(str(name), config, matching[0], folder))
+            jobs.append(PlannedRun(str(name), config, matching[0], folder))
     if len(set(folders.values())) < len(folders):
         raise ConfigError(f"{path}: names of runs must differ in letters or digits: {', '.join(map(str, runs))}")
     name = as_path(path).stem
@@ -415,7 +416,7 @@ def compare(
     return comparison
 
 
-def _carry_out(job: Job, split: str, on_epoch: loop.OnEpoch | None, on_step: loop.OnStep | None) -> Outcome:
+def _carry_out(job: PlannedRun, split: str, on_epoch: loop.OnEpoch | None, on_step: loop.OnStep | None) -> Outcome:
     """Trains and scores a run; what is finished is not done again."""
     result = loop.fit(job.data, job.folder, job.config, on_epoch, on_step)
     model = bundle.load(job.folder)
@@ -425,11 +426,11 @@ def _carry_out(job: Job, split: str, on_epoch: loop.OnEpoch | None, on_step: loo
         history=result.history,
         scores=_score(model, result.best_epoch, job, split),
         parameters=parameters(model.model),
-        multiply_adds=multiply_adds(model.model, frames) / job.config.window.window_seconds,
+        macs=macs(model.model, frames) / job.config.window.window_seconds,
     )
 
 
-def _score(model: Bundle, epoch: int, job: Job, split: str) -> Scores:
+def _score(model: Bundle, epoch: int, job: PlannedRun, split: str) -> Scores:
     """The scores of a run's best epoch, kept beside it for the next time."""
     path = job.folder / f"scores-{split}.json"
     digest = bundle.describe(job.folder).model_sha256
@@ -437,16 +438,18 @@ def _score(model: Bundle, epoch: int, job: Job, split: str) -> Scores:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["model_sha256"] == digest:
-            counts = Counts(*(np.array(column) for column in kept["counts"]))
+            counts = ConfusionCounts(*(np.array(column) for column in kept["counts"]))
             return Scores(epoch, tuple(kept["tracks"]), tuple(kept["songs"]), counts)
     scores = Scores(epoch, *count_frames(model, job.data, split))
-    columns = [getattr(scores.counts, field.name).tolist() for field in dataclasses.fields(Counts)]
+    columns = [getattr(scores.counts, field.name).tolist() for field in dataclasses.fields(ConfusionCounts)]
     kept = {"model_sha256": digest, "tracks": scores.tracks, "songs": scores.songs, "counts": columns}
     write_text(path, json.dumps(kept) + "\n")
     return scores
 
 
-def count_frames(model: Bundle, data: str | Path, split: str) -> tuple[tuple[str, ...], tuple[str, ...], Counts]:
+def count_frames(
+    model: Bundle, data: str | Path, split: str
+) -> tuple[tuple[str, ...], tuple[str, ...], ConfusionCounts]:
     """What a model gets right in each track of a split, at its thresholds.
 
     Args:
@@ -464,5 +467,5 @@ def count_frames(model: Bundle, data: str | Path, split: str) -> tuple[tuple[str
     for track in pipeline.tracks(data, read_manifest(data), split, model.vocabulary):
         names.append(track.id)
         songs.append(track.song)
-        counts.append(Counts.of(model.windowed.predict_track(track.log_mel) >= model.thresholds, track.truth))
-    return tuple(names), tuple(songs), Counts.stack(counts)
+        counts.append(ConfusionCounts.of(model.windowed.predict_track(track.log_mel) >= model.thresholds, track.truth))
+    return tuple(names), tuple(songs), ConfusionCounts.stack(counts)

@@ -25,7 +25,7 @@ from keras_tuner.engine import trial as trial_module
 from tensorboard.plugins.hparams import api as hparams
 
 from mir_tf.config import RunConfig
-from mir_tf.data.records import read_manifest
+from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import ConfigError, TrainingError
 from mir_tf.io.files import as_path, write_text
 from mir_tf.training import loop, summaries
@@ -54,7 +54,7 @@ DEFAULT_SPACE: dict[str, dict[str, Any]] = {
         "learning_rate": {"min": 3e-4, "max": 1e-2, "log": True},
         "weight_decay": {"min": 1e-4, "max": 1e-1, "log": True},
         "pos_weight_max": [1.0, 3.0, 10.0],
-        "average_decay": [0.0, 0.99, 0.999],
+        "ema_decay": [0.0, 0.99, 0.999],
     },
 }
 """What is searched where nothing else is said: architecture, width, regularisation, augmentation, loss, optimiser."""

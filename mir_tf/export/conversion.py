@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.errors import ExportError
-from mir_tf.io.files import whole
+from mir_tf.io.files import atomic_write
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 _SHOWN_LINES = 5
@@ -117,7 +117,7 @@ def _rename(graph: Any, names: dict[str, str]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 

@@ -26,18 +26,18 @@ from mir_tf.bundle.windows import WindowedModel
 from mir_tf.config import LABEL_RATE
 from mir_tf.data import pipeline
 from mir_tf.data.frontend import log_mel, log_mel_batch, log_mel_blocks, log_mel_of_padded, normalize_clip
-from mir_tf.data.records import read_manifest
+from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import ConfigError, ExportError
 from mir_tf.export import benchmark, conversion
 from mir_tf.export.benchmark import Speed
 from mir_tf.export.conversion import QUANTIZATIONS
 from mir_tf.export.tflite import join, with_metadata
-from mir_tf.figures.evaluation import markdown
-from mir_tf.inference.metadata import LABELS, METADATA, Metadata
+from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata
 from mir_tf.io import audio
-from mir_tf.io.files import as_path, put, remove, workspace, write_text
+from mir_tf.io.files import as_path, move_into, remove, workspace, write_text
+from mir_tf.io.markdown import markdown
 from mir_tf.lite import LiteModel
-from mir_tf.metrics.counts import Counts
+from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.stream import windowed, windows
 
 FORMATS = ("savedmodel", "tflite", "onnx")
@@ -108,7 +108,7 @@ class ExportedFile:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class ExportReport:
     """What an export wrote, and how near each file is to the model.
 
     Attributes:
@@ -235,7 +235,7 @@ def export(
     name: str = "mir-tf model",
     license_name: str = "",
     progress: Progress = lambda step: None,
-) -> Report:
+) -> ExportReport:
     """Exports a model, and measures every file.
 
     ``out`` receives ``saved_model``, ``model.QUANTIZATION.tflite`` for timelines, ``clip.tflite`` with one answer a
@@ -281,7 +281,7 @@ def export(
     metadata = describe(bundle, name, license_name)
     files: list[ExportedFile] = []
     with workspace(out) as beside, _unfinished(beside) as folder:
-        job = _Job(bundle, metadata, folder, signals, references, data, keras_f1, progress)
+        job = _Exporter(bundle, metadata, folder, signals, references, data, keras_f1, progress)
         if "savedmodel" in formats:
             files.append(job.saved_model())
         if {"tflite", "onnx"} & set(formats):
@@ -296,11 +296,11 @@ def export(
             target = out / file.name
             remove(target)
             if not file.failure:
-                put(folder / file.name, target)
+                move_into(folder / file.name, target)
     seconds = sum(map(len, signals)) / rate
     written = {file.name for file in files}
     older = tuple(name for name in _NAMES if name not in written and (out / name).exists())
-    report = Report(metadata, sound, seconds, "" if data is None else str(data), keras_f1, tuple(files), older)
+    report = ExportReport(metadata, sound, seconds, "" if data is None else str(data), keras_f1, tuple(files), older)
     write_text(out / "report.md", report.to_markdown())
     write_text(out / "report.json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report
@@ -336,7 +336,7 @@ def describe(bundle: Bundle, name: str, license_name: str) -> Metadata:
         answers="frames",
         classes=bundle.classes,
         thresholds=tuple(float(threshold) for threshold in bundle.thresholds),
-        event_rule=bundle.event_rule,
+        post_processing=bundle.post_processing,
         untuned=bundle.untuned,
         sample_rate=front_end.sample_rate,
         channels=1,
@@ -384,10 +384,10 @@ class _Server(tf.Module):
         self.classes = tf.Variable(list(metadata.classes), trainable=False)  # [classes]
         self.thresholds = tf.Variable(bundle.thresholds, trainable=False)  # [classes]
         self.metadata = tf.Variable(metadata.to_json(), trainable=False)
-        (assets / LABELS).write_text(metadata.labels, encoding="utf-8")
-        (assets / METADATA).write_text(metadata.to_json(), encoding="utf-8")
-        self.labels_file = tf.saved_model.Asset(str(assets / LABELS))
-        self.metadata_file = tf.saved_model.Asset(str(assets / METADATA))
+        (assets / LABELS_FILE).write_text(metadata.labels, encoding="utf-8")
+        (assets / METADATA_FILE).write_text(metadata.to_json(), encoding="utf-8")
+        self.labels_file = tf.saved_model.Asset(str(assets / LABELS_FILE))
+        self.metadata_file = tf.saved_model.Asset(str(assets / METADATA_FILE))
 
         def answer(frames: tf.Tensor) -> dict[str, tf.Tensor]:
             probabilities = windowed_model.predict_batch(frames)  # [batch, label frames, classes]
@@ -431,7 +431,7 @@ class _Pieces(tf.Module):
         interpolate = _interpolation(bundle)
         self.model_variables = [variable.value for variable in model.variables]
         num_frames = metadata.window_frames * config.subframes
-        heard_frames = num_frames if bundle.config.model.hears_subframes else metadata.window_frames
+        heard_frames = num_frames if bundle.config.model.uses_subframes else metadata.window_frames
         features_spec = tf.TensorSpec([1, heard_frames, config.n_mels], tf.float32, name="features")
         waveform_spec = tf.TensorSpec([1, metadata.input_samples], tf.float32, name="waveform")
 
@@ -474,7 +474,7 @@ class _Pieces(tf.Module):
 
 def _interpolation(bundle: Bundle) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """From logits of steps, and something as long as the answer, to those of label frames."""
-    if bundle.config.model.hears_subframes:  # its steps are label frames
+    if bundle.config.model.uses_subframes:  # its steps are label frames
         return lambda steps, frames: steps
     layer: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = bundle.model.get_layer("logits")
     return layer
@@ -512,7 +512,7 @@ def _cloned(model: keras.Model, inputs: keras.KerasTensor | None = None, unroll:
     return cloned
 
 
-class _Job:
+class _Exporter:
     """Writes the files into a folder, and measures each."""
 
     def __init__(
@@ -598,7 +598,9 @@ class _Job:
 
         self._progress(_ONNX)
         model = onnx.load_from_string(conversion.to_onnx(self._saved_pieces, "onnx"))
-        onnx.helper.set_model_props(model, {METADATA: self._metadata.to_json(), LABELS: self._metadata.labels})
+        onnx.helper.set_model_props(
+            model, {METADATA_FILE: self._metadata.to_json(), LABELS_FILE: self._metadata.labels}
+        )
         path = self._folder / _ONNX
         onnx.save(model, path)
         session = onnxruntime.InferenceSession(path)
@@ -678,8 +680,10 @@ def _f1(bundle: Bundle, model: WindowedModel, data: str | Path) -> F1:
     counts = []
     for track in pipeline.tracks(data, manifest, "test", bundle.vocabulary):
         active = model.predict_track(track.log_mel) >= bundle.thresholds
-        counts.append(Counts.of(active, track.truth))
-    total = Counts(*(getattr(Counts.stack(counts), name).sum(axis=0) for name in ("tp", "fp", "fn", "tn")))
+        counts.append(ConfusionCounts.of(active, track.truth))
+    total = ConfusionCounts(
+        *(getattr(ConfusionCounts.stack(counts), name).sum(axis=0) for name in ("tp", "fp", "fn", "tn"))
+    )
     return F1(float(total.macro_f1), float(total.micro.f1))
 
 

@@ -11,7 +11,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from mir_tf.inference.metadata import LABELS, METADATA, Metadata
+from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata
 
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 """The same model gives the same bytes."""
@@ -111,7 +111,7 @@ def with_metadata(model: bytes, metadata: Metadata) -> bytes:
     whole = io.BytesIO(_pack(content))
     # Appended: offsets in the zip count from the start of the file, as Android's MetadataExtractor wants them.
     with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as file:
-        for name, text in {LABELS: metadata.labels, METADATA: metadata.to_json()}.items():
+        for name, text in {LABELS_FILE: metadata.labels, METADATA_FILE: metadata.to_json()}.items():
             file.writestr(zipfile.ZipInfo(name, _ZIP_DATE), text)
     return whole.getvalue()
 
@@ -141,8 +141,8 @@ def _model_metadata(metadata: Metadata) -> bytes:
             builder.PrependUOffsetTRelative(offset)
         return "offset", builder.EndVector()
 
-    labels = table({0: text(LABELS), 1: text("A class a line."), 2: ("byte", _AXIS_LABELS)}, 5)
-    contract = table({0: text(METADATA), 1: text("Window, thresholds and front end.")}, 5)
+    labels = table({0: text(LABELS_FILE), 1: text("A class a line."), 2: ("byte", _AXIS_LABELS)}, 5)
+    contract = table({0: text(METADATA_FILE), 1: text("Window, thresholds and front end.")}, 5)
     audio = table({0: ("uint", metadata.sample_rate), 1: ("uint", metadata.channels)}, 2)
     audio_content = table({0: ("byte", _AUDIO_PROPERTIES), 1: ("offset", audio)}, 2)
     scores_content = table({0: ("byte", _FEATURE_PROPERTIES), 1: ("offset", table({}, 0))}, 2)

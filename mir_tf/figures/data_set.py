@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from mir_tf.figures.evaluation import GRID, TITLE_SIZE, class_grid, entitle_panels, line, new_figure
+from mir_tf.figures.style import GRID, TITLE_SIZE, class_grid, entitle_panels, line, new_figure
 
 SPLIT_COLORS = {"train": "#0072b2", "validation": "#e69f00", "test": "#333333"}
 """Blue and orange of Okabe and Ito, and a dark grey."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from mir_tf.figures.evaluation import (
+from mir_tf.figures.style import (
     GRID,
     INK,
     TITLE_SIZE,

@@ -20,7 +20,7 @@ from mir_tf.errors import ConfigError
 from mir_tf.inference.formats import FORMATS, TABLES, require
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.audio import OTHER_SUFFIXES, SUFFIXES
-from mir_tf.io.files import as_path, is_remote, sha256, whole, write_bytes, write_text
+from mir_tf.io.files import as_path, atomic_write, is_remote, sha256, write_bytes, write_text
 
 LEDGER = ".mir-tf.jsonl"
 """Name of the hidden file beside what is written; that of ``songs.csv`` is ``.songs.csv`` and this."""
@@ -33,7 +33,7 @@ _UNSAVED = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Song:
+class AudioFile:
     """A recording to be heard.
 
     Attributes:
@@ -49,7 +49,7 @@ class Song:
     modified: float
 
     @classmethod
-    def of(cls, path: Path, place: Path) -> Song:
+    def of(cls, path: Path, place: Path) -> AudioFile:
         """The file at ``path``; one that is missing is named when it is to be heard."""
         try:
             status = path.stat()
@@ -59,7 +59,7 @@ class Song:
 
 
 @dataclasses.dataclass
-class Found:
+class ScanResult:
     """What lies where a user pointed.
 
     Attributes:
@@ -69,21 +69,21 @@ class Found:
         faults: sentences that name folders which cannot be read or hold no audio.
     """
 
-    songs: list[Song] = dataclasses.field(default_factory=list)
+    songs: list[AudioFile] = dataclasses.field(default_factory=list)
     hidden: int = 0
     others: int = 0
     faults: list[str] = dataclasses.field(default_factory=list)
 
 
-def find(paths: Sequence[Path]) -> Found:
+def find(paths: Sequence[Path]) -> ScanResult:
     """The recordings at ``paths``: files, whatever their names, and those with a suffix of audio in folders below.
 
     Those are among them that cannot be read, as m4a.
     """
-    found, seen = Found(), set()
+    found, seen = ScanResult(), set()
     for path in map(as_path, paths):
         if not path.is_dir():
-            songs = [Song.of(path, Path(path.name))]
+            songs = [AudioFile.of(path, Path(path.name))]
         else:
             name = path.resolve().name if path.name in ("", "..") else path.name
             songs = list(_below(path, Path(name), found, set()))
@@ -97,7 +97,7 @@ def find(paths: Sequence[Path]) -> Found:
     return found
 
 
-def _below(folder: Path, place: Path, found: Found, above: set[Path]) -> Iterator[Song]:
+def _below(folder: Path, place: Path, found: ScanResult, above: set[Path]) -> Iterator[AudioFile]:
     """The recordings in ``folder``, in order of their names; folders that lead back to one ``above`` are left."""
     real = folder.resolve()
     if real in above:
@@ -111,7 +111,7 @@ def _below(folder: Path, place: Path, found: Found, above: set[Path]) -> Iterato
         if path.name.startswith("."):
             found.hidden += not path.name.endswith(LEDGER)
         elif path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and (path.is_file() or _leads_nowhere(path)):
-            yield Song.of(path, place / path.name)
+            yield AudioFile.of(path, place / path.name)
         elif path.is_dir():
             yield from _below(path, place / path.name, found, above | {real})
         elif not (path.suffix.lower() in _ANSWERS and Path(path.stem).suffix.lower() in SUFFIXES):
@@ -206,7 +206,7 @@ def _line(entry: dict[str, object]) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class PlannedOutput:
     """A recording with what is not done of it.
 
     Attributes:
@@ -215,12 +215,12 @@ class Job:
         unlisted: whether the file of all recordings is to have it and does not.
     """
 
-    song: Song
+    song: AudioFile
     formats: dict[str, Path]
     unlisted: bool
 
 
-class Batch:
+class PredictionJob:
     """The work of one command.
 
     Attributes:
@@ -231,7 +231,7 @@ class Batch:
 
     def __init__(
         self,
-        songs: Sequence[Song],
+        songs: Sequence[AudioFile],
         model: str,
         formats: Sequence[str],
         out: Path | None = None,
@@ -273,7 +273,7 @@ class Batch:
             raise ConfigError(
                 f"several recordings would be written to {', '.join(twice)}: leave out --out, or run them apart"
             )
-        self.jobs: list[Job] = []
+        self.jobs: list[PlannedOutput] = []
         self.kept: dict[Path, str] = {}
         for song, files in zip(songs, targets, strict=True):
             missing = {name: path for name, path in files.items() if again or not self._is_written(song, path)}
@@ -283,10 +283,10 @@ class Batch:
                 self.kept[song.path] = f"{paths}: was there before or was edited, and is not replaced: --again does"
             unlisted = self._into is not None and (again or not self._is_listed(song, self._into[1]))
             if missing or unlisted:
-                self.jobs.append(Job(song, missing, unlisted))
+                self.jobs.append(PlannedOutput(song, missing, unlisted))
         self.num_done = len({song.path for song in songs} - {job.song.path for job in self.jobs} - {*self.kept})
 
-    def __enter__(self) -> Batch:
+    def __enter__(self) -> PredictionJob:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
@@ -294,7 +294,7 @@ class Batch:
         for ledger in self._ledgers.values():
             ledger.close()
 
-    def write(self, job: Job, prediction: Prediction) -> list[Path]:
+    def write(self, job: PlannedOutput, prediction: Prediction) -> list[Path]:
         """Writes what is not done of a recording, each file whole or not at all.
 
         Returns:
@@ -326,21 +326,21 @@ class Batch:
         if not listed:
             return 0
         model = ledger.content(listed[0])["model"]
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             TABLES[path.suffix.lower()].write(temporary, (ledger.content(name)["summary"] for name in listed), model)
         return len(listed)
 
-    def _is_listed(self, song: Song, ledger: _Ledger) -> bool:
+    def _is_listed(self, song: AudioFile, ledger: _Ledger) -> bool:
         return ledger.holds(str(song.path), self._stamp(song))
 
-    def _is_written(self, song: Song, path: Path) -> bool:
+    def _is_written(self, song: AudioFile, path: Path) -> bool:
         return self._ledger(path.with_name(LEDGER)).holds(path.name, self._stamp(song)) and path.is_file()
 
     def _is_foreign(self, path: Path) -> bool:
         """Whether a file is there that was not written by a command like this, or was changed since."""
         return path.is_file() and not self._ledger(path.with_name(LEDGER)).wrote(path.name, sha256(path))
 
-    def _stamp(self, song: Song) -> list[object]:
+    def _stamp(self, song: AudioFile) -> list[object]:
         return [self._model, song.size, song.modified]
 
     def _ledger(self, path: Path) -> _Ledger:
@@ -349,15 +349,15 @@ class Batch:
         return self._ledgers[path]
 
 
-def _target(song: Song, out: Path | None, suffix: str) -> Path:
+def _target(song: AudioFile, out: Path | None, suffix: str) -> Path:
     folder = song.path.parent if out is None else out / song.place.parent
     return folder / f"{song.path.name}{suffix}"
 
 
-class Length:
+class DurationEstimate:
     """Seconds of audio in all: what has been opened states them; the rest is judged by size, each suffix by itself."""
 
-    def __init__(self, songs: Sequence[Song]) -> None:
+    def __init__(self, songs: Sequence[AudioFile]) -> None:
         """Expects ``songs``."""
         self._waiting: Counter[str] = Counter()
         for song in songs:
@@ -365,13 +365,13 @@ class Length:
         self._opened: dict[str, tuple[float, int]] = {}  # seconds and bytes
         self.heard = 0.0
 
-    def begin(self, song: Song, seconds: float) -> None:
+    def begin(self, song: AudioFile, seconds: float) -> None:
         """A recording turns out to last so long."""
         suffix = song.path.suffix.lower()
         known, size = self._opened.get(suffix, (0.0, 0))
         self._opened[suffix] = known + seconds, size + song.size
 
-    def end(self, song: Song, seconds: float) -> None:
+    def end(self, song: AudioFile, seconds: float) -> None:
         """A recording is through, ``seconds`` of it heard."""
         self._waiting[song.path.suffix.lower()] -= song.size
         self.heard += seconds

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mir_tf.errors import AudioError, ConfigError
-from mir_tf.io.audio import read_blocks
-from mir_tf.stream import Resampler
+from mir_tf.io.audio import Resampler, read_blocks
 
 _BLOCKS_AHEAD = 24
 """Of 10 s each: what the Keras model takes at once, eight windows of 30 s, and 21 MB at 22.05 kHz."""

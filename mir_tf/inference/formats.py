@@ -19,7 +19,7 @@ from mir_tf.errors import ConfigError
 from mir_tf.inference.prediction import COLUMNS, Prediction, Row, rows
 
 
-class Format(NamedTuple):
+class FileFormat(NamedTuple):
     """How a prediction is written.
 
     Attributes:
@@ -77,13 +77,13 @@ def to_svg(prediction: Prediction) -> bytes:
     return content.getvalue()
 
 
-FORMATS: dict[str, Format] = {
-    "json": Format(".json", "everything, with the probability of every frame", to_json),
-    "csv": Format(".csv", "a row for each interval", to_csv),
-    "jams": Format(".jams", "annotation for music research", to_jams, ("jams",)),
-    "audacity": Format(".txt", "label track for Audacity", to_audacity),
-    "png": Format(".png", "picture of the timeline", to_png),
-    "svg": Format(".svg", "picture of the timeline, for print", to_svg),
+FORMATS: dict[str, FileFormat] = {
+    "json": FileFormat(".json", "everything, with the probability of every frame", to_json),
+    "csv": FileFormat(".csv", "a row for each interval", to_csv),
+    "jams": FileFormat(".jams", "annotation for music research", to_jams, ("jams",)),
+    "audacity": FileFormat(".txt", "label track for Audacity", to_audacity),
+    "png": FileFormat(".png", "picture of the timeline", to_png),
+    "svg": FileFormat(".svg", "picture of the timeline, for print", to_svg),
 }
 """Name → how one recording is written."""
 
@@ -95,7 +95,7 @@ _AT_ONCE = 10_000
 """Rows of a table that memory holds: one row group of a Parquet file."""
 
 
-class Table(NamedTuple):
+class TableFormat(NamedTuple):
     """How many predictions are written as one file.
 
     Attributes:
@@ -144,10 +144,10 @@ def _all_rows(summaries: Summaries) -> Iterator[Row]:
     return itertools.chain.from_iterable(map(rows, summaries))
 
 
-TABLES: dict[str, Table] = {
-    ".csv": Table("a row for each interval", write_csv),
-    ".json": Table("a list of songs with their instruments and intervals", write_json),
-    ".parquet": Table("a row for each interval, small and with types", write_parquet, ("pyarrow",)),
+TABLES: dict[str, TableFormat] = {
+    ".csv": TableFormat("a row for each interval", write_csv),
+    ".json": TableFormat("a list of songs with their instruments and intervals", write_json),
+    ".parquet": TableFormat("a row for each interval, small and with types", write_parquet, ("pyarrow",)),
 }
 """Suffix → how many recordings are written as one file."""
 

@@ -16,14 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from mir_tf.config import with_current_names
 from mir_tf.errors import BundleError
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 
-FORMAT = 1
-"""Version of the contract; a reader refuses any other."""
+METADATA_FORMAT = 2
+"""Version of the contract. Format 1, which differs in names alone, is still read."""
 
-METADATA = "mir_tf.json"
-LABELS = "labels.txt"
+FORMER_NAMES = {"event_rule": "post_processing"}
+"""Former name → name now of the fields of format 1."""
+
+METADATA_FILE = "mir_tf.json"
+LABELS_FILE = "labels.txt"
 
 
 _JSON_TYPES = {
@@ -33,7 +37,7 @@ _JSON_TYPES = {
     "tuple[str, ...]": list,
     "tuple[float, ...]": list,
     "dict[str, Any]": dict,
-    "EventRule": dict,
+    "PostProcessing": dict,
 }
 
 
@@ -52,7 +56,7 @@ class Metadata:
         answers: ``frames``, probabilities [1, window_frames, classes]; or ``clip``, [1, classes], the greatest of them.
         classes: class names in the order of the outputs.
         thresholds: a class is heard where its probability is at least its threshold.
-        event_rule: how frames become the intervals that people are shown.
+        post_processing: how frames become the intervals that people are shown.
         untuned: classes whose threshold could not be tuned.
         sample_rate: Hz of the waveform.
         channels: of the waveform: 1.
@@ -75,7 +79,7 @@ class Metadata:
     answers: str
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]
-    event_rule: EventRule
+    post_processing: PostProcessing
     untuned: tuple[str, ...]
     sample_rate: int
     channels: int
@@ -103,7 +107,7 @@ class Metadata:
 
     def to_json(self) -> str:
         """The content of :data:`METADATA`."""
-        content = {"format": FORMAT, **dataclasses.asdict(self)}
+        content = {"format": METADATA_FORMAT, **dataclasses.asdict(self)}
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -115,9 +119,11 @@ class Metadata:
         """
         try:
             content = json.loads(text)
-            if (version := content.pop("format")) != FORMAT:
+            if (version := content.pop("format")) == 1:
+                content = with_current_names(content, FORMER_NAMES)
+            elif version != METADATA_FORMAT:
                 raise BundleError(
-                    f"{origin}: format {version!r}; this version reads format {FORMAT}; export the model again"
+                    f"{origin}: format {version!r}; this version reads format {METADATA_FORMAT}; export the model again"
                 )
             metadata = cls(**content)
             for field in dataclasses.fields(cls):
@@ -128,19 +134,21 @@ class Metadata:
                 metadata,
                 classes=tuple(map(str, metadata.classes)),
                 thresholds=tuple(map(float, metadata.thresholds)),
-                event_rule=EventRule.from_dict(content["event_rule"]),
+                post_processing=PostProcessing.from_dict(content["post_processing"]),
                 untuned=tuple(map(str, metadata.untuned)),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BundleError(f"{origin}: its {METADATA} is damaged: {error!r}; export the model again") from error
+            raise BundleError(f"{origin}: its {METADATA_FILE} is damaged: {error!r}; export the model again") from error
         if not metadata.classes or len(metadata.classes) != len(metadata.thresholds):
-            raise BundleError(f"{origin}: its {METADATA} does not give each class a threshold; export the model again")
-        if not metadata.event_rule.fits(np.array(metadata.thresholds, np.float32)):
-            raise BundleError(f"{origin}: its event_rule does not go with its thresholds; export the model again")
+            raise BundleError(
+                f"{origin}: its {METADATA_FILE} does not give each class a threshold; export the model again"
+            )
+        if not metadata.post_processing.fits(np.array(metadata.thresholds, np.float32)):
+            raise BundleError(f"{origin}: its post_processing does not go with its thresholds; export the model again")
         counts = (metadata.sample_rate, metadata.label_rate, metadata.window_frames, metadata.window_samples)
         overlap, left = metadata.overlap_frames, metadata.left_context
         if min(counts) < 1 or not 0 <= 2 * overlap <= metadata.window_frames or not 0 <= left < metadata.input_samples:
-            raise BundleError(f"{origin}: its {METADATA} describes no window; export the model again")
+            raise BundleError(f"{origin}: its {METADATA_FILE} describes no window; export the model again")
         return metadata
 
 
@@ -155,11 +163,12 @@ def read_tflite(path: str | Path) -> Metadata:
             if file.read(8)[4:] != b"TFL3":
                 raise BundleError(f"{path}: not a .tflite file")
         with zipfile.ZipFile(path) as archive:
-            text = archive.read(METADATA).decode("utf-8")
+            text = archive.read(METADATA_FILE).decode("utf-8")
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError, UnicodeDecodeError) as error:
         raise BundleError(
-            f"{path}: holds no {METADATA} at its end: cut off, or not made by mir-tf export; export the model again"
+            f"{path}: holds no {METADATA_FILE} at its end: cut off, or not made by mir-tf export; "
+            "export the model again"
         ) from error
     return Metadata.from_json(text, path)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import mir_tf
 from mir_tf.config import LABEL_RATE
 from mir_tf.errors import ConfigError
-from mir_tf.events import EventRule, Events, decode
+from mir_tf.events import Events, PostProcessing, decode
 from mir_tf.figures.colors import color_of
 from mir_tf.io.files import write_text
 from mir_tf.metrics.dominance import dominant, playing_time
@@ -61,7 +61,7 @@ class Prediction:
         model: what tells the model apart: its architecture, vocabulary, front end and training.
         classes: class names.
         thresholds: float32 [classes], the probability at and above which a class counts as heard in a frame.
-        event_rule: how frames become :attr:`intervals`.
+        post_processing: how frames become :attr:`intervals`.
         probabilities: float32 [label frames, classes].
     """
 
@@ -70,7 +70,7 @@ class Prediction:
     model: dict[str, Any]
     classes: tuple[str, ...]
     thresholds: NDArray[np.float32]
-    event_rule: EventRule
+    post_processing: PostProcessing
     probabilities: NDArray[np.float32]
 
     @property
@@ -96,7 +96,7 @@ class Prediction:
         return None if index is None else self.classes[index]
 
     @property
-    def heard(self) -> list[int]:
+    def detected(self) -> list[int]:
         """Indices of the classes that are heard, the longest playing first."""
         seconds = self.playing_time
         return [int(index) for index in np.argsort(-seconds, kind="stable") if seconds[index] > 0]
@@ -104,7 +104,7 @@ class Prediction:
     @property
     def smoothed(self) -> NDArray[np.bool_]:
         """Whether each class is heard by the event rule, bool [label frames, classes]: see :attr:`intervals`."""
-        return decode(self.probabilities, self.thresholds, self.event_rule)
+        return decode(self.probabilities, self.thresholds, self.post_processing)
 
     @property
     def intervals(self) -> list[Interval]:
@@ -142,10 +142,12 @@ class Prediction:
         """
         offsets = [
             min(offset * (float(new) / float(old)), float(new)) if old else min(offset, float(new))
-            for offset, old, new in zip(self.event_rule.offset_thresholds, self.thresholds, thresholds, strict=True)
+            for offset, old, new in zip(
+                self.post_processing.offset_thresholds, self.thresholds, thresholds, strict=True
+            )
         ]
-        rule = dataclasses.replace(self.event_rule, offset_thresholds=tuple(offsets))
-        return dataclasses.replace(self, thresholds=thresholds, event_rule=rule)
+        rule = dataclasses.replace(self.post_processing, offset_thresholds=tuple(offsets))
+        return dataclasses.replace(self, thresholds=thresholds, post_processing=rule)
 
     def summary(self) -> dict[str, Any]:
         """What people ask for, as JSON knows it. ``instruments`` are those heard, the longest playing first."""
@@ -169,7 +171,7 @@ class Prediction:
                         if interval.label == self.classes[index]
                     ],
                 }
-                for index in self.heard
+                for index in self.detected
             ],
         }
 
@@ -181,7 +183,7 @@ class Prediction:
             "frame_rate": LABEL_RATE,
             "classes": list(self.classes),
             "thresholds": [round(float(threshold), 6) for threshold in self.thresholds],
-            "event_rule": self.event_rule.to_dict(),
+            "post_processing": self.post_processing.to_dict(),
             "probabilities": self.probabilities.astype(float).round(DIGITS).tolist(),
         }
 
@@ -229,10 +231,11 @@ class Prediction:
 
     def plot(self) -> Figure:
         """The timeline as a matplotlib figure: each instrument that has an interval is a row."""
-        from mir_tf.figures.evaluation import timeline_figure
+        from mir_tf.figures.timelines import timeline_figure
 
         name = Path(self.path).name or "audio"
-        title = f"{name}, {clock(self.seconds)}: {f'dominant {self.dominant}' if self.dominant else 'nothing heard'}"
+        longest = f"dominant {self.dominant}" if self.dominant else "nothing heard"
+        title = f"{name}, {format_duration(self.seconds)}: {longest}"
         return timeline_figure(self.probabilities, self.smoothed, None, self.classes, self.colors, title)
 
     def to_json(self) -> str:
@@ -254,7 +257,7 @@ def rows(summary: dict[str, Any]) -> list[Row]:
     return sorted(found, key=lambda row: (row[1], row[3]))
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Minutes, seconds and tenths, for people."""
     tenths = round(seconds * 10)
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"

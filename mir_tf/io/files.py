@@ -32,7 +32,7 @@ def is_remote(path: str | Path) -> bool:
 
 
 @contextlib.contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """A temporary local name for the block to write; it becomes ``path`` when the block is through.
 
     On disk it lies beside ``path`` and is renamed. A remote file is written locally, then copied: object stores (s3,
@@ -52,25 +52,25 @@ def whole(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def shown(path: str | Path) -> str:
+def display_path(path: str | Path) -> str:
     """A path as text that can be written and printed: escaped is what is not UTF-8 in a name."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def is_utf8(path: str | Path) -> bool:
     """Whether a path can be written into JSON and records as it is: on Linux a name may be any bytes."""
-    return shown(path) == str(path)
+    return display_path(path) == str(path)
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Writes ``text`` as UTF-8: whole under its name, or not at all."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Writes ``content``: whole under its name, or not at all."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
@@ -119,7 +119,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def put(source: Path, target: Path) -> None:
+def move_into(source: Path, target: Path) -> None:
     """Gives a local file or folder the name ``target``, which is free: renamed on disk, copied to a remote folder."""
     if not isinstance(target, RemotePath):
         os.replace(source, target)

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.metrics.thresholds import ratio
 
-BOOTSTRAP_SAMPLES = 1000
-"""Resamples behind an interval."""
-
-FEWEST_SONGS = 6
-"""Of fewer no difference is real at 95 %, even where it has one sign in all: by the sign test, 2 / 2⁵ > 0.05."""
-
-RESAMPLED_THRESHOLDS = 1000
-"""Thresholds by numbers of frames, and as many by those of true frames, at which resamples of a ranking are counted."""
-
 
 @dataclasses.dataclass(frozen=True)
-class Counts:
+class ConfusionCounts:
     """How often predictions and truth agree, int64 [..., classes] each.
 
     Attributes:
@@ -37,7 +27,7 @@ class Counts:
     tn: NDArray[np.int64]
 
     @classmethod
-    def of(cls, active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Counts:
+    def of(cls, active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> ConfusionCounts:
         """Counts over the frames.
 
         Args:
@@ -52,18 +42,18 @@ class Counts:
         )
 
     @classmethod
-    def stack(cls, counts: list[Counts]) -> Counts:
+    def stack(cls, counts: list[ConfusionCounts]) -> ConfusionCounts:
         """Counts [classes] of many tracks as one [tracks, classes]."""
         return cls(*(np.stack(column) for column in zip(*map(_columns, counts), strict=True)))
 
-    def resampled(self, weights: NDArray[np.int64]) -> Counts:
+    def resampled(self, weights: NDArray[np.int64]) -> ConfusionCounts:
         """Counts [tracks, classes] summed over the tracks of each row of ``weights`` [samples, tracks]."""
-        return Counts(*(weights @ column for column in _columns(self)))  # [samples, classes]
+        return ConfusionCounts(*(weights @ column for column in _columns(self)))  # [samples, classes]
 
     @property
-    def micro(self) -> Counts:
+    def micro(self) -> ConfusionCounts:
         """All classes thrown together: [...]."""
-        return Counts(*(column.sum(axis=-1) for column in _columns(self)))
+        return ConfusionCounts(*(column.sum(axis=-1) for column in _columns(self)))
 
     @property
     def positives(self) -> NDArray[np.int64]:
@@ -105,7 +95,7 @@ class Counts:
         return np.where(self.positives > 0, measure, np.nan)
 
 
-def _columns(counts: Counts) -> tuple[NDArray[np.int64], ...]:
+def _columns(counts: ConfusionCounts) -> tuple[NDArray[np.int64], ...]:
     return counts.tp, counts.fp, counts.fn, counts.tn
 
 
@@ -117,7 +107,7 @@ def mean_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def track_micro_f1(tracks: Counts) -> NDArray[np.float64]:
+def track_micro_f1(tracks: ConfusionCounts) -> NDArray[np.float64]:
     """Micro F1 of each track [tracks]; their mean is the PyTorch project's track-averaged micro F1.
 
     A track in which nothing sounds and nothing is predicted is answered perfectly: 1.
@@ -130,96 +120,7 @@ def track_micro_f1(tracks: Counts) -> NDArray[np.float64]:
     return np.where(is_empty, 1.0, micro.f1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Ranking:
-    """What is found of one class as the threshold falls: in the frames, or in each of many resamples of them.
-
-    Attributes:
-        thresholds: [scores], descending; a frame is predicted where its score is at least the threshold.
-        tp: int64 [..., scores], predicted and true.
-        fp: int64 [..., scores], predicted, not true.
-    """
-
-    thresholds: NDArray[np.float32]
-    tp: NDArray[np.int64]
-    fp: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> Ranking:
-        """Ranks the frames of one class, with a threshold at every distinct score.
-
-        Args:
-            scores: [frames], at least one.
-            truth: bool [frames].
-        """
-        order = np.argsort(-scores, kind="stable")
-        scores, truth = scores[order], truth[order]
-        # Equal scores fall to one threshold together: only the last of each run counts.
-        last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-        tp = np.cumsum(truth, dtype=np.int64)[last]
-        return cls(scores[last], tp, last + 1 - tp)
-
-    def resampled(
-        self,
-        scores: NDArray[np.float32],
-        truth: NDArray[np.bool_],
-        tracks: NDArray[np.int64],
-        weights: NDArray[np.int64],
-    ) -> Ranking:
-        """The ranking in each resample of the tracks, at up to twice :data:`RESAMPLED_THRESHOLDS` of the thresholds.
-
-        Args:
-            scores: [frames] that were ranked.
-            truth: bool [frames].
-            tracks: int64 [frames], the track that each frame is of.
-            weights: int64 [samples, tracks], how often each track is drawn.
-        """
-        # At about equal numbers of frames, so that what differs is told apart wherever the scores lie; and of true
-        # ones, for the few of a rare class lie close together.
-        chosen_by = (
-            np.searchsorted(counts, np.linspace(0, counts[-1], RESAMPLED_THRESHOLDS + 1)[1:])
-            for counts in (self.tp + self.fp, self.tp)  # [scores]
-        )
-        thresholds = self.thresholds[np.unique(np.concatenate(list(chosen_by)))]  # [kept]
-        # Of each frame the first threshold at which it is predicted.
-        steps = np.searchsorted(-thresholds, -scores)  # [frames]
-        kept = len(thresholds)
-
-        def cumulated(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-            cells = tracks[chosen] * kept + steps[chosen]
-            counts = np.bincount(cells, minlength=weights.shape[1] * kept).reshape(-1, kept)  # [tracks, kept]
-            # As floats, which are multiplied some thirty times faster, and hold these counts exactly.
-            drawn = weights.astype(np.float64) @ counts.astype(np.float64)  # [samples, kept]
-            return drawn.astype(np.int64).cumsum(axis=1)
-
-        return Ranking(thresholds, cumulated(truth), cumulated(~truth))
-
-    @property
-    def precision(self) -> NDArray[np.float64]:
-        """[..., scores]; 0 where nothing is predicted."""
-        return ratio(self.tp, self.tp + self.fp)
-
-    @property
-    def recall(self) -> NDArray[np.float64]:
-        """[..., scores]; 0 where the class is never true."""
-        return ratio(self.tp, self.tp[..., -1:])
-
-    @property
-    def average_precision(self) -> NDArray[np.float64]:
-        """[...]: precision averaged over the steps of recall, as scikit-learn; NaN where the class is never true."""
-        mean = np.sum(np.diff(self.recall, prepend=0) * self.precision, axis=-1)
-        return np.where(self.tp[..., -1] > 0, mean, np.nan)
-
-    @property
-    def roc_auc(self) -> NDArray[np.float64]:
-        """[...]: chance that a true frame scores above a false one, ties for half; NaN where one kind is missing."""
-        heights = np.diff(self.fp, prepend=0)
-        middles = self.tp - np.diff(self.tp, prepend=0) / 2
-        pairs = self.tp[..., -1] * self.fp[..., -1]
-        return np.where(pairs > 0, np.sum(heights * middles, axis=-1) / np.maximum(pairs, 1), np.nan)
-
-
-def confusion(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+def confusion_matrix(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Which class is taken for which.
 
     Each frame in which class i sounds counts 1 in row i: on the diagonal where i is predicted; otherwise in
@@ -278,36 +179,3 @@ def constant_baseline(positives: NDArray[np.int64], frames: int) -> Baseline:
     micro_always = np.zeros(len(positives), bool)
     micro_always[order[:best]] = True
     return Baseline(f1, float(mean_defined(np.where(positives > 0, f1, np.nan))), float(micro_f1[best]), micro_always)
-
-
-def bootstrap_weights(songs: Sequence[str], seed: int = 0) -> NDArray[np.int64]:
-    """How often each track is drawn in each resample of the songs with replacement.
-
-    Tracks of one song are drawn together: they are alike, and intervals that took them for independent were too
-    narrow. The cluster bootstrap of Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
-
-    Args:
-        songs: the song of each track.
-        seed: of the drawing.
-
-    Returns:
-        int64 [:data:`BOOTSTRAP_SAMPLES`, tracks].
-    """
-    numbers = {song: number for number, song in enumerate(dict.fromkeys(songs))}
-    count = len(numbers)
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=BOOTSTRAP_SAMPLES)
-    return drawn[:, [numbers[song] for song in songs]]
-
-
-def interval(statistic: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The 95 % percentile interval of a statistic over resamples.
-
-    Args:
-        statistic: [samples, ...]; resamples for which it is undefined (NaN) are left out.
-
-    Returns:
-        [2, ...], low and high; NaN where no resample defines it.
-    """
-    is_never_defined = np.isnan(statistic).all(axis=0)
-    bounds = np.nanpercentile(np.where(is_never_defined, 0.0, statistic), (2.5, 97.5), axis=0)
-    return np.where(is_never_defined, np.nan, bounds)

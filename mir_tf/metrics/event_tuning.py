@@ -2,7 +2,7 @@
 
 One choice is made for all classes together; only the thresholds at which an interval goes on differ, as shares of the
 classes' own. Chosen class by class, the numbers fit the validation songs better and other songs no better:
-tools/choose_event_rule.py measures it, docs/events.md has the figures.
+tools/choose_post_processing.py measures it, docs/events.md has the figures.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
-from mir_tf.events import EventRule, Events, hysteresis
-from mir_tf.metrics.counts import Counts
+from mir_tf.events import Events, PostProcessing, hysteresis
+from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.metrics.events import event_counts
 
 OFFSET_SHARES = (1.0, 0.8, 0.6, 0.4)
@@ -27,11 +27,11 @@ FRAMES = (0, 2, 3, 5, 8, 12)
 GRID = tuple(itertools.product(OFFSET_SHARES, FRAMES, FRAMES))
 """Shares, gaps and durations; the first of all leaves the frames as they are."""
 
-Answer = tuple[NDArray[np.float32], NDArray[np.bool_]]
+ScoredTrack = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Probabilities and truth [label frames, classes] of a track."""
 
 
-def grid_counts(answers: Sequence[Answer], thresholds: NDArray[np.float32]) -> NDArray[np.int64]:
+def grid_counts(answers: Sequence[ScoredTrack], thresholds: NDArray[np.float32]) -> NDArray[np.int64]:
     """What every rule of the grid finds: to be added up over tracks, and then given to :func:`choose`.
 
     Args:
@@ -40,7 +40,7 @@ def grid_counts(answers: Sequence[Answer], thresholds: NDArray[np.float32]) -> N
 
     Returns:
         int64 [2, 4, grid, classes]: of onsets (:func:`mir_tf.metrics.events.event_counts`) and of frames the columns of
-        :class:`mir_tf.metrics.counts.Counts`; ``tn`` is 0.
+        :class:`mir_tf.metrics.counts.ConfusionCounts`; ``tn`` is 0.
     """
     num_classes = len(thresholds)
     counts = np.zeros((2, 4, len(GRID), num_classes), np.int64)
@@ -76,7 +76,7 @@ def grid_counts(answers: Sequence[Answer], thresholds: NDArray[np.float32]) -> N
     return counts
 
 
-def choose(counts: NDArray[np.int64], thresholds: NDArray[np.float32]) -> EventRule:
+def choose(counts: NDArray[np.int64], thresholds: NDArray[np.float32]) -> PostProcessing:
     """The rule that :func:`choose_index` takes, for classes with ``thresholds`` [classes]."""
     return rule_at(choose_index(counts), thresholds)
 
@@ -91,15 +91,15 @@ def choose_index(counts: NDArray[np.int64]) -> int:
         counts: int64 [2, 4, grid, classes], as :func:`grid_counts` gives them, of one track or added up over many. A
             class must sound in them.
     """
-    onsets, frames = (Counts(*columns) for columns in counts)
+    onsets, frames = (ConfusionCounts(*columns) for columns in counts)
     mean = (frames.micro.f1 + frames.macro_f1) / 2
     return int(np.where(mean >= mean[0], onsets.macro_f1, -1).argmax())
 
 
-def rule_at(index: int, thresholds: NDArray[np.float32]) -> EventRule:
+def rule_at(index: int, thresholds: NDArray[np.float32]) -> PostProcessing:
     """A rule of the grid, for classes with ``thresholds`` [classes]."""
     share, gap, duration = GRID[index]
-    return EventRule(
+    return PostProcessing(
         offset_thresholds=tuple((thresholds * np.float32(share)).tolist()),
         min_durations=(duration / LABEL_RATE,) * len(thresholds),
         max_gaps=(gap / LABEL_RATE,) * len(thresholds),

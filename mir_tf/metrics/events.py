@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from mir_tf.config import LABEL_RATE
 from mir_tf.events import Events
-from mir_tf.metrics.counts import Counts
+from mir_tf.metrics.counts import ConfusionCounts
 
 SEGMENT_FRAMES = LABEL_RATE
 """Label frames of a segment: one second."""
@@ -28,7 +28,7 @@ LENGTH_DIVISOR = 5
 collar; also DCASE's."""
 
 
-def segment_counts(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Counts:
+def segment_counts(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> ConfusionCounts:
     """Counts [classes] over the segments: a class is active in one if it is in any of its frames.
 
     Args:
@@ -36,10 +36,12 @@ def segment_counts(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Count
         truth: bool [frames, classes].
     """
     starts = np.arange(0, len(truth), SEGMENT_FRAMES)
-    return Counts.of(*(np.logical_or.reduceat(each, starts, axis=0) if len(each) else each for each in (active, truth)))
+    return ConfusionCounts.of(
+        *(np.logical_or.reduceat(each, starts, axis=0) if len(each) else each for each in (active, truth))
+    )
 
 
-def event_counts(estimated: Events, reference: Events, groups: int, with_offsets: bool) -> Counts:
+def event_counts(estimated: Events, reference: Events, groups: int, with_offsets: bool) -> ConfusionCounts:
     """Counts [groups] of events: the most that can be matched one to one, found or wrongly found, or missed.
 
     Two events of a group match where their starts are at most :data:`COLLAR_FRAMES` apart and, ``with_offsets``, their
@@ -72,7 +74,7 @@ def event_counts(estimated: Events, reference: Events, groups: int, with_offsets
     pairs = csr_array((np.ones(len(rows), bool), (rows, columns)), shape=(len(reference), len(estimated)))
     is_found = maximum_bipartite_matching(pairs, perm_type="column") >= 0  # [reference events]
     found = np.bincount(reference.classes[is_found], minlength=groups)
-    return Counts(
+    return ConfusionCounts(
         tp=found,
         fp=np.bincount(estimated.classes, minlength=groups) - found,
         fn=np.bincount(reference.classes, minlength=groups) - found,

@@ -38,7 +38,7 @@ def build_model(
     front_end: FrontEndConfig,
     num_classes: int,
     feature_mean: float = 0.0,
-    feature_deviation: float = 1.0,
+    feature_std: float = 1.0,
 ) -> keras.Model:
     """Builds an untrained model.
 
@@ -47,7 +47,7 @@ def build_model(
         front_end: what its input is made with.
         num_classes: logits of a label frame.
         feature_mean: mean in dB of the train split's log-mel.
-        feature_deviation: its standard deviation in dB. Neither is used where the front end normalises each clip.
+        feature_std: its standard deviation in dB. Neither is used where the front end normalises each clip.
 
     Returns:
         A model from float32 [batch, frames, mels], what :func:`mir_tf.data.frontend.normalize_clip` returns, to float32
@@ -57,14 +57,14 @@ def build_model(
     x = inputs = keras.Input((None, front_end.n_mels), dtype="float32", name="log_mel")  # [batch, frames, mels]
     network = MODELS[config.architecture]
     frames_in_label = 1
-    if config.hears_subframes:
+    if config.uses_subframes:
         frames_in_label = front_end.subframes
         network = functools.partial(network, subframes=frames_in_label)
     elif front_end.subframes > 1:
         x = blocks.AveragePower(front_end.subframes, dtype="float32", name="average_power")(x)
     if front_end.normalization == "global":
         x = keras.layers.Normalization(
-            axis=None, mean=feature_mean, variance=feature_deviation**2, dtype="float32", name="normalization"
+            axis=None, mean=feature_mean, variance=feature_std**2, dtype="float32", name="normalization"
         )(x)
     x = SpecAugment(
         config.freq_masks,
@@ -75,7 +75,7 @@ def build_model(
         name="spec_augment",
     )(x)  # [batch, frames, mels]: label frames, or what the TCN hears
     features = network(x, config)  # [batch, steps, width]
-    dropout = config.temporal_dropout if config.hears_subframes else config.head_dropout
+    dropout = config.temporal_dropout if config.uses_subframes else config.head_dropout
     features = keras.layers.Dropout(dropout, name="head_dropout")(features)
     logits = keras.layers.Dense(
         num_classes,
@@ -84,7 +84,7 @@ def build_model(
         dtype="float32",
         name=CLASSES_LAYER,
     )(features)  # [batch, steps, classes]
-    if not config.hears_subframes:
+    if not config.uses_subframes:
         logits = blocks.InterpolateSteps(
             2 ** len(config.conv_filters), config.time_padding, config.alignment, dtype="float32", name="logits"
         )(logits, x)  # [batch, label frames, classes]

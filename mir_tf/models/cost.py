@@ -15,7 +15,7 @@ def parameters(model: keras.Model) -> int:
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-def multiply_adds(model: keras.Model, frames: int) -> int:
+def macs(model: keras.Model, frames: int) -> int:
     """Multiply-adds of one answer to an input of ``frames`` feature frames.
 
     Those of convolutions, matrix products, recurrences and attention; normalisation, activations, pooling and the

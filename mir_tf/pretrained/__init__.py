@@ -11,7 +11,7 @@ import importlib.resources
 from pathlib import Path
 
 import mir_tf
-from mir_tf.config import BUNDLE
+from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import BundleError
 
 WORD = "pretrained"
@@ -36,7 +36,7 @@ def folder() -> Path:
     Raises:
         BundleError: this copy of the package has none.
     """
-    return _present(FOLDER / BUNDLE).parent
+    return _present(FOLDER / BUNDLE_FILE).parent
 
 
 def is_own(model: Path) -> bool:

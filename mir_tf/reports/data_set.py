@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
 from mir_tf.data import pipeline
-from mir_tf.data.records import Manifest
+from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError
 from mir_tf.figures import data_set
 from mir_tf.figures.colors import color_of
-from mir_tf.figures.evaluation import matrix_figure, mel_centres
-from mir_tf.inference.prediction import clock
+from mir_tf.figures.evaluation import matrix_figure
+from mir_tf.figures.timelines import mel_centres
+from mir_tf.inference.prediction import format_duration
 from mir_tf.io.files import as_path
 from mir_tf.reports import inspection
 from mir_tf.reports.page import Highlight, Page, Picture, Section, Table
@@ -319,7 +320,8 @@ def _lengths(found: Survey) -> Section:
     lengths: Mapping[str, list[float]] = {split: mixes.seconds for split, mixes in found.mixes.items()}
     rows = [["split", "shortest", "median", "longest"]]
     rows += [
-        [split, *(clock(value) for value in np.percentile(seconds, (0, 50, 100)))] for split, seconds in lengths.items()
+        [split, *(format_duration(value) for value in np.percentile(seconds, (0, 50, 100)))]
+        for split, seconds in lengths.items()
     ]
     return Section(
         "Length",

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
 from mir_tf.data import pipeline
-from mir_tf.data.records import Manifest
+from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError
-from mir_tf.figures import evaluation
+from mir_tf.figures import style, timelines
 from mir_tf.figures.colors import color_of
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -30,7 +30,7 @@ def tables(manifest: Manifest) -> list[tuple[str, list[list[str]]]]:
     has_stems = any(split.records > split.tracks for split in manifest.splits.values())
     counted = ", tracks and stems" if has_stems else ""
     titled += [(f"Activity, vocabulary {name}{counted}", _activity(manifest, name)) for name in VOCABULARIES]
-    if manifest.left_out:
+    if manifest.skipped:
         titled.append(("Left out", _left_out(manifest)))
     if manifest.leaks:
         rows = [[pair, str(len(songs))] for pair, songs in manifest.leaks.items()]
@@ -76,7 +76,7 @@ def _activity(manifest: Manifest, vocabulary: str) -> list[list[str]]:
 
 
 def _left_out(manifest: Manifest) -> list[list[str]]:
-    counts = collections.Counter(item["reason"] for item in manifest.left_out)
+    counts = collections.Counter(item["reason"] for item in manifest.skipped)
     return [["reason", "items"], *([reason, str(count)] for reason, count in counts.items())]
 
 
@@ -88,7 +88,7 @@ def draw(folder: str | Path, manifest: Manifest, out: str | Path) -> None:
     """
     figure = page(folder, manifest)
     try:
-        evaluation.save_png(figure, out)
+        style.save_png(figure, out)
     except OSError as error:
         raise DataError(f"{out}: cannot be written: {error.strerror}") from error
 
@@ -111,7 +111,7 @@ def page(folder: str | Path, manifest: Manifest) -> Figure:
     grid = figure.add_gridspec(len(heights), height_ratios=heights)
     for row, (split, track) in enumerate(tracks):
         picture = figure.add_subplot(grid[2 * row])
-        evaluation.draw_log_mel(picture, track.log_mel, manifest.front_end)
+        timelines.draw_log_mel(picture, track.log_mel, manifest.front_end)
         picture.tick_params(labelbottom=False)
         picture.set_title(f"{split}: {track.id} (song {track.song})", loc="left", parse_math=False)
         _draw_labels(figure.add_subplot(grid[2 * row + 1], sharex=picture), track.truth)
@@ -122,7 +122,7 @@ def _draw_labels(axes: Axes, truth: NDArray[np.bool_]) -> None:
     """Draws truth [label frames, classes] as a lane for each class that sounds."""
     sounding = np.flatnonzero(truth.any(axis=0))
     for lane, index in enumerate(reversed(sounding)):
-        evaluation.draw_bars(axes, truth[:, index], lane - 0.4, 0.8, color=color_of(_VOCABULARY.name, int(index)))
+        style.draw_bars(axes, truth[:, index], lane - 0.4, 0.8, color=color_of(_VOCABULARY.name, int(index)))
     axes.set_yticks(range(len(sounding)), [_VOCABULARY.classes[index] for index in reversed(sounding)])
     axes.set_ylim(-0.5, max(len(sounding), 1) - 0.5)
     axes.set_xlim(0, len(truth) / LABEL_RATE)

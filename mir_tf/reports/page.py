@@ -17,7 +17,7 @@ import jinja2
 from matplotlib.figure import Figure
 
 import mir_tf
-from mir_tf.io.files import as_path, whole, write_text
+from mir_tf.io.files import as_path, atomic_write, write_text
 
 PAGE = "report.html"
 
@@ -119,7 +119,7 @@ class Page:
         for picture in self.pictures:
             content = io.BytesIO()
             picture.figure.savefig(content, format="png", dpi=_DPI)
-            with whole(folder / f"{picture.name}.png") as temporary:
+            with atomic_write(folder / f"{picture.name}.png") as temporary:
                 temporary.write_bytes(content.getvalue())
             pictures[picture.name] = base64.b64encode(content.getvalue()).decode("ascii")
         environment = jinja2.Environment(

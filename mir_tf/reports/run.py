@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from mir_tf.bundle import Bundle
 from mir_tf.errors import DataError
 from mir_tf.evaluation import evaluate
-from mir_tf.evaluation.result import Answer, Evaluation, assess
+from mir_tf.evaluation.result import Evaluation, TrackPrediction, assess
 from mir_tf.figures import run as run_figures
 from mir_tf.figures.colors import color_of
-from mir_tf.figures.evaluation import matrix_figure, timeline_figure
-from mir_tf.inference.prediction import clock
+from mir_tf.figures.evaluation import matrix_figure
+from mir_tf.figures.timelines import timeline_figure
+from mir_tf.inference.prediction import format_duration
 from mir_tf.io.files import as_path
 from mir_tf.metrics import calibration
 from mir_tf.metrics import counts as metrics
-from mir_tf.metrics.counts import Counts
+from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.metrics.dominance import dominant, dominant_classes, playing_time, same_dominant
 from mir_tf.metrics.thresholds import ScoreHistogram
-from mir_tf.models.cost import multiply_adds, parameters
+from mir_tf.models.cost import macs, parameters
 from mir_tf.reports.page import Highlight, Page, Picture, Section, Table
 from mir_tf.training.loop import HISTORY
 
@@ -44,21 +45,23 @@ class Songs:
     Attributes:
         ids: of the tracks.
         answers: what the model says of them.
-        heard: bool [label frames, classes] of each, at the thresholds of the model.
+        detected: bool [label frames, classes] of each, at the thresholds of the model.
         counts: [tracks, classes].
     """
 
     ids: tuple[str, ...]
-    answers: tuple[Answer, ...]
-    heard: tuple[NDArray[np.bool_], ...]
-    counts: Counts
+    answers: tuple[TrackPrediction, ...]
+    detected: tuple[NDArray[np.bool_], ...]
+    counts: ConfusionCounts
 
     @classmethod
-    def of(cls, answers: Mapping[str, Answer], thresholds: NDArray[np.float32]) -> Songs:
+    def of(cls, answers: Mapping[str, TrackPrediction], thresholds: NDArray[np.float32]) -> Songs:
         """From the answers by track, and the threshold of each class."""
         heard = tuple(answer.probabilities >= thresholds for answer in answers.values())
-        counts = [Counts.of(active, answer.truth) for active, answer in zip(heard, answers.values(), strict=True)]
-        return cls(tuple(answers), tuple(answers.values()), heard, Counts.stack(counts))
+        counts = [
+            ConfusionCounts.of(active, answer.truth) for active, answer in zip(heard, answers.values(), strict=True)
+        ]
+        return cls(tuple(answers), tuple(answers.values()), heard, ConfusionCounts.stack(counts))
 
     def best_first(self) -> list[int]:
         """The tracks, that of the highest micro F1 first."""
@@ -92,9 +95,9 @@ def write(
         OSError: ``out`` cannot be written.
     """
     history = read_history(as_path(run) / HISTORY)
-    answers = evaluate.hear(bundle, data, split, progress)
+    answers = evaluate.predict_split(bundle, data, split, progress)
     evaluation = assess(
-        list(answers.values()), bundle.thresholds, bundle.event_rule, bundle.vocabulary, str(data), split
+        list(answers.values()), bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split
     )
     as_path(out).mkdir(parents=True, exist_ok=True)
     evaluation.save_json(as_path(out) / "evaluation.json")
@@ -127,7 +130,7 @@ def page(
     bundle: Bundle,
     name: str,
     history: Sequence[Mapping[str, float]],
-    answers: Mapping[str, Answer],
+    answers: Mapping[str, TrackPrediction],
     evaluation: Evaluation,
 ) -> Page:
     """The page of a run.
@@ -270,7 +273,7 @@ def _confusion(figure: Figure) -> Section:
 
 def _dominance(songs: Songs, evaluation: Evaluation, sounding: Sequence[int], colors: Mapping[str, str]) -> Section:
     classes = [scores.name for scores in evaluation.classes]
-    matrix = dominance_matrix(songs.heard, [answer.truth for answer in songs.answers])
+    matrix = dominance_matrix(songs.detected, [answer.truth for answer in songs.answers])
     rows, columns = np.flatnonzero(matrix.any(axis=1)), np.flatnonzero(matrix.any(axis=0))
     counts = matrix[np.ix_(rows, columns)]
     names = [*classes, _NOTHING]
@@ -300,7 +303,7 @@ def _dominance(songs: Songs, evaluation: Evaluation, sounding: Sequence[int], co
                 "playing_time",
                 run_figures.playing_time_figure(
                     np.sum([playing_time(answer.truth) for answer in songs.answers], axis=0)[sounding],
-                    np.sum([playing_time(active) for active in songs.heard], axis=0)[sounding],
+                    np.sum([playing_time(active) for active in songs.detected], axis=0)[sounding],
                     np.array(errors),
                     [classes[index] for index in sounding],
                     [colors[classes[index]] for index in sounding],
@@ -314,11 +317,11 @@ def _dominance(songs: Songs, evaluation: Evaluation, sounding: Sequence[int], co
     )
 
 
-def dominance_matrix(heard: Sequence[NDArray[np.bool_]], truth: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
+def dominance_matrix(detected: Sequence[NDArray[np.bool_]], truth: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
     """Which instrument dominates in what is heard, by which one does in truth.
 
     Args:
-        heard: bool [label frames, classes] of each track, predicted.
+        detected: bool [label frames, classes] of each track, predicted.
         truth: bool [label frames, classes] of each track.
 
     Returns:
@@ -327,7 +330,7 @@ def dominance_matrix(heard: Sequence[NDArray[np.bool_]], truth: Sequence[NDArray
     """
     silence = truth[0].shape[1]
     matrix = np.zeros((silence + 1, silence + 1))
-    for active, true in zip(heard, truth, strict=True):
+    for active, true in zip(detected, truth, strict=True):
         tied, named = dominant_classes(true) or [silence], dominant(active)
         column = silence if named is None else named
         rows = [column] if same_dominant(active, true) else tied
@@ -386,8 +389,10 @@ def timelines(songs: Songs, bundle: Bundle, colors: Sequence[str]) -> Section:
             f"recall {_share(micro.tp[index], micro.tp[index] + micro.fn[index], 2)}"
         )
         answer = songs.answers[index]
-        figure = timeline_figure(answer.probabilities, songs.heard[index], answer.truth, bundle.classes, colors, title)
-        named = dominant(songs.heard[index])
+        figure = timeline_figure(
+            answer.probabilities, songs.detected[index], answer.truth, bundle.classes, colors, title
+        )
+        named = dominant(songs.detected[index])
         caption = (
             f"Number {order.index(index) + 1} of {len(order)} songs. "
             f"Dominant: {', '.join(bundle.classes[each] for each in dominant_classes(answer.truth)) or _NOTHING}; "
@@ -424,7 +429,7 @@ def _training(bundle: Bundle, history: Sequence[Mapping[str, float]]) -> Section
         ["kept epoch", "unknown" if best is None else f"{best['epoch']:.0f}"],
         *([["macro F1 on validation, kept epoch", f"{best['val_macro_f1']:.3f}"]] if best else []),
         *([["micro F1 on validation, kept epoch", f"{best['val_micro_f1']:.3f}"]] if best else []),
-        ["time", clock(sum(row["seconds"] for row in history))],
+        ["time", format_duration(sum(row["seconds"] for row in history))],
     ]
     return Section(
         "Training",
@@ -445,7 +450,7 @@ def _training(bundle: Bundle, history: Sequence[Mapping[str, float]]) -> Section
 def _model(bundle: Bundle, evaluation: Evaluation) -> Section:
     config = bundle.config
     window = config.window
-    cost = multiply_adds(bundle.model, window.window_frames * config.front_end.subframes) / window.window_seconds
+    cost = macs(bundle.model, window.window_frames * config.front_end.subframes) / window.window_seconds
     rows = [
         ["", "value"],
         ["architecture", config.model.architecture],
@@ -473,11 +478,11 @@ def _all_songs(songs: Songs, classes: Sequence[str]) -> Section:
     rows = [["track", "length", "F1", "precision", "recall", "dominant", "heard as dominant"]]
     for index in songs.best_first():
         truth = songs.answers[index].truth
-        named = dominant(songs.heard[index])
+        named = dominant(songs.detected[index])
         rows.append(
             [
                 songs.ids[index],
-                clock(playing_time(np.ones((len(truth), 1), bool))[0]),
+                format_duration(playing_time(np.ones((len(truth), 1), bool))[0]),
                 f"{f1[index]:.3f}",
                 _share(micro.tp[index], micro.tp[index] + micro.fp[index], 3),
                 _share(micro.tp[index], micro.tp[index] + micro.fn[index], 3),

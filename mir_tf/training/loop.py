@@ -26,14 +26,15 @@ from numpy.typing import NDArray
 from mir_tf import bundle
 from mir_tf.bundle import Bundle
 from mir_tf.bundle.windows import WindowedModel
-from mir_tf.config import RunConfig, TrainConfig
-from mir_tf.data import pipeline, records
-from mir_tf.data.pipeline import DataService, Track
-from mir_tf.data.records import Manifest
+from mir_tf.config import RunConfig, TrainConfig, with_current_names
+from mir_tf.data import manifest as records
+from mir_tf.data import pipeline
+from mir_tf.data.manifest import Manifest
+from mir_tf.data.pipeline import DataService, LabelledTrack
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
-from mir_tf.events import EventRule
-from mir_tf.io.files import as_path, sha256, whole, write_text
-from mir_tf.metrics.event_tuning import Answer, choose, grid_counts
+from mir_tf.events import PostProcessing
+from mir_tf.io.files import as_path, atomic_write, sha256, write_text
+from mir_tf.metrics.event_tuning import ScoredTrack, choose, grid_counts
 from mir_tf.metrics.thresholds import ScoreHistogram, TunedThresholds, shrink, tune
 from mir_tf.models import build_model
 from mir_tf.training import transfer
@@ -119,7 +120,7 @@ class _Best:
 
     thresholds: list[float]
     has_positives: list[bool]
-    event_rule: dict[str, list[float]]
+    post_processing: dict[str, list[float]]
 
 
 @dataclasses.dataclass
@@ -159,8 +160,8 @@ class _Validation:
     loss: float
     histogram: ScoreHistogram
     tuned: TunedThresholds
-    answers: list[Answer]
-    picture: tuple[Track, NDArray[np.float32]] | None
+    answers: list[ScoredTrack]
+    picture: tuple[LabelledTrack, NDArray[np.float32]] | None
 
 
 def fit(
@@ -240,7 +241,7 @@ def _fit(
 
     state = _State(
         config=config.to_dict(),
-        data=sha256(as_path(data) / records.MANIFEST),
+        data=sha256(as_path(data) / records.MANIFEST_FILE),
         schedule=Schedule(train.learning_rate),
         init=None if described is None else described.model_sha256,
     )
@@ -259,7 +260,7 @@ def _fit(
     if train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(train.seed)
-    statistics = manifest.feature_mean, manifest.feature_deviation
+    statistics = manifest.feature_mean, manifest.feature_std
     if trained is not None:
         statistics = transfer.statistics_of(trained)
     weights = class_weights(positives, manifest.splits["train"].label_frames, train.pos_weight_max)
@@ -275,7 +276,7 @@ def _fit(
             epsilon=1e-8,
             global_clipnorm=train.clip_norm / distribution.replicas,  # see _training_step
         )
-        loss = WeightedBCE(weights, train.focus_positive, train.focus_negative, train.boundary_weight)
+        loss = WeightedBCE(weights, train.gamma_pos, train.gamma_neg, train.boundary_weight)
         model.compile(optimizer, loss)  # scales the loss where the precision is float16
         model.optimizer.build(model.trainable_variables)
         run = _Run(data, out, manifest, config, state, model, distribution, on_epoch, on_step)
@@ -421,7 +422,7 @@ def reset_random_state(model: keras.Model, seed: int, epoch: int, distribution: 
             copy.assign([int(drawn >> 1), 0])
 
 
-def unheard_classes(data: str | Path, manifest: Manifest, vocabulary: Vocabulary) -> list[str]:
+def missing_classes(data: str | Path, manifest: Manifest, vocabulary: Vocabulary) -> list[str]:
     """Says which classes never sound in the train or the validation split, and what follows; empty if all do.
 
     Raises:
@@ -456,7 +457,7 @@ class _Run:
         self._data, self._out, self._manifest = data, out, manifest
         self._config, self._state = config, state
         self._model, self._distribution = model, distribution
-        self._average = _WeightAverage(model, config.train.average_decay)
+        self._average = _WeightAverage(model, config.train.ema_decay)
         self._vocabulary = VOCABULARIES[config.train.vocabulary]
         self._on_epoch, self._on_step = on_epoch, on_step
         self._steps = config.train.steps_per_epoch or pipeline.default_steps(manifest, "train", config)
@@ -474,7 +475,7 @@ class _Run:
             name = f"{place.name} in {place.parent}"  # the page cuts off what is long
             summaries.begin(name, str(self._data), self._windowed.graph)
         try:
-            with pipeline.damage_named(self._data, self._manifest, "train"):
+            with pipeline.report_read_errors(self._data, self._manifest, "train"):
                 batches = self._batches(service)
                 while self._state.epoch < train.epochs and not self._state.schedule.is_over(train):
                     self._epoch(batches, summaries, profile)
@@ -553,10 +554,10 @@ class _Run:
             state.best = _Best(
                 thresholds=thresholds.tolist(),
                 has_positives=validation.tuned.has_positives.tolist(),
-                event_rule=choose(counts.astype(np.int64), thresholds).to_dict(),
+                post_processing=choose(counts.astype(np.int64), thresholds).to_dict(),
             )
         if summaries:
-            every = train.picture_every
+            every = train.image_every
             picture = validation.picture if every and epoch % every == 0 else None
             # First: a checkpoint says that its epoch needs no more.
             kept = state.history[state.schedule.best_epoch - 1]
@@ -590,8 +591,8 @@ class _Run:
         distribution = self._distribution
         histogram = ScoreHistogram(len(self._vocabulary))
         losses = frames = 0.0
-        answers: list[Answer] = []
-        picture: tuple[Track, NDArray[np.float32]] | None = None
+        answers: list[ScoredTrack] = []
+        picture: tuple[LabelledTrack, NDArray[np.float32]] | None = None
         tracks = pipeline.tracks(self._data, self._manifest, "validation", self._vocabulary)
         for track in itertools.islice(tracks, distribution.worker, None, distribution.workers):
             probabilities = self._windowed.predict_track(track.log_mel)  # [label frames, classes]
@@ -620,7 +621,7 @@ class _Run:
     def _write_checkpoint(self) -> None:
         state = np.frombuffer(json.dumps(dataclasses.asdict(self._state)).encode(), np.uint8)
         values = {str(index): variable.numpy() for index, variable in enumerate(self._variables())}
-        with whole(self._out / CHECKPOINT) as temporary, temporary.open("wb") as file:
+        with atomic_write(self._out / CHECKPOINT) as temporary, temporary.open("wb") as file:
             np.savez(file, state=state, **values)
 
     def _write_history(self) -> None:
@@ -634,7 +635,7 @@ class _Run:
         """Whether the bundle of the last epoch stands. Written again it would be another file, with another digest."""
         try:
             found = bundle.describe(self._out)
-            return found.info == self._info() and found.model_sha256 == sha256(self._out / bundle.MODEL)
+            return found.info == self._info() and found.model_sha256 == sha256(self._out / bundle.MODEL_FILE)
         except BundleError:
             return False
 
@@ -652,7 +653,7 @@ class _Run:
             model=self._model,
             config=self._config,
             thresholds=np.array(state.best.thresholds, np.float32),
-            event_rule=EventRule.from_dict(state.best.event_rule),
+            post_processing=PostProcessing.from_dict(state.best.post_processing),
             untuned=tuple(name for name, has_positives in names if not has_positives),
             info=self._info(),
         )
@@ -685,7 +686,11 @@ def _read_checkpoint(path: Path) -> tuple[_State, list[NDArray[Any]]]:
             values = [content[str(index)] for index in range(len(content.files) - 1)]
         # A field that is younger than the checkpoint had what is now its default.
         config = RunConfig.from_dict(stored["config"]).to_dict()
-        parts = {"config": config, "schedule": Schedule(**stored["schedule"]), "best": _Best(**stored["best"])}
+        parts = {
+            "config": config,
+            "schedule": Schedule(**stored["schedule"]),
+            "best": _Best(**with_current_names(stored["best"], bundle.FORMER_NAMES)),
+        }
         return _State(**{**stored, **parts}), values
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise _damaged(path, repr(error)) from error

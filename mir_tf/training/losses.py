@@ -32,10 +32,10 @@ class WeightedBCE(keras.losses.Loss):
 
     Of a frame and class with target y and probability p, the sigmoid of its logit, it is::
 
-        -pos_weight y (1 - p)^focus_positive log p - (1 - y) p^focus_negative log(1 - p)
+        -pos_weight y (1 - p)^gamma_pos log p - (1 - y) p^gamma_neg log(1 - p)
 
     With both exponents 0 it is PyTorch's ``BCEWithLogitsLoss(pos_weight=...)``; with both alike it is the focal loss
-    (Lin et al., Focal Loss for Dense Object Detection, 2017); with ``focus_negative`` greater it is the asymmetric
+    (Lin et al., Focal Loss for Dense Object Detection, 2017); with ``gamma_neg`` greater it is the asymmetric
     loss (Ridnik et al., Asymmetric Loss for Multi-Label Classification, 2021), without its margin.
 
     Takes 0/1 targets and logits, both [batch, frames, classes], and as ``sample_weight`` [batch, frames] 1 for true
@@ -43,8 +43,8 @@ class WeightedBCE(keras.losses.Loss):
 
     Args:
         pos_weight: [classes] weight of the positives.
-        focus_positive: exponent that makes little of positives that are recognised already.
-        focus_negative: likewise of negatives.
+        gamma_pos: exponent that makes little of positives that are recognised already.
+        gamma_neg: likewise of negatives.
         boundary_weight: weight, in place of 1, of a class in the frames on both sides of its onsets and offsets, which
             are heard less exactly than they are labelled. The mean still counts such a frame as one. Padding is
             silence: what sounds in the last true frame before it ends there.
@@ -53,15 +53,15 @@ class WeightedBCE(keras.losses.Loss):
     def __init__(
         self,
         pos_weight: ArrayLike,
-        focus_positive: float = 0.0,
-        focus_negative: float = 0.0,
+        gamma_pos: float = 0.0,
+        gamma_neg: float = 0.0,
         boundary_weight: float = 1.0,
         name: str = "weighted_bce",
     ) -> None:
         # Keras' default reduction divides by all frames, padding included.
         super().__init__(name=name, reduction="mean_with_sample_weight", dtype="float32")
         self.pos_weight = [float(weight) for weight in np.asarray(pos_weight)]
-        self.focus_positive, self.focus_negative = float(focus_positive), float(focus_negative)
+        self.gamma_pos, self.gamma_neg = float(gamma_pos), float(gamma_neg)
         self.boundary_weight = float(boundary_weight)
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
@@ -69,11 +69,10 @@ class WeightedBCE(keras.losses.Loss):
         weight = 1 + (ops.convert_to_tensor(self.pos_weight, "float32") - 1) * y_true
         # log(1 + exp(-x)) is the loss of a positive; that of a negative is x more.
         loss = (1 - y_true) * y_pred + weight * ops.softplus(-y_pred)
-        if self.focus_positive or self.focus_negative:
+        if self.gamma_pos or self.gamma_neg:
             # log(1 - p) is -softplus(x), and log p is -softplus(-x): powers with finite gradients where p is 0 or 1.
             loss *= ops.exp(
-                -self.focus_positive * y_true * ops.softplus(y_pred)
-                - self.focus_negative * (1 - y_true) * ops.softplus(-y_pred)
+                -self.gamma_pos * y_true * ops.softplus(y_pred) - self.gamma_neg * (1 - y_true) * ops.softplus(-y_pred)
             )
         if self.boundary_weight != 1:
             loss *= 1 + (self.boundary_weight - 1) * _boundaries(y_true)
@@ -83,8 +82,8 @@ class WeightedBCE(keras.losses.Loss):
         """What :meth:`from_config` needs."""
         return {
             "pos_weight": self.pos_weight,
-            "focus_positive": self.focus_positive,
-            "focus_negative": self.focus_negative,
+            "gamma_pos": self.gamma_pos,
+            "gamma_neg": self.gamma_neg,
             "boundary_weight": self.boundary_weight,
             "name": self.name,
         }

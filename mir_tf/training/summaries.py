@@ -14,8 +14,8 @@ from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.pr_curve import metadata as pr_curve
 
 from mir_tf.config import RunConfig
-from mir_tf.data.pipeline import Track
-from mir_tf.figures import evaluation
+from mir_tf.data.pipeline import LabelledTrack
+from mir_tf.figures import timelines
 from mir_tf.metrics.thresholds import ScoreHistogram, TunedThresholds
 
 METRICS = {"kept/f1_macro": "macro F1", "kept/f1_micro": "micro F1", "kept/loss": "validation loss"}
@@ -88,7 +88,7 @@ class Summaries:
         input_share: float,
         histogram: ScoreHistogram,
         tuned: TunedThresholds,
-        picture: tuple[Track, NDArray[np.float32]] | None,
+        picture: tuple[LabelledTrack, NDArray[np.float32]] | None,
     ) -> None:
         """Writes what an epoch came to.
 
@@ -125,8 +125,8 @@ class Summaries:
                 self._draw(*picture, epoch)
         self._writer.flush()
 
-    def _draw(self, track: Track, probabilities: NDArray[np.float32], epoch: int) -> None:
-        figure = evaluation.song_figure(
+    def _draw(self, track: LabelledTrack, probabilities: NDArray[np.float32], epoch: int) -> None:
+        figure = timelines.song_figure(
             track.log_mel,
             self._config.front_end,
             track.truth,
@@ -134,7 +134,7 @@ class Summaries:
             self._classes,
             title=f"{track.id} after epoch {epoch}",
         )
-        tf.summary.image("validation_song", evaluation.pixels(figure)[np.newaxis], step=epoch)
+        tf.summary.image("validation_song", timelines.pixels(figure)[np.newaxis], step=epoch)
 
     def close(self) -> None:
         """Closes the files."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from mir_tf.bundle import Bundle, Description, describe
 from mir_tf.config import FRONT_ENDS, FrontEndConfig, ModelConfig, RunConfig
-from mir_tf.data.records import Manifest
+from mir_tf.data.manifest import Manifest
 from mir_tf.errors import ConfigError, DataError
 from mir_tf.io.files import as_path
 from mir_tf.models import CLASSES_LAYER

@@ -136,11 +136,11 @@ def test_moved_thresholds_keep_the_shape_of_the_rule(app):
     prediction = LiteModel(app.model).predict(np.zeros(8000, np.float32), 8000)
     thresholds = (prediction.thresholds / 2).astype(np.float32)
     moved = prediction.with_thresholds(thresholds)
-    np.testing.assert_allclose(np.array(moved.event_rule.offset_thresholds), 0.9 * thresholds, rtol=1e-6)
-    assert moved.event_rule.fits(thresholds)
+    np.testing.assert_allclose(np.array(moved.post_processing.offset_thresholds), 0.9 * thresholds, rtol=1e-6)
+    assert moved.post_processing.fits(thresholds)
     nothing = prediction.with_thresholds(np.zeros(17, np.float32))
-    assert nothing.event_rule.fits(nothing.thresholds)
-    assert nothing.with_thresholds(thresholds).event_rule.fits(thresholds)
+    assert nothing.post_processing.fits(nothing.thresholds)
+    assert nothing.with_thresholds(thresholds).post_processing.fits(thresholds)
 
 
 @pytest.mark.parametrize(
@@ -482,9 +482,9 @@ def test_the_page_shows_what_python_finds_and_plays_it(page, app, tmp_path):
     choose(page, path)
     expected = LiteModel(app.model).predict(path)
     assert page.inner_text("#dominant") == expected.dominant
-    assert page.locator("#lanes .row:visible").count() == len(expected.heard) > 3
+    assert page.locator("#lanes .row:visible").count() == len(expected.detected) > 3
     names = [text.split("\n")[0] for text in page.locator("#bars li").all_inner_texts()]
-    assert names == [expected.classes[index] for index in expected.heard]
+    assert names == [expected.classes[index] for index in expected.detected]
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
     page.locator("#lanes .lane").first.click()  # in its middle
@@ -640,7 +640,7 @@ def test_the_timeline_zooms_and_scrolls_as_one(page, app, tmp_path):
 
     frames = np.arange(round(10 * timeline.part[0]) + 1, round(10 * timeline.part[1]) - 1)
     drawn = 0
-    for index in expected.heard:
+    for index in expected.detected:
         plays = np.zeros(320, bool)
         for each in expected.intervals:
             if each.label == expected.classes[index]:
@@ -714,7 +714,7 @@ def test_a_slider_redraws_and_downloads_follow_it(page, app, tmp_path):
     path = song(tmp_path / "song.wav")
     choose(page, path)
     expected = LiteModel(app.model).predict(path)
-    index = expected.heard[0]
+    index = expected.detected[0]
     before = page.evaluate("document.querySelector('#lanes canvas').toDataURL()")
     thresholds = expected.thresholds.copy()
     thresholds[index] = 0.99
@@ -756,7 +756,7 @@ def test_the_rule_in_the_page_is_that_of_python(page, app, tmp_path):
                 });
             }""",
             {
-                "rule": expected.event_rule.to_dict(),
+                "rule": expected.post_processing.to_dict(),
                 "from": expected.thresholds.tolist(),
                 "to": thresholds.tolist(),
                 "columns": expected.probabilities.T.tolist(),

@@ -103,11 +103,11 @@ def test_killed_pipelines_are_taken_up_by_either_runner(tmp_path: Path) -> None:
     local = run("--slakh", tree, "--out", out, "--workers", 1, "--skip-bad")
     assert local.exit_code == 0, local.output
     assert f"taken up from the interrupted build: {reached} tracks" in local.stdout
-    taken_up = contents(out)
+    resumed = contents(out)
     out.rename(tmp_path / "taken up")
     beam = subprocess.run(command, capture_output=True, text=True)
     assert beam.returncode == 1, beam.stderr
-    assert contents(out) == taken_up
+    assert contents(out) == resumed
 
 
 @needs_beam

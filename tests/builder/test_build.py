@@ -20,12 +20,13 @@ from helpers.slakh_tree import write_midi, write_track
 
 from mir_tf.config import FRONT_ENDS
 from mir_tf.data import pipeline
-from mir_tf.data import records as schema
+from mir_tf.data.manifest import read_manifest
+from mir_tf.data.records import parse
 from mir_tf.errors import AudioError, DataError
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import resume
 from tfrecords_builder.__main__ import _front_end, main
-from tfrecords_builder.build import BuildReport, FilesOnDisk, Supply, build
+from tfrecords_builder.build import BuildReport, FilesOnDisk, TrackSource, build
 from tfrecords_builder.processes import Progress
 from tfrecords_builder.records.make import Recipe, make_records
 from tfrecords_builder.slakh.archive import Archive
@@ -88,18 +89,18 @@ def test_bad_tracks_are_named_and_the_rest_is_built(built: tuple[Path, click.tes
     root, result = built
     assert result.exit_code == 1
     assert result.exception is None or isinstance(result.exception, SystemExit)
-    manifest = schema.read_manifest(root / "data")
+    manifest = read_manifest(root / "data")
     assert {name: split.tracks for name, split in manifest.splits.items()} == {
         "train": 2,
         "validation": 1,
         "test": 1,
     }
-    left_out = {item["item"]: item["reason"] for item in manifest.left_out}
-    assert sorted(left_out) == ["Track00005", *CAUSES]
+    skipped = {item["item"]: item["reason"] for item in manifest.skipped}
+    assert sorted(skipped) == ["Track00005", *CAUSES]
     for track, cause in CAUSES.items():
-        assert cause in left_out[track]
-        assert f"{track}: {left_out[track]}" in result.stdout
-    assert "omitted" in left_out["Track00005"]
+        assert cause in skipped[track]
+        assert f"{track}: {skipped[track]}" in result.stdout
+    assert "omitted" in skipped["Track00005"]
     assert "not used: 1 items set apart in the folder omitted" in result.stdout
     assert f"mir-tf fit --data {root / 'data'}" in result.stdout
     # Three label frames of 33 + 20 + 6 + 20; the other vocabularies have a class for each program.
@@ -111,12 +112,12 @@ def test_bad_tracks_are_named_and_the_rest_is_built(built: tuple[Path, click.tes
 
 def test_the_manifest_counts_what_the_shards_hold(built: tuple[Path, click.testing.Result]) -> None:
     root, _ = built
-    manifest = schema.read_manifest(root / "data")
+    manifest = read_manifest(root / "data")
     files = [str(root / "data" / shard.name) for shard in manifest.splits["train"].shards]
-    records = list(tf.data.TFRecordDataset(files).map(schema.parse))
+    records = list(tf.data.TFRecordDataset(files).map(parse))
     values = np.concatenate([item["log_mel"].numpy().astype(np.float64).ravel() for item in records])
     assert manifest.feature_mean == pytest.approx(values.mean())
-    assert manifest.feature_deviation == pytest.approx(values.std())
+    assert manifest.feature_std == pytest.approx(values.std())
     train = manifest.splits["train"]
     assert train.seconds == pytest.approx(3.21 + 2.0, abs=1e-4)
     assert train.label_frames == 33 + 20
@@ -177,14 +178,14 @@ def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
     result = run("--slakh", tmp_path / "slakh.tar.gz", "--out", tmp_path / "data", *options)
     assert result.exit_code == 0, result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "slakh.tar.gz", "tree"]
-    manifest = schema.read_manifest(tmp_path / "data")
+    manifest = read_manifest(tmp_path / "data")
     train, test = manifest.splits["train"], manifest.splits["test"]
     # Two stems of each train track, but for the one that is known to be bad.
     assert (train.tracks, train.records, test.tracks, test.records) == (3, 3 + 5, 1, 1)
     assert manifest.labels == "audible"
     assert manifest.leaks == {"train, test": {"uuid-twin": ["Track00004", "Track01939"]}}
     assert manifest.findings == {"Track00003": ["S01: silent while its MIDI plays (100% of 2 notes)"]}
-    assert [item["item"] for item in manifest.left_out] == ["Track00262/S01"]
+    assert [item["item"] for item in manifest.skipped] == ["Track00262/S01"]
     for said in (
         "leak: 1 songs are in both of train, test",
         "  Track00004, Track01939",
@@ -246,7 +247,7 @@ def test_a_scheme_without_leaks(tmp_path: Path) -> None:
     options = (*SETTINGS, "--split-scheme", "original", "--drop-leaks", "--workers", 1)
     result = run("--slakh", tmp_path / "tree", "--out", tmp_path / "data", *options)
     assert result.exit_code == 0
-    manifest = schema.read_manifest(tmp_path / "data")
+    manifest = read_manifest(tmp_path / "data")
     assert {name: split.tracks for name, split in manifest.splits.items()} == {"train": 2, "validation": 0, "test": 1}
     assert (manifest.leaks, manifest.findings, manifest.labels) == ({}, {}, "midi")
     assert not any(split.disagreement for split in manifest.splits.values())
@@ -291,12 +292,12 @@ def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: Progress, rea
         built.append(seconds)
         assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
-    assert 0 < build_into(tmp_path / "data", count).taken_up == len(finished) == 12 - len(built) < 12
+    assert 0 < build_into(tmp_path / "data", count).resumed == len(finished) == 12 - len(built) < 12
     build_into(tmp_path / "undisturbed")
     assert contents(tmp_path / "data") == contents(tmp_path / "undisturbed")
 
 
-def build_tree(out: Path, tracks: list[Track], supply: Supply) -> BuildReport:
+def build_tree(out: Path, tracks: list[Track], supply: TrackSource) -> BuildReport:
     with resume.unfinished(out, DEFAULT, {}) as unfinished:
         return build(tracks, [], unfinished, Recipe(DEFAULT), {}, 1, supply)
 
@@ -309,8 +310,8 @@ def test_a_track_that_vanishes_after_the_scan_is_named_and_left_out(tmp_path: Pa
     (folders[1] / "MIDI" / "S00.mid").unlink()
     report = build_tree(tmp_path / "data", tracks, FilesOnDisk(tree))
     assert report.manifest.splits["train"].tracks == 1
-    assert [item.item for item in report.left_out] == ["Track00000", "Track00001"]
-    for item, missing in zip(report.left_out, ("mix.flac: cannot be opened", "S00.mid: cannot be read"), strict=True):
+    assert [item.item for item in report.skipped] == ["Track00000", "Track00001"]
+    for item, missing in zip(report.skipped, ("mix.flac: cannot be opened", "S00.mid: cannot be read"), strict=True):
         assert missing in item.reason
 
 
@@ -564,10 +565,10 @@ def test_midi_is_built_without_its_bad_files(tmp_path: Path) -> None:
     result = run("--midi", songs, "--soundfont", soundfont, "--out", tmp_path / "data", "--workers", 1)
     assert result.exit_code == 1
     assert "left out: broken.mid: " in result.stdout
-    manifest = schema.read_manifest(tmp_path / "data")
+    manifest = read_manifest(tmp_path / "data")
     activity = manifest.splits["train"].activity["family"]
     assert {name: frames for name, frames in activity.items() if frames} == {"Piano": 10, "Drums": 1}
-    assert [item["item"] for item in manifest.left_out] == ["broken.mid"]
+    assert [item["item"] for item in manifest.skipped] == ["broken.mid"]
     assert manifest.source["soundfonts"] == [str(soundfont)]
 
 
@@ -580,8 +581,8 @@ def test_the_demo_builds_by_itself_with_any_number_of_workers(tmp_path: Path) ->
     (tmp_path / "by 1").rename(tmp_path / "data")
     for workers in (2, 3):
         assert contents(tmp_path / f"by {workers}") == contents(tmp_path / "data")
-    manifest = schema.read_manifest(tmp_path / "data")
+    manifest = read_manifest(tmp_path / "data")
     assert sum(split.tracks for split in manifest.splits.values()) == 3
     assert manifest.splits["train"].activity["family"]["Drums"] > 0
-    tracks, left_out = find_tracks(tmp_path / "tree")
-    assert (len(tracks), left_out) == (3, [])
+    tracks, skipped = find_tracks(tmp_path / "tree")
+    assert (len(tracks), skipped) == (3, [])

@@ -10,7 +10,7 @@ import pytest
 from helpers.slakh_tree import write_track
 
 from mir_tf.config import FRONT_ENDS
-from mir_tf.data import records
+from mir_tf.data import manifest
 from mir_tf.errors import DataError
 from tfrecords_builder import estimate
 from tfrecords_builder.__main__ import main
@@ -48,7 +48,7 @@ def test_a_dry_run_tells_what_is_built(tmp_path: Path) -> None:
         assert not line.startswith(("left out", "not used")) or line in dry.stdout
     told = re.search(r"About ([\d.]+) MB, and as much again", dry.stdout)
     assert told is not None
-    size = sum(shard.num_bytes for shard in records.read_manifest(tmp_path / "data").shards())
+    size = sum(shard.num_bytes for shard in manifest.read_manifest(tmp_path / "data").shards())
     assert float(told[1]) == pytest.approx(size / 1e6, rel=0.03)
     assert re.search(r"About [\d.]+ minutes with 2 workers.* An estimate: 26 s of audio took", dry.stdout)
     assert "nothing to do" in run(*arguments, "--dry-run").stdout
@@ -98,7 +98,7 @@ def test_a_dry_run_counts_stems(tmp_path: Path, is_archive: bool) -> None:
     assert table(dry.stdout)[1][:3] == ["train", "4", "8"]
     assert ("all tracks are taken to be as long" in dry.stdout) == is_archive
     told = re.search(r"About ([\d.]+) MB", dry.stdout)
-    size = sum(shard.num_bytes for shard in records.read_manifest(tmp_path / "data").shards())
+    size = sum(shard.num_bytes for shard in manifest.read_manifest(tmp_path / "data").shards())
     assert told is not None
     assert float(told[1]) == pytest.approx(size / 1e6, rel=0.03)
 

@@ -7,8 +7,9 @@ from helpers.tiny_data import CONFIG, FRONT_END
 
 from mir_tf import bundle
 from mir_tf.bundle import Bundle
+from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import BundleError
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 from mir_tf.io import files
 from mir_tf.models import build_model
 from mir_tf.training.losses import WeightedBCE
@@ -20,7 +21,7 @@ def made():
     model = build_model(CONFIG.model, FRONT_END, 17, -45.0, 20.0)
     model.compile(keras.optimizers.AdamW(), WeightedBCE(np.ones(17)))
     thresholds = np.linspace(0, 1, 17, dtype=np.float32)
-    rule = EventRule(tuple((thresholds / 2).tolist()), (0.3,) * 17, (0.5,) * 17)
+    rule = PostProcessing(tuple((thresholds / 2).tolist()), (0.3,) * 17, (0.5,) * 17)
     return Bundle(model, CONFIG, thresholds, rule, ("Organ",), {"epoch": 3, "val_macro_f1": 0.5})
 
 
@@ -31,7 +32,7 @@ def folder(made, tmp_path):
 
 
 def edit(folder, **changes):
-    path = folder / bundle.BUNDLE
+    path = folder / BUNDLE_FILE
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
@@ -39,25 +40,25 @@ def test_comes_back_as_it_was(made, folder):
     loaded = bundle.load(folder)
     assert loaded.config == made.config
     np.testing.assert_array_equal(loaded.thresholds, made.thresholds)
-    assert (loaded.event_rule, loaded.untuned, loaded.info) == (made.event_rule, made.untuned, made.info)
+    assert (loaded.post_processing, loaded.untuned, loaded.info) == (made.post_processing, made.untuned, made.info)
     assert loaded.classes == loaded.vocabulary.classes
     assert len(loaded.classes) == 17
     log_mel = np.random.default_rng(0).normal(-45, 20, (2, 60, 8)).astype(np.float32)
     np.testing.assert_array_equal(loaded.model(log_mel), made.model(log_mel))
-    assert sorted(path.name for path in folder.iterdir()) == [bundle.BUNDLE, bundle.MODEL]
+    assert sorted(path.name for path in folder.iterdir()) == [BUNDLE_FILE, bundle.MODEL_FILE]
 
 
 def test_holds_no_optimiser(made, folder):
     assert made.model.optimizer is not None
-    assert getattr(keras.saving.load_model(folder / bundle.MODEL), "optimizer", None) is None
+    assert getattr(keras.saving.load_model(folder / bundle.MODEL_FILE), "optimizer", None) is None
 
 
 def test_replaces_an_older_one(made, folder):
-    Bundle(made.model, CONFIG, made.thresholds / 2, made.event_rule, (), {}).save(folder)
+    Bundle(made.model, CONFIG, made.thresholds / 2, made.post_processing, (), {}).save(folder)
     np.testing.assert_array_equal(bundle.load(folder).thresholds, made.thresholds / 2)
 
 
-@pytest.mark.parametrize("name", [bundle.MODEL, bundle.BUNDLE])
+@pytest.mark.parametrize("name", [bundle.MODEL_FILE, BUNDLE_FILE])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(BundleError, match=f"no {name}: not a trained model; train one with mir-tf fit"):
@@ -65,14 +66,14 @@ def test_a_missing_file_is_named(folder, name):
 
 
 def test_a_truncated_model_is_refused(folder):
-    path = folder / bundle.MODEL
+    path = folder / bundle.MODEL_FILE
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(BundleError, match=r"model\.keras: not the file that bundle\.json describes"):
         bundle.load(folder)
 
 
 def test_a_model_that_keras_cannot_load_is_refused(folder):
-    path = folder / bundle.MODEL
+    path = folder / bundle.MODEL_FILE
     path.write_bytes(b"not a zip")
     edit(folder, model_sha256=files.sha256(path))
     with pytest.raises(BundleError, match="cannot load it"):
@@ -82,8 +83,8 @@ def test_a_model_that_keras_cannot_load_is_refused(folder):
 def test_a_model_with_code_of_its_own_is_refused(folder):
     inputs = keras.Input((None, 8))
     model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
-    model.save(folder / bundle.MODEL)
-    edit(folder, model_sha256=files.sha256(folder / bundle.MODEL))
+    model.save(folder / bundle.MODEL_FILE)
+    edit(folder, model_sha256=files.sha256(folder / bundle.MODEL_FILE))
     with pytest.raises(BundleError, match="cannot load it"):
         bundle.load(folder)
 
@@ -96,7 +97,7 @@ def test_another_front_end_is_refused(folder):
 
 def rule(**changes):
     """What a bundle holds of a rule that goes with any thresholds."""
-    return {**EventRule.plain(np.zeros(17, np.float32)).to_dict(), **changes}
+    return {**PostProcessing.plain(np.zeros(17, np.float32)).to_dict(), **changes}
 
 
 @pytest.mark.parametrize(
@@ -107,12 +108,12 @@ def rule(**changes):
         ({"thresholds": [0.5]}, "not those of the vocabulary 'family'"),
         ({"thresholds": ["high"]}, "damaged"),
         ({"info": None}, "damaged: .*info is None"),
-        ({"event_rule": None}, "damaged"),
-        ({"event_rule": {}}, "damaged: .*offset_thresholds"),
-        ({"event_rule": rule(colors=[0.0] * 17)}, "damaged: .*event_rule has no colors"),
-        ({"event_rule": rule(min_durations=[0.1])}, "damaged: .*one number for each class"),
-        ({"event_rule": rule(max_gaps=[-0.1] * 17)}, "damaged: .*max_gaps holds -0.1"),
-        ({"event_rule": rule(offset_thresholds=[0.9] * 17)}, "event_rule does not go with its thresholds"),
+        ({"post_processing": None}, "damaged"),
+        ({"post_processing": {}}, "damaged: .*offset_thresholds"),
+        ({"post_processing": rule(colors=[0.0] * 17)}, "damaged: .*post_processing has no colors"),
+        ({"post_processing": rule(min_durations=[0.1])}, "damaged: .*one number for each class"),
+        ({"post_processing": rule(max_gaps=[-0.1] * 17)}, "damaged: .*max_gaps holds -0.1"),
+        ({"post_processing": rule(offset_thresholds=[0.9] * 17)}, "post_processing does not go with its thresholds"),
         ({"train": {"vocabulary": "birds"}}, "damaged: .*vocabulary is 'birds'"),
         ({"model": {"depth": 3}}, "damaged: .*no field 'depth'"),
         ({"window": None}, "damaged"),
@@ -126,6 +127,6 @@ def test_a_description_that_does_not_fit_is_refused(folder, changes, message):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_damaged_description_is_refused(folder, text):
-    (folder / bundle.BUNDLE).write_text(text)
+    (folder / BUNDLE_FILE).write_text(text)
     with pytest.raises(BundleError, match=r"bundle\.json: damaged"):
         bundle.load(folder)

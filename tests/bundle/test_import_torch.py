@@ -10,7 +10,7 @@ from mir_tf import bundle
 from mir_tf.bundle.import_torch import import_checkpoint
 from mir_tf.cli import main
 from mir_tf.errors import BundleError, ConfigError
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -95,7 +95,7 @@ def test_what_is_imported_is_a_bundle_like_any_other(checkpoint: Path, tmp_path:
     assert "crnn, 17 classes" in result.output
     loaded = bundle.load(tmp_path / "bundle")
     np.testing.assert_allclose(loaded.thresholds, in_our_order(thresholds), rtol=1e-6)
-    assert loaded.event_rule == EventRule.plain(loaded.thresholds)
+    assert loaded.post_processing == PostProcessing.plain(loaded.thresholds)
     assert loaded.config.front_end.sample_rate == 22050
     assert loaded.info["imported_from"] == "crnn.npz"
     _, log_mel, logits = golden("crnn")

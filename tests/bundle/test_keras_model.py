@@ -18,7 +18,7 @@ from mir_tf.bundle.windows import WindowedModel
 from mir_tf.config import FrontEndConfig, RunConfig
 from mir_tf.data.frontend import log_mel
 from mir_tf.errors import AudioError
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 from mir_tf.inference.prediction import Interval, Prediction
 from mir_tf.models import build_model
 
@@ -38,7 +38,7 @@ def bundle():
     head.set_weights([20 * head.get_weights()[0], np.zeros(17)])
     logits = model(log_mel(tune(8, RATE), FRONT_END)[np.newaxis]).numpy()
     head.set_weights([head.get_weights()[0], -np.median(logits, axis=(0, 1))])
-    return Bundle(model, CONFIG, HALF, EventRule.plain(HALF), (), {"epoch": 7})
+    return Bundle(model, CONFIG, HALF, PostProcessing.plain(HALF), (), {"epoch": 7})
 
 
 def tune(seconds: float, rate: int) -> np.ndarray:
@@ -53,7 +53,7 @@ NOTES = ((440, 2.0), (1200, 3.0), (2500, 1.4))
 """Pitch in Hz and period in seconds, half of which is silent."""
 
 
-def by_hand(roll: list[list[float]], thresholds=(0.5, 0.5, 0.5), rule: EventRule | None = None) -> Prediction:
+def by_hand(roll: list[list[float]], thresholds=(0.5, 0.5, 0.5), rule: PostProcessing | None = None) -> Prediction:
     chosen = np.array(thresholds, np.float32)
     return Prediction(
         path="song.wav",
@@ -61,7 +61,7 @@ def by_hand(roll: list[list[float]], thresholds=(0.5, 0.5, 0.5), rule: EventRule
         model={},
         classes=CLASSES,
         thresholds=chosen,
-        event_rule=rule or EventRule.plain(chosen),
+        post_processing=rule or PostProcessing.plain(chosen),
         probabilities=np.array(roll, np.float32),
     )
 
@@ -93,7 +93,7 @@ def test_each_class_has_its_own_threshold():
 
 
 def test_intervals_follow_the_rule_and_frames_the_thresholds():
-    rule = EventRule((0.3, 0.5, 0.5), (0.0, 0.2, 0.0), (0.0, 0.0, 0.1))
+    rule = PostProcessing((0.3, 0.5, 0.5), (0.0, 0.2, 0.0), (0.0, 0.0, 0.1))
     roll = [[0.1, 0.9, 0.5], [0.4, 0.2, 0.2], [0.5, 0.4, 0.8], [0.3, 0.6, 0.1], [0.1, 0.7, 0.1]]
     found = by_hand(roll, rule=rule)
     assert [
@@ -106,13 +106,13 @@ def test_intervals_follow_the_rule_and_frames_the_thresholds():
     np.testing.assert_allclose(found.playing_time, [0.1, 0.3, 0.2])
     assert found.dominant == "Guitar"
     content = found.to_dict()
-    assert content["event_rule"] == rule.to_dict()
+    assert content["post_processing"] == rule.to_dict()
     assert [len(instrument["intervals"]) for instrument in content["instruments"]] == [1, 1, 1]
 
 
 def test_a_class_that_is_heard_too_briefly_has_no_interval():
-    found = by_hand([[0.9, 0, 0], [0.1, 0, 0]], rule=EventRule((0.5,) * 3, (0.2,) * 3, (0.0,) * 3))
-    assert found.heard == [0]
+    found = by_hand([[0.9, 0, 0], [0.1, 0, 0]], rule=PostProcessing((0.5,) * 3, (0.2,) * 3, (0.0,) * 3))
+    assert found.detected == [0]
     assert found.intervals == []
     assert found.to_dict()["instruments"][0]["intervals"] == []
 
@@ -162,7 +162,7 @@ def test_prediction_is_the_windowed_answer_for_the_whole_signal(bundle, tmp_path
         "epoch": 7,
     }
     assert found.classes == bundle.classes
-    assert found.event_rule == bundle.event_rule
+    assert found.post_processing == bundle.post_processing
 
 
 @pytest.fixture(scope="module")
@@ -256,5 +256,5 @@ def _default_bundle(folder: Path) -> Path:
     """An untrained model of the default size, saved."""
     config = RunConfig()
     model = build_model(config.model, config.front_end, 17, -30.0, 20.0)
-    Bundle(model, config, HALF, EventRule.plain(HALF), (), {}).save(folder)
+    Bundle(model, config, HALF, PostProcessing.plain(HALF), (), {}).save(folder)
     return folder

@@ -83,7 +83,7 @@ def test_every_page_holds_what_a_person_looks_for(tmp_path: Path) -> None:
     data = tmp_path / "data"
     write_data(data, {"train": [[30, 50, 15], [25, 60]], "validation": [[35, 60]]})
     sections = {name: getattr(CONFIG, name).to_dict() for name in ("model", "train", "window")}
-    sections["train"] |= {"epochs": 2, "picture_every": 1, "steps_per_epoch": 4}
+    sections["train"] |= {"epochs": 2, "image_every": 1, "steps_per_epoch": 4}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(sections))
     runs = tmp_path / "runs"
     # Folders of one name, as the trials of two searches have; and epochs that differ, which are no hyperparameter.

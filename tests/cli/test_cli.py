@@ -18,7 +18,7 @@ import mir_tf
 from mir_tf import cli
 from mir_tf.cli import inference, shared
 from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 from mir_tf.inference.prediction import Prediction
 
 SETTINGS = {
@@ -225,7 +225,7 @@ def test_inspect(folder: Path, tmp_path: Path) -> None:
     [
         ({}, ("--vocabulary", "nonsense"), "vocabulary is 'nonsense'; it must be family or slakh or program"),
         ({}, ("--crop-seconds", "0.25"), "crop_seconds is 0.25; it must be a whole number of label frames"),
-        ({"train": {"step": 3}}, (), "TrainConfig has no field 'step'; its fields are average_decay, "),
+        ({"train": {"step": 3}}, (), "TrainConfig has no field 'step'; its fields are ema_decay, "),
         ({"training": {}}, (), "no section 'training'; the sections are front_end, model, train, window"),
     ],
 )
@@ -302,7 +302,13 @@ def prediction(roll: np.ndarray) -> Prediction:
     """Of a file with probabilities ``roll`` [label frames, classes], heard from 0.5 on."""
     thresholds = np.full(3, 0.5, np.float32)
     return Prediction(
-        "songs/a.mp3", len(roll) / 10, {"vocabulary": "family"}, CLASSES, thresholds, EventRule.plain(thresholds), roll
+        "songs/a.mp3",
+        len(roll) / 10,
+        {"vocabulary": "family"},
+        CLASSES,
+        thresholds,
+        PostProcessing.plain(thresholds),
+        roll,
     )
 
 

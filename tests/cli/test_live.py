@@ -23,10 +23,10 @@ import soundfile
 from rich.console import Console
 
 from mir_tf import cli
-from mir_tf.cli.live import Microphone, RawSource
 from mir_tf.cli.meter import Meter
 from mir_tf.errors import AudioError
 from mir_tf.export.exporter import probe_signal
+from mir_tf.io.capture import Microphone, RawSource
 from mir_tf.lite import LiteModel
 from mir_tf.stream import Stream
 

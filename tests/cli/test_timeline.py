@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from mir_tf.cli.timeline import timeline
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 from mir_tf.figures.colors import CLASS_COLORS
 from mir_tf.inference.prediction import Prediction
 from mir_tf.vocabulary import VOCABULARIES
@@ -22,7 +22,7 @@ def prediction(frames: int, **stretches: list[tuple[int, int]]) -> Prediction:
         for start, end in pairs:
             roll[start:end, FAMILY.index(name.replace("_", " "))] = 0.9
     thresholds = np.full(len(FAMILY), 0.5, np.float32)
-    rule = EventRule.plain(thresholds)
+    rule = PostProcessing.plain(thresholds)
     return Prediction("song.mp3", frames / 10, {"vocabulary": "family"}, FAMILY, thresholds, rule, roll)
 
 

@@ -7,9 +7,9 @@ from helpers.tiny_data import CONFIG, FRONT_END, PROGRAMS, make_record, write_da
 from test_data_report import write_stems
 
 from mir_tf.config import FRONT_ENDS, RunConfig
+from mir_tf.data import manifest as schema
 from mir_tf.data import pipeline
-from mir_tf.data import records as schema
-from mir_tf.data.records import Manifest
+from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -206,7 +206,7 @@ def test_a_damaged_shard_is_named(tmp_path, damage):
         list(pipeline.tracks(tmp_path, manifest, "train", VOCABULARIES["family"]))
     with (
         pytest.raises(DataError, match=rf"{shard}: damaged"),
-        pipeline.damage_named(tmp_path, manifest, "train"),
+        pipeline.report_read_errors(tmp_path, manifest, "train"),
     ):
         batches((tmp_path, manifest))
 
@@ -218,13 +218,13 @@ def test_missing_records_are_counted(tmp_path):
         list(pipeline.tracks(tmp_path, manifest, "train", VOCABULARIES["family"]))
     with (
         pytest.raises(DataError, match="hold 3 records, the manifest says 6"),
-        pipeline.damage_named(tmp_path, manifest, "train"),
+        pipeline.report_read_errors(tmp_path, manifest, "train"),
     ):
         batches((tmp_path, manifest))
 
 
 def test_an_error_that_is_not_the_datas_stays_what_it_is(data):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="mine"), pipeline.damage_named(*data, "train"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="mine"), pipeline.report_read_errors(*data, "train"):
         raise tf.errors.InvalidArgumentError(None, None, "mine")
 
 

@@ -14,21 +14,21 @@ from test_data_report import write_stems
 from mir_tf.bundle import Bundle
 from mir_tf.bundle.windows import WindowedModel
 from mir_tf.data import pipeline
-from mir_tf.data.records import read_manifest
+from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import DataError
 from mir_tf.evaluation.evaluate import evaluate
-from mir_tf.evaluation.result import CURVE_POINTS, Answer, assess
-from mir_tf.events import EventRule, Events, decode
+from mir_tf.evaluation.result import CURVE_POINTS, TrackPrediction, assess
+from mir_tf.events import Events, PostProcessing, decode
 from mir_tf.models import build_model
 from mir_tf.vocabulary import VOCABULARIES
 
 FAMILY = VOCABULARIES["family"]
 THRESHOLDS = np.linspace(0.3, 0.6, len(FAMILY), dtype=np.float32)
 HALF = np.full(17, 0.5, np.float32)
-RULE = EventRule(tuple((THRESHOLDS * np.float32(0.8)).tolist()), (0.3,) * 17, (0.2,) * 17)
+RULE = PostProcessing(tuple((THRESHOLDS * np.float32(0.8)).tolist()), (0.3,) * 17, (0.2,) * 17)
 
 
-def some_answers(tracks: int = 8, seed: int = 0) -> list[Answer]:
+def some_answers(tracks: int = 8, seed: int = 0) -> list[TrackPrediction]:
     """Answers that follow the truth loosely. Class 3 never sounds, class 5 in one track only."""
     generator = np.random.default_rng(seed)
     answers = []
@@ -39,7 +39,7 @@ def some_answers(tracks: int = 8, seed: int = 0) -> list[Answer]:
         truth[:, 3] = False
         truth[:, 5] &= track == 0
         scores = np.clip(truth * 0.3 + generator.random((frames, 17)) * 0.7, 0, 1)
-        answers.append(Answer(str(track), scores.astype(np.float32), truth))
+        answers.append(TrackPrediction(str(track), scores.astype(np.float32), truth))
     return answers
 
 
@@ -131,11 +131,11 @@ def test_curves_are_short_and_close_to_the_whole(answers, evaluation):
 
 
 def test_dominance_and_playing_time():
-    def answer(heard: list[int], true: list[int]) -> Answer:
+    def answer(heard: list[int], true: list[int]) -> TrackPrediction:
         frames = np.arange(100)[:, np.newaxis]
         scores, truth = np.zeros((100, 17), np.float32), np.zeros((100, 17), bool)
         scores[:, : len(heard)], truth[:, : len(true)] = frames < heard, frames < true
-        return Answer(str((heard, true)), scores, truth)
+        return TrackPrediction(str((heard, true)), scores, truth)
 
     found = assess(
         [
@@ -145,7 +145,7 @@ def test_dominance_and_playing_time():
             answer([0], [0]),  # silence, heard as such: right
         ],
         HALF,
-        EventRule.plain(HALF),
+        PostProcessing.plain(HALF),
         FAMILY,
         "DATA",
         "test",
@@ -173,7 +173,7 @@ def test_intervals_are_measured_as_by_sed_eval(answers, evaluation, column):
     }
     found = 0
     for answer in answers:
-        rule = RULE if column == "rule" else EventRule.plain(THRESHOLDS)
+        rule = RULE if column == "rule" else PostProcessing.plain(THRESHOLDS)
         lists = [
             [
                 {"event_onset": start, "event_offset": end, "event_label": names[index], "file": "song"}
@@ -283,7 +283,7 @@ def data(tmp_path_factory):
 def bundle():
     keras.utils.set_random_seed(0)
     model = build_model(CONFIG.model, FRONT_END, len(FAMILY), -45.0, 20.0)
-    return Bundle(model, CONFIG, HALF, EventRule.plain(HALF), (), {})
+    return Bundle(model, CONFIG, HALF, PostProcessing.plain(HALF), (), {})
 
 
 def test_evaluate_measures_the_windowed_answers_for_every_track(data, bundle):
@@ -296,8 +296,8 @@ def test_evaluate_measures_the_windowed_answers_for_every_track(data, bundle):
 
     model = WindowedModel(bundle.model, bundle.config)
     tracks = pipeline.tracks(data, read_manifest(data), "test", FAMILY)
-    answers = [Answer(track.song, model.predict_track(track.log_mel), track.truth) for track in tracks]
-    expected = assess(answers, bundle.thresholds, bundle.event_rule, FAMILY, str(data), "test")
+    answers = [TrackPrediction(track.song, model.predict_track(track.log_mel), track.truth) for track in tracks]
+    expected = assess(answers, bundle.thresholds, bundle.post_processing, FAMILY, str(data), "test")
     assert found.to_dict() == expected.to_dict()
 
 

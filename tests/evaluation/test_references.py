@@ -11,7 +11,7 @@ import soundfile
 from mir_tf import cli
 from mir_tf.errors import DataError
 from mir_tf.evaluation import references
-from mir_tf.evaluation.result import Answer, assess
+from mir_tf.evaluation.result import TrackPrediction, assess
 from mir_tf.inference.formats import FORMATS
 from mir_tf.lite import LiteModel
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
@@ -224,7 +224,7 @@ def test_a_model_is_measured_beside_references(exported_cnn: Path, tmp_path: Pat
         heard = model.predict(write_song(songs / f"{name}.wav", 4 + seed, seed))
         truth = np.zeros(heard.probabilities.shape, bool)
         truth[5:20, 3] = truth[:, 16] = True
-        answers.append(Answer(name, heard.probabilities, truth))
+        answers.append(TrackPrediction(name, heard.probabilities, truth))
         end = len(truth) / 10
     write_csv(texts / "a.csv", HEADER + "0.5,2,Guitar\n0,4,Drums\n")
     write_jams(texts / "b.jams", "tag_open", data=[observation(0.5, 1.5, "Banjo"), observation(0, end, "drums")])
@@ -243,7 +243,7 @@ def test_a_model_is_measured_beside_references(exported_cnn: Path, tmp_path: Pat
         assert problem in outcome.output
     assert "3 problems: what they name was left out." in outcome.output
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    expected = assess(answers, model.thresholds, model.metadata.event_rule, FAMILY, str(texts), None)
+    expected = assess(answers, model.thresholds, model.metadata.post_processing, FAMILY, str(texts), None)
     assert found == json.loads(json.dumps(expected.to_dict()))
     assert "".join(f"recordings and references in {texts}".split()) in "".join(outcome.output.split())
 

@@ -13,9 +13,9 @@ from helpers.tiny_data import CONFIG, FRONT_END, write_data
 from mir_tf.cli import main
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.errors import ConfigError
-from mir_tf.experiments.compare import Comparison, Job, Outcome, Plan, Scores, compare, read_plan
-from mir_tf.metrics import counts
-from mir_tf.metrics.counts import Counts
+from mir_tf.experiments.compare import Comparison, Outcome, Plan, PlannedRun, Scores, compare, read_plan
+from mir_tf.metrics import bootstrap, counts
+from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.training import loop
 
 SPLITS = {"train": [[30, 50, 15], [25, 60]], "validation": [[35, 60]], "test": [[40, 20, 30, 33]]}
@@ -25,7 +25,7 @@ PLAN = {
     "seeds": [1, 0],
     "front_end": FRONT_END.to_dict(),
     "model": {**CONFIG.model.to_dict(), "architecture": "cnn", "conv_filters": [2]},
-    "train": {**CONFIG.train.to_dict(), "epochs": 1, "steps_per_epoch": 1, "picture_every": 0},
+    "train": {**CONFIG.train.to_dict(), "epochs": 1, "steps_per_epoch": 1, "image_every": 0},
     "window": CONFIG.window.to_dict(),
     "runs": {
         "Narrow": {},
@@ -149,9 +149,9 @@ def outcome(name: str, tp: list[int], fp: list[int], fn: list[int], vocabulary: 
     config = RunConfig().merge({"train": {"vocabulary": vocabulary}})
     columns = [np.array(column)[:, np.newaxis] for column in (tp, fp, fn, np.zeros_like(tp))]
     tracks = tuple(map(str, range(len(tp))))
-    scores = Scores(1, tracks, tracks, Counts(*columns))
+    scores = Scores(1, tracks, tracks, ConfusionCounts(*columns))
     history = [{"epoch": 1, "val_loss": 0.5, "val_macro_f1": 0.4, "seconds": 90.0}]
-    return Outcome(Job(name, config, Path(), Path()), history, scores, 1000, 2e6)
+    return Outcome(PlannedRun(name, config, Path(), Path()), history, scores, 1000, 2e6)
 
 
 def comparison(*outcomes: Outcome) -> Comparison:
@@ -190,8 +190,8 @@ def test_a_difference_in_every_track_is_real_and_one_in_both_directions_is_not()
     assert one.difference_table()[1][1:] == ["+0.152 (–)", "+0.152 (–)", "+0.152 (–)", "none"]
     # The same tracks are drawn for both: far narrower than either run's own interval.
     pair = by_pair["A", "B", "F1"]
-    weights = counts.bootstrap_weights(first.scores.songs)
-    own = np.ptp(counts.interval(weights @ counts.track_micro_f1(first.scores.counts) / 30))
+    weights = bootstrap.bootstrap_weights(first.scores.songs)
+    own = np.ptp(bootstrap.interval(weights @ counts.track_micro_f1(first.scores.counts) / 30))
     assert pair.high - pair.low < own / 2
 
 

@@ -35,7 +35,7 @@ SECTIONS = {
         **CONFIG.train.to_dict(),
         "steps_per_epoch": 1,
         "learning_rate": {"min": "1e-3", "max": 1e-2, "log": True},
-        "picture_every": 0,
+        "image_every": 0,
     },
     "window": CONFIG.window.to_dict(),
 }

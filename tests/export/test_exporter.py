@@ -20,7 +20,7 @@ from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.data.frontend import log_mel_blocks
 from mir_tf.errors import BundleError, ConfigError, ExportError
 from mir_tf.export import conversion, exporter
-from mir_tf.inference.metadata import LABELS, METADATA, Metadata, read_tflite
+from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata, read_tflite
 from mir_tf.lite import LiteModel
 from mir_tf.stream import windows
 
@@ -173,9 +173,9 @@ def test_tflite_has_one_waveform_in_one_answer_out_and_built_in_operators(export
 def test_a_zip_tool_shows_labels_and_metadata(crnn, exported):
     path = exported[0] / "model.float32.tflite"
     with zipfile.ZipFile(path) as archive:
-        assert archive.namelist() == [LABELS, METADATA]
+        assert archive.namelist() == [LABELS_FILE, METADATA_FILE]
         assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
-        assert archive.read(LABELS).decode().splitlines() == list(crnn.classes)
+        assert archive.read(LABELS_FILE).decode().splitlines() == list(crnn.classes)
     # What Android's MetadataExtractor reads: offsets count from the start of the file.
     content = path.read_bytes()
     end = content.rindex(b"PK\x05\x06")
@@ -186,7 +186,7 @@ def test_a_zip_tool_shows_labels_and_metadata(crnn, exported):
     assert metadata == exported[1].metadata
     assert (metadata.license, metadata.classes, metadata.untuned) == ("CC0", crnn.classes, ("Organ",))
     np.testing.assert_array_equal(np.array(metadata.thresholds, np.float32), crnn.thresholds)
-    assert metadata.event_rule == crnn.event_rule
+    assert metadata.post_processing == crnn.post_processing
     assert Metadata.from_json(metadata.to_json(), "here") == metadata
     assert metadata.front_end == crnn.config.front_end.to_dict()
 
@@ -214,8 +214,8 @@ def test_onnx_takes_one_waveform_and_carries_its_metadata(exported, crnn):
     assert (source.name, source.shape) == ("waveform", [1, metadata.input_samples])
     assert (target.name, target.shape) == ("probabilities", [1, 30, 17])
     properties = session.get_modelmeta().custom_metadata_map
-    assert properties[LABELS].splitlines() == list(crnn.classes)
-    assert Metadata.from_json(properties[METADATA], "model.onnx") == metadata
+    assert properties[LABELS_FILE].splitlines() == list(crnn.classes)
+    assert Metadata.from_json(properties[METADATA_FILE], "model.onnx") == metadata
 
 
 def test_the_clip_is_the_greatest_answer_of_the_window(crnn, exported):

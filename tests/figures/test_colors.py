@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from mir_tf.figures import evaluation
+from mir_tf.figures import style as evaluation
 from mir_tf.figures.colors import CLASS_COLORS
 from mir_tf.figures.data_set import SPLIT_COLORS
 from mir_tf.reports import page

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
 from mir_tf.config import FRONT_ENDS
-from mir_tf.figures import evaluation
+from mir_tf.figures import evaluation, style, timelines
 from mir_tf.figures.colors import color_of
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -22,7 +22,7 @@ def timeline(seconds=60.0, truth=True, sounding=(0, 4, 16)):
     active[: frames // 2, list(sounding)] = True
     probabilities = np.where(active, 0.9, 0.1).astype(np.float32)
     true = np.roll(active, 10, axis=0) if truth else None
-    return evaluation.timeline_figure(probabilities, active, true, FAMILY.classes, COLORS, "song")
+    return timelines.timeline_figure(probabilities, active, true, FAMILY.classes, COLORS, "song")
 
 
 def overlapping(texts) -> list[tuple[str, str]]:
@@ -38,7 +38,7 @@ def overlapping(texts) -> list[tuple[str, str]]:
 
 def test_timeline_is_1600_by_900_and_names_only_the_classes_that_sound(tmp_path):
     figure = timeline()
-    evaluation.save_png(figure, tmp_path / "timeline.png")
+    style.save_png(figure, tmp_path / "timeline.png")
     assert imread(tmp_path / "timeline.png").shape == (900, 1600, 4)
     [axes] = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Drums", "Bass", "Piano"]
@@ -54,7 +54,7 @@ def test_timeline_draws_heard_and_true_stretches_in_their_places():
     piano, drums = COLORS[0], COLORS[16]
     assert (piano, 0.0, 30.0) in bars
     assert (drums, 0.0, 30.0) in bars
-    assert bars.count((evaluation.INK, 1.0, 31.0)) == 3  # the truth of each row, a second later
+    assert bars.count((style.INK, 1.0, 31.0)) == 3  # the truth of each row, a second later
 
 
 def test_timeline_without_truth_has_no_truth_in_its_legend():
@@ -71,14 +71,14 @@ def test_a_song_stands_above_its_truth_and_its_answers_on_one_clock():
     truth = generator.random((20, 17)) < 0.5
     probabilities = generator.random((20, 17)).astype(np.float32)
     log_mel = generator.normal(-40, 10, (100, 8)).astype(np.float32)
-    figure = evaluation.song_figure(log_mel, front_end, truth, probabilities, FAMILY.classes, "song")
+    figure = timelines.song_figure(log_mel, front_end, truth, probabilities, FAMILY.classes, "song")
     drawn = [axes.images[0] for axes in figure.axes]
     for image, expected in zip(drawn, (log_mel, truth, probabilities), strict=True):
         np.testing.assert_allclose(image.get_array(), expected.T)
         assert image.origin == "lower"
         assert image.get_extent()[:2] == [0, 2.0]
     assert [image.get_clim() for image in drawn[1:]] == [(0, 1), (0, 1)]
-    picture = evaluation.pixels(figure)
+    picture = timelines.pixels(figure)
     assert picture.shape == (1000, 1400, 3)
     assert picture.dtype == np.uint8
 
@@ -132,7 +132,7 @@ def test_class_pictures_draw_any_number_of_classes(tmp_path, count):
         ),
     }
     for name, figure in figures.items():
-        evaluation.save_png(figure, tmp_path / f"{name}.png")
+        style.save_png(figure, tmp_path / f"{name}.png")
         axes = figure.axes[0]
         assert overlapping([*axes.get_yticklabels(), axes._left_title]) == []
     assert len(figures["pr"].axes) == count
@@ -143,11 +143,11 @@ def test_class_pictures_draw_any_number_of_classes(tmp_path, count):
 
 def test_no_title_is_taken_for_mathematics():
     """A folder may be called so, and stands in the titles."""
-    figure, _ = evaluation.class_grid(["Piano"])
-    evaluation.entitle_panels(figure, "data $a_{b$", "recall", "precision")
+    figure, _ = style.class_grid(["Piano"])
+    style.entitle_panels(figure, "data $a_{b$", "recall", "precision")
     curves = {"crnn": [([{"epoch": 1, "val_loss": 1.0, "val_macro_f1": 0.5}], 1)]}
     for drawn in (figure, evaluation.curves_figure(curves, "data $a_{b$")):
-        assert evaluation.pixels(drawn).any()
+        assert timelines.pixels(drawn).any()
         assert not drawn._suptitle.get_parse_math()
 
 
@@ -167,5 +167,5 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path):
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        evaluation.save_png(Unwritable(), path)
+        style.save_png(Unwritable(), path)
     assert path.read_bytes() == b"old"

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from mir_tf.config import FrontEndConfig, RunConfig
-from mir_tf.data import records as schema
-from mir_tf.data.records import Manifest, Record, Shard, SplitSummary
+from mir_tf.data.manifest import Manifest, Shard, SplitSummary, shard_name, write_manifest
+from mir_tf.data.records import Record, encode
 from mir_tf.vocabulary import DRUMS, NUM_PROGRAMS, VOCABULARIES
 
 FRONT_END = FrontEndConfig(sample_rate=8000, n_fft=512, hop_length=400, n_mels=8)
@@ -29,7 +29,7 @@ CONFIG = RunConfig(FRONT_END).merge(
             "epochs": 4,
             "steps_per_epoch": 3,
             "learning_rate": 1e-2,
-            "picture_every": 2,
+            "image_every": 2,
             "seed": 3,
             "deterministic": True,
         },
@@ -57,11 +57,11 @@ def make_record(name: str, label_frames: int, front_end: FrontEndConfig = FRONT_
 
 def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSummary:
     """Writes the shards of a split."""
-    names = [schema.shard_name(split, index, len(shards)) for index in range(len(shards))]
+    names = [shard_name(split, index, len(shards)) for index in range(len(shards))]
     for name, records in zip(names, shards, strict=True):
         with tf.io.TFRecordWriter(str(folder / name)) as writer:
             for record in records:
-                writer.write(schema.encode(record))
+                writer.write(encode(record))
     written = [Shard.of(folder / name, len(records)) for name, records in zip(names, shards, strict=True)]
     records = [record for shard in shards for record in shard]
     return SplitSummary(
@@ -96,5 +96,5 @@ def write_data(folder: Path, splits: dict[str, list[list[int]]], front_end: Fron
         for split, shards in splits.items()
     }
     manifest = Manifest(front_end, summaries, -45.0, 20.0, [], {"kind": "tiny"})
-    schema.write_manifest(folder, manifest)
+    write_manifest(folder, manifest)
     return manifest

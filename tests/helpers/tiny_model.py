@@ -7,7 +7,7 @@ from helpers.tiny_data import CONFIG
 from mir_tf.bundle import Bundle
 from mir_tf.config import RunConfig
 from mir_tf.data.frontend import log_mel_blocks
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 from mir_tf.export import exporter
 from mir_tf.models import build_model
 
@@ -20,7 +20,7 @@ def make_bundle(architecture: str, config: RunConfig = CONFIG) -> Bundle:
     head = model.get_layer("fc")
     head.set_weights([10 * head.get_weights()[0], head.get_weights()[1]])
     thresholds = np.linspace(0.3, 0.7, 17, dtype=np.float32)
-    rule = EventRule(tuple((thresholds * np.float32(0.9)).tolist()), (0.3,) * 17, (0.2,) * 17)
+    rule = PostProcessing(tuple((thresholds * np.float32(0.9)).tolist()), (0.3,) * 17, (0.2,) * 17)
     return Bundle(model, config, thresholds, rule, ("Organ",), {"epoch": 3})
 
 

@@ -20,7 +20,7 @@ from mir_tf import cli
 from mir_tf.errors import ConfigError
 from mir_tf.export.exporter import probe_signal
 from mir_tf.inference import batch
-from mir_tf.inference.batch import LEDGER, Batch, Length, Song, find
+from mir_tf.inference.batch import LEDGER, AudioFile, DurationEstimate, PredictionJob, find
 from mir_tf.inference.formats import FORMATS, TABLES
 from mir_tf.inference.prediction import COLUMNS
 from mir_tf.io.audio import SUFFIXES, probe
@@ -45,7 +45,7 @@ def music(tmp_path: Path) -> Path:
     return folder
 
 
-def names(songs: list[Song]) -> list[str]:
+def names(songs: list[AudioFile]) -> list[str]:
     return [song.place.as_posix() for song in songs]
 
 
@@ -134,8 +134,10 @@ def test_the_suffixes_are_of_what_libsndfile_reads(tmp_path: Path) -> None:
 
 
 def test_time_left_is_judged_by_size_until_a_file_states_its_length() -> None:
-    songs = [Song(Path(name), Path(name), size, 0) for name, size in (("a.wav", 100), ("b.WAV", 300), ("c.mp3", 50))]
-    length = Length(songs)
+    songs = [
+        AudioFile(Path(name), Path(name), size, 0) for name, size in (("a.wav", 100), ("b.WAV", 300), ("c.mp3", 50))
+    ]
+    length = DurationEstimate(songs)
     assert length.total is None
     length.begin(songs[0], 10.0)
     assert length.total == pytest.approx(45.0)  # of an mp3 nothing is known yet but what is known of all
@@ -233,8 +235,8 @@ def test_what_is_done_is_not_done_again(
     result = run(*words, *options)
     assert result.exit_code == 0, result.output
     assert result.stdout.count(": dominant ") == heard
-    left_out = f"Left out: {2 - heard} recordings that this model has heard before (--again hears them too).\n"
-    assert (left_out in result.stderr) == (heard < 2)
+    skipped = f"Left out: {2 - heard} recordings that this model has heard before (--again hears them too).\n"
+    assert (skipped in result.stderr) == (heard < 2)
     with answers[songs[0]].open(newline="") as file:
         assert next(csv.reader(file)) == list(COLUMNS)
     assert (answers[songs[1]].read_text() == "mended by hand\n") == (heard < 2 or "audacity" in options)
@@ -382,11 +384,11 @@ def test_nothing_to_hear_is_a_failure(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_package_that_is_missing_is_named_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    song = Song.of(write_song(tmp_path / "song.wav"), Path("song.wav"))
+    song = AudioFile.of(write_song(tmp_path / "song.wav"), Path("song.wav"))
     for package, options in (("jams", {"formats": ["jams"]}), ("pyarrow", {"formats": [], "into": Path("s.parquet")})):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(ConfigError, match=rf"needs the package {package}: pip install 'mir-tf\[formats\]'"):
-            Batch([song], "model", **options)
+            PredictionJob([song], "model", **options)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals there")

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from mir_tf.errors import ConfigError
-from mir_tf.events import EventRule
+from mir_tf.events import PostProcessing
 from mir_tf.inference.formats import FORMATS
 from mir_tf.inference.prediction import COLUMNS, Prediction
 from mir_tf.vocabulary import VOCABULARIES
@@ -36,7 +36,7 @@ def prediction(frames: dict[str, list[float]], seconds: float | None = None) -> 
         model={"vocabulary": "family", "epoch": 3},
         classes=FAMILY,
         thresholds=thresholds,
-        event_rule=EventRule.plain(thresholds),
+        post_processing=PostProcessing.plain(thresholds),
         probabilities=roll,
     )
 

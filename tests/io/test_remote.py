@@ -24,10 +24,11 @@ from helpers.slakh_tree import write_track
 from helpers.tiny_data import write_data
 
 from mir_tf import cli
-from mir_tf.data import pipeline, records
+from mir_tf.data import manifest as records
+from mir_tf.data import pipeline
 from mir_tf.errors import ConfigError, DataError, FileSystemError
 from mir_tf.io import audio, remote
-from mir_tf.io.files import as_path, is_remote, local, put, remove, whole, write_text
+from mir_tf.io.files import as_path, atomic_write, is_remote, local, move_into, remove, write_text
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.slakh import tree as slakh
 from tfrecords_builder.slakh.archive import Archive
@@ -131,8 +132,8 @@ def test_files_are_written_whole_read_listed_and_removed(bucket: Path, tmp_path:
 
     (tmp_path / "tree" / "deep").mkdir(parents=True)
     (tmp_path / "tree" / "deep" / "d").write_text("d")
-    put(tmp_path / "tree", folder / "tree")
-    put(tmp_path / "tree" / "deep" / "d", folder / "e")
+    move_into(tmp_path / "tree", folder / "tree")
+    move_into(tmp_path / "tree" / "deep" / "d", folder / "e")
     assert ((folder / "tree" / "deep" / "d").read_text(), (folder / "e").read_text()) == ("d", "d")
 
     remove(folder / "e")
@@ -146,7 +147,7 @@ def test_files_are_written_whole_read_listed_and_removed(bucket: Path, tmp_path:
 
 
 def _fail_while_writing(path: Path) -> None:
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("half")
         raise ZeroDivisionError
 
@@ -206,10 +207,10 @@ def test_a_slakh_tree_and_an_archive_are_listed_as_from_disk(bucket: Path, tmp_p
     for name in ("train/Track00001", "test/Track00002"):
         write_track(tmp_path / "tree" / name)
     (tmp_path / "tree" / "train" / "Track00001" / "stems" / "._S00.flac").write_bytes(b"hidden")
-    put(tmp_path / "tree", bucket / "tree")
+    move_into(tmp_path / "tree", bucket / "tree")
     with tarfile.open(tmp_path / "tree.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "tree", "tree")
-    put(tmp_path / "tree.tar.gz", bucket / "tree.tar.gz")
+    move_into(tmp_path / "tree.tar.gz", bucket / "tree.tar.gz")
 
     def facts(layout: slakh.Layout) -> list[tuple[str, str, list[str], object]]:
         wanted = re.compile(r"mix|all_src|\w+/")
@@ -229,15 +230,15 @@ def test_a_slakh_tree_and_an_archive_are_listed_as_from_disk(bucket: Path, tmp_p
     ]
     assert facts(slakh.read_layout("s3://bucket/tree")) == expected
     packed = Archive(bucket / "tree.tar.gz", tmp_path / "scratch", with_stems=False)
-    layout, left_out = packed.layout()
-    assert (sorted(facts(layout), reverse=True), left_out) == (sorted(expected, reverse=True), [])
+    layout, skipped = packed.layout()
+    assert (sorted(facts(layout), reverse=True), skipped) == (sorted(expected, reverse=True), [])
     assert [track.mix.is_file() for track in packed.open(slakh.choose_tracks(layout)[0])] == [True, True]
 
 
 @needs_server
 def test_a_data_set_is_read_and_its_damage_named(bucket: Path, tmp_path: Path) -> None:
     manifest = write_data(tmp_path / "data", {"train": [[30], [20]], "validation": [[20]], "test": [[20]]})
-    put(tmp_path / "data", bucket / "data")
+    move_into(tmp_path / "data", bucket / "data")
     assert records.read_manifest("s3://bucket/data") == manifest
     vocabulary = VOCABULARIES["family"]
     here, there = (
@@ -248,7 +249,7 @@ def test_a_data_set_is_read_and_its_damage_named(bucket: Path, tmp_path: Path) -
     shard = bucket / "data" / manifest.splits["train"].shards[1].name
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 0xFF
-    with whole(shard) as temporary:
+    with atomic_write(shard) as temporary:
         temporary.write_bytes(content)
     with pytest.raises(DataError, match=f"{re.escape(str(shard))}: damaged"):
         list(pipeline.tracks("s3://bucket/data", manifest, "train", vocabulary))
@@ -284,7 +285,7 @@ def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path)
     """Every command ends with its own status; a build that was killed and resumed equals one on disk."""
     for number, split in enumerate(("train", "validation", "test"), 1):
         write_track(tmp_path / "tree" / split / f"Track{number:05d}", seconds=4.0, seed=number)
-    put(tmp_path / "tree", bucket / "slakh")
+    move_into(tmp_path / "tree", bucket / "slakh")
     words = ("tfrecords_builder", "--set", "sample_rate=8000", "--set", "hop_length=400", "--set", "n_mels=16")
     tree, data, run_folder = "s3://bucket/slakh", "s3://bucket/built", "s3://bucket/runs/first"
 
@@ -303,7 +304,7 @@ def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path)
     assert result.returncode == 0, result.stderr
     names = {path.name for path in (tmp_path / "data").iterdir()}
     assert objects(os.environ["S3_ENDPOINT"], "built/") == {f"built/{name}" for name in names}
-    for name in names - {records.MANIFEST}:
+    for name in names - {records.MANIFEST_FILE}:
         assert (bucket / "built" / name).read_bytes() == (tmp_path / "data" / name).read_bytes(), name
     assert "fine: 3 shards" in command("tfrecords_builder", "--verify", data).stdout
 
@@ -349,7 +350,7 @@ def test_a_beam_pipeline_builds_in_a_bucket(bucket: Path, tmp_path: Path) -> Non
     for number in (1, 2, 3):
         write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seconds=2.0, seed=number)
     (tmp_path / "tree" / "train" / "Track00002" / "mix.flac").write_bytes(b"no audio")
-    put(tmp_path / "tree", bucket / "beam-slakh")
+    move_into(tmp_path / "tree", bucket / "beam-slakh")
     words = ("tfrecords_builder", "--set", "sample_rate=8000", "--set", "hop_length=400", "--set", "n_mels=16")
     expected = command(*words, "--slakh", tmp_path / "tree", "--out", tmp_path / "data")
     result = command(*words, "--slakh", "s3://bucket/beam-slakh", "--out", "s3://bucket/by-beam", "--runner", "beam")
@@ -357,7 +358,7 @@ def test_a_beam_pipeline_builds_in_a_bucket(bucket: Path, tmp_path: Path) -> Non
     assert "Track00002" in result.stdout
     names = {path.name for path in (tmp_path / "data").iterdir()}
     assert objects(os.environ["S3_ENDPOINT"], "by-beam/") == {f"by-beam/{name}" for name in names}
-    for name in names - {records.MANIFEST}:
+    for name in names - {records.MANIFEST_FILE}:
         assert (bucket / "by-beam" / name).read_bytes() == (tmp_path / "data" / name).read_bytes(), name
 
 
@@ -415,7 +416,7 @@ def test_answers_in_a_bucket_are_not_done_again(bucket: Path, exported_cnn: Path
     (tmp_path / "music" / "album").mkdir(parents=True)
     for name in ("a.wav", "album/b.wav"):
         soundfile.write(tmp_path / "music" / name, np.zeros(8000), 8000)
-    put(tmp_path / "music", bucket / "music")
+    move_into(tmp_path / "music", bucket / "music")
     for options, folder in (((), "music"), (("--out", "s3://bucket/heard"), "heard/music")):
         assert run("predict", model, "s3://bucket/music", *options).exit_code == 0
         answers = {f"{folder}/a.wav.json", f"{folder}/album/b.wav.json"}

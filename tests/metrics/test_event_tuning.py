@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mir_tf.events import EventRule, Events, decode
-from mir_tf.metrics.counts import Counts
+from mir_tf.events import Events, PostProcessing, decode
+from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.metrics.event_tuning import GRID, choose, grid_counts, rule_at
 from mir_tf.metrics.events import event_counts
 
@@ -44,7 +44,7 @@ def test_counts_are_those_of_decoding_track_by_track(
     for scores, truth in answers:
         active = decode(scores, THRESHOLDS, rule)
         onsets = event_counts(Events.of(active), Events.of(truth), CLASSES, with_offsets=False)
-        frames = Counts.of(active, truth)
+        frames = ConfusionCounts.of(active, truth)
         expected[0, :3] += np.stack([onsets.tp, onsets.fp, onsets.fn])
         expected[1, :3] += np.stack([frames.tp, frames.fp, frames.fn])
     np.testing.assert_array_equal(counts[:, :, index], expected)
@@ -57,12 +57,12 @@ def test_counts_add_up_over_tracks(answers: list[tuple[np.ndarray, np.ndarray]],
 
 
 def test_the_first_rule_leaves_frames_as_they_are() -> None:
-    assert rule_at(0, THRESHOLDS) == EventRule.plain(THRESHOLDS)
+    assert rule_at(0, THRESHOLDS) == PostProcessing.plain(THRESHOLDS)
 
 
 def macro_f1(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Macro F1 [grid] of onsets, and micro and macro F1 of frames."""
-    onsets, frames = (Counts(*columns) for columns in counts)
+    onsets, frames = (ConfusionCounts(*columns) for columns in counts)
     return onsets.macro_f1, frames.micro.f1, frames.macro_f1
 
 
@@ -87,10 +87,10 @@ def test_frames_are_not_given_away_for_onsets() -> None:
     best = int(onsets.argmax())
     assert (onsets[0], onsets[best]) == (pytest.approx(2 / 3), 1)
     assert frames[best] < frames[0]
-    assert choose(counts, thresholds) == EventRule.plain(thresholds)
+    assert choose(counts, thresholds) == PostProcessing.plain(thresholds)
 
 
 def test_of_equally_good_rules_the_plainest_is_taken() -> None:
     truth = np.repeat([[False], [True], [False]], 30, axis=0)
     counts = grid_counts([(truth.astype(np.float32), truth)], np.array([0.5], np.float32))
-    assert choose(counts, np.array([0.5], np.float32)) == EventRule.plain(np.array([0.5], np.float32))
+    assert choose(counts, np.array([0.5], np.float32)) == PostProcessing.plain(np.array([0.5], np.float32))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mir_tf.events import Events
-from mir_tf.metrics.counts import Counts
+from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.metrics.events import event_counts, segment_counts
 
 CLASSES = ("Piano", "Guitar", "Bass", "Drums")
@@ -33,7 +33,7 @@ def as_list(active: np.ndarray, rate: float) -> list[dict[str, object]]:
     ]
 
 
-def same(found: Counts, measured: object) -> None:
+def same(found: ConfusionCounts, measured: object) -> None:
     """Whether counts are those of a measurement by sed_eval, of each class and all together."""
     for index, name in enumerate(CLASSES):
         counts = measured.class_wise[name]

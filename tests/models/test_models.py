@@ -10,7 +10,7 @@ import tensorflow as tf
 from mir_tf.config import FRONT_ENDS, FrontEndConfig, ModelConfig
 from mir_tf.errors import ConfigError
 from mir_tf.models import MODELS, blocks, build_model
-from mir_tf.models.cost import multiply_adds, parameters
+from mir_tf.models.cost import macs, parameters
 
 TINY = ModelConfig(conv_filters=(4, 6, 8), gru_units=4, stage_filters=(4, 6, 8), temporal_filters=8, dilations=(1, 2))
 TINY_FRONT_END = FrontEndConfig(n_mels=8)
@@ -36,7 +36,7 @@ def test_the_tcn_is_small_enough_for_phones():
     model = build_model(ModelConfig(architecture="tcn"), FRONT_ENDS["default"], num_classes=17)
     assert parameters(model) <= 1_000_000
     seconds = 30
-    assert multiply_adds(model, seconds * FRONT_ENDS["default"].frame_rate) / seconds <= 20e6
+    assert macs(model, seconds * FRONT_ENDS["default"].frame_rate) / seconds <= 20e6
 
 
 def test_a_click_peaks_in_its_label_frame_of_the_tcn():
@@ -210,7 +210,7 @@ def test_multiply_adds_are_those_counted_by_hand():
     convolutions = 9 * 8 * (90 * 1 * 4 + 45 * 4 * 6 + 22 * 6 * 8)
     recurrences = 2 * 11 * 3 * 4 * ((8 + 4) + (8 + 4))
     attention = 11 * 8 * (3 * 8 + 8) + 2 * 11 * 11 * 8
-    counts = [multiply_adds(tiny(architecture, ONE_FRAME), 16) for architecture in ("cnn", "crnn", "crnn_mha")]
+    counts = [macs(tiny(architecture, ONE_FRAME), 16) for architecture in ("cnn", "crnn", "crnn_mha")]
     head = 11 * 8 * 3
     assert counts == [
         convolutions + head,

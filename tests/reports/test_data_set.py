@@ -11,10 +11,11 @@ from helpers.page_reader import read
 from helpers.tiny_data import FRONT_END, PROGRAMS, make_record, write_data, write_split
 
 from mir_tf import cli
-from mir_tf.data import records as schema
-from mir_tf.data.records import Manifest, Record, stem_id
+from mir_tf.data import manifest as schema
+from mir_tf.data.manifest import Manifest
+from mir_tf.data.records import Record, stem_id
 from mir_tf.errors import DataError
-from mir_tf.figures import data_set, evaluation
+from mir_tf.figures import data_set, timelines
 from mir_tf.reports import data_set as reports_data_set
 from mir_tf.vocabulary import NUM_PROGRAMS, VOCABULARIES
 
@@ -174,7 +175,7 @@ def test_what_is_wrong_is_named_and_leaves_nothing(stems: tuple[Path, Manifest],
 
 
 def test_spectra_are_drawn_from_their_peaks_over_hertz() -> None:
-    centres = evaluation.mel_centres(FRONT_END)
+    centres = timelines.mel_centres(FRONT_END)
     spectra = np.array([[-30.0] * 7 + [-20], [-70] + [-60] * 7])
     figure = data_set.spectra_figure(spectra, centres, [3, 1], ["Piano", "Bass"], ["#0072b2", "#5c3a1e"], "Spectra")
     piano, bass = figure.axes

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from test_data_report import write_stems
 
-from mir_tf.data.records import Manifest
+from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError
 from mir_tf.figures.colors import CLASS_COLORS, color_of
 from mir_tf.reports import inspection
@@ -42,7 +42,7 @@ def test_the_tables_count_what_is_there(manifest: Manifest) -> None:
 
 def test_what_is_left_out_is_told_by_reason(manifest: Manifest) -> None:
     reasons = ["mix.flac: missing", "set apart", "set apart"]
-    manifest.left_out.extend({"item": f"Track{i}", "reason": reason} for i, reason in enumerate(reasons))
+    manifest.skipped.extend({"item": f"Track{i}", "reason": reason} for i, reason in enumerate(reasons))
     tables = dict(inspection.tables(manifest))
     assert tables["Left out"] == [["reason", "items"], ["mix.flac: missing", "1"], ["set apart", "2"]]
 

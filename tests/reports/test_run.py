@@ -17,9 +17,9 @@ from helpers.tiny_model import make_bundle
 from test_evaluate import RULE, THRESHOLDS, some_answers
 
 from mir_tf import bundle, cli
-from mir_tf.evaluation.evaluate import hear
-from mir_tf.evaluation.result import Answer, assess
-from mir_tf.events import EventRule
+from mir_tf.evaluation.evaluate import predict_split
+from mir_tf.evaluation.result import TrackPrediction, assess
+from mir_tf.events import PostProcessing
 from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.reports import run as run_report
 from mir_tf.vocabulary import VOCABULARIES
@@ -111,7 +111,7 @@ def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Found
 
 
 def test_songs_stand_in_order_beside_their_truth(folder: Path, found: Found) -> None:
-    answers = hear(bundle.load(folder / NAME), folder / "data")
+    answers = predict_split(bundle.load(folder / NAME), folder / "data")
     header, *rows = found.tables["Micro measures of each track, the best first"]
     assert {row[0] for row in rows} == set(answers) == {"test-0-0", "test-0-1", "test-1-0"}
     values = [float(row[header.index("F1")]) for row in rows]
@@ -128,7 +128,7 @@ def test_a_song_without_an_instrument_has_neither_precision_nor_recall() -> None
     silence, music = np.zeros((20, 17), bool), np.eye(20, 17, dtype=bool)
     heard = {"silent": silence, "deaf": silence, "noisy": music, "right": music}
     truth = {"silent": silence, "deaf": music, "noisy": silence, "right": music}
-    answers = {name: Answer(name, heard[name].astype(np.float32), truth[name]) for name in heard}
+    answers = {name: TrackPrediction(name, heard[name].astype(np.float32), truth[name]) for name in heard}
     songs = run_report.Songs.of(answers, np.full(17, 0.5, np.float32))
     [table] = run_report._all_songs(songs, FAMILY.classes).parts
     assert {row[0]: row[2:5] for row in table.rows[1:]} == {
@@ -266,7 +266,7 @@ def test_the_threshold_in_use_stands_on_the_curve() -> None:
     for answer in answers:
         histogram.update(answer.probabilities, answer.truth)
     thresholds = np.full(17, 0.4375, np.float32)  # 448 / 1024
-    found = assess(answers, thresholds, EventRule.plain(thresholds), FAMILY, "DATA", "test")
+    found = assess(answers, thresholds, PostProcessing.plain(thresholds), FAMILY, "DATA", "test")
     for index, scores in enumerate(found.classes):
         if scores.tracks:
             assert histogram.f1()[index, 448] == pytest.approx(scores.f1.value)

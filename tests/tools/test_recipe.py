@@ -11,7 +11,8 @@ from helpers.tiny_data import write_data
 from helpers.tiny_model import make_bundle
 
 from mir_tf.config import FRONT_ENDS
-from mir_tf.data import pipeline, records
+from mir_tf.data import manifest as records
+from mir_tf.data import pipeline
 from mir_tf.experiments import compare
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.records.verify import damages
@@ -44,12 +45,12 @@ def test_joined_data_sets_train_on_all_and_validate_on_the_first(
         np.testing.assert_array_equal(counted, np.sum(expected, axis=0))
     shares = np.array([one.splits["train"].label_frames for one in single]) / manifest.splits["train"].label_frames
     assert manifest.feature_mean == pytest.approx(shares @ [one.feature_mean for one in single])
-    assert manifest.feature_mean**2 + manifest.feature_deviation**2 == pytest.approx(
-        shares @ [one.feature_mean**2 + one.feature_deviation**2 for one in single]
+    assert manifest.feature_mean**2 + manifest.feature_std**2 == pytest.approx(
+        shares @ [one.feature_mean**2 + one.feature_std**2 for one in single]
     )
 
 
-@pytest.mark.parametrize("tool", ["choose_shrinkage", "choose_event_rule"])
+@pytest.mark.parametrize("tool", ["choose_shrinkage", "choose_post_processing"])
 def test_what_is_chosen_on_validation_is_cross_validated(
     tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

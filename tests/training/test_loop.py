@@ -18,8 +18,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mir_tf import bundle
 from mir_tf.bundle.windows import WindowedModel
-from mir_tf.config import RunConfig, TrainConfig, read_yaml
-from mir_tf.data.records import read_manifest
+from mir_tf.config import BUNDLE_FILE, RunConfig, TrainConfig, read_yaml
+from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import ScoreHistogram, tune
@@ -83,7 +83,7 @@ def assert_same_run(out, other):
         np.testing.assert_array_equal(mine, theirs)
     mine, theirs = bundle.load(out), bundle.load(other)
     np.testing.assert_array_equal(mine.thresholds, theirs.thresholds)
-    assert mine.event_rule == theirs.event_rule
+    assert mine.post_processing == theirs.post_processing
     for weight, other_weight in zip(mine.model.get_weights(), theirs.model.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, other_weight)
 
@@ -103,7 +103,7 @@ def test_learns(undisturbed):
 
 
 def test_the_bundle_holds_the_average_of_the_weights(data, tmp_path):
-    config = CNN.merge({"train": {"average_decay": 0.15, "steps_per_epoch": 1, "learning_rate": 0.1}})
+    config = CNN.merge({"train": {"ema_decay": 0.15, "steps_per_epoch": 1, "learning_rate": 0.1}})
     is_float = [
         keras.backend.is_float_dtype(weight.dtype) for weight in build_model(config.model, FRONT_END, 17).weights
     ]
@@ -139,7 +139,7 @@ def test_the_bundle_is_the_best_epoch_with_its_thresholds(data, undisturbed):
     tuned = tune(histogram)
     np.testing.assert_array_equal(loaded.thresholds, tuned.thresholds)
     assert tuned.macro_f1 == best["val_macro_f1"]
-    assert loaded.event_rule == choose(grid_counts(answers, tuned.thresholds), tuned.thresholds)
+    assert loaded.post_processing == choose(grid_counts(answers, tuned.thresholds), tuned.thresholds)
 
 
 def test_the_normalisation_is_the_train_splits(undisturbed):
@@ -157,7 +157,7 @@ def test_history_and_config_are_written(undisturbed):
 
 
 def test_classes_without_examples_are_named(data, undisturbed):
-    in_train, in_validation = loop.unheard_classes(data, read_manifest(data), VOCABULARIES["family"])
+    in_train, in_validation = loop.missing_classes(data, read_manifest(data), VOCABULARIES["family"])
     assert in_train.startswith("never sounding in split 'train': Chromatic Percussion, Organ")
     assert "Drums" not in in_train
     assert "threshold is 0.5" in in_validation
@@ -252,7 +252,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(data, undisturbed, tmp_path):
 def test_a_bundle_that_was_not_written_any_more_is_made_up_for(data, tmp_path):
     config = CNN.merge({"train": {"epochs": 1}})
     first = fit(data, tmp_path, config)
-    (tmp_path / bundle.BUNDLE).unlink()
+    (tmp_path / BUNDLE_FILE).unlink()
     assert fit(data, tmp_path, config) == dataclasses.replace(first, epochs_trained=0)
     assert bundle.load(tmp_path).info == first.history[0]
     # Written again it would have another digest, and what was trained from it could not go on.

@@ -15,6 +15,7 @@ from test_train import CNN, SPLITS, Killed, assert_same_run, read_history
 from mir_tf import bundle, pretrained
 from mir_tf.cli import main
 from mir_tf.config import FRONT_ENDS, ModelConfig
+from mir_tf.data.manifest import write_manifest
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.models import build_model
 from mir_tf.training import loop, transfer
@@ -31,8 +32,8 @@ pytestmark = pytest.mark.usefixtures("determinism_ends_with_the_module")
 def data(tmp_path_factory):
     """A data set whose mean is not that of the trained models."""
     folder = tmp_path_factory.mktemp("data")
-    manifest = write_data(folder, SPLITS)
-    loop.schema.write_manifest(folder, dataclasses.replace(manifest, feature_mean=-30.0, feature_deviation=10.0))
+    written = write_data(folder, SPLITS)
+    write_manifest(folder, dataclasses.replace(written, feature_mean=-30.0, feature_std=10.0))
     return folder
 
 
@@ -153,7 +154,7 @@ def test_what_does_not_fit_is_refused_by_name_and_nothing_is_written(data, init,
         fit(data, init, SHORT, init=init)
     damaged = tmp_path / "damaged"
     make_bundle("cnn").save(damaged)
-    (damaged / bundle.MODEL).write_bytes(b"")
+    (damaged / bundle.MODEL_FILE).write_bytes(b"")
     with pytest.raises(BundleError, match="not the file that"):
         fit(data, out, SHORT, init=damaged)
     assert not out.exists()

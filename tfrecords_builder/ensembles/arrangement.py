@@ -10,7 +10,7 @@ import dataclasses
 import random
 
 from tfrecords_builder.ensembles.players import BEATS, Note, bass, hits, pattern, roll
-from tfrecords_builder.ensembles.styles import STYLES, Part, Style
+from tfrecords_builder.ensembles.styles import STYLES, Style, StylePart
 
 _DUET = 0.15
 """How often a song has but one or two parts, and no kit: instruments are heard alone as well."""
@@ -82,7 +82,7 @@ class Arrangement:
         densities: how often each part plays in a section.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[StylePart, ...]
     programs: tuple[int, ...]
     doubles: tuple[Double, ...]
     kit: str | None
@@ -109,9 +109,9 @@ def arrange(style: Style, rng: random.Random) -> Arrangement:
     return Arrangement(tuple(parts), programs, tuple(doubles), kit, densities)
 
 
-def _guests(parts: list[Part], count: int, rng: random.Random) -> list[Part]:
+def _guests(parts: list[StylePart], count: int, rng: random.Random) -> list[StylePart]:
     """``count`` parts of any styles; there is but one bass."""
-    guests: list[Part] = []
+    guests: list[StylePart] = []
     while len(guests) < count:
         guest = rng.choice(STYLES[rng.choice(sorted(STYLES))].parts)
         if guest.role is not bass or all(part.role is not bass for part in (*parts, *guests)):
@@ -119,7 +119,7 @@ def _guests(parts: list[Part], count: int, rng: random.Random) -> list[Part]:
     return guests
 
 
-def _moved(part: Part, rng: random.Random) -> Part:
+def _moved(part: StylePart, rng: random.Random) -> StylePart:
     """The part in another octave, where there is room; a bass stays, and so does what is struck at any pitch."""
     if part.role in _PLACED:
         return part
@@ -129,14 +129,14 @@ def _moved(part: Part, rng: random.Random) -> Part:
     return dataclasses.replace(part, low=low, high=high) if fits else part
 
 
-def _double(place: int, part: Part, rng: random.Random) -> Double:
+def _double(place: int, part: StylePart, rng: random.Random) -> Double:
     program = rng.choice(part.programs) if rng.random() < 0.3 else rng.randrange(_PITCHED_PROGRAMS)
     if rng.random() < 0.3:
         return Double(place, program, 0, rng.choice((0.25, 0.5, 0.5, 0.75, 1.0)), rng.uniform(0.4, 0.8))
     return Double(place, program, rng.choice((0, 0, 12, -12)), 0.0, rng.uniform(0.7, 1.1))
 
 
-def _program(part: Part, rng: random.Random) -> int:
+def _program(part: StylePart, rng: random.Random) -> int:
     program = rng.choice(part.programs)
     if rng.random() < _OTHER_PROGRAM:
         program = program // _FAMILY_SIZE * _FAMILY_SIZE + rng.randrange(_FAMILY_SIZE)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mir_tf.config import LABELS, FrontEndConfig
+from mir_tf.config import LABEL_POLICIES, FrontEndConfig
 from mir_tf.data import frontend
 from mir_tf.data.records import Record, stem_id
 from mir_tf.errors import ConfigError
@@ -36,11 +36,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Checks the policy."""
-        if self.labels not in LABELS:
-            raise ConfigError(f"labels is {self.labels!r}; it must be {' or '.join(LABELS)}")
+        if self.labels not in LABEL_POLICIES:
+            raise ConfigError(f"labels is {self.labels!r}; it must be {' or '.join(LABEL_POLICIES)}")
 
     @property
-    def hears_stems(self) -> bool:
+    def uses_stems(self) -> bool:
         """Whether the audio of the stems is read: then both kinds of labels are made, and faults are looked for."""
         return self.stems or self.labels == "audible"
 
@@ -63,7 +63,7 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
     log_mel, num_samples = _log_mel(audio.read_blocks(track.mix, front_end.sample_rate, start, seconds), front_end)
     num_label_frames = front_end.num_label_frames(num_samples)
     activity = np.zeros((num_label_frames, NUM_PROGRAMS), np.bool_)
-    audible = np.zeros_like(activity) if recipe.hears_stems else None
+    audible = np.zeros_like(activity) if recipe.uses_stems else None
     findings: list[str] = []
     stems: list[Record] = []
     for stem in track.stems:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mir_tf.data import records
-from mir_tf.data.records import Manifest
+from mir_tf.data.manifest import DATA_SET_NAME, Manifest
 from mir_tf.io.files import write_text
 
 _CONNECTORS = "tensorflow_datasets.core.features"
@@ -30,7 +30,7 @@ def write(folder: Path, manifest: Manifest) -> None:
 def contents(manifest: Manifest) -> dict[str, str]:
     """File name → its content."""
     info = {
-        "name": records.DATA_SET_NAME,
+        "name": DATA_SET_NAME,
         "version": "1.0.0",
         "description": "Log-mel frames of music and the instruments that sound in it. "
         "numpy.unpackbits(activity, axis=1)[:, :129] tells them by General MIDI program, drums last; audible alike, "

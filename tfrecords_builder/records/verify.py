@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from mir_tf.data import records as schema
-from mir_tf.data.records import Shard
+from mir_tf.data.manifest import Shard, read_manifest
+from mir_tf.data.records import parse
 from mir_tf.io.files import sha256
 from tfrecords_builder.processes import Progress
 from tfrecords_builder.records import tfds_metadata
@@ -27,7 +27,7 @@ def damages(folder: Path, progress: Progress | None = None) -> Iterator[str]:
     Raises:
         DataError: there is no manifest, it is damaged or of another version.
     """
-    manifest = schema.read_manifest(folder, require_shards=False)
+    manifest = read_manifest(folder, require_shards=False)
     total = sum(split.records for split in manifest.splits.values())
     for shard in manifest.shards():
         path = folder / shard.name
@@ -51,7 +51,7 @@ def _damage(path: Path, shard: Shard, labels: str, total: int, progress: Progres
     # Bytes as they were written: what follows fails where the build itself was at fault.
     records = 0
     try:
-        for record in tf.data.TFRecordDataset(str(path)).map(lambda item: schema.parse(item, labels)):
+        for record in tf.data.TFRecordDataset(str(path)).map(lambda item: parse(item, labels)):
             records += 1
             if progress is not None:
                 progress(total, int(record["num_samples"]) / int(record["sample_rate"]))

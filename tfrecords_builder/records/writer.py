@@ -16,9 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from mir_tf.config import SPLITS
-from mir_tf.data import records as schema
-from mir_tf.data.records import Record, Shard, SplitSummary
-from mir_tf.io.files import sha256, whole, write_text
+from mir_tf.data import manifest
+from mir_tf.data.manifest import Shard, SplitSummary
+from mir_tf.data.records import Record, encode
+from mir_tf.io.files import atomic_write, sha256, write_text
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.slakh.tree import Track
 
@@ -27,7 +28,7 @@ SHARD_BYTES = 100_000_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class TrackPart:
     """A finished track: the file ``ID.tfrecord`` of its records, and in ``ID.json`` what the manifest needs to know.
 
     Attributes:
@@ -65,7 +66,7 @@ class Part:
     total_squares: float
 
 
-def write_part(folder: Path, track: Track, records: Sequence[Record], labels: str) -> Part:
+def write_part(folder: Path, track: Track, records: Sequence[Record], labels: str) -> TrackPart:
     """Writes a finished track into ``folder``.
 
     Args:
@@ -80,11 +81,11 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
     mix = records[0]
     activity = {name: np.zeros(len(vocabulary.classes), int) for name, vocabulary in VOCABULARIES.items()}
     path = _data(folder, track.id)
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as file:
                 for record in records:
-                    file.write(schema.encode(record))
+                    file.write(encode(record))
                     for name, vocabulary in VOCABULARIES.items():
                         activity[name] += vocabulary.project(record.targets(labels)).sum(axis=0)
         except tf.errors.OpError as error:
@@ -92,7 +93,7 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
         num_bytes, digest = temporary.stat().st_size, sha256(temporary)
     # The square of a float16 is exact in float32, and half as large as in float64.
     squares = np.square(mix.log_mel, dtype=np.float32)
-    part = Part(
+    part = TrackPart(
         id=track.id,
         song=track.song,
         split=track.split,
@@ -130,10 +131,10 @@ def _disagreement(mix: Record) -> dict[str, list[list[int]]]:
     return result
 
 
-def find_part(folder: Path, track: Track) -> Part | None:
+def find_part(folder: Path, track: Track) -> TrackPart | None:
     """The part of a track in ``folder``, or None where it is missing, not whole, or of another split or song."""
     try:
-        part = Part(**json.loads(_facts(folder, track.id).read_text(encoding="utf-8")))
+        part = TrackPart(**json.loads(_facts(folder, track.id).read_text(encoding="utf-8")))
         fits = (part.id, part.song, part.split) == (track.id, track.song, track.split)
         return part if fits and sha256(_data(folder, track.id)) == part.sha256 else None
     except (OSError, ValueError, TypeError):
@@ -148,7 +149,9 @@ def _facts(folder: Path, track: str) -> Path:
     return folder / f"{track}.json"
 
 
-def write_shards(out: Path, folder: Path, parts: list[Part], shard_bytes: int = SHARD_BYTES) -> dict[str, SplitSummary]:
+def write_shards(
+    out: Path, folder: Path, parts: list[TrackPart], shard_bytes: int = SHARD_BYTES
+) -> dict[str, SplitSummary]:
     """Joins parts into the shards of their splits; shards that stand in ``out`` already go.
 
     The SHA-256 of its id tells the shard of a track, its id the place in there: the same tracks give the same
@@ -166,7 +169,7 @@ def write_shards(out: Path, folder: Path, parts: list[Part], shard_bytes: int = 
     Raises:
         OSError: the disk is full, or cannot be written.
     """
-    for pattern in schema.SHARDS, f".{schema.SHARDS}":  # hidden: what was being written when a process was killed
+    for pattern in manifest.SHARDS, f".{manifest.SHARDS}":  # hidden: what was being written when a process was killed
         for stale in out.glob(pattern):
             stale.unlink()
     return {
@@ -175,7 +178,7 @@ def write_shards(out: Path, folder: Path, parts: list[Part], shard_bytes: int = 
     }
 
 
-def feature_statistics(parts: list[Part]) -> tuple[float, float]:
+def feature_statistics(parts: list[TrackPart]) -> tuple[float, float]:
     """Mean and standard deviation in dB of all log-mel values of the mixes; 0 and 1, which change nothing, for none."""
     if not parts:
         return 0.0, 1.0
@@ -187,15 +190,15 @@ def feature_statistics(parts: list[Part]) -> tuple[float, float]:
     return mean, math.sqrt(max(variance, 0.0))
 
 
-def _write_split(out: Path, folder: Path, split: str, parts: list[Part], shard_bytes: int) -> SplitSummary:
+def _write_split(out: Path, folder: Path, split: str, parts: list[TrackPart], shard_bytes: int) -> SplitSummary:
     count = max(1, round(sum(part.num_bytes for part in parts) / shard_bytes)) if parts else 0
-    members: dict[int, list[Part]] = collections.defaultdict(list)
+    members: dict[int, list[TrackPart]] = collections.defaultdict(list)
     for part in sorted(parts, key=lambda part: part.id):
         members[int(hashlib.sha256(part.id.encode()).hexdigest(), 16) % count].append(part)
     shards = []
     for index in range(count):
-        path = out / schema.shard_name(split, index, count)
-        with whole(path) as temporary:
+        path = out / manifest.shard_name(split, index, count)
+        with atomic_write(path) as temporary:
             try:
                 with temporary.open("wb") as joined:
                     for part in members[index]:

@@ -18,7 +18,7 @@ from typing import IO
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
 from tfrecords_builder.slakh.splits import OMITTED
-from tfrecords_builder.slakh.tree import ALL_NOTES, METADATA, SONGS, Layout, LeftOut, Listing, Track
+from tfrecords_builder.slakh.tree import ALL_NOTES, METADATA_NAME, SONGS, Layout, Listing, Skipped, Track
 
 _GZIP = b"\x1f\x8b"
 
@@ -69,7 +69,7 @@ class Archive:
         self._scratch = scratch
         self._with_stems = with_stems
 
-    def layout(self, progress: Read | None = None) -> tuple[Layout, list[LeftOut]]:
+    def layout(self, progress: Read | None = None) -> tuple[Layout, list[Skipped]]:
         """Lists the archive: the first pass.
 
         Args:
@@ -84,23 +84,23 @@ class Archive:
         """
         found: dict[str, _Found] = {}
         songs = None
-        left_out = []
+        skipped = []
         last = ""
         try:
             for info, file in _members(self._path, progress):
                 if file is not None and PurePosixPath(info.name).name == SONGS:
                     songs = file.read()
                 # A link to a folder stands for all that is in it.
-                member = _member(info.name) or (_member(f"{info.name}/{METADATA}") if file is None else None)
+                member = _member(info.name) or (_member(f"{info.name}/{METADATA_NAME}") if file is None else None)
                 if member is None:
                     continue
                 last = member.key
                 track = found.setdefault(member.key, _Found(member.split))
                 if file is None:
                     track.fault = f"{info.name}: is a link; pack with tar --dereference --hard-dereference"
-                elif member.name in track.files or (member.name == METADATA and track.metadata is not None):
+                elif member.name in track.files or (member.name == METADATA_NAME and track.metadata is not None):
                     track.fault = f"{info.name}: is in the archive twice, as tar -r and -u leave it; pack it anew"
-                elif member.name == METADATA:
+                elif member.name == METADATA_NAME:
                     track.metadata = file.read()
                 else:
                     track.files.add(member.name)
@@ -118,15 +118,15 @@ class Archive:
             del found[last]
             name = PurePosixPath(last).name
             reason = f"{self._path}: damaged or cut off: {_cause(error)}"
-            left_out = [LeftOut(name, f"{reason}; the damage is in or after this track")]
-            left_out.append(LeftOut(self._path.name, f"{reason}; what follows {name} is not known"))
-        left_out += (LeftOut(PurePosixPath(key).name, track.fault) for key, track in found.items() if track.fault)
+            skipped = [Skipped(name, f"{reason}; the damage is in or after this track")]
+            skipped.append(Skipped(self._path.name, f"{reason}; what follows {name} is not known"))
+        skipped += (Skipped(PurePosixPath(key).name, track.fault) for key, track in found.items() if track.fault)
         listings = [
             Listing(self._scratch / key, track.split, frozenset(track.files), track.metadata or "it is missing")
             for key, track in found.items()
             if not track.fault
         ]
-        return Layout(self._path, listings, songs), left_out
+        return Layout(self._path, listings, songs), skipped
 
     def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
         """Unpacks tracks, in the order of the archive: the second pass.

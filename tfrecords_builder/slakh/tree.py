@@ -18,12 +18,12 @@ import yaml
 
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
-from mir_tf.io.files import as_path, is_remote, is_utf8, shown
+from mir_tf.io.files import as_path, display_path, is_remote, is_utf8
 from mir_tf.vocabulary import program_index
 from tfrecords_builder.slakh import known_faults, songs, splits
 from tfrecords_builder.slakh.splits import OMITTED
 
-METADATA = "metadata.yaml"
+METADATA_NAME = "metadata.yaml"
 ALL_NOTES = "all_src.mid"
 SONGS = "songs.json"
 """File in the root of a rendered tree: of each track the song, its MIDI file and its SoundFont."""
@@ -76,7 +76,7 @@ class Track:
 
 
 @dataclasses.dataclass(frozen=True)
-class LeftOut:
+class Skipped:
     """A track that does not come into the data set, or a stem that does not come into the labels.
 
     Attributes:
@@ -122,7 +122,7 @@ class Layout:
     songs: bytes | None
 
 
-def find_tracks(root: str | Path, seed: int = 0, scheme: str = "folder") -> tuple[list[Track], list[LeftOut]]:
+def find_tracks(root: str | Path, seed: int = 0, scheme: str = "folder") -> tuple[list[Track], list[Skipped]]:
     """Finds the tracks of a Slakh tree on disk, as :func:`choose_tracks`."""
     return choose_tracks(read_layout(root), seed, scheme)
 
@@ -144,7 +144,7 @@ def read_layout(root: str | Path) -> Layout:
     }
 
     def listing(folder: Path) -> Listing:
-        return Listing(folder, split_of[folder], _files(folder), _metadata(folder / METADATA))
+        return Listing(folder, split_of[folder], _files(folder), _metadata(folder / METADATA_NAME))
 
     # A remote store is asked four times for every track.
     with concurrent.futures.ThreadPoolExecutor(_REQUESTS_AT_ONCE if is_remote(root) else 1) as threads:
@@ -152,7 +152,7 @@ def read_layout(root: str | Path) -> Layout:
     return Layout(root, listings, _content(root / SONGS))
 
 
-def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tuple[list[Track], list[LeftOut]]:
+def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tuple[list[Track], list[Skipped]]:
     """Tells the tracks of a layout, their stems, songs and splits.
 
     A song is, of Slakh, the MIDI file that a track was rendered from, and of a rendered tree what that one names.
@@ -175,7 +175,7 @@ def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tupl
     _require_unique_names([listing.folder for listing in layout.listings])
     if scheme != "folder" and layout.songs is not None:
         raise DataError(f"{layout.root}: was rendered and is not Slakh2100, of which {scheme} is a split")
-    left_out = []
+    skipped = []
     tracks = []
     has_splits = any(listing.split for listing in layout.listings)
     for listing in layout.listings:
@@ -183,37 +183,37 @@ def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tupl
         split = listing.split if scheme == "folder" else splits.published_split(name, scheme)
         if split == OMITTED:
             where = f"set apart in the folder {OMITTED}" if scheme == "folder" else f"left out by the scheme {scheme}"
-            left_out.append(LeftOut(name, where, is_bad=False))
+            skipped.append(Skipped(name, where, is_bad=False))
             continue
         if scheme == "folder" and has_splits and not split:
-            left_out.append(LeftOut(name, f"lies in none of the folders {', '.join(SPLITS)}"))
+            skipped.append(Skipped(name, f"lies in none of the folders {', '.join(SPLITS)}"))
             continue
         if not is_utf8(name):  # it stands in the manifest
-            left_out.append(LeftOut(shown(name), "its name is not UTF-8; rename it"))
+            skipped.append(Skipped(display_path(name), "its name is not UTF-8; rename it"))
             continue
         # In a rendered tree the name of a track says nothing.
         bad_stem, fault = known_faults.KNOWN.get(name, ("", "")) if layout.songs is None else ("", "")
         try:
             tracks.append(_read_track(listing, split, bad_stem))
         except DataError as error:
-            left_out.append(LeftOut(name, str(error)))
+            skipped.append(Skipped(name, str(error)))
         else:
             if bad_stem:
-                left_out.append(
-                    LeftOut(f"{name}/{bad_stem}", f"left out of the labels, known for {fault}", is_bad=False)
+                skipped.append(
+                    Skipped(f"{name}/{bad_stem}", f"left out of the labels, known for {fault}", is_bad=False)
                 )
 
     if layout.songs is not None:
         tracks = _name_songs(tracks, layout.songs, layout.root / SONGS)
     elif not all(track.split for track in tracks):
-        tracks = _group_songs(tracks, left_out)
+        tracks = _group_songs(tracks, skipped)
     if not all(track.split for track in tracks):
         split_of_song = songs.split_songs({track.song for track in tracks}, seed)
         tracks = [dataclasses.replace(track, split=split_of_song[track.song]) for track in tracks]
-    return sorted(tracks, key=lambda track: track.id), left_out
+    return sorted(tracks, key=lambda track: track.id), skipped
 
 
-def drop_leaks(tracks: list[Track]) -> tuple[list[Track], list[LeftOut]]:
+def drop_leaks(tracks: list[Track]) -> tuple[list[Track], list[Skipped]]:
     """Takes those tracks out of train whose song is in validation or test too.
 
     Returns:
@@ -223,7 +223,7 @@ def drop_leaks(tracks: list[Track]) -> tuple[list[Track], list[LeftOut]]:
     kept, dropped = [], []
     for track in tracks:
         if track.split == "train" and (twin := held_out.get(track.song)) is not None:
-            dropped.append(LeftOut(track.id, f"dropped from train: its song is in {twin.split} too", is_bad=False))
+            dropped.append(Skipped(track.id, f"dropped from train: its song is in {twin.split} too", is_bad=False))
         else:
             kept.append(track)
     return kept, dropped
@@ -281,7 +281,7 @@ def _read_track(listing: Listing, split: str, bad_stem: str) -> Track:
     mix = _audio_file(listing, "mix")
     if mix is None:
         raise DataError(f"{folder / 'mix.flac'}: missing, and mix.wav too")
-    path = folder / METADATA
+    path = folder / METADATA_NAME
     if isinstance(listing.metadata, str):
         raise DataError(f"{path}: cannot be read: {listing.metadata}")
     try:
@@ -303,7 +303,7 @@ def _read_track(listing: Listing, split: str, bad_stem: str) -> Track:
 def _read_stem(listing: Listing, name: str, entry: Any) -> Stem | None:
     """The stem that an entry of metadata.yaml tells of, or None where it was not rendered."""
     folder = listing.folder
-    path = folder / METADATA
+    path = folder / METADATA_NAME
     try:
         number, is_drum = entry["program_num"], entry["is_drum"]
         if number is not None and type(number) is not int:  # a bool is an int too
@@ -338,13 +338,13 @@ def _name_songs(tracks: list[Track], names: bytes, path: Path) -> list[Track]:
         raise DataError(f"{path}: damaged, or does not name all tracks: {error!r}") from error
 
 
-def _group_songs(tracks: list[Track], left_out: list[LeftOut]) -> list[Track]:
-    """The tracks with the songs that their notes tell; those whose notes cannot be read join ``left_out``."""
+def _group_songs(tracks: list[Track], skipped: list[Skipped]) -> list[Track]:
+    """The tracks with the songs that their notes tell; those whose notes cannot be read join ``skipped``."""
     notes = {}
     for track in tracks:
         try:
             notes[track.id] = songs.song_notes(track.mix.parent / ALL_NOTES)
         except DataError as error:
-            left_out.append(LeftOut(track.id, str(error)))
+            skipped.append(Skipped(track.id, str(error)))
     song_of = songs.group_songs(notes)
     return [dataclasses.replace(track, song=song_of[track.id]) for track in tracks if track.id in song_of]

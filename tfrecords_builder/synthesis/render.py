@@ -32,15 +32,15 @@ from scipy.signal import lfilter
 
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
-from mir_tf.io.files import is_utf8, sha256, shown, write_text
+from mir_tf.io.files import display_path, is_utf8, sha256, write_text
 from mir_tf.vocabulary import DRUMS, PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder import processes
 from tfrecords_builder.processes import Failure, Pool, Progress
 from tfrecords_builder.slakh import songs
 from tfrecords_builder.slakh.tree import SONGS
-from tfrecords_builder.synthesis.settings import SYNTHESIZERS, Settings
+from tfrecords_builder.synthesis.augmentation import Augmentation
+from tfrecords_builder.synthesis.settings import SYNTHESIZERS, RenderConfig
 from tfrecords_builder.synthesis.soundfont import SoundFont
-from tfrecords_builder.synthesis.variation import Variation
 
 SAMPLE_RATE = 44100
 """Hz of Slakh2100."""
@@ -103,7 +103,7 @@ class RenderJob:
         soundfont: an .sf2 file.
         name: of the track and its folder, as ``Track00001``; with the seeds it draws all that is random.
         synthesizer: of :data:`tfrecords_builder.synthesis.settings.SYNTHESIZERS`.
-        shuffle_programs: see :class:`tfrecords_builder.synthesis.settings.Settings`, as the others below.
+        shuffle_programs: see :class:`tfrecords_builder.synthesis.settings.RenderConfig`, as the others below.
         vary: seed.
         excerpt: seconds.
     """
@@ -117,9 +117,9 @@ class RenderJob:
     excerpt: float | None = None
 
     @property
-    def variation(self) -> Variation | None:
+    def variation(self) -> Augmentation | None:
         """How the track differs from the plain one."""
-        return None if self.vary is None else Variation.draw(f"{self.vary}:{self.name}")
+        return None if self.vary is None else Augmentation.draw(f"{self.vary}:{self.name}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -358,7 +358,7 @@ def _render_stems(
     folder: Path,
     count: int,
     sample_rate: int,
-    variation: Variation | None,
+    variation: Augmentation | None,
 ) -> dict[str, dict[str, Any]]:
     """Writes MIDI/Sxx.mid and, at equal loudness, raw/Sxx; returns the metadata of each stem.
 
@@ -504,7 +504,7 @@ def _fitted(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return np.pad(samples[:count], (0, max(count - len(samples), 0)))
 
 
-def _write_audio(folder: Path, sample_rate: int, variation: Variation | None) -> float:
+def _write_audio(folder: Path, sample_rate: int, variation: Augmentation | None) -> float:
     """Writes stems/Sxx.flac and mix.flac, 16 bit, from raw/Sxx; returns the gain common to all stems, and to the mix.
 
     A variation takes the mix to a level of its own.
@@ -559,7 +559,7 @@ class Planned:
 
 
 def plan_tree(
-    midi_dir: Path, soundfonts: Sequence[Path], settings: Settings, pool: Pool
+    midi_dir: Path, soundfonts: Sequence[Path], settings: RenderConfig, pool: Pool
 ) -> tuple[list[Planned], list[tuple[Path, str]]]:
     """What :func:`render_tree` renders of a folder, and the files whose notes cannot be read, with the reasons.
 
@@ -572,7 +572,7 @@ def plan_tree(
     if not files:
         raise DataError(f"{midi_dir}: no .mid or .midi file in it")
     # Song and track are named by the file, in JSON.
-    bad = [(file, f"{shown(file)}: its name is not UTF-8; rename it") for file in files if not is_utf8(file)]
+    bad = [(file, f"{display_path(file)}: its name is not UTF-8; rename it") for file in files if not is_utf8(file)]
     notes = {}
     for file, found in pool.results(_notes, filter(is_utf8, files)):
         if isinstance(found, Failure):
@@ -626,7 +626,7 @@ def render_tree(
     midi_dir: Path,
     soundfonts: Sequence[Path],
     out: Path,
-    settings: Settings,
+    settings: RenderConfig,
     workers: int,
     progress: Progress | None = None,
 ) -> RenderReport:
@@ -635,7 +635,8 @@ def render_tree(
     Hidden files are left. Files that share most of their notes are one song
     (:func:`tfrecords_builder.slakh.songs.group_songs`); splits and SoundFonts are dealt out by song. ``out/songs.json``
     tells of each track its song, MIDI file, SoundFont, synthesiser, split and seeds. The same arguments give the
-    same bytes, whatever ``workers``. Run again after an interruption, it leaves the tracks that stand and renders the others.
+    same bytes, whatever ``workers``. Run again after an interruption, it leaves the tracks that
+    stand and renders the others.
 
     Args:
         midi_dir: searched recursively.

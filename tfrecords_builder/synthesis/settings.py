@@ -15,7 +15,7 @@ the library symusic, which must be installed, plays many programs out of tune an
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class RenderConfig:
     """How a folder of songs is rendered.
 
     Attributes:
@@ -24,7 +24,7 @@ class Settings:
             several renditions of a song half keep them too, the first among them.
         renditions: tracks that are made of each song.
         synthesizers: of :data:`SYNTHESIZERS`; with the SoundFonts, they are dealt out among the tracks.
-        vary: a seed of :mod:`tfrecords_builder.synthesis.variation`; None renders plainly.
+        vary: a seed of :mod:`tfrecords_builder.synthesis.augmentation`; None renders plainly.
         excerpt: seconds that are rendered of each song at most, from a place drawn at random; None renders all.
         validation_soundfonts: of the songs of the split validation, where they are to differ from the others'.
         split: that all songs go to; None divides them.

@@ -7,7 +7,7 @@
  * @param {object} metadata of the model
  */
 export function summarize(path, seconds, probabilities, metadata) {
-  const { classes, thresholds, event_rule: rule, label_rate: rate } = metadata;
+  const { classes, thresholds, post_processing: rule, label_rate: rate } = metadata;
   const rows = []; // [label frames][classes]
   for (let at = 0; at < probabilities.length; at += classes.length) {
     rows.push([...probabilities.subarray(at, at + classes.length)]);
@@ -35,7 +35,7 @@ export function summarize(path, seconds, probabilities, metadata) {
     frame_rate: rate,
     classes,
     thresholds,
-    event_rule: rule,
+    post_processing: rule,
     probabilities: rows,
   };
 }

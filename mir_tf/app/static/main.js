@@ -166,7 +166,7 @@ function makeLane(index) {
   return made;
 }
 
-const intervalsOf = (index, rule = moved(model.event_rule, model.thresholds, thresholds)) =>
+const intervalsOf = (index, rule = moved(model.post_processing, model.thresholds, thresholds)) =>
   stretches(heard.columns[index], thresholds[index], rule, index, model.frame_rate);
 
 /** Everything that follows from the thresholds, but for the pictures. */

@@ -9,6 +9,7 @@ import tensorflow as tf
 from helpers.tiny_data import write_data
 
 from mir_tf.data import records
+from mir_tf.data.manifest import read_manifest, shard_name
 from mir_tf.vocabulary import NUM_PROGRAMS
 from tfrecords_builder.records import tfds_metadata
 
@@ -26,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parsed(folder: Path, split: str) -> list[dict[str, tf.Tensor]]:
-    files = [str(folder / shard.name) for shard in records.read_manifest(folder).splits[split].shards]
+    files = [str(folder / shard.name) for shard in read_manifest(folder).splits[split].shards]
     return list(tf.data.TFRecordDataset(files).map(records.parse))
 
 
@@ -61,6 +62,6 @@ def test_the_splits_are_described(data: Path) -> None:
 
 
 def test_every_key_of_a_record_is_a_feature(data: Path) -> None:
-    (serialized,) = tf.data.TFRecordDataset(str(data / records.shard_name("test", 0, 1)))
+    (serialized,) = tf.data.TFRecordDataset(str(data / shard_name("test", 0, 1)))
     example = tf.train.Example.FromString(serialized.numpy())
     assert set(tfds.builder_from_directory(str(data)).info.features) == set(example.features.feature)

@@ -7,7 +7,7 @@ import click.testing
 import pytest
 from helpers.tiny_data import write_data
 
-from mir_tf.data import records as schema
+from mir_tf.data import manifest as schema
 from tfrecords_builder.__main__ import main
 from tfrecords_builder.records import tfds_metadata
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mir_tf.data import records as schema
-from mir_tf.data.records import Record, Shard
+from mir_tf.data import manifest
+from mir_tf.data.manifest import Shard
+from mir_tf.data.records import Record, parse
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.records import writer
-from tfrecords_builder.records.writer import Part
+from tfrecords_builder.records.writer import TrackPart
 from tfrecords_builder.slakh.tree import Track
 
 
@@ -34,26 +35,26 @@ def track(number: int) -> Track:
     return Track(f"Track{number:05d}", f"song {number // 2}", split, Path("mix.flac"), ())
 
 
-def write_part(folder: Path, *numbers: int) -> Part:
+def write_part(folder: Path, *numbers: int) -> TrackPart:
     """A part with the record of the first of ``numbers``, and further ones."""
     folder.mkdir(exist_ok=True)
     return writer.write_part(folder, track(numbers[0]), [record(number) for number in numbers], "midi")
 
 
-def write(out: Path, numbers: list[int], shard_bytes: int = writer.SHARD_BYTES) -> dict[str, schema.SplitSummary]:
+def write(out: Path, numbers: list[int], shard_bytes: int = writer.SHARD_BYTES) -> dict[str, manifest.SplitSummary]:
     out.mkdir()
     parts = [write_part(out / "parts", number) for number in numbers]
     return writer.write_shards(out, out / "parts", parts, shard_bytes)
 
 
 def ids_in(path: Path) -> list[str]:
-    return [item["id"].numpy().decode() for item in tf.data.TFRecordDataset(str(path)).map(schema.parse)]
+    return [item["id"].numpy().decode() for item in tf.data.TFRecordDataset(str(path)).map(parse)]
 
 
 def test_shards_hold_every_record_whole(tmp_path: Path) -> None:
     splits = write(tmp_path / "a", list(range(10)))
     assert splits["train"].shards == [Shard.of(tmp_path / "a" / "instruments-train.tfrecord-00000-of-00001", 8)]
-    parsed = list(tf.data.TFRecordDataset(str(tmp_path / "a" / splits["train"].shards[0].name)).map(schema.parse))
+    parsed = list(tf.data.TFRecordDataset(str(tmp_path / "a" / splits["train"].shards[0].name)).map(parse))
     for number, item in enumerate(parsed):
         np.testing.assert_array_equal(item["log_mel"], record(number).log_mel.astype(np.float32))
         np.testing.assert_array_equal(item["activity"], record(number).activity)

@@ -13,7 +13,7 @@ from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import DataError
 from tfrecords_builder.records.make import Recipe, make_records
 from tfrecords_builder.slakh.archive import Archive
-from tfrecords_builder.slakh.tree import LeftOut, Track, choose_tracks, find_tracks
+from tfrecords_builder.slakh.tree import Skipped, Track, choose_tracks, find_tracks
 
 RECIPE = Recipe(FRONT_ENDS["default"], labels="audible")
 
@@ -31,11 +31,11 @@ def pack(tree: Path, path: Path, prefix: str = "", mode: str = "w:gz") -> Path:
     return path
 
 
-def read(path: Path, scratch: Path) -> tuple[Archive, list[Track], list[LeftOut]]:
+def read(path: Path, scratch: Path) -> tuple[Archive, list[Track], list[Skipped]]:
     archive = Archive(path, scratch, with_stems=True)
     layout, damage = archive.layout()
-    tracks, left_out = choose_tracks(layout)
-    return archive, tracks, damage + left_out
+    tracks, skipped = choose_tracks(layout)
+    return archive, tracks, damage + skipped
 
 
 def files_in(folder: Path) -> list[str]:
@@ -56,9 +56,9 @@ def test_an_archive_gives_the_records_of_its_tree(
     tmp_path: Path, flat: bool, name: str, mode: str, prefix: str
 ) -> None:
     tree = write_tree(tmp_path / "tree", flat)
-    archive, tracks, left_out = read(pack(tree, tmp_path / name, prefix, mode), tmp_path / "scratch")
+    archive, tracks, skipped = read(pack(tree, tmp_path / name, prefix, mode), tmp_path / "scratch")
     expected, _ = find_tracks(tree)
-    assert left_out == []
+    assert skipped == []
     assert [(track.id, track.song, track.split) for track in tracks] == [
         (track.id, track.song, track.split) for track in expected
     ]
@@ -97,18 +97,18 @@ def test_members_beside_the_tracks_are_none(tmp_path: Path) -> None:
     with tarfile.open(path, "a") as archive:
         for name in ("../Track00001/mix.flac", "train/Track00007/../mix.flac"):
             archive.addfile(tarfile.TarInfo(name), io.BytesIO())
-    _, tracks, left_out = read(path, tmp_path / "scratch")
+    _, tracks, skipped = read(path, tmp_path / "scratch")
     assert [track.id for track in tracks] == ["Track00001", "Track00002", "Track00003", "Track00004"]
-    assert left_out == []
+    assert skipped == []
 
 
 def test_a_damaged_track_in_a_whole_archive_is_named(tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree")
     (tree / "train/Track00002/mix.flac").unlink()
-    _, tracks, left_out = read(pack(tree, tmp_path / "a.tar.gz"), tmp_path / "scratch")
+    _, tracks, skipped = read(pack(tree, tmp_path / "a.tar.gz"), tmp_path / "scratch")
     assert [track.id for track in tracks] == ["Track00001", "Track00003", "Track00004"]
-    assert [item.item for item in left_out] == ["Track00002"]
-    assert "Track00002/mix.flac: missing" in left_out[0].reason
+    assert [item.item for item in skipped] == ["Track00002"]
+    assert "Track00002/mix.flac: missing" in skipped[0].reason
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
@@ -119,11 +119,11 @@ def test_a_truncated_archive_is_named_and_what_stands_before_is_built(tmp_path: 
         write_track(tree / "train" / f"Track{number:05d}", seed=number)
     path = pack(tree, tmp_path / name, mode="w:gz" if name.endswith("gz") else "w")
     path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
-    archive, tracks, left_out = read(path, tmp_path / "scratch")
+    archive, tracks, skipped = read(path, tmp_path / "scratch")
     assert abs(len(tracks) - 10 * keep) <= 1.5
     assert [track.id for track in tracks] == [f"Track{number + 1:05d}" for number in range(len(tracks))]
-    assert sorted(item.item for item in left_out) == sorted([f"Track{len(tracks) + 1:05d}", name])
-    assert all(item.is_bad and f"{path}: damaged or cut off" in item.reason for item in left_out)
+    assert sorted(item.item for item in skipped) == sorted([f"Track{len(tracks) + 1:05d}", name])
+    assert all(item.is_bad and f"{path}: damaged or cut off" in item.reason for item in skipped)
     for track in archive.open(tracks):
         for file in (track.mix, *(stem.audio for stem in track.stems), *(stem.midi for stem in track.stems)):
             assert file.read_bytes() == (tree / file.relative_to(tmp_path / "scratch")).read_bytes()
@@ -135,9 +135,9 @@ def test_an_archive_cut_between_two_members_is_noticed(tmp_path: Path) -> None:
     with tarfile.open(path) as archive:
         border = next(info.offset for info in archive if info.name == "validation/Track00003")
     path.write_bytes(path.read_bytes()[:border])
-    _, tracks, left_out = read(path, tmp_path / "scratch")
-    assert "a.tar" in [item.item for item in left_out]
-    assert "lacks the mark of its end" in left_out[0].reason
+    _, tracks, skipped = read(path, tmp_path / "scratch")
+    assert "a.tar" in [item.item for item in skipped]
+    assert "lacks the mark of its end" in skipped[0].reason
     # In the order of the archive: test, train. What the last track lacks cannot be known.
     assert [track.id for track in tracks] == ["Track00001", "Track00004"]
 
@@ -172,14 +172,14 @@ def test_links_and_files_that_are_there_twice_are_named(tmp_path: Path) -> None:
     pack(tree, path, mode="w")
     with tarfile.open(path, "a") as archive:
         archive.add(tree / "test/Track00004/metadata.yaml", "test/Track00004/metadata.yaml")
-    _, tracks, left_out = read(path, tmp_path / "scratch")
+    _, tracks, skipped = read(path, tmp_path / "scratch")
     assert [track.id for track in tracks] == ["Track00001", "Track00003"]
-    assert {item.item: item.reason for item in left_out} == {
+    assert {item.item: item.reason for item in skipped} == {
         "Track00002": "train/Track00002/MIDI/S01.mid: is a link; pack with tar --dereference --hard-dereference",
         "Track00004": "test/Track00004/metadata.yaml: is in the archive twice, as tar -r and -u leave it; pack it anew",
         "Track00005": "train/Track00005: is a link; pack with tar --dereference --hard-dereference",
     }
-    assert all(item.is_bad for item in left_out)
+    assert all(item.is_bad for item in skipped)
 
 
 # No time of day in the gzip: it would stand in the test's name, on which processes that share the tests must agree.

@@ -31,8 +31,8 @@ def change_metadata(folder: Path, stem: str, **changes: object) -> None:
 @pytest.mark.parametrize("release", ["slakh2100_flac_redux", "babyslakh_16k"])
 def test_the_genuine_layouts_are_read(shared_folder: Path, release: str) -> None:
     root = shared_folder / "data" / "slakh_fixture" / "mirdata" / release
-    (track,), left_out = tree.find_tracks(root)
-    assert not left_out
+    (track,), skipped = tree.find_tracks(root)
+    assert not skipped
     assert (track.id, track.split, track.mix.stem) == ("Track00001", "train", "mix")
     # Program by stem, as metadata.yaml has it; S06 has no plugin and was not rendered.
     assert {stem.name: stem.program for stem in track.stems} == {
@@ -45,14 +45,14 @@ def test_the_genuine_layouts_are_read(shared_folder: Path, release: str) -> None
 def test_split_folders_tell_the_split_and_omitted_stays_out(tmp_path: Path, make_track: MakeTrack) -> None:
     for place in ("train/Track00003", "validation/Track00002", "test/Track00001", "omitted/Track00004"):
         make_track(place)
-    tracks, left_out = tree.find_tracks(tmp_path / "tree")
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
     assert [(track.id, track.split) for track in tracks] == [
         ("Track00001", "test"),
         ("Track00002", "validation"),
         ("Track00003", "train"),
     ]
-    assert [(item.item, item.is_bad) for item in left_out] == [("Track00004", False)]
-    assert "omitted" in left_out[0].reason
+    assert [(item.item, item.is_bad) for item in skipped] == [("Track00004", False)]
+    assert "omitted" in skipped[0].reason
 
 
 @pytest.mark.parametrize("place", ["", "train"])
@@ -60,9 +60,9 @@ def test_files_beside_the_tracks_are_none(tmp_path: Path, make_track: MakeTrack,
     make_track(Path(place, "Track00001"))
     (tmp_path / "tree" / place / "Track00002.tar.gz").touch()
     (tmp_path / "tree" / place / "Track00001" / "stems" / "._S00.flac").touch()  # macOS leaves such
-    tracks, left_out = tree.find_tracks(tmp_path / "tree")
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
     assert [track.id for track in tracks] == ["Track00001"]
-    assert not left_out
+    assert not skipped
 
 
 def test_the_song_of_a_split_tree_is_its_midi_file(tmp_path: Path, make_track: MakeTrack) -> None:
@@ -88,8 +88,8 @@ def test_a_flat_tree_is_split_by_song(tmp_path: Path, make_track: MakeTrack) -> 
     melody = [(0.1 * i, 0.1 * i + 0.05) for i in range(100)]
     for number in range(20):
         make_track(f"Track{number:05d}", stems={"S00": (number, melody)}, seed=number % 10)
-    tracks, left_out = tree.find_tracks(tmp_path / "tree", seed=1)
-    assert not left_out
+    tracks, skipped = tree.find_tracks(tmp_path / "tree", seed=1)
+    assert not skipped
     assert {track.id: track.song for track in tracks} == {
         f"Track{number:05d}": f"Track{number % 10:05d}" for number in range(20)
     }
@@ -103,10 +103,10 @@ def test_a_flat_tree_is_split_by_song(tmp_path: Path, make_track: MakeTrack) -> 
 def test_a_flat_track_whose_notes_cannot_be_read_is_named(tmp_path: Path, make_track: MakeTrack) -> None:
     make_track("Track00001")
     (make_track("Track00002") / "all_src.mid").unlink()
-    tracks, left_out = tree.find_tracks(tmp_path / "tree")
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
     assert [track.id for track in tracks] == ["Track00001"]
-    assert [item.item for item in left_out] == ["Track00002"]
-    assert "all_src.mid" in left_out[0].reason
+    assert [item.item for item in skipped] == ["Track00002"]
+    assert "all_src.mid" in skipped[0].reason
 
 
 @pytest.mark.parametrize("folder", ["", "train", "omitted"])
@@ -129,9 +129,9 @@ def test_a_stem_without_plugin_and_files_was_not_rendered(tmp_path: Path, make_t
     change_metadata(folder, "S00", plugin_name="None", audio_rendered=True)
     (folder / "stems" / "S00.flac").unlink()
     (folder / "MIDI" / "S00.mid").unlink()
-    ((track,), left_out) = tree.find_tracks(tmp_path / "tree")
+    ((track,), skipped) = tree.find_tracks(tmp_path / "tree")
     assert [stem.name for stem in track.stems] == ["S01"]
-    assert not left_out
+    assert not skipped
 
 
 def test_a_stem_with_midi_but_no_plugin_and_audio_was_not_rendered(tmp_path: Path, make_track: MakeTrack) -> None:
@@ -144,9 +144,9 @@ def test_a_stem_with_midi_but_no_plugin_and_audio_was_not_rendered(tmp_path: Pat
 
 def test_a_stem_may_be_one_that_no_label_names(tmp_path: Path, make_track: MakeTrack) -> None:
     change_metadata(make_track("train/Track00001"), "S01", program_num=None)
-    ((track,), left_out) = tree.find_tracks(tmp_path / "tree")
+    ((track,), skipped) = tree.find_tracks(tmp_path / "tree")
     assert [stem.program is None for stem in track.stems] == [False, True]
-    assert not left_out
+    assert not skipped
 
 
 def remove(name: str) -> Callable[[Path], None]:
@@ -185,9 +185,9 @@ def test_a_name_that_no_json_can_hold_is_named(tmp_path: Path, make_track: MakeT
     make_track("train/Track00002").rename(
         tmp_path / "tree/train/Track\udce9"
     )  # what os.fsdecode makes of a byte of Latin-1
-    tracks, left_out = tree.find_tracks(tmp_path / "tree")
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
     assert [track.id for track in tracks] == ["Track00001"]
-    assert left_out == [tree.LeftOut("Track\\udce9", "its name is not UTF-8; rename it")]
+    assert skipped == [tree.Skipped("Track\\udce9", "its name is not UTF-8; rename it")]
 
 
 @pytest.mark.parametrize(
@@ -222,11 +222,11 @@ def test_a_damaged_track_is_named_and_the_rest_found(
 ) -> None:
     damage(make_track("train/Track00001"))
     make_track("train/Track00002")
-    tracks, left_out = tree.find_tracks(tmp_path / "tree")
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
     assert [track.id for track in tracks] == ["Track00002"]
-    assert [(item.item, item.is_bad) for item in left_out] == [("Track00001", True)]
-    assert reason in left_out[0].reason
-    assert str(tmp_path / "tree" / "train" / "Track00001") in left_out[0].reason
+    assert [(item.item, item.is_bad) for item in skipped] == [("Track00001", True)]
+    assert reason in skipped[0].reason
+    assert str(tmp_path / "tree" / "train" / "Track00001") in skipped[0].reason
 
 
 def test_a_scheme_goes_by_number_whatever_the_folder(tmp_path: Path, make_track: MakeTrack) -> None:
@@ -240,8 +240,8 @@ def test_a_scheme_goes_by_number_whatever_the_folder(tmp_path: Path, make_track:
     assert splits["original"] == everywhere | {"Track00049": "train"}
     assert splits["split2"]["Track00003"] == "test"
     assert splits["redux"] == everywhere
-    _, left_out = tree.find_tracks(tmp_path / "tree", scheme="redux")
-    assert left_out == [tree.LeftOut("Track00049", "left out by the scheme redux", is_bad=False)]
+    _, skipped = tree.find_tracks(tmp_path / "tree", scheme="redux")
+    assert skipped == [tree.Skipped("Track00049", "left out by the scheme redux", is_bad=False)]
 
 
 def test_a_scheme_splits_a_flat_tree_and_knows_slakh_alone(tmp_path: Path, make_track: MakeTrack) -> None:
@@ -259,18 +259,18 @@ def test_a_scheme_splits_a_flat_tree_and_knows_slakh_alone(tmp_path: Path, make_
 
 def test_a_stem_known_to_be_bad_is_left_out_and_counted(tmp_path: Path, make_track: MakeTrack) -> None:
     folder = make_track("train/Track00262")
-    expected = tree.LeftOut("Track00262/S01", "left out of the labels, known for short-labels", is_bad=False)
+    expected = tree.Skipped("Track00262/S01", "left out of the labels, known for short-labels", is_bad=False)
     for _ in range(2):
-        ((track,), left_out) = tree.find_tracks(tmp_path / "tree")
+        ((track,), skipped) = tree.find_tracks(tmp_path / "tree")
         assert [stem.name for stem in track.stems] == ["S00"]
-        assert left_out == [expected]
+        assert skipped == [expected]
         (folder / "stems" / "S01.flac").unlink(missing_ok=True)  # four of them lack their audio
     # A rendered tree has tracks of the same names.
     shutil.copy(folder / "stems" / "S00.flac", folder / "stems" / "S01.flac")
     (tmp_path / "tree" / "songs.json").write_text(json.dumps({"Track00262": {"song": "waltz"}}))
-    ((track,), left_out) = tree.find_tracks(tmp_path / "tree")
+    ((track,), skipped) = tree.find_tracks(tmp_path / "tree")
     assert [stem.name for stem in track.stems] == ["S00", "S01"]
-    assert left_out == []
+    assert skipped == []
 
 
 def test_leaks_leave_train_and_nothing_else(tmp_path: Path, make_track: MakeTrack) -> None:
@@ -294,9 +294,9 @@ def test_metadata_that_cannot_be_read_spoils_its_track_alone(tmp_path: Path) -> 
     metadata = write_track(tmp_path / "train" / "Track00002") / "metadata.yaml"
     metadata.unlink()
     metadata.mkdir()
-    tracks, left_out = tree.find_tracks(tmp_path)
+    tracks, skipped = tree.find_tracks(tmp_path)
     assert [track.id for track in tracks] == ["Track00001"]
-    assert [(item.item, item.reason) for item in left_out] == [
+    assert [(item.item, item.reason) for item in skipped] == [
         ("Track00002", f"{metadata}: cannot be read: Is a directory")
     ]
 
@@ -304,9 +304,9 @@ def test_metadata_that_cannot_be_read_spoils_its_track_alone(tmp_path: Path) -> 
 def test_tracks_in_no_folder_of_a_split_are_named(tmp_path: Path, make_track: MakeTrack) -> None:
     for place in ("train/Track00001", "Track00002", "valid/Track00003", ".trash/Track00004"):
         make_track(place)
-    tracks, left_out = tree.find_tracks(tmp_path / "tree")
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
     assert [track.id for track in tracks] == ["Track00001"]
-    assert left_out == [
-        tree.LeftOut(name, "lies in none of the folders train, validation, test")
+    assert skipped == [
+        tree.Skipped(name, "lies in none of the folders train, validation, test")
         for name in ("Track00002", "Track00003")
     ]

@@ -22,15 +22,15 @@ from mir_tf.errors import ConfigError, DataError
 from tfrecords_builder import compose, processes
 from tfrecords_builder.records.make import Recipe, make_records
 from tfrecords_builder.slakh.tree import find_tracks
-from tfrecords_builder.synthesis import render, variation
-from tfrecords_builder.synthesis.settings import SYNTHESIZERS, Settings
+from tfrecords_builder.synthesis import augmentation, render
+from tfrecords_builder.synthesis.augmentation import Augmentation
+from tfrecords_builder.synthesis.settings import SYNTHESIZERS, RenderConfig
 from tfrecords_builder.synthesis.soundfont import SoundFont
-from tfrecords_builder.synthesis.variation import Variation
 
 RATE = render.SAMPLE_RATE
 SILENT_DRUM = 5
 ROOT_KEY = 58
-SETTINGS = Settings(seed=1, shuffle_programs=5)
+SETTINGS = RenderConfig(seed=1, shuffle_programs=5)
 
 
 def write_midi(path: Path, parts, tempos=((0.0, 120.0),)) -> Path:
@@ -355,7 +355,7 @@ def test_tree_is_the_same_for_any_number_of_workers_and_goes_on_where_it_stopped
 def test_a_tree_of_other_settings_is_refused(tree, midi_folder):
     out, *_ = tree
     before = contents(out)
-    for soundfonts, settings in ((fonts(midi_folder), Settings(1)), (fonts(midi_folder)[:1], SETTINGS)):
+    for soundfonts, settings in ((fonts(midi_folder), RenderConfig(1)), (fonts(midi_folder)[:1], SETTINGS)):
         with pytest.raises(DataError, match="other files or settings"):
             render.render_tree(midi_folder, soundfonts, out, settings, 1)
     assert contents(out) == before
@@ -363,10 +363,10 @@ def test_a_tree_of_other_settings_is_refused(tree, midi_folder):
 
 def test_nothing_to_render_is_said(tmp_path):
     with pytest.raises(DataError, match=r"no \.mid or \.midi file"):
-        render.render_tree(tmp_path, [render.default_soundfont()], tmp_path / "out", Settings(), 1)
+        render.render_tree(tmp_path, [render.default_soundfont()], tmp_path / "out", RenderConfig(), 1)
     (tmp_path / "text.sf2").write_text("none")
     with pytest.raises(DataError, match=r"text\.sf2"):
-        render.render_tree(tmp_path, [tmp_path / "text.sf2"], tmp_path / "out", Settings(), 1)
+        render.render_tree(tmp_path, [tmp_path / "text.sf2"], tmp_path / "out", RenderConfig(), 1)
     assert not (tmp_path / "out").exists()
 
 
@@ -384,7 +384,7 @@ def test_workers_load_no_tensorflow():
 
 
 def test_renditions_take_turns_and_every_other_one_keeps_its_programs(midi_folder, tmp_path):
-    settings = Settings(seed=1, shuffle_programs=5, renditions=3, vary=2, excerpt=2.0)
+    settings = RenderConfig(seed=1, shuffle_programs=5, renditions=3, vary=2, excerpt=2.0)
     report = render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", settings, 2)
     plan = json.loads((tmp_path / "out" / "songs.json").read_text())
     assert report.tracks == 15
@@ -405,19 +405,19 @@ def test_renditions_take_turns_and_every_other_one_keeps_its_programs(midi_folde
 
 def test_validation_songs_have_soundfonts_of_their_own(midi_folder, tmp_path):
     first, second = fonts(midi_folder)
-    settings = Settings(seed=1, validation_soundfonts=(second,), excerpt=1.0)
+    settings = RenderConfig(seed=1, validation_soundfonts=(second,), excerpt=1.0)
     render.render_tree(midi_folder, [first], tmp_path / "out", settings, 1)
     for entry in json.loads((tmp_path / "out" / "songs.json").read_text()).values():
         assert entry["soundfont"] == (second if entry["split"] == "validation" else first).name
 
 
 def test_all_songs_can_go_to_one_split(midi_folder, tmp_path):
-    render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", Settings(split="test", excerpt=1.0), 1)
+    render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", RenderConfig(split="test", excerpt=1.0), 1)
     assert len(list((tmp_path / "out" / "test").iterdir())) == 5
     with pytest.raises(ConfigError, match="must be train or validation or test"):
-        Settings(split="dev")
+        RenderConfig(split="dev")
     with pytest.raises(ConfigError, match="none for validation"):
-        Settings(split="test", validation_soundfonts=(Path("other.sf2"),))
+        RenderConfig(split="test", validation_soundfonts=(Path("other.sf2"),))
 
 
 def test_an_excerpt_is_a_stretch_of_the_song(tmp_path):
@@ -442,10 +442,10 @@ def test_every_synthesizer_plays_the_key_of_the_variation(synthesizer, tmp_path,
         pytest.skip("FluidSynth is not installed")
     if synthesizer == "symusic":
         pytest.importorskip("symusic", reason="symusic is not installed")
-    monkeypatch.setattr(variation, "SUNG", 0.0)
+    monkeypatch.setattr(augmentation, "SUNG", 0.0)
     midi = write_midi(tmp_path / "a.mid", [(80, False, [(0.0, 3.0, 69)])])
     for seed in (1, 3):
-        drawn = Variation.draw(f"{seed}:Track{seed}")
+        drawn = Augmentation.draw(f"{seed}:Track{seed}")
         job = render.RenderJob(midi, render.default_soundfont(), f"Track{seed}", synthesizer, vary=seed)
         render.render_track(job, tmp_path)
         written = pretty_midi.PrettyMIDI(str(tmp_path / job.name / "MIDI" / "S00.mid")).instruments[0]
@@ -464,16 +464,16 @@ def test_every_synthesizer_plays_the_key_of_the_variation(synthesizer, tmp_path,
 
 @pytest.mark.parametrize("sings", [True, False])
 def test_a_voice_is_heard_and_no_label_names_it(sings, tmp_path, monkeypatch):
-    monkeypatch.setattr(variation, "SUNG", float(sings))
-    monkeypatch.setattr(Variation, "mix", lambda self, signal, sample_rate: signal / np.abs(signal).max())
+    monkeypatch.setattr(augmentation, "SUNG", float(sings))
+    monkeypatch.setattr(Augmentation, "mix", lambda self, signal, sample_rate: signal / np.abs(signal).max())
     midi = write_midi(tmp_path / "song.mid", PARTS)
     job = render.RenderJob(midi, render.default_soundfont(), "Track00001", vary=1)
     render.render_track(job, tmp_path / "train")
     folder = tmp_path / "train" / "Track00001"
     stems = metadata(folder)["stems"]
     assert [stem["inst_class"] == "Voice" for stem in stems.values()] == [False] * 5 + [True] * sings
-    ((track,), left_out) = find_tracks(tmp_path)
-    assert not left_out
+    ((track,), skipped) = find_tracks(tmp_path)
+    assert not skipped
     mix, *items = make_records(track, Recipe(FRONT_ENDS["default"], stems=True))
     assert set(np.flatnonzero(mix.activity.any(axis=0))) == {0, 33, 73, 128}
     assert set(np.flatnonzero(mix.audible.any(axis=0))) <= {0, 33, 73, 128}
@@ -541,7 +541,7 @@ def test_what_was_set_before_an_excerpt_holds_as_it_was_left(tmp_path):
 
 @pytest.mark.parametrize("synthesizers", [1, 2, 3])
 def test_every_synthesizer_plays_a_song_with_its_own_programs_and_with_others(synthesizers, midi_folder):
-    settings = Settings(
+    settings = RenderConfig(
         seed=1, shuffle_programs=5, renditions=2 * synthesizers, synthesizers=SYNTHESIZERS[:synthesizers]
     )
     with processes.pool(1) as pool:
@@ -559,7 +559,7 @@ def test_equal_seeds_of_programs_and_variety_are_independent(tmp_path, monkeypat
     """Two draws by the same words would go together."""
     seeds = []
     monkeypatch.setattr(render, "_shuffle_programs", lambda song, seed: seeds.append(seed))
-    monkeypatch.setattr(render.Variation, "draw", lambda seed: seeds.append(seed))
+    monkeypatch.setattr(render.Augmentation, "draw", lambda seed: seeds.append(seed))
     midi = write_midi(tmp_path / "song.mid", PARTS[:1])
     render.render_track(render.RenderJob(midi, render.default_soundfont(), "T", shuffle_programs=1, vary=1), tmp_path)
     assert len(seeds) == len(set(seeds)) == 2
@@ -612,7 +612,7 @@ def test_a_tree_of_files_that_have_changed_is_refused(tmp_path):
     midi, font = tmp_path / "midi", write_sine(tmp_path / "sine.sf2", program=0)
     midi.mkdir()
     write_midi(midi / "song.mid", PARTS[:1])
-    settings = Settings(split="train")
+    settings = RenderConfig(split="train")
     render.render_tree(midi, [font], tmp_path / "out", settings, workers=1)
     assert render.render_tree(midi, [font], tmp_path / "out", settings, workers=1).seconds == 0.0
     write_sine(font, program=0, generators=((ROOT_KEY, 69),))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfrecords_builder.synthesis import variation
-from tfrecords_builder.synthesis.variation import Variation
+from tfrecords_builder.synthesis import augmentation
+from tfrecords_builder.synthesis.augmentation import Augmentation
 
 RATE = 44100
 
@@ -21,7 +21,7 @@ def sines(seconds: float = 2.0) -> np.ndarray:
 
 
 def test_a_seed_gives_the_same_and_others_differ():
-    first, again, other = (Variation.draw(seed) for seed in ("1:Track00001", "1:Track00001", "1:Track00002"))
+    first, again, other = (Augmentation.draw(seed) for seed in ("1:Track00001", "1:Track00001", "1:Track00002"))
     assert first == again
     np.testing.assert_array_equal(first.mix(sines(), RATE), again.mix(sines(), RATE))
     np.testing.assert_array_equal(first.stem(sines(), "S00", RATE), again.stem(sines(), "S00", RATE))
@@ -30,24 +30,24 @@ def test_a_seed_gives_the_same_and_others_differ():
 
 
 def test_pitch_stays_within_its_bounds_and_uses_them():
-    drawn = [Variation.draw(str(seed)) for seed in range(300)]
-    assert {one.semitones for one in drawn} == set(range(-variation.MOST_SEMITONES, variation.MOST_SEMITONES + 1))
+    drawn = [Augmentation.draw(str(seed)) for seed in range(300)]
+    assert {one.semitones for one in drawn} == set(range(-augmentation.MOST_SEMITONES, augmentation.MOST_SEMITONES + 1))
     cents = [one.cents for one in drawn]
-    assert max(map(abs, cents)) <= variation.MOST_CENTS
+    assert max(map(abs, cents)) <= augmentation.MOST_CENTS
     assert 8 < np.std(cents) < 16
 
 
 def test_somebody_sings_in_every_other_track():
-    singers = [Variation.draw(str(seed)).singer() for seed in range(200)]
+    singers = [Augmentation.draw(str(seed)).singer() for seed in range(200)]
     assert 80 < sum(singer is not None for singer in singers) < 120
-    assert Variation.draw("7").singer() == singers[7]
+    assert Augmentation.draw("7").singer() == singers[7]
 
 
 def test_mixes_keep_length_and_time_and_differ_in_level():
     """Through rooms, compressors and codecs a click stays where it is: labels must fit."""
     peaks = []
     for seed in range(16):
-        mixed = Variation.draw(str(seed)).mix(clicks(), RATE)
+        mixed = Augmentation.draw(str(seed)).mix(clicks(), RATE)
         assert mixed.shape == clicks().shape
         assert mixed.dtype == np.float32
         assert np.abs(mixed).max() <= 1
@@ -59,7 +59,7 @@ def test_mixes_keep_length_and_time_and_differ_in_level():
 
 
 def test_levels_of_stems_differ_by_some_decibels():
-    levels = [20 * np.log10(np.std(Variation.draw("0").stem(sines(), f"S{stem:02d}", RATE))) for stem in range(40)]
+    levels = [20 * np.log10(np.std(Augmentation.draw("0").stem(sines(), f"S{stem:02d}", RATE))) for stem in range(40)]
     assert 3 < np.std(levels) < 8
 
 
@@ -70,7 +70,7 @@ def test_guitars_are_often_overdriven_and_others_seldom():
     def share(program: int | None) -> float:
         overtones = []
         for seed in range(150):
-            sound = Variation.draw(str(seed)).stem(tone, "S00", RATE, program)
+            sound = Augmentation.draw(str(seed)).stem(tone, "S00", RATE, program)
             magnitude = np.abs(np.fft.rfft(sound[RATE // 4 :]))
             at = [magnitude[round(number * 440 * 0.75)] for number in (1, 2, 3)]
             overtones.append(max(at[1:]) > 0.02 * at[0])
@@ -84,14 +84,14 @@ def test_guitars_are_often_overdriven_and_others_seldom():
 
 def test_an_amplifier_keeps_loudness_and_silence():
     for seed in range(20):
-        driven = variation._amplified(sines(), variation.random.Random(seed), RATE)
+        driven = augmentation._amplified(sines(), augmentation.random.Random(seed), RATE)
         assert driven.dtype == np.float32
         assert np.std(driven) == pytest.approx(np.std(sines()), rel=0.05)
-    assert not variation._amplified(np.zeros(RATE, np.float32), variation.random.Random(0), RATE).any()
+    assert not augmentation._amplified(np.zeros(RATE, np.float32), augmentation.random.Random(0), RATE).any()
 
 
 def test_a_second_take_is_a_little_late_and_never_by_the_same_time():
-    take = variation._played_again(clicks(8.0), variation.random.Random(1), RATE)
+    take = augmentation._played_again(clicks(8.0), augmentation.random.Random(1), RATE)
     assert take.dtype == np.float32
     assert len(take) == 8 * RATE
     onsets = np.array([1 + np.abs(part[1:]).argmax() for part in take[RATE // 2 :].reshape(-1, RATE // 2)])
@@ -101,9 +101,9 @@ def test_a_second_take_is_a_little_late_and_never_by_the_same_time():
 
 
 def test_guitars_are_sometimes_recorded_twice_and_no_louder(monkeypatch):
-    again, drawn = variation._played_again, []
-    monkeypatch.setattr(variation, "_played_again", lambda *given: drawn.append(1) or again(*given))
-    levels = [np.std(Variation.draw(str(seed)).stem(sines(), "S00", RATE, 29)) for seed in range(60)]
+    again, drawn = augmentation._played_again, []
+    monkeypatch.setattr(augmentation, "_played_again", lambda *given: drawn.append(1) or again(*given))
+    levels = [np.std(Augmentation.draw(str(seed)).stem(sines(), "S00", RATE, 29)) for seed in range(60)]
     assert 5 < len(drawn) < 25
     assert np.mean(20 * np.log10(levels)) == pytest.approx(20 * np.log10(np.std(sines())), abs=2.5)
 
@@ -111,10 +111,10 @@ def test_guitars_are_sometimes_recorded_twice_and_no_louder(monkeypatch):
 @pytest.mark.parametrize("container", ["MP3", "OGG"])
 def test_a_codec_takes_long_signals_and_gives_them_back_in_place(container, monkeypatch):
     """Libsndfile puts all that it codes at once on the stack: two minutes at once end the process."""
-    monkeypatch.setattr(variation, "_CODECS", [codec for codec in variation._CODECS if codec[0] == container])
-    generator = variation.random.Random(0)
+    monkeypatch.setattr(augmentation, "_CODECS", [codec for codec in augmentation._CODECS if codec[0] == container])
+    generator = augmentation.random.Random(0)
     signal = np.tile(sines(), 60)
-    coded = variation._through_codec(signal, generator, RATE)
+    coded = augmentation._through_codec(signal, generator, RATE)
     assert coded.shape == signal.shape
     middle = slice(RATE, 2 * RATE)
     assert np.corrcoef(coded[middle], signal[middle])[0, 1] > 0.99

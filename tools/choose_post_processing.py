@@ -1,6 +1,6 @@
 """Whether one event rule for all classes does better on other songs than one for each, by cross-validation.
 
-    python tools/choose_event_rule.py RUN --data DATA
+    python tools/choose_post_processing.py RUN --data DATA
 
 The validation songs are divided into folds; the rule of each fold is chosen on the others, and all folds are measured
 together, at the thresholds of the run. No test song is touched. Chosen and measured on the same songs, rules flatter:
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from mir_tf import bundle
 from mir_tf.errors import MirTfError
-from mir_tf.evaluation.evaluate import hear
-from mir_tf.metrics.counts import Counts
+from mir_tf.evaluation.evaluate import predict_split
+from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.metrics.event_tuning import GRID, choose_index, grid_counts
 from mir_tf.metrics.thresholds import ratio
 
@@ -50,7 +50,7 @@ def main(run: Path, data: Path) -> None:
     """See the module's docstring."""
     try:
         model = bundle.load(run)
-        heard = hear(model, data, "validation")
+        heard = predict_split(model, data, "validation")
     except MirTfError as error:
         raise click.ClickException(str(error)) from error
     answers_of = collections.defaultdict(list)
@@ -84,7 +84,11 @@ def _at(counts: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int6
 
 def _f1(counts: NDArray[np.int64]) -> list[float]:
     """Micro and macro F1 of onsets and of frames."""
-    return [float(value) for columns in counts for value in (Counts(*columns).micro.f1, Counts(*columns).macro_f1)]
+    return [
+        float(value)
+        for columns in counts
+        for value in (ConfusionCounts(*columns).micro.f1, ConfusionCounts(*columns).macro_f1)
+    ]
 
 
 def _echo(name: str, scores: NDArray[np.float64] | list[float]) -> None:

@@ -48,7 +48,7 @@ Signal = NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
-class Variation:
+class Augmentation:
     """How one rendition of a song differs from the plain one.
 
     Attributes:
@@ -62,7 +62,7 @@ class Variation:
     cents: float
 
     @classmethod
-    def draw(cls, seed: str) -> Variation:
+    def draw(cls, seed: str) -> Augmentation:
         """The variation of a seed."""
         generator = random.Random(seed)
         semitones = generator.randint(-MOST_SEMITONES, MOST_SEMITONES)
