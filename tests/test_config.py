@@ -178,7 +178,8 @@ SEED = FRONT_ENDS["seed_22k"]
         (TrainConfig(), {"gamma_neg": 5.5}, "gamma_neg is 5.5; it must be between 0 and 5"),
         (TrainConfig(), {"boundary_weight": -0.1}, "boundary_weight is -0.1; it must be between 0 and 1"),
         (TrainConfig(), {"boundary_weight": 1.5}, "boundary_weight is 1.5; it must be between 0 and 1"),
-        (TrainConfig(), {"plateau_factor": 1.0}, "between 0 and 1"),
+        (TrainConfig(), {"plateau_factor": 1.0}, "plateau_factor is 1.0; it must be above 0 and below 1"),
+        (TrainConfig(), {"plateau_factor": 0.0}, "plateau_factor is 0.0; it must be above 0 and below 1"),
         (TrainConfig(), {"image_every": -1}, "at least 0"),
         (TrainConfig(), {"seed": 2**31}, "between 0 and 2147483647"),
         (WindowConfig(), {"window_seconds": 0.5, "overlap_seconds": 0.0}, "at least 1 second"),
@@ -281,7 +282,7 @@ def test_merging_changes_what_is_named_and_keeps_the_rest() -> None:
         ({"trian": {}}, "no section 'trian'; the sections are front_end, model, train, window"),
         ({7: {}}, "no section '7'"),
         ({"train": {7: 1}}, "TrainConfig has no field '7'"),
-        ({"train": 3}, "section 'train' is 3; it must hold fields and their values"),
+        ({"train": 3}, "section 'train' is 3; it must map fields to values"),
         ({"train": None}, "section 'train' is None"),
         ({"model": {"layers": 3}}, "ModelConfig has no field 'layers'; its fields are"),
     ],
@@ -294,15 +295,15 @@ def test_wrong_sections_are_refused(sections: dict, message: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"- train", "must hold sections .*, not a list"),
+        (b"- train", "must contain sections .*, not a list"),
         (b"train: [", "cannot be read as YAML"),
         (b"\xff\xfe\x00", "cannot be read as YAML"),
         (b"train:\n  seed: 2020-13-45", "cannot be read as YAML: month must be in 1..12"),
         (
             b"model: {gru_units: 8}\ntrain: {seed: 1}\nmodel: {}",
-            r"cannot be read as YAML: 'model' is there twice\s.*line 3",
+            r"cannot be read as YAML: 'model' is given twice\s.*line 3",
         ),
-        (b"train: {seed: 1, seed: 2}", "cannot be read as YAML: 'seed' is there twice"),
+        (b"train: {seed: 1, seed: 2}", "cannot be read as YAML: 'seed' is given twice"),
     ],
 )
 def test_a_file_that_holds_no_sections_is_named(content: bytes, message: str, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mir_tf.config import LABEL_RATE, FrontEndConfig, ModelConfig, RunConfig
+from mir_tf.config import LABEL_RATE, MODELS, FrontEndConfig, RunConfig
 from mir_tf.data import pipeline, records
 from mir_tf.data.manifest import Manifest, Shard, SplitSummary, shard_name
 from mir_tf.data.records import Record
@@ -34,7 +34,7 @@ _ROUNDS = 3
 
 
 @click.command(help=__doc__.partition("\n")[0])
-@click.option("--model", "architecture", type=click.Choice(ModelConfig.ARCHITECTURES), default="crnn")
+@click.option("--model", "architecture", type=click.Choice(list(MODELS)), default="crnn")
 @click.option("--steps", default=8, show_default=True, help="Steps in a round.")
 @click.option("--batch-size", default=16, show_default=True)
 @click.option("--mixed-precision", is_flag=True)

@@ -21,7 +21,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from mir_tf.bundle import Bundle
-from mir_tf.config import FrontEndConfig, ModelConfig, RunConfig
+from mir_tf.config import MODELS, FrontEndConfig, RunConfig
 from mir_tf.events import PostProcessing
 from mir_tf.export.exporter import export, probe_signal
 from mir_tf.inference import decoding
@@ -34,9 +34,7 @@ _RATE = 44100
 
 
 @click.command(help=__doc__.partition("\n")[0])
-@click.option(
-    "--model", "architecture", type=click.Choice(ModelConfig.ARCHITECTURES), default="crnn", show_default=True
-)
+@click.option("--model", "architecture", type=click.Choice(list(MODELS)), default="crnn", show_default=True)
 @click.option("--minutes", default=60, show_default=True, help="Length of the recording.")
 @click.option("--suffix", type=click.Choice(["flac", "mp3", "wav"]), default="flac", show_default=True)
 @click.option("--rounds", default=3, show_default=True)

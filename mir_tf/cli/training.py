@@ -13,7 +13,7 @@ import click
 
 from mir_tf import pretrained
 from mir_tf.cli.shared import FILE, FOLDER, LOCAL_FOLDER, NEW_FOLDER, NEW_LOCAL_FOLDER, RUN, make_console, print_table
-from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
+from mir_tf.config import MODELS, ModelConfig, RunConfig, TrainConfig, read_yaml
 from mir_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _defaults(config: type, name: str) -> str:
 @click.option(
     "--model",
     "architecture",
-    type=click.Choice(ModelConfig.ARCHITECTURES),
+    type=click.Choice(list(MODELS)),
     help=f"Network.  {_defaults(ModelConfig, 'architecture')}",
 )
 @click.option(

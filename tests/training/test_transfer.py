@@ -14,7 +14,7 @@ from test_train import CNN, SPLITS, Killed, assert_same_run, read_history
 
 from mir_tf import bundle, pretrained
 from mir_tf.cli import main
-from mir_tf.config import FRONT_ENDS, ModelConfig
+from mir_tf.config import FRONT_ENDS, MODELS, ModelConfig
 from mir_tf.data.manifest import write_manifest
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.models import build_model
@@ -75,7 +75,7 @@ def assert_equal(mine, theirs):
         np.testing.assert_array_equal(value, other)
 
 
-@pytest.mark.parametrize("architecture", ModelConfig.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", MODELS)
 def test_before_the_first_step_it_is_the_model_it_starts_from(architecture, data, at_the_start, tmp_path):
     trained = make_bundle(architecture)
     trained.save(tmp_path / "init")
