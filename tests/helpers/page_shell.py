@@ -84,8 +84,8 @@ def carry_out(page: list[str], folder: Path, defaults: Path) -> list[Outcome]:
     Args:
         page: the commands.
         folder: where they are run.
-        defaults: a folder with ``fit.yaml``, for ``mir-tf fit`` without ``--config``, and ``pretrained``, the model
-            that stands for the one that comes with mir-tf.
+        defaults: a folder with ``fit.yaml``, for ``mir-tf fit`` without ``--config`` and ``mir-tf tune`` without
+            ``--space``, and ``pretrained``, the model that stands for the one that comes with mir-tf.
     """
     log = folder.with_suffix(".log")
     with log.open("ab") as file:
@@ -184,6 +184,9 @@ def _small(arguments: list[str], defaults: Path) -> list[str]:
         _remove(arguments, "--out")
         given = [] if "--config" in arguments else ["--config", str(defaults / "fit.yaml")]
         return [*arguments, "--epochs", "1", "--steps-per-epoch", "2", *given]
+    if verb == "tune":
+        given = [] if "--space" in arguments else ["--space", str(defaults / "fit.yaml")]
+        return [*arguments, "--trials", "1", "--epochs", "1", *given]
     if verb == "compare" and "--config" in arguments:
         _remove(arguments, "--out")  # plans share runs, but not those of another budget
     if verb == "export" and "--quantize" not in arguments:
