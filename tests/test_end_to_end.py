@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from helpers.commands import invoke
 from helpers.page_reader import read
 from helpers.slakh_tree import write_track
 
@@ -56,7 +57,7 @@ def write_song(folder: Path, seed: int) -> np.ndarray:
 
 
 def run(command: click.Command, *words: str | Path) -> None:
-    result = click.testing.CliRunner().invoke(command, [str(word) for word in words])
+    result = invoke(command, *words)
     assert result.exit_code == 0, result.output
 
 

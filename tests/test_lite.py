@@ -10,12 +10,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
 import soundfile
+from helpers.commands import run
 
-from mir_tf import bundle, cli
+from mir_tf import bundle
 from mir_tf.bundle.keras_model import RunModel
 from mir_tf.errors import AudioError, BundleError, ConfigError
 from mir_tf.events import PostProcessing
@@ -43,10 +43,6 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     left = probe_signal(44100, 9.5)
     soundfile.write(path, np.stack([left, left[::-1]], axis=1), 44100)
     return path
-
-
-def run(*words: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
 def test_a_file_is_heard_as_by_the_run_it_came_from(exported_cnn: Path, model: LiteModel, song: Path) -> None:

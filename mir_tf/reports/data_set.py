@@ -125,7 +125,7 @@ def survey(folder: str | Path, manifest: Manifest, progress: Callable[[int, int]
     done, records = 0, sum(summary.records for summary in splits.values())
     for name in splits:
         mixes = found.mixes[name] = Mixes.none(len(_VOCABULARY))
-        for track, is_stem in pipeline.records(folder, manifest, name, _VOCABULARY):
+        for track, is_stem in pipeline.read_records(folder, manifest, name, _VOCABULARY):
             if is_stem:
                 found.spectra.add(track.log_mel, track.truth)
             else:

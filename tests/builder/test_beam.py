@@ -9,14 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-import click.testing
 import pytest
+from helpers.commands import run_builder
 from helpers.slakh_tree import write_track
 
 import tfrecords_builder
 from mir_tf.config import FRONT_ENDS
 from tfrecords_builder import processes, resume
-from tfrecords_builder.__main__ import main
 from tfrecords_builder.processes import Failure
 from tfrecords_builder.records import writer
 from tfrecords_builder.records.make import Recipe
@@ -37,10 +36,6 @@ def write_tree(root: Path, tracks: int = 4) -> Path:
     (write_track(root / "train" / "Track00100") / "mix.flac").write_bytes(b"fLaC")
     (write_track(root / "test" / "Track00101") / "MIDI" / "S01.mid").write_bytes(b"MThd")
     return root
-
-
-def run(*arguments: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -67,7 +62,7 @@ def on_beam(*arguments: str | Path) -> list[str]:
 )
 def test_beam_gives_the_bytes_of_a_local_run(tmp_path: Path, options: tuple[str, ...]) -> None:
     tree = write_tree(tmp_path / "tree")
-    local = run("--slakh", tree, "--out", tmp_path / "data", "--workers", 1)
+    local = run_builder("--slakh", tree, "--out", tmp_path / "data", "--workers", 1)
     (tmp_path / "data").rename(tmp_path / "local")
     command = on_beam("--slakh", tree, "--out", tmp_path / "data", *options)
     beam = subprocess.run(command, capture_output=True, text=True)
@@ -100,7 +95,7 @@ def test_killed_pipelines_are_taken_up_by_either_runner(tmp_path: Path) -> None:
         assert reached < parts(out) < 24
         reached = parts(out)
         assert not (out / "manifest.json").exists()
-    local = run("--slakh", tree, "--out", out, "--workers", 1, "--skip-bad")
+    local = run_builder("--slakh", tree, "--out", out, "--workers", 1, "--skip-bad")
     assert local.exit_code == 0, local.output
     assert f"taken up from the interrupted build: {reached} tracks" in local.stdout
     resumed = contents(out)
@@ -186,7 +181,7 @@ def test_wrong_options_of_beam_have_exit_status_2(tmp_path: Path, option: str, m
 )
 def test_wrong_usage_has_exit_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
     places = {"here": tmp_path, "file": __file__}
-    result = run("--out", tmp_path / "data", *(word.format(**places) for word in arguments))
+    result = run_builder("--out", tmp_path / "data", *(word.format(**places) for word in arguments))
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
     assert not (tmp_path / "data").exists()
@@ -196,7 +191,7 @@ def test_without_beam_the_error_says_what_to_install(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     monkeypatch.delitem(sys.modules, "tfrecords_builder.beam", raising=False)
     monkeypatch.delattr(tfrecords_builder, "beam", raising=False)
-    result = run("--demo", 3, "--out", tmp_path / "data", "--runner", "beam")
+    result = run_builder("--demo", 3, "--out", tmp_path / "data", "--runner", "beam")
     assert result.exit_code == 2
     assert "Apache Beam is not installed; pip install 'mir-tf[beam]'" in result.stderr
     assert not (tmp_path / "data").exists()

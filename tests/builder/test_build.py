@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+from helpers.commands import run_builder
 from helpers.slakh_tree import write_midi, write_track
 
 from mir_tf.config import FRONT_ENDS
@@ -25,7 +26,7 @@ from mir_tf.data.records import parse
 from mir_tf.errors import AudioError, DataError
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import resume
-from tfrecords_builder.__main__ import _front_end, main
+from tfrecords_builder.__main__ import _front_end
 from tfrecords_builder.build import BuildReport, FilesOnDisk, TrackSource, build
 from tfrecords_builder.processes import Progress
 from tfrecords_builder.records.make import Recipe, make_records
@@ -34,10 +35,6 @@ from tfrecords_builder.slakh.tree import Stem, Track, find_tracks
 from tfrecords_builder.synthesis.render import default_soundfont
 
 DEFAULT = FRONT_ENDS["default"]
-
-
-def run(*arguments: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 SAX_AND_BANJO = {"S00": (64, [(0.5, 1.0)]), "S01": (105, [(1.0, 1.2), (1.9, 2.0)])}
@@ -82,7 +79,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, click.testing
     """The data set of :func:`write_tree` by two workers, and what the command said."""
     root = tmp_path_factory.mktemp("built")
     write_tree(root / "tree")
-    return root, run("--slakh", root / "tree", "--out", root / "data", *SETTINGS, "--workers", 2)
+    return root, run_builder("--slakh", root / "tree", "--out", root / "data", *SETTINGS, "--workers", 2)
 
 
 def test_bad_tracks_are_named_and_the_rest_is_built(built: tuple[Path, click.testing.Result]) -> None:
@@ -133,7 +130,7 @@ def test_any_number_of_workers_gives_the_same_bytes(built: tuple[Path, click.tes
     before = contents(root / "data")
     for workers in (1, 3):
         out = root / f"by {workers}"
-        result = run("--slakh", root / "tree", "--out", out, *SETTINGS, "--workers", workers, "--skip-bad")
+        result = run_builder("--slakh", root / "tree", "--out", out, *SETTINGS, "--workers", workers, "--skip-bad")
         assert result.exit_code == 0
         assert contents(out) == before
     assert len(before) == 6  # a shard for each split, the manifest, and TensorFlow Datasets' two files
@@ -146,10 +143,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_finished_data_set_is_not_touched(built: tuple[Path, click.testing.Result]) -> None:
     root, _ = built
     before = contents(root / "data")
-    result = run("--slakh", root / "tree", "--out", root / "data", *SETTINGS, "--workers", 1)
+    result = run_builder("--slakh", root / "tree", "--out", root / "data", *SETTINGS, "--workers", 1)
     assert result.exit_code == 0
     assert result.stdout == f"{root / 'data'}: the data set is finished; nothing to do\n"
-    result = run("--slakh", root / "tree", "--out", root / "data", *SETTINGS[:2], "--seed", 1)
+    result = run_builder("--slakh", root / "tree", "--out", root / "data", *SETTINGS[:2], "--seed", 1)
     assert result.exit_code == 1
     assert "holds a finished data set of other arguments" in result.stderr
     assert "(log_floor_db: -70.0 there, -60.0 here; seed: 0 there, 1 here)" in result.stderr
@@ -175,7 +172,7 @@ def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "slakh.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "tree", "slakh2100")
     options = (*SETTINGS, "--labels", "audible", "--stems", "--workers", 2)
-    result = run("--slakh", tmp_path / "slakh.tar.gz", "--out", tmp_path / "data", *options)
+    result = run_builder("--slakh", tmp_path / "slakh.tar.gz", "--out", tmp_path / "data", *options)
     assert result.exit_code == 0, result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "slakh.tar.gz", "tree"]
     manifest = read_manifest(tmp_path / "data")
@@ -206,7 +203,7 @@ def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
     record = next(iter(pipeline.tracks(tmp_path / "data", manifest, "test", VOCABULARIES["family"])))
     assert np.flatnonzero(record.truth[:, 3]).tolist() == list(range(3, 20))
 
-    again = run("--slakh", tmp_path / "tree", "--out", tmp_path / "tree data", *options)
+    again = run_builder("--slakh", tmp_path / "tree", "--out", tmp_path / "tree data", *options)
     assert again.exit_code == 0
     for shard in train.shards + test.shards:
         assert (tmp_path / "data" / shard.name).read_bytes() == (tmp_path / "tree data" / shard.name).read_bytes()
@@ -221,20 +218,20 @@ def test_a_build_from_an_archive_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     arguments = ("--slakh", tmp_path / "slakh.tar.gz", "--workers", 1, "--out")
     with monkeypatch.context() as patch:
         patch.setattr(Archive, "close", interrupt_after_first_track)
-        result = run(*arguments, tmp_path / "data")
+        result = run_builder(*arguments, tmp_path / "data")
     assert result.exit_code == 1
     assert "keeps what is finished" in result.stderr
     finished = tmp_path / "data" / resume.UNFINISHED
     assert sorted(path.name for path in finished.iterdir()) == ["arguments.json", "parts"]
     count = len(list((finished / "parts").glob("*.json")))
     assert 0 < count < 8
-    other = run(*arguments, tmp_path / "data", "--labels", "audible", "--stems")
+    other = run_builder(*arguments, tmp_path / "data", "--labels", "audible", "--stems")
     assert other.exit_code == 1
     assert "labels: 'midi' there, 'audible' here; stems: False there, True here" in other.stderr
-    again = run(*arguments, tmp_path / "data")
+    again = run_builder(*arguments, tmp_path / "data")
     assert again.exit_code == 0, again.output
     assert f"taken up from the interrupted build: {count} tracks" in again.stdout
-    assert run(*arguments, tmp_path / "undisturbed").exit_code == 0
+    assert run_builder(*arguments, tmp_path / "undisturbed").exit_code == 0
     assert contents(tmp_path / "data") == contents(tmp_path / "undisturbed")
 
 
@@ -245,7 +242,7 @@ def interrupt_after_first_track(archive: Archive, track: Track) -> None:
 def test_a_scheme_without_leaks(tmp_path: Path) -> None:
     write_slakh(tmp_path / "tree")
     options = (*SETTINGS, "--split-scheme", "original", "--drop-leaks", "--workers", 1)
-    result = run("--slakh", tmp_path / "tree", "--out", tmp_path / "data", *options)
+    result = run_builder("--slakh", tmp_path / "tree", "--out", tmp_path / "data", *options)
     assert result.exit_code == 0
     manifest = read_manifest(tmp_path / "data")
     assert {name: split.tracks for name, split in manifest.splits.items()} == {"train": 2, "validation": 0, "test": 1}
@@ -359,7 +356,7 @@ def test_tracks_may_come_from_where_they_cannot_be_read(tmp_path: Path) -> None:
 
 def test_nothing_built_is_an_error_that_tells_the_causes(tmp_path: Path) -> None:
     (write_track(tmp_path / "tree" / "train" / "Track00001") / "mix.flac").unlink()
-    result = run("--slakh", tmp_path / "tree", "--out", tmp_path / "data", "--skip-bad")
+    result = run_builder("--slakh", tmp_path / "tree", "--out", tmp_path / "data", "--skip-bad")
     assert result.exit_code == 1
     assert "Track00001/mix.flac: missing" in result.stderr
     assert not (tmp_path / "data").exists()
@@ -455,7 +452,7 @@ def test_a_missing_mix_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_has_exit_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
-    result = run(*arguments, "--out", tmp_path / "data")
+    result = run_builder(*arguments, "--out", tmp_path / "data")
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
     assert not (tmp_path / "data").exists()
@@ -467,14 +464,14 @@ def test_audio_is_not_kept_within_the_data_set_nor_around_it(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    result = run("--demo", 1, "--keep-audio", kept, "--out", out)
+    result = run_builder("--demo", 1, "--keep-audio", kept, "--out", out)
     assert result.exit_code == 2
     assert "--keep-audio and --out must be two folders" in " ".join(result.stderr.split())
     assert not list((tmp_path / "here").iterdir())
 
 
 def test_audio_is_not_kept_among_the_midi_files(tmp_path: Path) -> None:
-    result = run(
+    result = run_builder(
         "--midi", tmp_path, "--soundfont", __file__, "--keep-audio", tmp_path / "a", "--out", tmp_path / "data"
     )
     assert result.exit_code == 2
@@ -483,7 +480,7 @@ def test_audio_is_not_kept_among_the_midi_files(tmp_path: Path) -> None:
 
 
 def test_verifying_keeps_no_audio(tmp_path: Path) -> None:
-    result = run("--verify", tmp_path, "--keep-audio", tmp_path / "audio")
+    result = run_builder("--verify", tmp_path, "--keep-audio", tmp_path / "audio")
     assert result.exit_code == 2
     assert "--keep-audio and all options of rendering belong to" in " ".join(result.stderr.split())
 
@@ -496,7 +493,7 @@ def test_what_cannot_be_written_has_exit_status_1(tmp_path: Path) -> None:
         ("--demo", 1, "--keep-audio", tmp_path / "file" / "tree", "--out", tmp_path / "data"),
         ("--slakh", tmp_path / "tree", "--out", tmp_path / "file" / "data"),
     ):
-        result = run(*arguments, "--workers", 1)
+        result = run_builder(*arguments, "--workers", 1)
         assert result.exit_code == 1
         assert isinstance(result.exception, SystemExit)
         assert str(tmp_path / "file") in result.stderr
@@ -504,7 +501,7 @@ def test_what_cannot_be_written_has_exit_status_1(tmp_path: Path) -> None:
 
 
 def test_an_empty_tree_has_exit_status_1(tmp_path: Path) -> None:
-    result = run("--slakh", tmp_path, "--out", tmp_path / "data")
+    result = run_builder("--slakh", tmp_path, "--out", tmp_path / "data")
     assert result.exit_code == 1
     assert "no track found" in result.stderr
 
@@ -548,7 +545,7 @@ def test_midi_that_cannot_be_rendered_is_named(tmp_path: Path) -> None:
     songs.mkdir()
     (songs / "broken.mid").write_bytes(b"MThd")
     soundfont = default_soundfont()
-    result = run("--midi", songs, "--soundfont", soundfont, "--out", tmp_path / "data", "--workers", 1)
+    result = run_builder("--midi", songs, "--soundfont", soundfont, "--out", tmp_path / "data", "--workers", 1)
     assert result.exit_code == 1
     assert f"{songs}: not one file could be rendered" in result.stderr
     assert "broken.mid: unreadable MIDI" in result.stderr
@@ -562,7 +559,7 @@ def test_midi_is_built_without_its_bad_files(tmp_path: Path) -> None:
     (songs / "broken.mid").write_bytes(b"MThd")
     write_midi(songs / "good.mid", [(0, [(0.0, 1.0)]), (128, [(0.5, 0.6)])])
     soundfont = default_soundfont()
-    result = run("--midi", songs, "--soundfont", soundfont, "--out", tmp_path / "data", "--workers", 1)
+    result = run_builder("--midi", songs, "--soundfont", soundfont, "--out", tmp_path / "data", "--workers", 1)
     assert result.exit_code == 1
     assert "left out: broken.mid: " in result.stdout
     manifest = read_manifest(tmp_path / "data")
@@ -576,7 +573,7 @@ def test_midi_is_built_without_its_bad_files(tmp_path: Path) -> None:
 def test_the_demo_builds_by_itself_with_any_number_of_workers(tmp_path: Path) -> None:
     kept = {1: ("--keep-audio", tmp_path / "tree"), 2: (), 3: ()}
     for workers, keep in kept.items():
-        result = run("--demo", 3, "--out", tmp_path / f"by {workers}", *keep, "--workers", workers)
+        result = run_builder("--demo", 3, "--out", tmp_path / f"by {workers}", *keep, "--workers", workers)
         assert result.exit_code == 0, result.output
     (tmp_path / "by 1").rename(tmp_path / "data")
     for workers in (2, 3):

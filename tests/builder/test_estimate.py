@@ -4,24 +4,19 @@ import re
 import tarfile
 from pathlib import Path
 
-import click.testing
 import pretty_midi
 import pytest
+from helpers.commands import run_builder
 from helpers.slakh_tree import write_track
 
 from mir_tf.config import FRONT_ENDS
 from mir_tf.data import manifest
 from mir_tf.errors import DataError
 from tfrecords_builder import estimate
-from tfrecords_builder.__main__ import main
 from tfrecords_builder.build import FilesOnDisk
 from tfrecords_builder.records.make import Recipe
 from tfrecords_builder.slakh.tree import find_tracks
 from tfrecords_builder.synthesis.render import default_soundfont
-
-
-def run(*arguments: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def table(output: str) -> list[list[str]]:
@@ -38,10 +33,10 @@ def test_a_dry_run_tells_what_is_built(tmp_path: Path) -> None:
     write_track(tree / "omitted" / "Track00005")
     (write_track(tree / "train" / "Track00006") / "mix.flac").write_bytes(b"fLaC")
     arguments = ("--slakh", tree, "--out", tmp_path / "data", "--skip-bad", "--workers", 2)
-    dry = run(*arguments, "--dry-run")
+    dry = run_builder(*arguments, "--dry-run")
     assert dry.exit_code == 0, dry.output
     assert list(tmp_path.iterdir()) == [tree]
-    built = run(*arguments)
+    built = run_builder(*arguments)
     assert built.exit_code == 0, built.output
     assert table(dry.stdout) == table(built.stdout)
     for line in built.stdout.splitlines():
@@ -51,7 +46,7 @@ def test_a_dry_run_tells_what_is_built(tmp_path: Path) -> None:
     size = sum(shard.num_bytes for shard in manifest.read_manifest(tmp_path / "data").shards())
     assert float(told[1]) == pytest.approx(size / 1e6, rel=0.03)
     assert re.search(r"About [\d.]+ minutes with 2 workers.* An estimate: 26 s of audio took", dry.stdout)
-    assert "nothing to do" in run(*arguments, "--dry-run").stdout
+    assert "nothing to do" in run_builder(*arguments, "--dry-run").stdout
 
 
 def test_time_and_size_are_scaled_by_the_audio(tmp_path: Path) -> None:
@@ -75,7 +70,7 @@ def test_nothing_to_build_is_said(tmp_path: Path) -> None:
 
 def test_a_dry_run_refuses_what_the_build_refuses(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    result = run("--demo", 1, "--out", tmp_path, "--dry-run")
+    result = run_builder("--demo", 1, "--out", tmp_path, "--dry-run")
     assert result.exit_code == 1
     assert "is not empty" in result.stderr
 
@@ -92,7 +87,7 @@ def test_a_dry_run_counts_stems(tmp_path: Path, is_archive: bool) -> None:
         with tarfile.open(source, "w") as archive:
             archive.add(tree, "slakh2100")
     arguments = ("--slakh", source, "--out", tmp_path / "data", "--workers", 1, "--stems")
-    dry, built = run(*arguments, "--dry-run"), run(*arguments)
+    dry, built = run_builder(*arguments, "--dry-run"), run_builder(*arguments)
     assert (dry.exit_code, built.exit_code) == (0, 0), dry.output + built.output
     assert table(dry.stdout) == table(built.stdout)
     assert table(dry.stdout)[1][:3] == ["train", "4", "8"]
@@ -112,7 +107,7 @@ def test_a_dry_run_counts_voices(tmp_path: Path) -> None:
         song.write(str(tmp_path / "songs" / f"{number}.mid"))
     sounds = ("--soundfont", default_soundfont(), "--vary", 1)
     arguments = ("--midi", tmp_path / "songs", *sounds, "--split", "train", "--stems", "--out", tmp_path / "data")
-    dry, built = run(*arguments, "--dry-run"), run(*arguments)
+    dry, built = run_builder(*arguments, "--dry-run"), run_builder(*arguments)
     assert (dry.exit_code, built.exit_code) == (0, 0), dry.output + built.output
     assert table(dry.stdout) == table(built.stdout)
     assert 6 < int(table(dry.stdout)[1][2]) < 12
@@ -123,11 +118,11 @@ def test_a_dry_run_of_the_demo_renders_a_few_songs_and_keeps_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    dry = run("--demo", 4, "--out", tmp_path / "data", "--dry-run", "--workers", 2)
+    dry = run_builder("--demo", 4, "--out", tmp_path / "data", "--dry-run", "--workers", 2)
     assert dry.exit_code == 0, dry.output
     assert "MB of rendered audio" in dry.stdout
     assert not list(tmp_path.iterdir())
-    built = run("--demo", 4, "--out", tmp_path / "data", "--workers", 2)
+    built = run_builder("--demo", 4, "--out", tmp_path / "data", "--workers", 2)
     assert table(dry.stdout) == table(built.stdout)
 
 
@@ -139,14 +134,14 @@ def test_a_dry_run_leaves_out_what_the_build_leaves_out(tmp_path: Path) -> None:
         song.instruments[0].notes = [pretty_midi.Note(90, pitch, start, start + 1) for start in (0.0, end - 1)]
         song.write(str(tmp_path / name))
     arguments = ("--midi", tmp_path, "--soundfont", default_soundfont(), "--out", tmp_path / "data", "--split", "train")
-    result = run(*arguments, "--dry-run", "--workers", 1)
+    result = run_builder(*arguments, "--dry-run", "--workers", 1)
     assert result.exit_code == 1
     assert re.search(
         r"left out: long\.mid: .* 2502 s long; at most 2400 s can be rendered: give --excerpt", result.stdout
     )
     assert table(result.stdout)[1][1] == "2"
-    assert run(*arguments, "--dry-run", "--workers", 1, "--skip-bad").exit_code == 0
-    assert table(run(*arguments, "--dry-run", "--workers", 1, "--excerpt", 10).stdout)[1][1] == "3"
-    result = run(*arguments, "--dry-run", "--excerpt", "nan")
+    assert run_builder(*arguments, "--dry-run", "--workers", 1, "--skip-bad").exit_code == 0
+    assert table(run_builder(*arguments, "--dry-run", "--workers", 1, "--excerpt", 10).stdout)[1][1] == "3"
+    result = run_builder(*arguments, "--dry-run", "--excerpt", "nan")
     assert result.exit_code == 2
     assert "excerpt is nan; it must be at least 1 s and finite" in result.output

@@ -10,21 +10,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import click.testing
 import pytest
+from helpers.commands import run_builder
 from helpers.slakh_tree import write_midi, write_track
 
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import DataError
 from tfrecords_builder import resume
-from tfrecords_builder.__main__ import main
 from tfrecords_builder.synthesis import render
 
 FRONT_END = FRONT_ENDS["default"]
-
-
-def run(*arguments: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -122,10 +117,10 @@ def test_a_failure_before_anything_is_finished_leaves_nothing(tmp_path: Path) ->
 def test_a_clean_up_that_was_killed_is_finished(tmp_path: Path) -> None:
     write_track(tmp_path / "tree" / "train" / "Track00001")
     arguments = ("--slakh", tmp_path / "tree", "--out", tmp_path / "data", "--workers", 1)
-    assert run(*arguments).exit_code == 0
+    assert run_builder(*arguments).exit_code == 0
     before = contents(tmp_path / "data")
     (tmp_path / "data" / resume.UNFINISHED).mkdir()
-    assert run(*arguments).exit_code == 0
+    assert run_builder(*arguments).exit_code == 0
     assert contents(tmp_path / "data") == before
 
 
@@ -150,17 +145,17 @@ def test_a_full_disk_is_a_clear_error_and_the_build_goes_on_with_more_room(tmp_p
         write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seconds=30.0, seed=number)
     arguments = ("--slakh", tmp_path / "tree", "--workers", 1, "--out")
     with small_disk(tmp_path / "disk", "1m") as disk:  # a track takes 0.4 MB
-        result = run(*arguments, disk / "data")
+        result = run_builder(*arguments, disk / "data")
         assert result.exit_code == 1
         assert isinstance(result.exception, SystemExit)
         assert "No space left on device" in result.stderr
         assert "run the same command again to go on" in result.stderr
         assert [path.name for path in (disk / "data").iterdir()] == [resume.UNFINISHED]
         subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-        result = run(*arguments, disk / "data")
+        result = run_builder(*arguments, disk / "data")
         assert result.exit_code == 0, result.output
         assert "taken up from the interrupted build: " in result.stdout
-        assert run(*arguments, tmp_path / "data").exit_code == 0
+        assert run_builder(*arguments, tmp_path / "data").exit_code == 0
         assert contents(disk / "data") == contents(tmp_path / "data")
 
 
@@ -179,7 +174,7 @@ def test_a_disk_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     write_track(tmp_path / "tree" / "train" / "Track00001")
     with small_disk(tmp_path / "disk", "1m") as disk:
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        result = run("--slakh", tmp_path / "tree", "--workers", 1, "--out", disk / "data")
+        result = run_builder("--slakh", tmp_path / "tree", "--workers", 1, "--out", disk / "data")
         assert result.exit_code == 1
         assert isinstance(result.exception, SystemExit)
         assert "Read-only file system" in result.stderr

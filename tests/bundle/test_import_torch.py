@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
+from helpers.commands import run
 
 from mir_tf import bundle
 from mir_tf.bundle.import_torch import import_checkpoint
-from mir_tf.cli import main
 from mir_tf.errors import BundleError, ConfigError
 from mir_tf.events import PostProcessing
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
@@ -90,7 +89,7 @@ def test_what_is_imported_is_a_bundle_like_any_other(checkpoint: Path, tmp_path:
     thresholds = np.linspace(0.1, 0.9, 17)
     np.save(tmp_path / "thresholds.npy", thresholds)
     words = ["import-torch", checkpoint, "--thresholds", tmp_path / "thresholds.npy", "--out", tmp_path / "bundle"]
-    result = click.testing.CliRunner().invoke(main, list(map(str, [*words, "--preset", "seed_22k"])))
+    result = run(*words, "--preset", "seed_22k")
     assert result.exit_code == 0, result.output
     assert "crnn, 17 classes" in result.output
     loaded = bundle.load(tmp_path / "bundle")
@@ -104,8 +103,8 @@ def test_what_is_imported_is_a_bundle_like_any_other(checkpoint: Path, tmp_path:
 
 def test_an_import_replaces_no_model(checkpoint: Path, tmp_path: Path) -> None:
     words = ["import-torch", str(checkpoint), "--out", str(tmp_path / "bundle")]
-    assert click.testing.CliRunner().invoke(main, words).exit_code == 0
-    again = click.testing.CliRunner().invoke(main, words)
+    assert run(*words).exit_code == 0
+    again = run(*words)
     assert again.exit_code == 2
     assert f"{tmp_path / 'bundle'}: is not empty" in again.stderr
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import click.testing
 import numpy as np
 import pytest
-import soundfile
 import yaml
+from helpers.commands import failed, run
+from helpers.recordings import write_song
 from helpers.tiny_data import FRONT_END, write_data
 from rich.console import Console
 
@@ -26,26 +27,6 @@ SETTINGS = {
     "train": {"epochs": 1, "steps_per_epoch": 2, "batch_size": 4, "crop_seconds": 2.0, "learning_rate": 0.005},
     "window": {"window_seconds": 3.0, "overlap_seconds": 1.0},
 }
-
-
-def run(*words: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
-
-
-def failed(status: int, *words: str | Path) -> str:
-    """Runs a command that must end with ``status`` and a message, not a traceback; gives the message as one line."""
-    result = run(*words)
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert result.exit_code == status
-    assert "Error: " in result.output
-    return " ".join(result.output.split())
-
-
-def write_song(path: Path, seconds: float = 4.0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(0).normal(0, 0.1, round(seconds * 8000))
-    soundfile.write(path, noise, 8000)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,9 @@ import click.testing
 import numpy as np
 import pytest
 import soundfile
+from helpers.commands import run
 from rich.console import Console
 
-from mir_tf import cli
 from mir_tf.cli.meter import Meter
 from mir_tf.errors import AudioError
 from mir_tf.export.exporter import probe_signal
@@ -115,7 +115,7 @@ def test_what_is_no_wav_is_named(path: Path, name: str) -> None:
 
 
 def listen(path: Path, content: bytes, *words: str) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(cli.main, ["listen", str(path), *words], input=content)
+    return run("listen", path, *words, input=content)
 
 
 def probabilities_in(output: str) -> np.ndarray:

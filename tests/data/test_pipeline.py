@@ -176,7 +176,7 @@ def test_tracks_come_without_stems(tmp_path):
     manifest = write_stems(tmp_path / "stems")
     folder, family = tmp_path / "stems", VOCABULARIES["family"]
     assert [track.id for track in pipeline.tracks(folder, manifest, "train", family)] == ["Track1", "Track2"]
-    records = [(track.id, is_stem) for track, is_stem in pipeline.records(folder, manifest, "train", family)]
+    records = [(track.id, is_stem) for track, is_stem in pipeline.read_records(folder, manifest, "train", family)]
     stems = ["Track1-S00", "Track1-S01", "Track2-S00"]
     assert [id for id, is_stem in records if is_stem] == stems
     assert [id for id, _ in records] == ["Track1", *stems[:2], "Track2", stems[2]]

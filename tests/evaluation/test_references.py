@@ -3,12 +3,11 @@
 import json
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
-import soundfile
+from helpers.commands import run
+from helpers.recordings import write_song
 
-from mir_tf import cli
 from mir_tf.errors import DataError
 from mir_tf.evaluation import references
 from mir_tf.evaluation.result import TrackPrediction, assess
@@ -202,16 +201,6 @@ def test_what_has_no_partner_or_several_is_named(tmp_path: Path) -> None:
 def test_a_folder_without_references_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no reference: no file named \*\.jams or \*\.csv"):
         references.pair(tmp_path, tmp_path)
-
-
-def write_song(path: Path, seconds: float = 4.0, seed: int = 0) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    soundfile.write(path, np.random.default_rng(seed).normal(0, 0.1, round(seconds * 8000)), 8000)
-    return path
-
-
-def run(*words: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
 def test_a_model_is_measured_beside_references(exported_cnn: Path, tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
 import yaml
+from helpers.commands import run
 from helpers.tiny_data import CONFIG, FRONT_END, write_data
 
-from mir_tf.cli import main
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.errors import ConfigError
 from mir_tf.experiments.compare import Comparison, Outcome, Plan, PlannedRun, Scores, compare, read_plan
@@ -77,14 +76,14 @@ def test_a_budget_wins_over_the_plan_but_not_over_a_run(tmp_path: Path, data: Pa
     wrong = tmp_path / "budget.yaml"
     wrong.write_text(yaml.safe_dump({"train": {"batches": 7}}))
     words = ["compare", write_plan(tmp_path), "--data", data, "--out", tmp_path / "out", "--config", wrong]
-    refused = click.testing.CliRunner().invoke(main, list(map(str, words)))
+    refused = run(*words)
     assert refused.exit_code == 2
     assert "TrainConfig has no field 'batches'" in refused.stderr
 
 
 def test_a_plan_is_carried_out_once_and_reported(data: Path, tmp_path: Path) -> None:
     words = ["compare", write_plan(tmp_path), "--data", data, "--out", tmp_path / "out"]
-    first = click.testing.CliRunner().invoke(main, list(map(str, words)), env={"COLUMNS": "200"})
+    first = run(*words, env={"COLUMNS": "200"})
     assert first.exit_code == 0, first.output
     assert first.output.count("epoch 1: loss") == 4, "two widths, two seeds"
     assert "Run 6 of 6: Narrow again" in first.output
@@ -107,7 +106,7 @@ def test_a_plan_is_carried_out_once_and_reported(data: Path, tmp_path: Path) -> 
     assert "| Narrow − Wide |" in text
     assert "4 tracks" in text
 
-    second = click.testing.CliRunner().invoke(main, list(map(str, words)), env={"COLUMNS": "200"})
+    second = run(*words, env={"COLUMNS": "200"})
     assert second.exit_code == 0
     assert "epoch 1" not in second.output
     assert (tmp_path / "out" / "widths.md").read_text() == text

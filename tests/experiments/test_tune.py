@@ -10,14 +10,13 @@ import sys
 import types
 from pathlib import Path
 
-import click.testing
 import pytest
 import yaml
+from helpers.commands import run
 from helpers.tiny_data import CONFIG, FRONT_END, write_data
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from mir_tf.cli import main
 from mir_tf.config import RunConfig, read_yaml
 from mir_tf.errors import ConfigError, TrainingError
 from mir_tf.experiments import tune
@@ -124,7 +123,7 @@ def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: 
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(SECTIONS))
     words = ["tune", "--data", data, "--out", tmp_path / "out", "--trials", 2, "--epochs", 1]
     words += ["--space", tmp_path / "space.yaml"]
-    result = click.testing.CliRunner().invoke(main, list(map(str, words)), env={"COLUMNS": "160"})
+    result = run(*words, env={"COLUMNS": "160"})
     assert result.exit_code == 0, result.output
     assert result.output.count("epoch 1:") == 2
     assert "2 trials" in result.output
@@ -141,7 +140,7 @@ def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: 
     logs.Reload()
     assert {"_hparams_/session_start_info", "f1/macro"} <= {*logs.Tags()["tensors"], *logs.summary_metadata}
 
-    again = click.testing.CliRunner().invoke(main, list(map(str, words)), env={"COLUMNS": "160"})
+    again = run(*words, env={"COLUMNS": "160"})
     assert again.exit_code == 0
     assert "epoch 1:" not in again.output
     with pytest.raises(TrainingError, match="holds a search that differs: seed: 0 there, 1 now"):
@@ -176,7 +175,7 @@ def test_the_best_trials_data_set_is_that_to_train_on(data: Path, tmp_path: Path
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(SECTIONS))
     folders = ["--data", str(data), "--data", str(other)]
     words = ["tune", *folders, "--space", str(tmp_path / "space.yaml"), "--trials", "4", "--epochs", "1"]
-    result = click.testing.CliRunner().invoke(main, [*words, "--out", str(tmp_path / "out")])
+    result = run(*words, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     said = re.search(r"on the validation split of (\S+),", (tmp_path / "out" / tune.BEST).read_text())
     assert said is not None

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from click.testing import CliRunner
+from helpers.commands import run
 from helpers.tiny_data import CONFIG, write_data
 from helpers.tiny_model import heard, make_bundle, signal_of
 
-from mir_tf import bundle, cli
+from mir_tf import bundle
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.data.frontend import log_mel_blocks
 from mir_tf.errors import BundleError, ConfigError, ExportError
@@ -304,7 +304,7 @@ def test_a_file_that_fails_is_not_left_in_place(crnn, tmp_path, monkeypatch):
         "--quantize",
         "none,float16",
     ]
-    result = CliRunner().invoke(cli.main, arguments)
+    result = run(*arguments)
     assert result.exit_code == 1
     assert "model.float32.tflite was not kept: difference" in result.output
     assert "Of an earlier export, and not measured now: model.dynamic.tflite." in result.output

@@ -10,26 +10,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pyarrow.parquet
 import pytest
 import soundfile
+from helpers.commands import run
+from helpers.recordings import write_song
 
-from mir_tf import cli
 from mir_tf.errors import ConfigError
-from mir_tf.export.exporter import probe_signal
 from mir_tf.inference import batch
 from mir_tf.inference.batch import LEDGER, AudioFile, DurationEstimate, PredictionJob, find
 from mir_tf.inference.formats import FORMATS, TABLES
 from mir_tf.inference.prediction import COLUMNS
 from mir_tf.io.audio import SUFFIXES, probe
-
-
-def write_song(path: Path, seconds: float = 1.0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, probe_signal(8000, seconds), 8000)
-    return path
 
 
 @pytest.fixture
@@ -154,10 +147,6 @@ def test_time_left_is_judged_by_size_until_a_file_states_its_length() -> None:
 @pytest.fixture(scope="module")
 def model(exported_cnn: Path) -> Path:
     return exported_cnn / "model.float32.tflite"
-
-
-def run(*words: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
 def written(folder: Path) -> list[str]:

@@ -14,16 +14,15 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
 import soundfile
 import yaml
 from helpers import s3_server
+from helpers.commands import run
 from helpers.slakh_tree import write_track
 from helpers.tiny_data import write_data
 
-from mir_tf import cli
 from mir_tf.data import manifest as records
 from mir_tf.data import pipeline
 from mir_tf.errors import ConfigError, DataError, FileSystemError
@@ -52,10 +51,6 @@ def bucket() -> Iterator[Path]:
         for name, value in {**s3_server.ENVIRONMENT, "S3_ENDPOINT": address}.items():
             environment.setenv(name, value)
         yield as_path("s3://bucket")
-
-
-def run(*words: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
 def test_a_uri_becomes_a_path_and_stays_one() -> None:

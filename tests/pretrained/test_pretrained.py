@@ -11,14 +11,15 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
 import soundfile
+from helpers.commands import failed, run
+from helpers.recordings import write_song
 from helpers.tiny_data import write_data
 
 import mir_tf
-from mir_tf import cli, pretrained
+from mir_tf import pretrained
 from mir_tf.errors import BundleError
 from mir_tf.export.exporter import probe_signal
 from mir_tf.lite import LiteModel
@@ -44,24 +45,6 @@ def own(exported_cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return folder
-
-
-def run(*words: str | Path, **options: object) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words], **options)
-
-
-def failed(status: int, *words: str | Path) -> str:
-    """Runs a command that must end with ``status`` and a message; gives it as one line."""
-    result = run(*words)
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert result.exit_code == status, result.output
-    return " ".join(result.output.split())
-
-
-def write_song(path: Path, seconds: float = 4.0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, probe_signal(8000, seconds), 8000)
-    return path
 
 
 OWN = f"Model: the one of this package, mir-tf {mir_tf.__version__}\n"

@@ -4,13 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
+from helpers.commands import run
 from helpers.page_reader import read
 from helpers.tiny_data import FRONT_END, PROGRAMS, make_record, write_data, write_split
 
-from mir_tf import cli
 from mir_tf.data import manifest as schema
 from mir_tf.data.manifest import Manifest
 from mir_tf.data.records import Record, stem_id
@@ -20,10 +19,6 @@ from mir_tf.reports import data_set as reports_data_set
 from mir_tf.vocabulary import NUM_PROGRAMS, VOCABULARIES
 
 FAMILY = VOCABULARIES["family"]
-
-
-def run(*words: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
 def stem(mix: Record, name: str, program: int, bands: slice) -> Record:

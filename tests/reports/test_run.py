@@ -6,17 +6,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import click.testing
 import keras
 import numpy as np
 import pytest
 import yaml
+from helpers.commands import failed, run
 from helpers.page_reader import Found, read
 from helpers.tiny_data import FRONT_END, write_data
 from helpers.tiny_model import make_bundle
 from test_evaluate import RULE, THRESHOLDS, some_answers
 
-from mir_tf import bundle, cli
+from mir_tf import bundle
 from mir_tf.evaluation.evaluate import predict_split
 from mir_tf.evaluation.result import TrackPrediction, assess
 from mir_tf.events import PostProcessing
@@ -32,19 +32,6 @@ SETTINGS = {
     "train": {"epochs": 2, "steps_per_epoch": 2, "batch_size": 4, "crop_seconds": 2.0, "learning_rate": 0.005},
     "window": {"window_seconds": 3.0, "overlap_seconds": 1.0},
 }
-
-
-def run(*words: str | Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(cli.main, [str(word) for word in words])
-
-
-def failed(status: int, *words: str | Path) -> str:
-    """Runs a command that must end with ``status`` and a message, not a traceback; gives the message as one line."""
-    result = run(*words)
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert result.exit_code == status
-    assert "Error: " in result.output
-    return " ".join(result.output.split())
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
+from helpers.commands import invoke
 
 from tfrecords_builder.synthesis.soundfont import SoundFont
 
@@ -142,7 +142,7 @@ def test_what_is_no_soundfont_is_named_and_nothing_is_written(tools, source, tmp
     else:
         content = content.replace(*damage)
     wrong.write_bytes(content)
-    result = click.testing.CliRunner().invoke(tools[0].main, [str(wrong), "--seed", "1", "--out", str(out)])
+    result = invoke(tools[0].main, wrong, "--seed", "1", "--out", out)
     assert result.exit_code == 1
     assert "wrong.sf2" in result.output
     assert told in result.output
@@ -151,7 +151,7 @@ def test_what_is_no_soundfont_is_named_and_nothing_is_written(tools, source, tmp
 
 def test_a_file_that_cannot_be_written_is_named(tools, source, tmp_path):
     out = tmp_path / "absent" / "out.sf2"
-    result = click.testing.CliRunner().invoke(tools[0].main, [str(source), "--seed", "1", "--out", str(out)])
+    result = invoke(tools[0].main, source, "--seed", "1", "--out", out)
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == 1
     assert "absent" in result.output

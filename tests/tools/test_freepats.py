@@ -4,9 +4,9 @@ import struct
 import sys
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pytest
+from helpers.commands import invoke
 
 from tfrecords_builder.synthesis.soundfont import SoundFont
 
@@ -111,11 +111,11 @@ def test_a_soundfont_sounds_as_its_patches_and_fills_families(freepats, tmp_path
     write(tmp_path / "Tone_000/006_B.pat", patch(sample(sine(440), 1, keys=(0, 127, 57))))  # an octave too high
     write(tmp_path / "Drum_000/038_Snare.pat", patch(sample(sine(1000), 1, keys=(38, 38, 38))))
     out = tmp_path / "out.sf2"
-    result = click.testing.CliRunner().invoke(freepats.main, ["--patches", str(tmp_path), "--out", str(out)])
+    result = invoke(freepats.main, "--patches", tmp_path, "--out", out)
     assert result.exit_code == 0, result.output
     assert "17 programs and 1 drums" in result.output
     nowhere = ["--patches", str(tmp_path), "--out", str(tmp_path / "absent" / "out.sf2")]
-    failed = click.testing.CliRunner().invoke(freepats.main, nowhere)
+    failed = invoke(freepats.main, *nowhere)
     assert isinstance(failed.exception, SystemExit), failed.exception
     assert (failed.exit_code, "absent" in failed.output) == (1, True)
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_converted_is_named_and_nothing_is_written(freepats, tmp_
     if data is not None:
         write(tmp_path / "Tone_000/000_A.pat", data)
     out = tmp_path / "out.sf2"
-    result = click.testing.CliRunner().invoke(freepats.main, ["--patches", str(tmp_path), "--out", str(out)])
+    result = invoke(freepats.main, "--patches", tmp_path, "--out", out)
     assert result.exit_code == 1
     assert reason in result.output
     assert data is None or "000_A.pat" in result.output

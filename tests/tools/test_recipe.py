@@ -7,6 +7,7 @@ from pathlib import Path
 import click.testing
 import numpy as np
 import pytest
+from helpers.commands import invoke
 from helpers.tiny_data import write_data
 from helpers.tiny_model import make_bundle
 
@@ -62,7 +63,7 @@ def test_what_is_chosen_on_validation_is_cross_validated(
     def run(name: str, lengths: list[list[int]]) -> click.testing.Result:
         write_data(tmp_path / name, {"train": [[30]], "validation": lengths}, made.config.front_end)
         words = [str(tmp_path / "run"), "--data", str(tmp_path / name)]
-        return click.testing.CliRunner().invoke(choose.main, words)
+        return invoke(choose.main, *words)
 
     result = run("data", [[35, 60], [40]])
     assert result.exit_code == 0, result.output

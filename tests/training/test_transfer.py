@@ -7,13 +7,12 @@ import keras
 import numpy as np
 import pytest
 import yaml
-from click.testing import CliRunner
+from helpers.commands import run
 from helpers.tiny_data import CONFIG, FRONT_END, make_record, write_data
 from helpers.tiny_model import make_bundle
 from test_train import CNN, SPLITS, Killed, assert_same_run, read_history
 
 from mir_tf import bundle, pretrained
-from mir_tf.cli import main
 from mir_tf.config import FRONT_ENDS, MODELS, ModelConfig
 from mir_tf.data.manifest import write_manifest
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
@@ -180,15 +179,15 @@ def test_the_command_takes_the_network_of_the_package(data, init, tmp_path, monk
     sections = {name: short[name] for name in ("train", "window")}
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump({**sections, "model": {"conv_dropout": 0.2}}))
 
-    def run(*words):
+    def fit(*words):
         options = ("--data", data, "--out", tmp_path / "run", "--config", tmp_path / "settings.yaml")
-        return CliRunner().invoke(main, list(map(str, ("fit", *options, "--init", "pretrained", *words))))
+        return run("fit", *options, "--init", "pretrained", *words)
 
-    result = run("--vocabulary", "slakh")
+    result = fit("--vocabulary", "slakh")
     assert result.exit_code == 0, result.output
     assert f"Starts from the weights of {pretrained.name(init)}, the classes anew\n" in result.output
     expected = make_bundle("cnn").config.model.replace(conv_dropout=0.2)
     assert bundle.load(tmp_path / "run").config.model == expected
-    refused = run("--vocabulary", "slakh", "--model", "crnn")
+    refused = fit("--vocabulary", "slakh", "--model", "crnn")
     assert refused.exit_code == 2
     assert "architecture: 'crnn' here, 'cnn' there" in " ".join(refused.output.split())

@@ -3,10 +3,10 @@
 import collections
 import random
 
-import click.testing
 import numpy as np
 import pretty_midi
 import pytest
+from helpers.commands import invoke
 
 from mir_tf.vocabulary import VOCABULARIES, program_index
 from tfrecords_builder import ensembles
@@ -189,7 +189,7 @@ def test_same_arguments_same_bytes(tmp_path):
 
 
 def test_command_says_what_is_next(tmp_path):
-    result = click.testing.CliRunner().invoke(main, ["--songs", "2", "--out", str(tmp_path / "new")])
+    result = invoke(main, "--songs", "2", "--out", tmp_path / "new")
     assert result.exit_code == 0
     assert "--midi" in result.output
     assert [path.name for path in sorted((tmp_path / "new").iterdir())] == ["Ensemble00000.mid", "Ensemble00001.mid"]
@@ -197,7 +197,7 @@ def test_command_says_what_is_next(tmp_path):
 
 def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    result = click.testing.CliRunner().invoke(main, ["--songs", "1", "--out", str(tmp_path / "file" / "x")])
+    result = invoke(main, "--songs", "1", "--out", tmp_path / "file" / "x")
     assert result.exit_code == 1
     assert str(tmp_path / "file" / "x") in result.output
     assert "Traceback" not in result.output

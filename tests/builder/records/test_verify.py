@@ -5,15 +5,15 @@ from pathlib import Path
 
 import click.testing
 import pytest
+from helpers.commands import run_builder
 from helpers.tiny_data import write_data
 
 from mir_tf.data import manifest as schema
-from tfrecords_builder.__main__ import main
 from tfrecords_builder.records import tfds_metadata
 
 
 def verify(folder: Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(main, ["--verify", str(folder)])
+    return run_builder("--verify", folder)
 
 
 @pytest.fixture
