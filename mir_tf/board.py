@@ -60,12 +60,14 @@ def _write_columns(logs: dict[str, Path], folder: Path) -> None:
     from tensorboard.plugins.hparams import api
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-    from mir_tf.training.loop import CONFIG
+    from mir_tf.bundle.history import CONFIG_FILE
     from mir_tf.training.summaries import DATA, EPOCHS, METRICS
 
     if any(place.name == "trials" for place in logs.values()):
         return
-    configs = [read_yaml(place.parent / CONFIG) for place in logs.values() if (place.parent / CONFIG).is_file()]
+    configs = [
+        read_yaml(place.parent / CONFIG_FILE) for place in logs.values() if (place.parent / CONFIG_FILE).is_file()
+    ]
     values: dict[str, set[str]] = {}
     for section, fields in ((section, fields) for config in configs for section, fields in config.items()):
         for field, value in fields.items():

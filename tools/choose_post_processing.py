@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf import bundle
+from mir_tf.bundle.predict import predict_split
 from mir_tf.errors import MirTfError
-from mir_tf.evaluation.evaluate import predict_split
 from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.metrics.event_tuning import GRID, choose_index, grid_counts
 from mir_tf.metrics.thresholds import ratio
@@ -50,11 +50,11 @@ def main(run: Path, data: Path) -> None:
     """See the module's docstring."""
     try:
         model = bundle.load(run)
-        heard = predict_split(model, data, "validation")
+        heard = list(predict_split(model.windowed, model.config, data, "validation"))
     except MirTfError as error:
         raise click.ClickException(str(error)) from error
     answers_of = collections.defaultdict(list)
-    for each in heard.values():
+    for each in heard:
         answers_of[each.song].append((each.probabilities, each.truth))
     if (folds := min(_FOLDS, len(answers_of))) < 2:
         raise click.ClickException(f"{data}: one validation song: there is none to hold out")

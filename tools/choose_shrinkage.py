@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf import bundle
+from mir_tf.bundle.predict import predict_split
 from mir_tf.errors import MirTfError
-from mir_tf.evaluation.evaluate import predict_split
 from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.metrics.thresholds import ScoreHistogram, shrink, tune
 
@@ -40,11 +40,12 @@ Song = tuple[NDArray[np.float32], NDArray[np.bool_]]
 def main(run: Path, data: Path) -> None:
     """See the module's docstring."""
     try:
-        answers = predict_split(bundle.load(run), data, "validation")
+        model = bundle.load(run)
+        answers = list(predict_split(model.windowed, model.config, data, "validation"))
     except MirTfError as error:
         raise click.ClickException(str(error)) from error
     renditions: dict[str, list[Song]] = collections.defaultdict(list)
-    for answer in answers.values():
+    for answer in answers:
         renditions[answer.song].append((answer.probabilities, answer.truth))
     if (parts := min(_FOLDS, len(renditions))) < 2:
         raise click.ClickException(f"{data}: one validation song: there is none to hold out")

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
 from mir_tf.errors import AudioError, BundleError, DataError
-from mir_tf.evaluation.result import Evaluation, TrackPrediction, assess
+from mir_tf.evaluation.result import Evaluation, assess
 from mir_tf.io.audio import SUFFIXES as AUDIO_SUFFIXES
 from mir_tf.loading import Model
+from mir_tf.metrics.track import TrackPrediction
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
 NAMESPACES = ("tag_open", "segment_open")
@@ -239,7 +240,7 @@ def evaluate(
             reference = read(path, vocabulary)  # first: it is soon done
             heard = model.predict(recording)
             truth = reference.activity(heard.seconds, *heard.probabilities.shape)
-            answers.append(TrackPrediction(str(path), heard.probabilities, truth))
+            answers.append(TrackPrediction(str(path), str(path), heard.probabilities, truth))
             thresholds, post_processing = heard.thresholds, heard.post_processing
         except (AudioError, DataError) as error:
             on_problem(str(error))

@@ -32,6 +32,7 @@ from mir_tf.metrics.counts import (
 from mir_tf.metrics.dominance import dominant_classes, playing_time, same_dominant
 from mir_tf.metrics.events import COLLAR_FRAMES, LENGTH_DIVISOR, event_counts, segment_counts
 from mir_tf.metrics.ranking import ThresholdSweep
+from mir_tf.metrics.track import TrackPrediction
 from mir_tf.vocabulary import Vocabulary
 
 CURVE_POINTS = 200
@@ -70,21 +71,6 @@ _INTERVALS = {
     "event": "intervals, starts and ends",
 }
 """What is counted of intervals, and what the table calls it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrackPrediction:
-    """What a model says of a track, beside the truth.
-
-    Attributes:
-        song: that the track is of.
-        probabilities: float32 [label frames, classes].
-        truth: bool [label frames, classes].
-    """
-
-    song: str
-    probabilities: NDArray[np.float32]
-    truth: NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mir_tf import bundle
 from mir_tf.bundle import Bundle
+from mir_tf.bundle.predict import predict_split
 from mir_tf.config import FRONT_ENDS, SPLITS, RunConfig, read_yaml
-from mir_tf.data import pipeline
 from mir_tf.data.manifest import Manifest, read_manifest
 from mir_tf.errors import ConfigError
 from mir_tf.figures import evaluation, style
@@ -461,11 +461,11 @@ def count_frames(
         Ids of the tracks, their songs, and counts of frames [tracks, classes].
 
     Raises:
-        DataError: the data set is damaged, or has no track in the split.
+        DataError: The data set is damaged or has another front end, or nothing sounds in the split.
     """
     names, songs, counts = [], [], []
-    for track in pipeline.tracks(data, read_manifest(data), split, model.vocabulary):
+    for track in predict_split(model.windowed, model.config, data, split):
         names.append(track.id)
         songs.append(track.song)
-        counts.append(ConfusionCounts.of(model.windowed.predict_track(track.log_mel) >= model.thresholds, track.truth))
+        counts.append(ConfusionCounts.of(track.probabilities >= model.thresholds, track.truth))
     return tuple(names), tuple(songs), ConfusionCounts.stack(counts)

@@ -24,6 +24,7 @@ from keras_tuner.engine import base_tuner
 from keras_tuner.engine import trial as trial_module
 from tensorboard.plugins.hparams import api as hparams
 
+from mir_tf.bundle.history import LOGS_FOLDER
 from mir_tf.config import RunConfig
 from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import ConfigError, TrainingError
@@ -384,7 +385,7 @@ class Search(base_tuner.BaseTuner):
             if parent is not None and not out.exists():  # Hyperband goes on with a run of fewer epochs
                 copy = out.with_name(f".unfinished-{out.name}")
                 shutil.rmtree(copy, ignore_errors=True)
-                shutil.copytree(self.folder(parent), copy, ignore=shutil.ignore_patterns(loop.LOGS))
+                shutil.copytree(self.folder(parent), copy, ignore=shutil.ignore_patterns(LOGS_FOLDER))
                 copy.rename(out)
             result = loop.fit(data, out, config, on_epoch, self._on_step)
         except (ConfigError, TrainingError, tf.errors.ResourceExhaustedError) as error:

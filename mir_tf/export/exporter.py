@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 import mir_tf
 from mir_tf.bundle import Bundle
+from mir_tf.bundle.predict import predict_split
 from mir_tf.bundle.windows import WindowedModel
 from mir_tf.config import LABEL_RATE
 from mir_tf.data import pipeline
@@ -675,12 +676,10 @@ class _Converted:
 
 def _f1(bundle: Bundle, model: WindowedModel, data: str | Path) -> F1:
     """Over the test split, at the bundle's thresholds."""
-    manifest = read_manifest(data)
-    pipeline.check_front_end(data, manifest, bundle.config.front_end)
-    counts = []
-    for track in pipeline.tracks(data, manifest, "test", bundle.vocabulary):
-        active = model.predict_track(track.log_mel) >= bundle.thresholds
-        counts.append(ConfusionCounts.of(active, track.truth))
+    counts = [
+        ConfusionCounts.of(track.probabilities >= bundle.thresholds, track.truth)
+        for track in predict_split(model, bundle.config, data, "test")
+    ]
     total = ConfusionCounts(
         *(getattr(ConfusionCounts.stack(counts), name).sum(axis=0) for name in ("tp", "fp", "fn", "tn"))
     )

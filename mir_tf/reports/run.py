@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mir_tf.bundle import Bundle
-from mir_tf.errors import DataError
-from mir_tf.evaluation import evaluate
-from mir_tf.evaluation.result import Evaluation, TrackPrediction, assess
+from mir_tf.bundle.history import HISTORY_FILE, read_history
+from mir_tf.bundle.predict import predict_split
+from mir_tf.evaluation.result import Evaluation, assess
 from mir_tf.figures import run as run_figures
 from mir_tf.figures.colors import color_of
 from mir_tf.figures.evaluation import matrix_figure
@@ -26,16 +25,14 @@ from mir_tf.metrics import counts as metrics
 from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.metrics.dominance import dominant, dominant_classes, playing_time, same_dominant
 from mir_tf.metrics.thresholds import ScoreHistogram
+from mir_tf.metrics.track import TrackPrediction
 from mir_tf.models.cost import macs, parameters
 from mir_tf.reports.page import Highlight, Page, Picture, Section, Table
-from mir_tf.training.loop import HISTORY
 
 SONGS = 3
 """Of the best songs, and of the worst, so many are drawn."""
 
 _NOTHING = "nothing"
-_COLUMNS = {"epoch", "loss", "val_loss", "val_macro_f1", "val_micro_f1", "learning_rate", "seconds"}
-"""Of the history of a run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,36 +91,15 @@ def write(
         DataError: as :func:`mir_tf.evaluation.evaluate.evaluate`, or the run's history is damaged.
         OSError: ``out`` cannot be written.
     """
-    history = read_history(as_path(run) / HISTORY)
-    answers = evaluate.predict_split(bundle, data, split, progress)
+    history = read_history(as_path(run) / HISTORY_FILE)
+    predictions = predict_split(bundle.windowed, bundle.config, data, split, progress)
+    answers = {each.id: each for each in predictions}
     evaluation = assess(
         list(answers.values()), bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split
     )
     as_path(out).mkdir(parents=True, exist_ok=True)
     evaluation.save_json(as_path(out) / "evaluation.json")
     return page(bundle, as_path(run).resolve().name, history, answers, evaluation).save(out)
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The epochs of a training run; none where there is no such file, as in a run that was imported.
-
-    Raises:
-        DataError: it is damaged.
-    """
-    if not path.is_file():
-        return []
-    try:
-        table = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
-        if missing := _COLUMNS - set(table.fieldnames or ()):
-            raise ValueError(f"no column {', '.join(sorted(missing))}")
-        rows = [{name: float(value) for name, value in row.items()} for row in table]
-        if not rows:
-            raise ValueError("no epoch")
-    except (ValueError, TypeError, csv.Error) as error:
-        raise DataError(
-            f"{path}: damaged: {error}; run mir-tf fit with the same command again, or remove it"
-        ) from error
-    return rows
 
 
 def page(
@@ -138,7 +114,7 @@ def page(
     Args:
         bundle: the model.
         name: of the run.
-        history: of its training, as :func:`read_history` gives it.
+        history: of its training, as :func:`mir_tf.bundle.history.read_history` gives it.
         answers: of each track by its id.
         evaluation: of these.
     """
@@ -419,7 +395,7 @@ def _training(bundle: Bundle, history: Sequence[Mapping[str, float]]) -> Section
     if not history:
         return Section(
             "Training",
-            [f"The run has no {HISTORY}: it was not trained by mir-tf fit, or the file was not copied with it."],
+            [f"The run has no {HISTORY_FILE}: it was not trained by mir-tf fit, or the file was not copied with it."],
         )
     kept = bundle.info.get("epoch")
     best = None if kept is None else next((row for row in history if row["epoch"] == kept), None)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import hashlib
 import io
-import itertools
 import json
 import math
 import secrets
@@ -25,6 +23,8 @@ from numpy.typing import NDArray
 
 from mir_tf import bundle
 from mir_tf.bundle import Bundle
+from mir_tf.bundle.history import CHECKPOINT_FILE, CONFIG_FILE, HISTORY_FILE, LOGS_FOLDER, write_history
+from mir_tf.bundle.predict import predict_split
 from mir_tf.bundle.windows import WindowedModel
 from mir_tf.config import RunConfig, TrainConfig, with_current_names
 from mir_tf.data import manifest as records
@@ -34,8 +34,9 @@ from mir_tf.data.pipeline import DataService, LabelledTrack
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.events import PostProcessing
 from mir_tf.io.files import as_path, atomic_write, sha256, write_text
-from mir_tf.metrics.event_tuning import ScoredTrack, choose, grid_counts
+from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import ScoreHistogram, TunedThresholds, shrink, tune
+from mir_tf.metrics.track import TrackPrediction
 from mir_tf.models import build_model
 from mir_tf.training import transfer
 from mir_tf.training.distribution import Distribution, start
@@ -43,11 +44,6 @@ from mir_tf.training.losses import WeightedBCE, class_weights
 from mir_tf.training.remix import remix
 from mir_tf.training.summaries import Summaries
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
-
-CHECKPOINT = "checkpoint.npz"
-HISTORY = "history.csv"
-CONFIG = "config.yaml"
-LOGS = "logs"
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int, int, float], None]
@@ -153,15 +149,13 @@ class _Validation:
         loss: the training loss, over all label frames.
         histogram: of the scores.
         tuned: thresholds and F1.
-        answers: of the tracks that this worker has listened to; far smaller than their log-mel.
-        picture: the first of these tracks and its probabilities [label frames, classes], if any.
+        predictions: Of the tracks that this worker has predicted; far smaller than their log-mel.
     """
 
     loss: float
     histogram: ScoreHistogram
     tuned: TunedThresholds
-    answers: list[ScoredTrack]
-    picture: tuple[LabelledTrack, NDArray[np.float32]] | None
+    predictions: list[TrackPrediction]
 
 
 def fit(
@@ -246,8 +240,8 @@ def _fit(
         init=None if described is None else described.model_sha256,
     )
     values: list[NDArray[Any]] = []
-    if (out / CHECKPOINT).is_file():
-        earlier, values = _read_checkpoint(out / CHECKPOINT)
+    if (out / CHECKPOINT_FILE).is_file():
+        earlier, values = _read_checkpoint(out / CHECKPOINT_FILE)
         _check_same_run(out, earlier, state)
         state = dataclasses.replace(earlier, config=state.config)
     trained = None if init is None else bundle.load(init)
@@ -255,7 +249,7 @@ def _fit(
     if distribution.is_chief:
         out.mkdir(parents=True, exist_ok=True)
         sections = {name: fields for name, fields in config.to_dict().items() if name != "front_end"}
-        write_text(out / CONFIG, yaml.safe_dump(sections, sort_keys=False))
+        write_text(out / CONFIG_FILE, yaml.safe_dump(sections, sort_keys=False))
 
     if train.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -468,8 +462,8 @@ class _Run:
         self._step = _training_step(self._model, self._average, self._distribution.strategy, self._config)
         self._windowed = WindowedModel(self._model, self._config)
         is_chief = self._distribution.is_chief
-        is_new = not (self._out / LOGS).exists()
-        summaries = Summaries(self._out / LOGS, self._config, self._vocabulary.classes) if is_chief else None
+        is_new = not (self._out / LOGS_FOLDER).exists()
+        summaries = Summaries(self._out / LOGS_FOLDER, self._config, self._vocabulary.classes) if is_chief else None
         if summaries and is_new:
             place = self._out.resolve()
             name = f"{place.name} in {place.parent}"  # the page cuts off what is long
@@ -550,7 +544,8 @@ class _Run:
         state.history.append(row)
         if state.schedule.step(epoch, validation.tuned.macro_f1, train):
             thresholds = shrink(validation.tuned, validation.histogram, train.threshold_shrinkage)
-            counts = self._distribution.total(grid_counts(validation.answers, thresholds).astype(np.float64))
+            scored = [(each.probabilities, each.truth) for each in validation.predictions]
+            counts = self._distribution.total(grid_counts(scored, thresholds).astype(np.float64))
             state.best = _Best(
                 thresholds=thresholds.tolist(),
                 has_positives=validation.tuned.has_positives.tolist(),
@@ -558,7 +553,7 @@ class _Run:
             )
         if summaries:
             every = train.image_every
-            picture = validation.picture if every and epoch % every == 0 else None
+            picture = self._picture(validation) if every and epoch % every == 0 else None
             # First: a checkpoint says that its epoch needs no more.
             kept = state.history[state.schedule.best_epoch - 1]
             summaries.epoch(
@@ -574,7 +569,7 @@ class _Run:
         """Sets all variables to ``values`` of a checkpoint."""
         variables = self._variables()
         if [variable.shape for variable in variables] != [value.shape for value in values]:
-            raise _damaged(self._out / CHECKPOINT, "its variables are not this model's")
+            raise _damaged(self._out / CHECKPOINT_FILE, "its variables are not this model's")
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         if self._distribution.is_chief:
@@ -591,25 +586,34 @@ class _Run:
         distribution = self._distribution
         histogram = ScoreHistogram(len(self._vocabulary))
         losses = frames = 0.0
-        answers: list[ScoredTrack] = []
-        picture: tuple[LabelledTrack, NDArray[np.float32]] | None = None
-        tracks = pipeline.tracks(self._data, self._manifest, "validation", self._vocabulary)
-        for track in itertools.islice(tracks, distribution.worker, None, distribution.workers):
-            probabilities = self._windowed.predict_track(track.log_mel)  # [label frames, classes]
-            if not np.isfinite(probabilities).all():
+        predictions: list[TrackPrediction] = []
+        for track in predict_split(
+            self._windowed,
+            self._config,
+            self._data,
+            "validation",
+            manifest=self._manifest,
+            worker=distribution.worker,
+            workers=distribution.workers,
+        ):
+            if not np.isfinite(track.probabilities).all():
                 raise self._not_finite(f"the model's answers are not finite after epoch {self._state.epoch + 1}")
-            histogram.update(probabilities, track.truth)
-            clipped = np.clip(probabilities, 1e-7, 1 - 1e-7)
+            histogram.update(track.probabilities, track.truth)
+            clipped = np.clip(track.probabilities, 1e-7, 1 - 1e-7)
             logits = np.log(clipped) - np.log1p(-clipped)
             loss = float(self._model.loss(track.truth[np.newaxis].astype(np.float32), logits[np.newaxis]))
             losses += loss * len(logits)
             frames += len(logits)
-            answers.append((probabilities, track.truth))
-            picture = picture or (track, probabilities)
+            predictions.append(track)
         losses, frames = distribution.total(np.array([losses, frames]))
         for counts in (histogram.positives, histogram.negatives):
             counts[:] = distribution.total(counts.astype(np.float64))
-        return _Validation(losses / frames, histogram, tune(histogram), answers, picture)
+        return _Validation(losses / frames, histogram, tune(histogram), predictions)
+
+    def _picture(self, validation: _Validation) -> tuple[LabelledTrack, NDArray[np.float32]]:
+        """The first validation track and its probabilities [label frames, classes]."""
+        track = next(pipeline.tracks(self._data, self._manifest, "validation", self._vocabulary))
+        return track, validation.predictions[0].probabilities
 
     def _not_finite(self, what: str) -> TrainingError:
         rate = self._state.schedule.learning_rate
@@ -621,15 +625,11 @@ class _Run:
     def _write_checkpoint(self) -> None:
         state = np.frombuffer(json.dumps(dataclasses.asdict(self._state)).encode(), np.uint8)
         values = {str(index): variable.numpy() for index, variable in enumerate(self._variables())}
-        with atomic_write(self._out / CHECKPOINT) as temporary, temporary.open("wb") as file:
+        with atomic_write(self._out / CHECKPOINT_FILE) as temporary, temporary.open("wb") as file:
             np.savez(file, state=state, **values)
 
     def _write_history(self) -> None:
-        text = io.StringIO()
-        table = csv.DictWriter(text, self._state.history[-1])
-        table.writeheader()
-        table.writerows(self._state.history)
-        write_text(self._out / HISTORY, text.getvalue())
+        write_history(self._out / HISTORY_FILE, self._state.history)
 
     def _is_saved(self) -> bool:
         """Whether the bundle of the last epoch stands. Written again it would be another file, with another digest."""

@@ -3,8 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.tiny_data import CONFIG, FRONT_END, PROGRAMS, make_record, write_data, write_split
-from test_data_report import write_stems
+from helpers.tiny_data import CONFIG, FRONT_END, PROGRAMS, make_record, write_data, write_split, write_stems
 
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.data import manifest as schema

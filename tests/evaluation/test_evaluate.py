@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 import sklearn.metrics
-from helpers.tiny_data import CONFIG, FRONT_END, write_data
+from helpers.predictions import RULE, THRESHOLDS, some_predictions
+from helpers.tiny_data import CONFIG, FRONT_END, write_data, write_stems
 from matplotlib.image import imread
-from test_data_report import write_stems
 
 from mir_tf.bundle import Bundle
 from mir_tf.bundle.windows import WindowedModel
@@ -17,35 +17,19 @@ from mir_tf.data import pipeline
 from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import DataError
 from mir_tf.evaluation.evaluate import evaluate
-from mir_tf.evaluation.result import CURVE_POINTS, TrackPrediction, assess
+from mir_tf.evaluation.result import CURVE_POINTS, assess
 from mir_tf.events import Events, PostProcessing, decode
+from mir_tf.metrics.track import TrackPrediction
 from mir_tf.models import build_model
 from mir_tf.vocabulary import VOCABULARIES
 
 FAMILY = VOCABULARIES["family"]
-THRESHOLDS = np.linspace(0.3, 0.6, len(FAMILY), dtype=np.float32)
 HALF = np.full(17, 0.5, np.float32)
-RULE = PostProcessing(tuple((THRESHOLDS * np.float32(0.8)).tolist()), (0.3,) * 17, (0.2,) * 17)
-
-
-def some_answers(tracks: int = 8, seed: int = 0) -> list[TrackPrediction]:
-    """Answers that follow the truth loosely. Class 3 never sounds, class 5 in one track only."""
-    generator = np.random.default_rng(seed)
-    answers = []
-    for track in range(tracks):
-        frames = int(generator.integers(30, 200))
-        is_present = generator.random(17) < 0.7
-        truth = (generator.random((frames, 17)) < generator.random(17)) & is_present
-        truth[:, 3] = False
-        truth[:, 5] &= track == 0
-        scores = np.clip(truth * 0.3 + generator.random((frames, 17)) * 0.7, 0, 1)
-        answers.append(TrackPrediction(str(track), scores.astype(np.float32), truth))
-    return answers
 
 
 @pytest.fixture(scope="module")
 def answers():
-    return some_answers()
+    return some_predictions()
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +119,7 @@ def test_dominance_and_playing_time():
         frames = np.arange(100)[:, np.newaxis]
         scores, truth = np.zeros((100, 17), np.float32), np.zeros((100, 17), bool)
         scores[:, : len(heard)], truth[:, : len(true)] = frames < heard, frames < true
-        return TrackPrediction(str((heard, true)), scores, truth)
+        return TrackPrediction(str((heard, true)), str((heard, true)), scores, truth)
 
     found = assess(
         [
@@ -212,8 +196,8 @@ def test_the_gain_of_the_rule_is_measured_in_the_same_resamples(evaluation):
 
 
 def test_intervals_are_reproducible_hold_the_value_and_shrink_with_more_tracks(evaluation):
-    again = assess(some_answers(), THRESHOLDS, RULE, FAMILY, "DATA", "test")
-    more = assess(some_answers(tracks=72), THRESHOLDS, RULE, FAMILY, "DATA", "test")
+    again = assess(some_predictions(), THRESHOLDS, RULE, FAMILY, "DATA", "test")
+    more = assess(some_predictions(tracks=72), THRESHOLDS, RULE, FAMILY, "DATA", "test")
     assert repr(evaluation.headlines) == repr(again.headlines)  # some are NaN, which equals nothing
     for name in ("micro_f1", "track_averaged_micro_f1", "playing_time_error"):
         few, many = evaluation.headlines[name], more.headlines[name]
@@ -222,7 +206,7 @@ def test_intervals_are_reproducible_hold_the_value_and_shrink_with_more_tracks(e
 
 
 def test_one_track_has_no_interval():
-    found = assess(some_answers(tracks=1), THRESHOLDS, RULE, FAMILY, "DATA", "test")
+    found = assess(some_predictions(tracks=1), THRESHOLDS, RULE, FAMILY, "DATA", "test")
     assert not math.isnan(found.headlines["micro_f1"].value)
     assert math.isnan(found.headlines["micro_f1"].low)
     assert found.headline_table()[3][2] == "–"
@@ -296,7 +280,9 @@ def test_evaluate_measures_the_windowed_answers_for_every_track(data, bundle):
 
     model = WindowedModel(bundle.model, bundle.config)
     tracks = pipeline.tracks(data, read_manifest(data), "test", FAMILY)
-    answers = [TrackPrediction(track.song, model.predict_track(track.log_mel), track.truth) for track in tracks]
+    answers = [
+        TrackPrediction(track.id, track.song, model.predict_track(track.log_mel), track.truth) for track in tracks
+    ]
     expected = assess(answers, bundle.thresholds, bundle.post_processing, FAMILY, str(data), "test")
     assert found.to_dict() == expected.to_dict()
 

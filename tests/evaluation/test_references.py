@@ -10,9 +10,10 @@ from helpers.recordings import write_song
 
 from mir_tf.errors import DataError
 from mir_tf.evaluation import references
-from mir_tf.evaluation.result import TrackPrediction, assess
+from mir_tf.evaluation.result import assess
 from mir_tf.inference.formats import FORMATS
 from mir_tf.lite import LiteModel
+from mir_tf.metrics.track import TrackPrediction
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
 
 FAMILY = VOCABULARIES["family"]
@@ -213,7 +214,7 @@ def test_a_model_is_measured_beside_references(exported_cnn: Path, tmp_path: Pat
         heard = model.predict(write_song(songs / f"{name}.wav", 4 + seed, seed))
         truth = np.zeros(heard.probabilities.shape, bool)
         truth[5:20, 3] = truth[:, 16] = True
-        answers.append(TrackPrediction(name, heard.probabilities, truth))
+        answers.append(TrackPrediction(name, name, heard.probabilities, truth))
         end = len(truth) / 10
     write_csv(texts / "a.csv", HEADER + "0.5,2,Guitar\n0,4,Drums\n")
     write_jams(texts / "b.jams", "tag_open", data=[observation(0.5, 1.5, "Banjo"), observation(0, end, "drums")])

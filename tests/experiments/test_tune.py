@@ -17,6 +17,7 @@ from helpers.tiny_data import CONFIG, FRONT_END, write_data
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from mir_tf.bundle.history import HISTORY_FILE, LOGS_FOLDER
 from mir_tf.config import RunConfig, read_yaml
 from mir_tf.errors import ConfigError, TrainingError
 from mir_tf.experiments import tune
@@ -136,7 +137,7 @@ def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: 
     assert len(scores) == 2
     assert f"{max(scores):.4f}" in (tmp_path / "out" / tune.BEST).read_text().splitlines()[0]
 
-    logs = EventAccumulator(str(runs[0].parent / loop.LOGS))
+    logs = EventAccumulator(str(runs[0].parent / LOGS_FOLDER))
     logs.Reload()
     assert {"_hparams_/session_start_info", "f1/macro"} <= {*logs.Tags()["tensors"], *logs.summary_metadata}
 
@@ -285,7 +286,7 @@ def test_other_tuners_search_too(data: Path, tmp_path: Path, tuner: str) -> None
     found, is_through = search([data], tmp_path, tuner, trials=5, epochs=3, sections=SECTIONS)
     assert is_through
     assert [result.status for result in found.results()] == ["COMPLETED"] * 5
-    lengths = {len((found.folder(result.id) / loop.HISTORY).read_text().splitlines()) - 1 for result in found.results()}
+    lengths = {len((found.folder(result.id) / HISTORY_FILE).read_text().splitlines()) - 1 for result in found.results()}
     assert lengths == ({1, 3} if tuner == "hyperband" else {3})
 
 

@@ -1,5 +1,6 @@
 """Writes tiny data sets that a tiny model learns in seconds."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import tensorflow as tf
 
 from mir_tf.config import FrontEndConfig, RunConfig
 from mir_tf.data.manifest import Manifest, Shard, SplitSummary, shard_name, write_manifest
-from mir_tf.data.records import Record, encode
+from mir_tf.data.records import Record, encode, stem_id
 from mir_tf.vocabulary import DRUMS, NUM_PROGRAMS, VOCABULARIES
 
 FRONT_END = FrontEndConfig(sample_rate=8000, n_fft=512, hop_length=400, n_mels=8)
@@ -96,5 +97,41 @@ def write_data(folder: Path, splits: dict[str, list[list[int]]], front_end: Fron
         for split, shards in splits.items()
     }
     manifest = Manifest(front_end, summaries, -45.0, 20.0, [], {"kind": "tiny"})
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def stem(mix: Record, name: str, program: int, bands: slice) -> Record:
+    """Return a stem of ``mix`` that sounds in its first half, at -20 dB in ``bands`` of mel, -50 elsewhere."""
+    frames, half = len(mix.activity), len(mix.activity) // 2
+    activity = np.zeros((frames, NUM_PROGRAMS), bool)
+    activity[:half, program] = True
+    log_mel = np.full((frames * FRONT_END.subframes, FRONT_END.n_mels), -90, np.float16)
+    log_mel[: half * FRONT_END.subframes] = -50
+    log_mel[: half * FRONT_END.subframes, bands] = -20
+    return Record(stem_id(mix.id, name), mix.song, mix.num_samples, mix.sample_rate, log_mel, activity)
+
+
+def write_stems(folder: Path) -> Manifest:
+    """Write a data set of two tracks in train, with three stems, and one track in test."""
+    folder.mkdir()
+    mixes = [make_record("Track1", 40), make_record("Track2", 60)]
+    records = [
+        mixes[0],
+        stem(mixes[0], "S00", 0, slice(0, 2)),
+        stem(mixes[0], "S01", 40, slice(4, 6)),
+        mixes[1],
+        stem(mixes[1], "S00", 0, slice(0, 2)),
+    ]
+    train = dataclasses.replace(write_split(folder, "train", [records]), tracks=2)
+    test = write_split(folder, "test", [[make_record("Track3", 30)]])
+    manifest = Manifest(
+        FRONT_END,
+        {"train": train, "validation": write_split(folder, "validation", []), "test": test},
+        -45.0,
+        20.0,
+        [],
+        {},
+    )
     write_manifest(folder, manifest)
     return manifest

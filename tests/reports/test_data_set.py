@@ -8,53 +8,16 @@ import numpy as np
 import pytest
 from helpers.commands import run
 from helpers.page_reader import read
-from helpers.tiny_data import FRONT_END, PROGRAMS, make_record, write_data, write_split
+from helpers.tiny_data import FRONT_END, PROGRAMS, make_record, stem, write_data, write_split, write_stems
 
 from mir_tf.data import manifest as schema
 from mir_tf.data.manifest import Manifest
-from mir_tf.data.records import Record, stem_id
 from mir_tf.errors import DataError
 from mir_tf.figures import data_set, timelines
 from mir_tf.reports import data_set as reports_data_set
-from mir_tf.vocabulary import NUM_PROGRAMS, VOCABULARIES
+from mir_tf.vocabulary import VOCABULARIES
 
 FAMILY = VOCABULARIES["family"]
-
-
-def stem(mix: Record, name: str, program: int, bands: slice) -> Record:
-    """A stem of ``mix`` that sounds in its first half, at -20 dB in ``bands`` of mel, -50 elsewhere."""
-    frames, half = len(mix.activity), len(mix.activity) // 2
-    activity = np.zeros((frames, NUM_PROGRAMS), bool)
-    activity[:half, program] = True
-    log_mel = np.full((frames * FRONT_END.subframes, FRONT_END.n_mels), -90, np.float16)
-    log_mel[: half * FRONT_END.subframes] = -50
-    log_mel[: half * FRONT_END.subframes, bands] = -20
-    return Record(stem_id(mix.id, name), mix.song, mix.num_samples, mix.sample_rate, log_mel, activity)
-
-
-def write_stems(folder: Path) -> Manifest:
-    """A data set of two tracks in train, with three stems, and one in test."""
-    folder.mkdir()
-    mixes = [make_record("Track1", 40), make_record("Track2", 60)]
-    records = [
-        mixes[0],
-        stem(mixes[0], "S00", 0, slice(0, 2)),
-        stem(mixes[0], "S01", 40, slice(4, 6)),
-        mixes[1],
-        stem(mixes[1], "S00", 0, slice(0, 2)),
-    ]
-    train = dataclasses.replace(write_split(folder, "train", [records]), tracks=2)
-    test = write_split(folder, "test", [[make_record("Track3", 30)]])
-    manifest = Manifest(
-        FRONT_END,
-        {"train": train, "validation": write_split(folder, "validation", []), "test": test},
-        -45.0,
-        20.0,
-        [],
-        {},
-    )
-    schema.write_manifest(folder, manifest)
-    return manifest
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny_data import FRONT_END, PROGRAMS, make_record, write_data
+from helpers.tiny_data import FRONT_END, PROGRAMS, make_record, write_data, write_stems
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from test_data_report import write_stems
 
 from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError

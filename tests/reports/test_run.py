@@ -12,15 +12,17 @@ import pytest
 import yaml
 from helpers.commands import failed, run
 from helpers.page_reader import Found, read
+from helpers.predictions import RULE, THRESHOLDS, some_predictions
 from helpers.tiny_data import FRONT_END, write_data
 from helpers.tiny_model import make_bundle
-from test_evaluate import RULE, THRESHOLDS, some_answers
 
 from mir_tf import bundle
-from mir_tf.evaluation.evaluate import predict_split
-from mir_tf.evaluation.result import TrackPrediction, assess
+from mir_tf.bundle import history
+from mir_tf.bundle.predict import predict_split
+from mir_tf.evaluation.result import assess
 from mir_tf.events import PostProcessing
 from mir_tf.metrics.thresholds import ScoreHistogram
+from mir_tf.metrics.track import TrackPrediction
 from mir_tf.reports import run as run_report
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -98,9 +100,10 @@ def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Found
 
 
 def test_songs_stand_in_order_beside_their_truth(folder: Path, found: Found) -> None:
-    answers = predict_split(bundle.load(folder / NAME), folder / "data")
+    model = bundle.load(folder / NAME)
+    ids = {track.id for track in predict_split(model.windowed, model.config, folder / "data", "test")}
     header, *rows = found.tables["Micro measures of each track, the best first"]
-    assert {row[0] for row in rows} == set(answers) == {"test-0-0", "test-0-1", "test-1-0"}
+    assert {row[0] for row in rows} == ids == {"test-0-0", "test-0-1", "test-1-0"}
     values = [float(row[header.index("F1")]) for row in rows]
     assert values == sorted(values, reverse=True)
     assert {row[0]: row[1] for row in rows}["test-0-1"] == "0:05.2"
@@ -115,7 +118,7 @@ def test_a_song_without_an_instrument_has_neither_precision_nor_recall() -> None
     silence, music = np.zeros((20, 17), bool), np.eye(20, 17, dtype=bool)
     heard = {"silent": silence, "deaf": silence, "noisy": music, "right": music}
     truth = {"silent": silence, "deaf": music, "noisy": silence, "right": music}
-    answers = {name: TrackPrediction(name, heard[name].astype(np.float32), truth[name]) for name in heard}
+    answers = {name: TrackPrediction(name, name, heard[name].astype(np.float32), truth[name]) for name in heard}
     songs = run_report.Songs.of(answers, np.full(17, 0.5, np.float32))
     [table] = run_report._all_songs(songs, FAMILY.classes).parts
     assert {row[0]: row[2:5] for row in table.rows[1:]} == {
@@ -130,7 +133,7 @@ def test_a_folder_that_cannot_be_made_is_named_before_anything_is_heard(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(run_report.evaluate, "hear", lambda *_: pytest.fail("heard for nothing"))
+    monkeypatch.setattr(run_report, "predict_split", lambda *_: pytest.fail("heard for nothing"))
     out = tmp_path / "file" / "sub" / "page"
     message = failed(2, "report", folder / NAME, "--data", folder / "data", "--out", out)
     assert f"{out}: cannot be made, for {tmp_path / 'file'} is a file" in message.replace(" │ ", " ")
@@ -238,7 +241,7 @@ def test_dominance_counts_songs_and_agrees_with_the_accuracy() -> None:
     np.testing.assert_array_equal(
         run_report.dominance_matrix(heard, truth), [[2, 2, 0.5], [0, 0, 0.5], [0, 0, 1]]
     )  # rows: truth; the last row and column: silence
-    answers = some_answers()
+    answers = some_predictions()
     accuracy = assess(answers, THRESHOLDS, RULE, FAMILY, "DATA", "test").headlines["dominant_accuracy"].value
     matrix = run_report.dominance_matrix(
         [answer.probabilities >= THRESHOLDS for answer in answers], [answer.truth for answer in answers]
@@ -248,7 +251,7 @@ def test_dominance_counts_songs_and_agrees_with_the_accuracy() -> None:
 
 
 def test_the_threshold_in_use_stands_on_the_curve() -> None:
-    answers = some_answers()
+    answers = some_predictions()
     histogram = ScoreHistogram(17)
     for answer in answers:
         histogram.update(answer.probabilities, answer.truth)
@@ -268,7 +271,7 @@ def test_the_best_and_the_worst_are_never_the_same_song() -> None:
         5: ["best-1", "best-2", "worst-1", "worst-2"],
         9: ["best-1", "best-2", "best-3", "worst-1", "worst-2", "worst-3"],
     }.items():
-        answers = {f"song {index}": answer for index, answer in enumerate(some_answers(tracks))}
+        answers = {f"song {index}": answer for index, answer in enumerate(some_predictions(tracks))}
         section = run_report.timelines(run_report.Songs.of(answers, made.thresholds), made, ["#0072b2"] * 17)
         pictures = section.parts[1:]
         assert [picture.name for picture in pictures] == names
@@ -276,6 +279,6 @@ def test_the_best_and_the_worst_are_never_the_same_song() -> None:
 
 
 def test_history_is_read_as_it_was_written(folder: Path, tmp_path: Path) -> None:
-    rows = run_report.read_history(folder / NAME / "history.csv")
+    rows = history.read_history(folder / NAME / "history.csv")
     assert [row["epoch"] for row in rows] == [1, 2]
-    assert run_report.read_history(tmp_path / "none.csv") == []
+    assert history.read_history(tmp_path / "none.csv") == []

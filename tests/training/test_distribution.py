@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.tiny_data import CONFIG, write_data
 
+from mir_tf.bundle.history import CHECKPOINT_FILE, HISTORY_FILE
 from mir_tf.errors import ConfigError, TrainingError
 from mir_tf.training import distribution, loop
 
@@ -18,8 +19,8 @@ SCRIPT = """
 import os, signal, sys
 import numpy as np
 import tensorflow as tf
-from tiny_data import CONFIG
-from mir_tf import train
+from helpers.tiny_data import CONFIG
+from mir_tf.training import loop
 
 data, out, strategy, service, devices, kill_at, masks = sys.argv[1:]
 [cpu] = tf.config.list_physical_devices("CPU")
@@ -34,7 +35,7 @@ def on_step(*_):
     if steps_done == int(kill_at):
         os.kill(os.getpid(), signal.SIGKILL)
 
-class Run(train._Run):
+class Run(loop._Run):
     def train(self, service, profile):
         super().train(service, profile)
         for number, copy in enumerate(zip(*map(self.copies, self._variables()))):
@@ -43,8 +44,8 @@ class Run(train._Run):
     def copies(self, variable):
         return [copy.numpy() for copy in self._distribution.strategy.experimental_local_results(variable.value)]
 
-train._Run = Run
-train.fit(data, out, config, on_step=on_step, strategy=strategy or None, data_service=service or None)
+loop._Run = Run
+loop.fit(data, out, config, on_step=on_step, strategy=strategy or None, data_service=service or None)
 """
 """Trains, and leaves the variables of every replica beside the run."""
 
@@ -88,7 +89,7 @@ def start_workers(data, out, other_data=None, **options):
 
 
 def losses(out):
-    return np.loadtxt(out / loop.HISTORY, delimiter=",", skiprows=1)[:, 1]
+    return np.loadtxt(out / HISTORY_FILE, delimiter=",", skiprows=1)[:, 1]
 
 
 def variables(path):
@@ -100,7 +101,7 @@ def assert_replicas_agree(out, replicas):
     """All replicas hold the same variables: those of the checkpoint."""
     files = sorted(out.parent.glob(f"{out.name}-*.npz"))
     assert len(files) == replicas
-    with np.load(out / loop.CHECKPOINT) as content:
+    with np.load(out / CHECKPOINT_FILE) as content:
         expected = [content[str(index)] for index in range(len(content.files) - 1)]
     for path in files:
         for mine, theirs in zip(variables(path), expected, strict=True):

@@ -1,4 +1,3 @@
-import csv
 import dataclasses
 import itertools
 import json
@@ -13,10 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.tiny_data import CONFIG, FRONT_END, make_record, write_data
+from helpers.tiny_runs import CNN, SPLITS, Killed, assert_same_run, read_history, variables, without_seconds
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mir_tf import bundle
+from mir_tf.bundle.history import CHECKPOINT_FILE, CONFIG_FILE, LOGS_FOLDER
 from mir_tf.bundle.windows import WindowedModel
 from mir_tf.config import BUNDLE_FILE, RunConfig, TrainConfig, read_yaml
 from mir_tf.data.manifest import read_manifest
@@ -27,16 +28,6 @@ from mir_tf.models import build_model
 from mir_tf.training import loop, summaries
 from mir_tf.training.loop import Schedule, fit
 from mir_tf.vocabulary import VOCABULARIES
-
-CNN = CONFIG.merge({"model": {"architecture": "cnn"}})
-"""Builds in half the time: for what does not depend on the network."""
-
-SPLITS = {"train": [[30, 50, 15], [25, 60]], "validation": [[35, 60]]}
-
-
-class Killed(Exception):
-    """Stands for what ends a process; test_a_process_killed_... really does."""
-
 
 pytestmark = pytest.mark.usefixtures("determinism_ends_with_the_module")
 
@@ -60,32 +51,6 @@ def undisturbed(data, tmp_path_factory):
         on_step=lambda *arguments: calls["steps"].append(arguments),
     )
     return result, calls
-
-
-def without_seconds(history):
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
-
-
-def read_history(out):
-    with (out / loop.HISTORY).open(newline="") as file:
-        return without_seconds({name: float(value) for name, value in row.items()} for row in csv.DictReader(file))
-
-
-def variables(out):
-    with np.load(out / loop.CHECKPOINT) as content:
-        return [content[str(index)] for index in range(len(content.files) - 1)]
-
-
-def assert_same_run(out, other):
-    """Histories, weights, optimisers, and bundles are equal to the last bit."""
-    assert read_history(out) == read_history(other)
-    for mine, theirs in zip(variables(out), variables(other), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    mine, theirs = bundle.load(out), bundle.load(other)
-    np.testing.assert_array_equal(mine.thresholds, theirs.thresholds)
-    assert mine.post_processing == theirs.post_processing
-    for weight, other_weight in zip(mine.model.get_weights(), theirs.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, other_weight)
 
 
 def test_reports_every_step_and_epoch(undisturbed):
@@ -150,7 +115,7 @@ def test_the_normalisation_is_the_train_splits(undisturbed):
 def test_history_and_config_are_written(undisturbed):
     result, _ = undisturbed
     assert read_history(result.out) == without_seconds(result.history)
-    sections = read_yaml(result.out / loop.CONFIG)
+    sections = read_yaml(result.out / CONFIG_FILE)
     assert "front_end" not in sections
     assert RunConfig(FRONT_END).merge(sections) == CONFIG
     assert not [path for path in result.out.iterdir() if "unfinished" in path.name]
@@ -172,7 +137,7 @@ def test_classes_without_examples_are_named(data, undisturbed):
 
 def test_tensorboard_reads_the_logs(undisturbed):
     result, _ = undisturbed
-    logs = EventAccumulator(str(result.out / loop.LOGS), size_guidance={"tensors": 0})
+    logs = EventAccumulator(str(result.out / LOGS_FOLDER), size_guidance={"tensors": 0})
     logs.Reload()
     tags = logs.Tags()["tensors"]
 
@@ -287,7 +252,7 @@ def test_another_configuration_or_data_set_is_refused_by_name(data, undisturbed,
 
 def test_a_setting_younger_than_the_checkpoint_had_its_default(data, undisturbed, tmp_path):
     shutil.copytree(undisturbed[0].out, tmp_path / "run")
-    path = tmp_path / "run" / loop.CHECKPOINT
+    path = tmp_path / "run" / CHECKPOINT_FILE
     with np.load(path) as content:
         arrays = dict(content)
     state = json.loads(arrays["state"].tobytes())
@@ -301,7 +266,7 @@ def test_a_setting_younger_than_the_checkpoint_had_its_default(data, undisturbed
 
 @pytest.mark.parametrize("content", [b"", b"not a zip"])
 def test_a_damaged_checkpoint_is_named(data, tmp_path, content):
-    (tmp_path / loop.CHECKPOINT).write_bytes(content)
+    (tmp_path / CHECKPOINT_FILE).write_bytes(content)
     with pytest.raises(TrainingError, match=r"checkpoint\.npz: damaged .*delete"):
         fit(data, tmp_path, CONFIG)
 
@@ -426,7 +391,7 @@ def test_a_process_killed_and_run_again_equals_an_undisturbed_one(data, undistur
     """SIGKILL within epoch 3: nothing is closed, flushed or tidied up."""
     script = """
 import os, signal, sys
-from tiny_data import CONFIG
+from helpers.tiny_data import CONFIG
 from mir_tf.training.loop import fit
 steps_done = 0
 def on_step(*_):
@@ -436,7 +401,10 @@ def on_step(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 fit(sys.argv[1], sys.argv[2], CONFIG, on_step=on_step)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[1]) + os.pathsep + os.environ.get("PYTHONPATH", ""),
+    }
     command = [sys.executable, "-c", script, str(data), str(tmp_path / "run")]
     assert subprocess.run([*command, "kill"], env=environment).returncode == -9
     assert len(read_history(tmp_path / "run")) == 2

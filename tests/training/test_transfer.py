@@ -10,7 +10,7 @@ import yaml
 from helpers.commands import run
 from helpers.tiny_data import CONFIG, FRONT_END, make_record, write_data
 from helpers.tiny_model import make_bundle
-from test_train import CNN, SPLITS, Killed, assert_same_run, read_history
+from helpers.tiny_runs import CNN, SPLITS, Killed, assert_same_run, read_history
 
 from mir_tf import bundle, pretrained
 from mir_tf.config import FRONT_ENDS, MODELS, ModelConfig
