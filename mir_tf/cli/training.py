@@ -71,7 +71,6 @@ def _defaults(config: type, name: str) -> str:
     type=click.Choice(["mirrored", "multiworker"]),
     help="Train on all GPUs of this machine, or of all machines in TF_CONFIG.  [default: one device]",
 )
-@click.option("--data-service", metavar="ADDRESS", help="Batches come from a tf.data service at grpc://HOST:PORT.")
 @click.option(
     "--init",
     type=RUN,
@@ -84,7 +83,6 @@ def fit(
     architecture: str | None,
     config_file: Path | None,
     strategy: str | None,
-    data_service: str | None,
     profile: bool,
     init: Path | None,
     **options: Any,
@@ -93,8 +91,7 @@ def fit(
 
     OUT receives the best model with its thresholds and its rule for intervals (model.keras, bundle.json), history.csv,
     config.yaml and TensorBoard's logs. Killed and run again with the same command, training resumes after the last
-    finished epoch. Several devices share every batch; how many, and where batches are made, may change when a run is
-    resumed.
+    finished epoch. Several devices share every batch; how many may change when a run is resumed.
 
     With --init the network is that of the run which is named, but for its dropout and masks; DATA must have its front
     end. Features are normalised as there. With another vocabulary the layer of the classes starts anew.
@@ -142,7 +139,6 @@ def fit(
             on_epoch=on_epoch,
             on_step=on_step,
             strategy=strategy,
-            data_service=data_service,
             profile=profile,
             init=init,
         )

@@ -11,10 +11,8 @@ import contextlib
 import dataclasses
 import math
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +22,7 @@ from mir_tf.config import LABEL_RATE, FrontEndConfig, RunConfig
 from mir_tf.data import records
 from mir_tf.data.frontend import normalize_clip
 from mir_tf.data.manifest import Manifest, split_summary
-from mir_tf.errors import ConfigError, DataError, TrainingError
+from mir_tf.errors import DataError
 from mir_tf.io.files import as_path, is_remote
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
@@ -34,9 +32,6 @@ _SHARDS_AT_ONCE = 8
 _SHUFFLE_BYTES = 512_000_000
 """Memory for the crops from which the next one is drawn: 11 hours of music in the default front end. With a tenth of
 that a batch came from a few neighbouring tracks, and the network learnt next to nothing."""
-
-_CONNECT_SECONDS = 10
-"""What a tf.data service may take to answer."""
 
 # A damaged record, one that does not parse, too few or too many, a shard gone since the manifest was read.
 _READ_ERRORS = (
@@ -66,37 +61,6 @@ class LabelledTrack:
     song: str
     log_mel: NDArray[np.float32]
     truth: NDArray[np.bool_]
-
-
-@dataclasses.dataclass(frozen=True)
-class DataService:
-    """A tf.data service that makes the batches, once for all workers.
-
-    Attributes:
-        address: of its dispatcher, ``grpc://host:port``.
-        job: a name that the workers of this training run share, and no other run.
-    """
-
-    address: str
-    job: str
-
-
-def check_data_service(address: str) -> None:
-    """Refuses an ``address`` at which no dispatcher answers.
-
-    Raises:
-        ConfigError: it is not of the form ``grpc://host:port``.
-        TrainingError: nothing answers there within ten seconds.
-    """
-    form = re.fullmatch(r"grpc://([^/]+):(\d{1,5})", address)
-    if form is None:
-        raise ConfigError(f"data service {address!r}: must be grpc://HOST:PORT, the address of its dispatcher")
-    try:
-        socket.create_connection((form[1].strip("[]"), int(form[2])), _CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise TrainingError(
-            f"data service {address}: does not answer ({error}); start its dispatcher, or train without the service"
-        ) from error
 
 
 def check_front_end(folder: str | Path, manifest: Manifest, front_end: FrontEndConfig) -> None:
@@ -130,12 +94,11 @@ def training_dataset(
     steps_per_epoch: int,
     worker: int = 0,
     workers: int = 1,
-    service: DataService | None = None,
 ) -> tf.data.Dataset:
     """Batches of random crops: ``steps_per_epoch`` for each epoch from ``first_epoch`` to the last one.
 
     Of several workers each gets its part of every batch; together they see the batches of a single one. For that
-    each of them makes all batches and keeps its part; with a service, that makes them, once for all.
+    each of them makes all batches and keeps its part.
 
     A pass over the split reads each track once and takes ``ceil(its length / crop)`` crops at random places;
     an epoch that needs more begins another pass. Memory is bounded by the crops being shuffled, the tracks
@@ -150,7 +113,6 @@ def training_dataset(
         steps_per_epoch: batches in an epoch.
         worker: number of this worker.
         workers: all of them; they divide the batch size.
-        service: makes the batches elsewhere, where ``folder`` has the same path. What it gives has no end.
 
     Returns:
         Of (log-mel float32 [batch, frames, mels], targets float32 [batch, label frames, classes], weights
@@ -235,36 +197,7 @@ def training_dataset(
 
     # Of each batch the first worker's part, then the second's, and so on.
     parts = tf.data.Dataset.range(first_epoch, train.epochs).flat_map(one_epoch)
-    own = parts.shard(workers, worker) if service is None else _served(parts, worker, workers, service)
-    return own.prefetch(2)
-
-
-def _served(parts: tf.data.Dataset, worker: int, workers: int, service: DataService) -> tf.data.Dataset:
-    """``parts.shard(workers, worker)``, without an end, from ``parts`` that the service makes for all workers at once.
-
-    Reading is coordinated: a worker of the service gives each consumer in turn one part of a batch. All workers of
-    the service give the same parts, and one that is started anew begins with the first: what has been is skipped.
-    """
-    served = (
-        parts.repeat()
-        .enumerate()
-        .apply(  # coordinated reading wants no end
-            tf.data.experimental.service.distribute(
-                tf.data.experimental.service.ShardingPolicy.OFF,
-                service.address,
-                service.job,
-                consumer_index=worker,
-                num_consumers=workers,
-            )
-        )
-    )
-
-    def mark(awaited: tf.Tensor, number: tf.Tensor, part: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, Any]:
-        is_next = number == awaited
-        return tf.where(is_next, awaited + workers, awaited), (is_next, part)
-
-    marked = served.scan(tf.constant(worker, tf.int64), lambda awaited, element: mark(awaited, *element))
-    return marked.filter(lambda is_next, part: is_next).map(lambda is_next, part: part)
+    return parts.shard(workers, worker).prefetch(2)
 
 
 def _rotated(shard: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:

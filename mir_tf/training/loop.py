@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import math
-import secrets
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -30,7 +29,7 @@ from mir_tf.config import RunConfig, TrainConfig, with_current_names
 from mir_tf.data import manifest as records
 from mir_tf.data import pipeline
 from mir_tf.data.manifest import Manifest
-from mir_tf.data.pipeline import DataService, LabelledTrack
+from mir_tf.data.pipeline import LabelledTrack
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.events import PostProcessing
 from mir_tf.io.files import as_path, atomic_write, sha256, write_text
@@ -165,7 +164,6 @@ def fit(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     strategy: str | None = None,
-    data_service: str | None = None,
     profile: bool = False,
     init: str | Path | None = None,
 ) -> FitResult:
@@ -186,7 +184,6 @@ def fit(
         on_step: called after each step with its number from 1, the steps of the epoch, its mean loss so far.
         strategy: None, ``mirrored`` or ``multiworker``, as :func:`mir_tf.training.distribution.start` takes it. All
             workers must see the same ``data`` and the same ``out``.
-        data_service: address ``grpc://host:port`` of a tf.data service that makes the batches; None makes them here.
         profile: take a profile of a few steps of the first epoch that is trained, for TensorBoard; a finished run
             gives none.
         init: folder of a bundle, the weights of which training starts from (:mod:`mir_tf.training.transfer`); the
@@ -199,15 +196,13 @@ def fit(
         DataError: the data set is missing, damaged, of another front end, or without tracks to learn from.
         BundleError: there is no whole bundle in ``init``.
         TrainingError: ``out`` holds a run of another configuration, data set or ``init``, the loss is not finite,
-            memory does not suffice, the data service does not answer, or the workers do not work together.
+            memory does not suffice, or the workers do not work together.
         ConfigError: the strategy cannot be had, or does not go with the configuration; or the network is not that of
             ``init``.
     """
-    if data_service is not None:
-        pipeline.check_data_service(data_service)
     distribution = start(strategy)  # TensorFlow wants this before all else that it does
     with distribution.loss_named():
-        result = _fit(data, as_path(out), config, on_epoch, on_step, distribution, data_service, profile, init)
+        result = _fit(data, as_path(out), config, on_epoch, on_step, distribution, profile, init)
         distribution.total(np.zeros(1))  # A worker that left before the first one has written would seem lost.
     return result
 
@@ -219,7 +214,6 @@ def _fit(
     on_epoch: OnEpoch | None,
     on_step: OnStep | None,
     distribution: Distribution,
-    data_service: str | None,
     profile: bool,
     init: str | Path | None,
 ) -> FitResult:
@@ -245,7 +239,7 @@ def _fit(
         _check_same_run(out, earlier, state)
         state = dataclasses.replace(earlier, config=state.config)
     trained = None if init is None else bundle.load(init)
-    job = _agree(distribution, data, out, state)
+    _agree(distribution, data, out, state)
     if distribution.is_chief:
         out.mkdir(parents=True, exist_ok=True)
         sections = {name: fields for name, fields in config.to_dict().items() if name != "front_end"}
@@ -278,7 +272,7 @@ def _fit(
             run.restore(values)
     finished_before = state.epoch
     if state.epoch < train.epochs and not state.schedule.is_over(train):
-        run.train(None if data_service is None else DataService(data_service, job), profile)
+        run.train(profile)
     return FitResult(
         out=out,
         history=state.history,
@@ -298,8 +292,8 @@ def _check_divisible(train: TrainConfig, distribution: Distribution) -> None:
         raise ConfigError("TrainConfig.jit is True; XLA compiles the step of a single device: train without it")
 
 
-def _agree(distribution: Distribution, data: str | Path, out: Path, state: _State) -> str:
-    """Refuses workers that would not train the same run; gives a name that they, and no other run, share.
+def _agree(distribution: Distribution, data: str | Path, out: Path, state: _State) -> None:
+    """Refuse workers that would not train the same run.
 
     Raises:
         TrainingError: naming what differs.
@@ -311,14 +305,13 @@ def _agree(distribution: Distribution, data: str | Path, out: Path, state: _Stat
         f"run in {out}": json.dumps(dataclasses.asdict(state)),
     }
     digests = [int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) for text in seen.values()]
-    rows = distribution.gather(np.array([*digests, secrets.randbits(48)], np.float64))  # [workers, 5]
+    rows = distribution.gather(np.array(digests, np.float64))  # [workers, 4]
     for index, name in enumerate(seen):
         if others := np.flatnonzero(rows[:, index] != rows[0, index]).tolist():
             raise TrainingError(
                 f"the {name}: worker {', '.join(map(str, others))} sees another than worker 0; start all workers with "
                 "the same command, on folders that all of them share"
             )
-    return f"mir-tf-{int(rows[0, -1])}"
 
 
 class _WeightAverage:
@@ -456,7 +449,7 @@ class _Run:
         self._on_epoch, self._on_step = on_epoch, on_step
         self._steps = config.train.steps_per_epoch or pipeline.default_steps(manifest, "train", config)
 
-    def train(self, service: DataService | None, profile: bool) -> None:
+    def train(self, profile: bool) -> None:
         """Trains to the last epoch or until validation stops rising."""
         train = self._config.train
         self._step = _training_step(self._model, self._average, self._distribution.strategy, self._config)
@@ -470,7 +463,7 @@ class _Run:
             summaries.begin(name, str(self._data), self._windowed.graph)
         try:
             with pipeline.report_read_errors(self._data, self._manifest, "train"):
-                batches = self._batches(service)
+                batches = self._batches()
                 while self._state.epoch < train.epochs and not self._state.schedule.is_over(train):
                     self._epoch(batches, summaries, profile)
                     profile = False
@@ -483,7 +476,7 @@ class _Run:
             if summaries:
                 summaries.close()
 
-    def _batches(self, service: DataService | None) -> Iterator[Any]:
+    def _batches(self) -> Iterator[Any]:
         """The batches of the epochs to come, divided among the replicas of this worker."""
         train, distribution = self._config.train, self._distribution
         dataset = pipeline.training_dataset(
@@ -495,7 +488,6 @@ class _Run:
             self._steps,
             distribution.worker,
             distribution.workers,
-            service,
         )
         if distribution.replicas == 1:
             if tf.config.list_logical_devices("GPU"):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny_data import CONFIG, write_data
+from helpers.tiny_data import write_data
 
 from mir_tf.bundle.history import CHECKPOINT_FILE, HISTORY_FILE
-from mir_tf.errors import ConfigError, TrainingError
-from mir_tf.training import distribution, loop
+from mir_tf.errors import ConfigError
+from mir_tf.training import distribution
 
 SCRIPT = """
 import os, signal, sys
@@ -22,7 +22,7 @@ import tensorflow as tf
 from helpers.tiny_data import CONFIG
 from mir_tf.training import loop
 
-data, out, strategy, service, devices, kill_at, masks = sys.argv[1:]
+data, out, strategy, devices, kill_at, masks = sys.argv[1:]
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(devices))
 plain = {"freq_masks": 0, "time_masks": 0, "conv_dropout": 0.0, "head_dropout": 0.0}
@@ -36,8 +36,8 @@ def on_step(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
 class Run(loop._Run):
-    def train(self, service, profile):
-        super().train(service, profile)
+    def train(self, profile):
+        super().train(profile)
         for number, copy in enumerate(zip(*map(self.copies, self._variables()))):
             np.savez(f"{out}-{self._distribution.worker}-{number}.npz", *copy)
 
@@ -45,12 +45,12 @@ class Run(loop._Run):
         return [copy.numpy() for copy in self._distribution.strategy.experimental_local_results(variable.value)]
 
 loop._Run = Run
-loop.fit(data, out, config, on_step=on_step, strategy=strategy or None, data_service=service or None)
+loop.fit(data, out, config, on_step=on_step, strategy=strategy or None)
 """
 """Trains, and leaves the variables of every replica beside the run."""
 
 
-def start(data, out, strategy="", service="", devices=1, kill_at=-1, masks="", cluster=None):
+def start(data, out, strategy="", devices=1, kill_at=-1, masks="", cluster=None):
     environment = {
         **os.environ,
         "PYTHONPATH": f"{Path(__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
@@ -58,7 +58,7 @@ def start(data, out, strategy="", service="", devices=1, kill_at=-1, masks="", c
     environment.pop("TF_CONFIG", None)
     if cluster:
         environment["TF_CONFIG"] = json.dumps(cluster)
-    words = [str(word) for word in (data, out, strategy, service, devices, kill_at, masks)]
+    words = [str(word) for word in (data, out, strategy, devices, kill_at, masks)]
     return subprocess.Popen([sys.executable, "-c", SCRIPT, *words], env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -149,21 +149,6 @@ def test_killed_workers_go_on_where_they_were(data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("servers", [1, 2])
-def test_a_data_service_gives_the_same_batches(data, single, tmp_path, servers):
-    import tensorflow as tf
-
-    service = tf.data.experimental.service
-    dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
-    address = dispatcher.target.partition("://")[2]
-    workers = [service.WorkerServer(service.WorkerConfig(dispatcher_address=address)) for _ in range(servers)]
-    end(*start_workers(data, tmp_path / "run", service=dispatcher.target))
-    np.testing.assert_allclose(losses(tmp_path / "run"), single, rtol=1e-5)
-    assert_replicas_agree(tmp_path / "run", 2)
-    assert len(workers) == servers  # they lived until here
-
-
-@pytest.mark.slow
 def test_workers_on_different_data_are_refused(data, tmp_path):
     write_data(tmp_path / "other", {"train": [[30, 50, 15]], "validation": [[35]]})
     processes = start_workers(data, tmp_path / "run", other_data=tmp_path / "other")
@@ -210,17 +195,3 @@ def test_one_device_needs_no_others():
     alone = distribution.start()
     assert (alone.replicas, alone.is_chief) == (1, True)
     np.testing.assert_array_equal(alone.gather(np.array([2.0, 3.0])), [[2, 3]])
-
-
-@pytest.mark.parametrize("address", ["localhost:5050", "grpc://localhost", "grpc://localhost:port"])
-def test_an_address_that_is_none_is_refused(data, tmp_path, address):
-    with pytest.raises(ConfigError, match="must be grpc://HOST:PORT"):
-        loop.fit(data, tmp_path, CONFIG, data_service=address)
-
-
-def test_a_data_service_that_does_not_answer_is_named(data, tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"grpc://localhost:{free.getsockname()[1]}"
-        with pytest.raises(TrainingError, match=f"{address}: does not answer"):
-            loop.fit(data, tmp_path, CONFIG, data_service=address)
