@@ -1,8 +1,8 @@
 """From shards to batches of training examples, and to whole tracks for evaluation.
 
-Every epoch of training is a function of (seed, epoch) alone: the order of the shards, where their reading begins,
-the places of the crops and their order are drawn from seeds of its own. A run resumed at an epoch sees what an
-undisturbed one would.
+Every epoch of training is a function of (seed, epoch) alone: the order of the shards, the place where each shard is
+first read, the places of the crops and their order are drawn from seeds of their own. A run resumed at an epoch gets
+the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -27,32 +28,32 @@ from mir_tf.io.files import as_path, is_remote
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
 _SHARDS_AT_ONCE = 8
-"""Shards that are read interleaved."""
+"""Number of shards that are read interleaved."""
 
 _SHUFFLE_BYTES = 512_000_000
-"""Memory for the crops from which the next one is drawn: 11 hours of music in the default front end. With a tenth of
-that a batch came from a few neighbouring tracks, and the network learnt next to nothing."""
+"""Memory for the crops that the next one is drawn from: 11 hours of music with the default front end. With a tenth of
+that, a batch came from a few neighbouring tracks and the network learned next to nothing."""
 
-# A damaged record, one that does not parse, too few or too many, a shard gone since the manifest was read.
 _READ_ERRORS = (
     tf.errors.DataLossError,
     tf.errors.InvalidArgumentError,
     tf.errors.FailedPreconditionError,
     tf.errors.NotFoundError,
 )
+"""TensorFlow's errors for a damaged record, too few or too many of them, or a shard removed since the manifest was
+read."""
 
-
-# What TensorFlow says where a bucket is not to be read any more.
 _REMOTE_ERRORS = (tf.errors.UnknownError, tf.errors.PermissionDeniedError)
+"""TensorFlow's errors for a bucket that has become unreadable."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelledTrack:
-    """A whole track, as evaluation wants it.
+    """A whole track, for evaluation.
 
     Attributes:
-        id: its name.
-        song: the song it belongs to.
+        id: Name of the track.
+        song: Name of the song that the track belongs to.
         log_mel: float32 [frames, mels] in dB, raw.
         truth: bool [label frames, classes].
     """
@@ -63,11 +64,75 @@ class LabelledTrack:
     truth: NDArray[np.bool_]
 
 
+class Examples(NamedTuple):
+    """A batch of training examples, or one of them without the first axis.
+
+    Attributes:
+        log_mel: float32 [batch, frames, mels].
+        targets: float32 [batch, label frames, classes] of 0 and 1.
+        weights: float32 [batch, label frames]: 1, or 0 for padding.
+        is_stem: bool [batch]: Whether the example is cut from a single stem.
+    """
+
+    log_mel: tf.Tensor
+    targets: tf.Tensor
+    weights: tf.Tensor
+    is_stem: tf.Tensor
+
+
+class _Crops(NamedTuple):
+    """Crops of one record, or one of them without the first axis, before padding.
+
+    Attributes:
+        log_mel: float16, as stored, which halves the memory of the shuffle; [crops, frames, mels].
+        is_active: bool [crops, label frames, classes].
+        label_frames: int32 [crops].
+        is_stem: bool [crops].
+    """
+
+    log_mel: tf.Tensor
+    is_active: tf.Tensor
+    label_frames: tf.Tensor
+    is_stem: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """The shards of a split, and how to cut examples from them.
+
+    Attributes:
+        shards: Paths of the shards.
+        num_records: Number of records in all of them.
+        labels: Label policy of the data set.
+        config: Configuration of the run.
+    """
+
+    shards: list[str]
+    num_records: int
+    labels: str
+    config: RunConfig
+
+    @property
+    def crop_labels(self) -> int:
+        """Label frames in an example."""
+        return round(self.config.train.crop_seconds * LABEL_RATE)
+
+    @property
+    def crop_frames(self) -> int:
+        """Feature frames in an example."""
+        return self.crop_labels * self.config.front_end.subframes
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes."""
+        return VOCABULARIES[self.config.train.vocabulary]
+
+
 def check_front_end(folder: str | Path, manifest: Manifest, front_end: FrontEndConfig) -> None:
-    """Refuses a data set whose log-mel was not made by ``front_end``.
+    """Refuse a data set whose log-mel was not computed with ``front_end``.
 
     Raises:
-        DataError: naming the fields that differ.
+        DataError: The front ends differ; the message lists the fields.
     """
     if manifest.front_end.fingerprint() != front_end.fingerprint():
         differences = "; ".join(manifest.front_end.differences(front_end))
@@ -78,7 +143,7 @@ def check_front_end(folder: str | Path, manifest: Manifest, front_end: FrontEndC
 
 
 def default_steps(manifest: Manifest, split: str, config: RunConfig) -> int:
-    """Steps that pass about once over every second of the mixes of ``split``, and over the share of stems."""
+    """Return the steps that cover every second of the mixes of ``split``, and the share of the stems, about once."""
     summary, train = manifest.splits[split], config.train
     crops = max(summary.records, summary.seconds / train.crop_seconds)
     taken = (summary.tracks + train.stem_share * (summary.records - summary.tracks)) / summary.records
@@ -95,121 +160,137 @@ def training_dataset(
     worker: int = 0,
     workers: int = 1,
 ) -> tf.data.Dataset:
-    """Batches of random crops: ``steps_per_epoch`` for each epoch from ``first_epoch`` to the last one.
+    """Return batches of random crops: ``steps_per_epoch`` for each epoch from ``first_epoch`` to the last one.
 
-    Of several workers each gets its part of every batch; together they see the batches of a single one. For that
-    each of them makes all batches and keeps its part.
+    With several workers each one gets its part of every batch; together they see the batches of a single worker. To
+    that end each of them makes all batches and keeps its part.
 
-    A pass over the split reads each track once and takes ``ceil(its length / crop)`` crops at random places;
-    an epoch that needs more begins another pass. Memory is bounded by the crops being shuffled, the tracks
-    being read, and a few batches.
+    A pass over the split reads each track once and takes ``ceil(its length / crop)`` crops at random places. An epoch
+    that needs more begins another pass. Memory is bounded by the crops that are shuffled, the tracks that are read,
+    and a few batches.
 
     Args:
-        folder: the data set.
-        manifest: of the data set.
-        split: name of the split.
-        config: the run's.
-        first_epoch: the epoch to begin with, counted from 0.
-        steps_per_epoch: batches in an epoch.
-        worker: number of this worker.
-        workers: all of them; they divide the batch size.
+        folder: Folder of the data set.
+        manifest: Manifest of the data set.
+        split: Name of the split.
+        config: Configuration of the run.
+        first_epoch: First epoch, counted from 0.
+        steps_per_epoch: Batches in an epoch.
+        worker: Number of this worker, from 0.
+        workers: Number of all workers; it divides the batch size.
 
     Returns:
-        Of (log-mel float32 [batch, frames, mels], targets float32 [batch, label frames, classes], weights
-        float32 [batch, label frames], whether it is a stem's, bool [batch]), the batch being this worker's part of
-        one; the weights of padding are 0. A damaged shard raises an error of TensorFlow while the data set is read:
-        read it inside :func:`damage_named`.
+        A data set of :class:`Examples`: this worker's part of each batch. A damaged shard raises an error of
+        TensorFlow while the data set is read, so read it inside :func:`report_read_errors`.
 
     Raises:
-        DataError: the data set has no such split, or no track in it.
+        DataError: The data set has no such split, or no tracks in it.
     """
-    train, front_end = config.train, config.front_end
     summary = split_summary(folder, manifest, split)
     shards = [str((as_path(folder) / shard.name).absolute()) for shard in summary.shards]
-    projection = tf.constant(VOCABULARIES[train.vocabulary].matrix)
-    crop_labels = round(train.crop_seconds * LABEL_RATE)
-    crop_frames = crop_labels * front_end.subframes
-    longest_shard = math.ceil(summary.records / len(shards))  # about
+    source = _Source(shards, summary.records, manifest.labels, config)
     # Every mix gives at least one crop.
-    most_passes = math.ceil(steps_per_epoch * train.batch_size / summary.tracks)
+    most_passes = math.ceil(steps_per_epoch * config.train.batch_size / summary.tracks)
 
-    def crops_of(index: tf.Tensor, record: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """All crops of a record: log-mel, targets, true label frames, and whether it is a stem's."""
-        label_frames = tf.shape(record["activity"])[0]
-        length = tf.minimum(label_frames, crop_labels)
-        starts = tf.random.stateless_uniform(
-            [tf.maximum(-(-label_frames // crop_labels), 1), 1],
-            tf.random.experimental.stateless_fold_in(seed, index),
-            maxval=label_frames - length + 1,
-            dtype=tf.int32,
-        )  # [crops, 1]
-        is_stem = records.is_stem(record["id"])
-        if train.stem_share < 1:
-            chances = tf.random.stateless_uniform(
-                [tf.shape(starts)[0]], tf.random.experimental.stateless_fold_in(seed, -1 - index)
-            )
-            starts = starts[(chances < train.stem_share) | ~is_stem]
-        labels = starts + tf.range(length)  # [crops, length]
-        frames = starts * front_end.subframes + tf.range(length * front_end.subframes)
-        is_active = tf.matmul(record["activity"], projection) > 0  # [label frames, classes]
-        # float16, as stored: half the memory of the shuffle.
-        log_mel = tf.cast(record["log_mel"], tf.float16)  # [frames, mels]
-        crops = [tf.shape(starts)[0]]
-        return tf.gather(log_mel, frames), tf.gather(is_active, labels), tf.fill(crops, length), tf.fill(crops, is_stem)
-
-    def example(log_mel: tf.Tensor, target: tf.Tensor, length: tf.Tensor, is_stem: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Pads a crop and weights its label frames."""
-        frames = length * front_end.subframes
-        log_mel = tf.cast(log_mel, tf.float32)
-        log_mel = tf.pad(log_mel, [[0, crop_frames - frames], [0, 0]], constant_values=front_end.log_floor_db)
-        log_mel = normalize_clip(log_mel, frames, front_end)
-        target = tf.pad(tf.cast(target, tf.float32), [[0, crop_labels - length], [0, 0]])
-        weights = tf.sequence_mask(length, crop_labels, tf.float32)
-        return (
-            tf.ensure_shape(log_mel, [crop_frames, front_end.n_mels]),
-            tf.ensure_shape(target, [crop_labels, projection.shape[1]]),
-            tf.ensure_shape(weights, [crop_labels]),
-            is_stem,
-        )
-
-    def one_pass(epoch: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
-        seed = tf.stack([tf.constant(train.seed, tf.int64), epoch])
-        seed = tf.random.experimental.stateless_fold_in(seed, number)
-        # An epoch of few steps ends early in its first pass. Shards are therefore read from a place that is drawn anew
-        # for every pass: else the tracks at their ends would never be heard.
-        firsts = tf.random.stateless_uniform([len(shards)], seed, maxval=longest_shard, dtype=tf.int64)
-        serialized = (
-            tf.data.Dataset.from_tensor_slices((tf.random.experimental.stateless_shuffle(shards, seed), firsts))
-            .interleave(_rotated, _SHARDS_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE)
-            .apply(tf.data.experimental.assert_cardinality(summary.records))
-            .enumerate()
-        )
-        crops = serialized.map(
-            lambda index, record: crops_of(index, records.parse(record, manifest.labels), seed),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        ).unbatch()
-        return _shuffle(crops, max(1, _SHUFFLE_BYTES // (2 * crop_frames * front_end.n_mels)), seed)
-
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        passes = tf.data.Dataset.range(most_passes).flat_map(lambda number: one_pass(epoch, number))
-        examples = passes.map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        return examples.batch(train.batch_size // workers, drop_remainder=True).take(steps_per_epoch * workers)
+    def epoch_parts(epoch: tf.Tensor) -> tf.data.Dataset:
+        passes = tf.data.Dataset.range(most_passes).flat_map(lambda number: _one_pass(source, epoch, number))
+        examples = passes.map(lambda crop: _example(source, crop), num_parallel_calls=tf.data.AUTOTUNE)
+        size = config.train.batch_size // workers
+        return examples.batch(size, drop_remainder=True).take(steps_per_epoch * workers)
 
     # Of each batch the first worker's part, then the second's, and so on.
-    parts = tf.data.Dataset.range(first_epoch, train.epochs).flat_map(one_epoch)
+    parts = tf.data.Dataset.range(first_epoch, config.train.epochs).flat_map(epoch_parts)
     return parts.shard(workers, worker).prefetch(2)
 
 
+def _one_pass(source: _Source, epoch: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
+    """Return the shuffled crops of pass ``number`` in ``epoch``, both int64 and counted from 0."""
+    seed = tf.stack([tf.constant(source.config.train.seed, tf.int64), epoch])
+    seed = tf.random.experimental.stateless_fold_in(seed, number)
+    # An epoch of few steps ends early in its first pass. Each pass therefore reads the shards from a place that is
+    # drawn anew; otherwise the tracks at the ends of the shards would never be used.
+    longest_shard = math.ceil(source.num_records / len(source.shards))  # about
+    firsts = tf.random.stateless_uniform([len(source.shards)], seed, maxval=longest_shard, dtype=tf.int64)
+    shards = tf.random.experimental.stateless_shuffle(source.shards, seed)
+    serialized = (
+        tf.data.Dataset.from_tensor_slices((shards, firsts))
+        .interleave(_rotated, _SHARDS_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE)
+        .apply(tf.data.experimental.assert_cardinality(source.num_records))
+        .enumerate()
+    )
+    crops = serialized.map(
+        lambda index, record: _crops(source, index, records.parse(record, source.labels), seed),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    ).unbatch()
+    crop_bytes = 2 * source.crop_frames * source.config.front_end.n_mels
+    return _shuffle(crops, max(1, _SHUFFLE_BYTES // crop_bytes), seed)
+
+
+def _crops(source: _Source, index: tf.Tensor, record: dict[str, tf.Tensor], seed: tf.Tensor) -> _Crops:
+    """Cut a record at random places.
+
+    Args:
+        source: The split that the record belongs to.
+        index: Number of the record in its pass.
+        record: A record, as :func:`mir_tf.data.records.parse` returns it.
+        seed: int64 [2], of the pass.
+    """
+    label_frames = tf.shape(record["activity"])[0]
+    length = tf.minimum(label_frames, source.crop_labels)
+    starts = tf.random.stateless_uniform(
+        [tf.maximum(-(-label_frames // source.crop_labels), 1), 1],
+        tf.random.experimental.stateless_fold_in(seed, index),
+        maxval=label_frames - length + 1,
+        dtype=tf.int32,
+    )  # [crops, 1]
+    is_stem = records.is_stem(record["id"])
+    stem_share = source.config.train.stem_share
+    if stem_share < 1:
+        chances = tf.random.stateless_uniform(
+            [tf.shape(starts)[0]], tf.random.experimental.stateless_fold_in(seed, -1 - index)
+        )
+        starts = starts[(chances < stem_share) | ~is_stem]
+    subframes = source.config.front_end.subframes
+    labels = starts + tf.range(length)  # [crops, length]
+    frames = starts * subframes + tf.range(length * subframes)
+    is_active = tf.matmul(record["activity"], tf.constant(source.vocabulary.matrix)) > 0  # [label frames, classes]
+    count = [tf.shape(starts)[0]]
+    return _Crops(
+        log_mel=tf.gather(tf.cast(record["log_mel"], tf.float16), frames),
+        is_active=tf.gather(is_active, labels),
+        label_frames=tf.fill(count, length),
+        is_stem=tf.fill(count, is_stem),
+    )
+
+
+def _example(source: _Source, crop: _Crops) -> Examples:
+    """Pad one crop to the length of an example, and weight its label frames."""
+    front_end = source.config.front_end
+    frames = crop.label_frames * front_end.subframes
+    log_mel = tf.cast(crop.log_mel, tf.float32)
+    missing = source.crop_frames - frames
+    log_mel = tf.pad(log_mel, [[0, missing], [0, 0]], constant_values=front_end.log_floor_db)
+    log_mel = normalize_clip(log_mel, frames, front_end)
+    targets = tf.pad(tf.cast(crop.is_active, tf.float32), [[0, source.crop_labels - crop.label_frames], [0, 0]])
+    weights = tf.sequence_mask(crop.label_frames, source.crop_labels, tf.float32)
+    return Examples(
+        log_mel=tf.ensure_shape(log_mel, [source.crop_frames, front_end.n_mels]),
+        targets=tf.ensure_shape(targets, [source.crop_labels, len(source.vocabulary)]),
+        weights=tf.ensure_shape(weights, [source.crop_labels]),
+        is_stem=crop.is_stem,
+    )
+
+
 def _rotated(shard: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
-    """The records of a shard from number ``first`` on, then those before it."""
+    """Return the records of a shard from number ``first`` on, then those before it."""
     serialized = tf.data.TFRecordDataset(shard)
     return serialized.skip(first).concatenate(serialized.take(first))
 
 
 def _shuffle(dataset: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.data.Dataset:
-    """``dataset.shuffle`` whose order is a function of ``seed`` [2] alone.
+    """Return ``dataset.shuffle`` whose order is a function of ``seed`` [2] alone.
 
-    The method mixes TensorFlow's global seed into its own and, where that is 0, takes no tensor.
+    The method itself mixes TensorFlow's global seed into its own, and accepts no tensor if the global seed is 0.
     """
     shuffled = tf.raw_ops.ShuffleDataset(
         input_dataset=tf.data.experimental.to_variant(dataset),
@@ -224,10 +305,10 @@ def _shuffle(dataset: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.
 
 
 def tracks(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> Iterator[LabelledTrack]:
-    """The tracks of ``split``, whole, in the order of the shards, without the stems that are records of their own.
+    """Yield the tracks of ``split`` at full length, in the order of the shards, without records of single stems.
 
     Raises:
-        DataError: as :func:`read_records`.
+        DataError: As for :func:`read_records`.
     """
     return (track for track, is_stem in read_records(folder, manifest, split, vocabulary) if not is_stem)
 
@@ -235,11 +316,11 @@ def tracks(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocab
 def read_records(
     folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary
 ) -> Iterator[tuple[LabelledTrack, bool]]:
-    """The records of ``split``, whole, in the order of the shards, each with whether it is a stem of the last track.
+    """Yield the records of ``split`` in the order of the shards, each with whether it is a stem of the last track.
 
     Raises:
-        DataError: the data set has no such split, no track in it, or a damaged shard; or its stems cannot be told from
-            its tracks.
+        DataError: The data set has no such split, no tracks in it, or a damaged shard; or the names of its records do
+            not tell stems from tracks.
     """
     summary = split_summary(folder, manifest, split)
     read = (
@@ -258,7 +339,7 @@ def read_records(
                 log_mel=record["log_mel"],
                 truth=vocabulary.project(record["activity"] > 0),
             )
-            # A mix comes before its stems. Where the manifest counts no stems, a name cannot make one.
+            # A mix comes before its stems. If the manifest counts no stems, no record is one, whatever its name.
             is_stem = stems > 0 and mix != "" and records.is_stem_of(track.id, mix)
             if is_stem:
                 found += 1
@@ -274,10 +355,10 @@ def read_records(
 
 @contextlib.contextmanager
 def report_read_errors(folder: str | Path, manifest: Manifest, split: str) -> Iterator[None]:
-    """Turns an error of TensorFlow inside the block into one that names the damaged shard, if there is one.
+    """Turn an error of TensorFlow inside the block into one that names the damaged shard, if there is one.
 
     Raises:
-        DataError: naming the shard, or the records missing from all of them; or a remote ``folder`` cannot be read.
+        DataError: A shard is damaged, records are missing, or a remote ``folder`` has become unreadable.
     """
     try:
         yield
@@ -297,12 +378,12 @@ def report_read_errors(folder: str | Path, manifest: Manifest, split: str) -> It
                 raise DataError(f"{path}: damaged ({_cause(damage)}); {remedy}") from error
         if found != summary.records:
             raise DataError(
-                f"{folder}: the shards of split {split!r} hold {found} records, the manifest says "
+                f"{folder}: the shards of split {split!r} contain {found} records, but the manifest counts "
                 f"{summary.records}; remove the data set and build it again"
             ) from error
         raise
 
 
 def _cause(error: tf.errors.OpError) -> str:
-    """Its message without the graph node, {{...}}, that TensorFlow puts before, and the graph trace after it."""
+    """Return the error's message without TensorFlow's graph node, {{...}}, before it and graph trace after it."""
     return re.sub(r"{{.*?}} ?", "", error.message).partition("\n")[0]

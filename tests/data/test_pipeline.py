@@ -213,10 +213,10 @@ def test_a_damaged_shard_is_named(tmp_path, damage):
 def test_missing_records_are_counted(tmp_path):
     manifest = write_data(tmp_path, {"train": LENGTHS})
     (tmp_path / manifest.splits["train"].shards[0].name).write_bytes(b"")
-    with pytest.raises(DataError, match="hold 3 records, the manifest says 6"):
+    with pytest.raises(DataError, match="contain 3 records, but the manifest counts 6"):
         list(pipeline.tracks(tmp_path, manifest, "train", VOCABULARIES["family"]))
     with (
-        pytest.raises(DataError, match="hold 3 records, the manifest says 6"),
+        pytest.raises(DataError, match="contain 3 records, but the manifest counts 6"),
         pipeline.report_read_errors(tmp_path, manifest, "train"),
     ):
         batches((tmp_path, manifest))
