@@ -19,7 +19,8 @@ import yaml
 from click.core import ParameterSource
 
 from mir_tf.config import FRONT_ENDS, LABEL_POLICIES, SPLITS, FrontEndConfig
-from mir_tf.errors import ConfigError, DataError, MirTfError
+from mir_tf.errors import ConfigError, DataError
+from mir_tf.io.click_errors import report_errors
 from mir_tf.io.click_path import PathParameter
 from mir_tf.io.files import display_path, is_remote, is_utf8, workspace
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
@@ -257,7 +258,7 @@ def main(
         raise click.UsageError("--midi and --soundfont belong together")
     if midi is None and validation_soundfonts:
         raise click.UsageError("--validation-soundfont belongs to --midi")
-    with _errors_shown():
+    with report_errors():
         rendering = RenderConfig(
             seed,
             shuffle_programs,
@@ -298,7 +299,7 @@ def main(
     }
     # TensorFlow's own chatter tells a user nothing; what it cannot do, it raises.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _errors_shown():
+    with report_errors():
         if verify is not None:
             is_fine = _verify(verify)
         else:
@@ -383,17 +384,6 @@ def _import_beam() -> ModuleType:
             raise
         raise ConfigError("--runner beam: Apache Beam is not installed; pip install 'mir-tf[beam]'") from None
     return beam
-
-
-@contextlib.contextmanager
-def _errors_shown() -> Iterator[None]:
-    """Ends the command where the block raises an error that a person can mend."""
-    try:
-        yield
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from error  # exit status 2
-    except (MirTfError, OSError) as error:
-        raise click.ClickException(str(error)) from error  # exit status 1
 
 
 def _verify(folder: Path) -> bool:

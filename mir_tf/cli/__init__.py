@@ -11,21 +11,15 @@ import click
 
 import mir_tf
 from mir_tf.cli import data, evaluation, export, inference, training
-from mir_tf.errors import ConfigError, MirTfError
+from mir_tf.io.click_errors import report_errors
 
 
 class _Verbs(click.Group):
     """A group whose commands end with a message and an exit status, not a traceback, on what a person can mend."""
 
     def invoke(self, context: click.Context) -> Any:
-        try:
+        with report_errors():
             return super().invoke(context)
-        except ConfigError as error:
-            raise click.UsageError(str(error)) from error  # exit status 2
-        except BrokenPipeError:  # `mir-tf inspect DATA | head`; click ends quietly
-            raise
-        except (MirTfError, OSError) as error:
-            raise click.ClickException(str(error)) from error  # exit status 1
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

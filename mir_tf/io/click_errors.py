@@ -1,0 +1,35 @@
+"""The one mapping from errors to messages and exit statuses of the command lines."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import click
+
+from mir_tf.errors import ConfigError, MirTfError
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells report it: 128 plus the number of SIGINT."""
+
+
+@contextlib.contextmanager
+def report_errors() -> Iterator[None]:
+    """Turn errors that a person can fix into a message and an exit status instead of a traceback.
+
+    Raises:
+        click.UsageError: For a :class:`ConfigError`; click exits with status 2.
+        click.ClickException: For any other :class:`MirTfError` and for :class:`OSError`; click exits with status 1.
+        click.exceptions.Exit: After Ctrl-C, with status 130.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    except BrokenPipeError:  # `mir-tf inspect DATA | head`: click ends without a message
+        raise
+    except (MirTfError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted.", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
