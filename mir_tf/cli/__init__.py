@@ -56,7 +56,6 @@ for _verb in (
     training.fit,
     training.compare,
     training.tune,
-    training.board,
     evaluation.evaluate,
     evaluation.report,
     inference.predict,

@@ -1,4 +1,4 @@
-"""The verbs that train, and show how: ``fit``, ``compare``, ``tune``, ``board``."""
+"""The verbs that train, and show how: ``fit``, ``compare``, ``tune``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mir_tf import pretrained
-from mir_tf.cli.shared import FILE, FOLDER, LOCAL_FOLDER, NEW_FOLDER, NEW_LOCAL_FOLDER, RUN, make_console, print_table
+from mir_tf.cli.shared import FILE, FOLDER, NEW_FOLDER, NEW_LOCAL_FOLDER, RUN, make_console, print_table
 from mir_tf.config import MODELS, ModelConfig, RunConfig, TrainConfig, read_yaml
 from mir_tf.errors import ConfigError
 
@@ -76,7 +76,7 @@ def _defaults(config: type, name: str) -> str:
     type=RUN,
     help="Start from the weights of a run, or of the model that comes with mir-tf: the word pretrained.",
 )
-@click.option("--profile", is_flag=True, help="Take a profile of a few steps, for mir-tf board (extra profile).")
+@click.option("--profile", is_flag=True, help="Take a profile of a few steps, for TensorBoard (extra profile).")
 def fit(
     data: Path,
     out: Path,
@@ -100,7 +100,7 @@ def fit(
     Examples:
       mir-tf fit --data DATA --model crnn --out runs/crnn
       mir-tf fit --data DATA --config runs/crnn/config.yaml --seed 1 --out runs/crnn-1
-      mir-tf board runs/crnn runs/crnn-1
+      tensorboard --logdir runs
       mir-tf fit --data DATA --init pretrained --learning-rate 1e-4 --out runs/tuned
     """
     from mir_tf import bundle
@@ -178,7 +178,7 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
     Examples:
       mir-tf compare tools/plans/recurrence.yaml --data DATA --out compared
       mir-tf compare tools/plans/recurrence.yaml --data DATA --config docs/experiments.yaml --out compared
-      mir-tf board compared
+      tensorboard --logdir compared
     """
     from mir_tf.experiments.compare import compare as carry_out
     from mir_tf.experiments.compare import read_plan
@@ -245,7 +245,7 @@ def tune(
     \b
     Examples:
       mir-tf tune --data DATA --out search --trials 30 --space space.yaml
-      mir-tf board search
+      tensorboard --logdir search
       mir-tf fit --data DATA --config search/best.yaml --out RUN
     On several machines that share OUT: docs/scaling.md.
     """
@@ -277,33 +277,6 @@ def tune(
         sys.exit(1)
     folder, _ = search.config(results[0].values)
     console.print(f"Next: mir-tf fit --data {folder} --config {out / tuning.BEST} --out RUN", soft_wrap=True)
-
-
-@click.command()
-@click.argument("runs", nargs=-1, required=True, type=LOCAL_FOLDER)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 lets others in.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at.  [default: the first free from 6006]")
-def board(runs: tuple[Path, ...], host: str, port: int | None) -> None:
-    """Open TensorBoard on RUNS: folders of mir-tf fit, tune or compare, or folders of these.
-
-    Curves of loss, of F1 of each class, and of time (seconds of a step, and the share of it that waits for data); a
-    validation song's log-mel, truth and probabilities; precision-recall curves; the network's graph; hyperparameters
-    beside the F1 that they gave; a profile, where mir-tf fit --profile took one. Runs that begin later are shown too.
-    Ctrl-C ends it.
-
-    \b
-    Examples:
-      mir-tf board runs/cnn runs/crnn
-      mir-tf board search
-    """
-    import threading
-
-    from mir_tf.board import board as serve
-
-    with serve(runs, host, port) as (address, names):
-        click.echo(f"{address}\n{len(names)} run{'s' if len(names) > 1 else ''}: {', '.join(names)}\nCtrl-C ends it.")
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
 
 
 @contextlib.contextmanager
