@@ -1,1 +1,1 @@
-"""Files, remote storage and audio: everything that is read from or written to outside."""
+"""Files, remote storage and audio: everything that is read from or written to the outside."""

@@ -1,4 +1,4 @@
-"""What the command lines take for paths: local ones, checked by click, and remote ones, checked alike."""
+"""The type of path options on the command line: local paths, checked by click, and remote ones, checked alike."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mir_tf.io.remote import RemotePath
 
 
 class PathParameter(click.Path):
-    """``click.Path`` that gives a :class:`pathlib.Path`, and takes URIs as well unless ``local`` forbids them."""
+    """A ``click.Path`` that returns :class:`pathlib.Path` and also accepts URIs, unless ``local`` forbids them."""
 
     def __init__(self, *, local: bool = False, **options: Any) -> None:
-        """Takes the options of ``click.Path``; ``local`` refuses URIs."""
+        """Take the options of ``click.Path``; with ``local``, URIs are rejected."""
         super().__init__(path_type=Path, **options)
         self._local = local
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        """The path; a usage error where it is of the wrong kind, an error where nothing can be said of it."""
+        """Return the path; raise a usage error if it is of the wrong kind, another error if it cannot be checked."""
         try:
             path = as_path(value)
             if not isinstance(path, RemotePath):
@@ -33,7 +33,7 @@ class PathParameter(click.Path):
                 return found
             if self._local:
                 self.fail(f"{value}: must be a local path.", parameter, context)
-            # TensorFlow, which loads now, is to be as quiet as in the commands themselves.
+            # This loads TensorFlow: keep it as quiet as the commands themselves do.
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
             if self.exists and not path.exists():
                 self.fail(f"{self.name.title()} '{value}' does not exist.", parameter, context)
@@ -48,9 +48,9 @@ class PathParameter(click.Path):
         return path
 
     def _check_new_folder(self, path: Path, parameter: click.Parameter | None, context: click.Context | None) -> None:
-        """A usage error where it cannot be made or written: now, not after the work whose results it is for."""
+        """Raise a usage error if the folder cannot be created or written, before the work whose results go there."""
         nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
         if not nearest.is_dir():
-            self.fail(f"{path}: cannot be made, for {nearest} is a file.", parameter, context)
+            self.fail(f"{path}: cannot be created, because {nearest} is a file.", parameter, context)
         if not os.access(nearest, os.W_OK | os.X_OK):
-            self.fail(f"{path}: nothing can be written into {nearest}.", parameter, context)
+            self.fail(f"{path}: {nearest} is not writable.", parameter, context)

@@ -1,4 +1,4 @@
-"""Paths, local or remote, and files that appear whole under their name, or not at all."""
+"""Local and remote paths, and atomic writes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mir_tf.io.remote import RemotePath, is_uri
 
 
 def as_path(path: str | Path) -> Path:
-    """The path that a user or a caller means: local, or a :class:`RemotePath` where it begins with a scheme.
+    """Return a local path, or a :class:`RemotePath` if the text begins with a scheme.
 
-    ``pathlib.Path`` itself takes ``s3://bucket`` for a local folder ``s3:``.
+    ``pathlib.Path`` itself would take ``s3://bucket`` for a local folder ``s3:``.
 
     Raises:
-        ConfigError: the scheme is not known.
+        ConfigError: The scheme is unknown.
     """
     if isinstance(path, str):
         return RemotePath.parse(path) if is_uri(path) else Path(path)
@@ -27,16 +27,16 @@ def as_path(path: str | Path) -> Path:
 
 
 def is_remote(path: str | Path) -> bool:
-    """Whether ``path`` lies in a remote file system."""
+    """Return whether ``path`` is in a remote file system."""
     return isinstance(as_path(path), RemotePath)
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """A temporary local name for the block to write; it becomes ``path`` when the block is through.
+    """Yield a temporary local path for the block to write; it becomes ``path`` when the block completes.
 
-    On disk it lies beside ``path`` and is renamed. A remote file is written locally, then copied: object stores (s3,
-    gs, az) show an object once it has arrived whole; on hdfs a process killed meanwhile leaves a part of it.
+    If the block raises, ``path`` is left as it was. A local file is written beside ``path`` and renamed. A remote file
+    is written locally and then uploaded: object stores show an object only once all of it has arrived.
     """
     path = as_path(path)
     if isinstance(path, RemotePath):
@@ -44,7 +44,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             yield Path(folder, path.name)
             path.upload(Path(folder, path.name))
         return
-    temporary = path.with_name(f".unfinished-{path.name}")  # with its suffix, by which some writers choose the format
+    temporary = path.with_name(f".unfinished-{path.name}")  # keeps the suffix, by which some writers choose the format
     try:
         yield temporary
         os.replace(temporary, path)
@@ -53,29 +53,29 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def display_path(path: str | Path) -> str:
-    """A path as text that can be written and printed: escaped is what is not UTF-8 in a name."""
+    """Return the path as printable text, with bytes that are not valid UTF-8 escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def is_utf8(path: str | Path) -> bool:
-    """Whether a path can be written into JSON and records as it is: on Linux a name may be any bytes."""
+    """Return whether JSON and records can contain the path unchanged: on Linux a name may be any bytes."""
     return display_path(path) == str(path)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes ``text`` as UTF-8: whole under its name, or not at all."""
+    """Write ``text`` to ``path`` as UTF-8, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes ``content``: whole under its name, or not at all."""
+    """Write ``content`` to ``path``, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -85,7 +85,7 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def local(path: Path) -> Iterator[Path]:
-    """``path`` itself or, of a remote file, a local copy for the block: for libraries that open files by name."""
+    """Yield ``path``, or a temporary local copy of a remote file, for libraries that open files by name."""
     if not isinstance(path, RemotePath):
         yield path
         return
@@ -97,7 +97,7 @@ def local(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
-    """``folder`` itself or, of a remote one, an empty local folder that goes with the block."""
+    """Yield ``folder``, or an empty local folder that is deleted after the block if ``folder`` is remote."""
     if not isinstance(folder, RemotePath):
         yield folder
         return
@@ -106,10 +106,10 @@ def workspace(folder: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder with all in it, if it is there.
+    """Remove a file, or a folder with its contents; a missing path is ignored.
 
     Raises:
-        OSError: it cannot be removed.
+        OSError: It cannot be removed.
     """
     if isinstance(path, RemotePath):
         path.unlink() if path.is_file() else path.rmtree()
@@ -120,7 +120,7 @@ def remove(path: Path) -> None:
 
 
 def move_into(source: Path, target: Path) -> None:
-    """Gives a local file or folder the name ``target``, which is free: renamed on disk, copied to a remote folder."""
+    """Move a local file or folder to ``target``, which must not exist; to a remote target, copy it instead."""
     if not isinstance(target, RemotePath):
         os.replace(source, target)
         return

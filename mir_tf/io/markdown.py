@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def markdown(title: str, tables: Sequence[Sequence[Sequence[str]]], notes: Sequence[str]) -> str:
-    """A page in Markdown: tables, whose first rows are headers, and notes below them."""
+    """Return a page in Markdown: a title, tables whose first rows are headers, and notes below them."""
     lines = [f"# {title}", ""]
     for header, *rows in tables:
         ruler = ["---", *["---:"] * (len(header) - 1)]

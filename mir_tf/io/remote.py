@@ -1,6 +1,6 @@
-"""Files of object stores and clusters, ``s3://bucket/folder/file``, as paths, through TensorFlow's file systems.
+"""Files in object stores, such as ``s3://bucket/folder/file``, as paths, through TensorFlow's file systems.
 
-TensorFlow loads at the first access to such a file, and tensorflow-io where the scheme needs it; not before.
+TensorFlow, and tensorflow-io where the scheme needs it, are imported only at the first access to such a file.
 """
 
 from __future__ import annotations
@@ -26,55 +26,55 @@ _SCHEMES = {
     "gs": "check the bucket's name and the credentials (GOOGLE_APPLICATION_CREDENTIALS, or gcloud auth "
     "application-default login)",
     "az": "check the account, the container and TF_AZURE_STORAGE_KEY",
-    "hdfs": "check the address of the name node, HADOOP_HDFS_HOME and CLASSPATH",
 }
-"""Scheme → what to look at when it does not work."""
+"""Scheme → hint for the error message when an access fails."""
 
 _BY_TENSORFLOW = ("gs",)
-"""Schemes that TensorFlow knows by itself."""
+"""Schemes that TensorFlow supports without tensorflow-io."""
 
 _BUFFER = 1 << 20
 
 
 def is_uri(text: str) -> bool:
-    """Whether ``text`` begins with a scheme, known or not."""
+    """Return whether ``text`` begins with a scheme, known or not."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
 
 
 class RemotePath(PosixPath):
-    """A path with a scheme. Folders are not made: they are there while a file is in them.
+    """A path with a scheme.
 
-    Reading, listing and removing work as of any other path; written are whole files, by :mod:`mir_tf.io.files`. Where
-    the store does not answer, methods raise OSError: that of the same file on disk, or one that names the remedy.
+    You read, list and remove it like any other path. To write a file, use :mod:`mir_tf.io.files`, which uploads it as
+    a whole. Folders are not created: they exist while they contain a file. If an access fails, methods raise the
+    OSError that a local file would raise, or one that says what to check.
     """
 
     @classmethod
     def parse(cls, uri: str) -> RemotePath:
-        """The path ``uri``.
+        """Return the path for ``uri``.
 
         Raises:
-            ConfigError: its scheme is not known, or it names no bucket.
+            ConfigError: The scheme is unknown, or the bucket is missing.
         """
         scheme, _, rest = uri.partition("://")
         if scheme not in _SCHEMES:
             known = ", ".join(f"{name}://" for name in _SCHEMES)
-            raise ConfigError(f"{uri}: unknown scheme {scheme}://; a path is local, or begins with one of {known}")
+            raise ConfigError(f"{uri}: unknown scheme {scheme}://; give a local path, or one that begins with {known}")
         if not rest.strip("/"):
-            raise ConfigError(f"{uri}: names no bucket; expected {scheme}://BUCKET/PATH")
+            raise ConfigError(f"{uri}: the bucket is missing; expected {scheme}://BUCKET/PATH")
         return cls(uri)
 
     def __str__(self) -> str:
-        """The URI. As a path its two slashes are one; below it, relative paths have none."""
+        """Return the URI: pathlib merges its two slashes into one, and relative paths have no scheme."""
         return re.sub(r"^(\w+):/", r"\1://", super().__str__())
 
     @property
     def scheme(self) -> str:
-        """``s3`` and the like."""
+        """The scheme, such as ``s3``."""
         return self.parts[0].rstrip(":")
 
     @property
     def _uri(self) -> str:
-        """What TensorFlow takes: it asks for a slash after a bucket."""
+        """The URI for TensorFlow, which requires a slash after a bucket."""
         return f"{self}/" if len(self.parts) == 2 else str(self)
 
     @property
@@ -82,15 +82,15 @@ class RemotePath(PosixPath):
         return _tensorflow(self.scheme)
 
     def absolute(self) -> RemotePath:
-        """Itself."""
+        """Return the path itself."""
         return self
 
     def resolve(self, strict: bool = False) -> RemotePath:
-        """Itself."""
+        """Return the path itself."""
         return self
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """Kind, size and time of the file or folder."""
+        """Return the kind, size and modification time of the file or folder."""
         with self._os_errors():
             found = self._tf.io.gfile.stat(self._uri)
         kind = stat.S_IFDIR if found.is_directory else stat.S_IFREG
@@ -98,15 +98,15 @@ class RemotePath(PosixPath):
         return os.stat_result((kind, 0, 0, 1, 0, 0, found.length, seconds, seconds, seconds))
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a file or a folder."""
+        """Return whether it is a file or a folder."""
         return self._kind() is not None
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a file."""
+        """Return whether it is a file."""
         return self._kind() == stat.S_IFREG
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether files lie in it."""
+        """Return whether it is a folder, that is, contains files."""
         return self._kind() == stat.S_IFDIR
 
     def _kind(self) -> int | None:
@@ -116,60 +116,58 @@ class RemotePath(PosixPath):
             return None
 
     def iterdir(self) -> Generator[RemotePath, None, None]:
-        """What lies in the folder; nothing where there is none."""
+        """Yield the files and folders in the folder; none if it does not exist."""
         names: list[str] = []
         with contextlib.suppress(FileNotFoundError), self._os_errors():
             names = self._tf.io.gfile.listdir(f"{self}/")
         yield from (self / name.rstrip("/") for name in names)
 
     def glob(self, pattern: str) -> Generator[RemotePath, None, None]:
-        """What in the folder itself matches ``pattern``: TensorFlow's own takes a request for every file."""
+        """Yield the entries of the folder whose names match ``pattern``, with one request for all of them."""
         yield from (path for path in self.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
 
     def open(self, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        """Opens the file for reading in mode ``rb``, the only one."""
+        """Open the file for reading; ``mode`` must be ``rb``."""
         if mode != "rb":
-            raise ValueError(
-                f"{self}: mode {mode!r}; a remote file is read as rb, and written whole by mir_tf.io.files"
-            )
+            raise ValueError(f"{self}: mode {mode!r}; open a remote file as rb, and write it with mir_tf.io.files")
         return io.BufferedReader(_Reader(self), _BUFFER)
 
     def read_bytes(self) -> bytes:
-        """Reads the file whole."""
+        """Read the whole file."""
         with self._os_errors():
             content: bytes = self._tf.io.read_file(self._uri).numpy()
         return content
 
     def read_text(self, encoding: str | None = None, *arguments: Any, **options: Any) -> str:
-        """Reads the file as text, by default UTF-8."""
+        """Read the file as text, by default UTF-8."""
         return self.read_bytes().decode(encoding or "utf-8")
 
     def mkdir(self, *arguments: Any, **options: Any) -> None:
-        """Does nothing: see the class."""
+        """Do nothing: folders are not created or removed."""
 
     def rmdir(self) -> None:
-        """Does nothing: see the class."""
+        """Do nothing: folders are not created or removed."""
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Removes the file."""
+        """Remove the file."""
         with contextlib.suppress(FileNotFoundError) if missing_ok else contextlib.nullcontext(), self._os_errors():
             self._tf.io.gfile.remove(self._uri)
 
     def rmtree(self) -> None:
-        """Removes the folder with all in it, if it is there."""
+        """Remove the folder and its contents, if it exists."""
         with contextlib.suppress(FileNotFoundError), self._os_errors():
             self._tf.io.gfile.rmtree(self._uri)
 
     def upload(self, source: Path) -> None:
-        """Copies a local file here; one of this name is replaced."""
+        """Copy a local file to this path, replacing an existing file."""
         with self._os_errors():
             self._tf.io.gfile.copy(str(source), self._uri, overwrite=True)
 
     def _require_bucket(self) -> None:
-        """Makes sure that what was not found is really missing.
+        """Raise OSError if a file seems missing only because its bucket cannot be accessed.
 
-        The client for S3 finds nothing, too, where there is no such bucket, no right to see it, or no answer: a run or
-        a build would begin anew over what it could not see.
+        The S3 client also reports files as not found if the bucket does not exist, access is denied or the server does
+        not respond. A run or a build would then start over on top of files it could not see.
         """
         if self.scheme != "s3":
             return
@@ -180,7 +178,7 @@ class RemotePath(PosixPath):
 
     @contextlib.contextmanager
     def _os_errors(self) -> Iterator[None]:
-        """Turns what TensorFlow raises in the block into what a local file would."""
+        """Convert TensorFlow's exceptions in the block to those of a local file."""
         errors = self._tf.errors
         try:
             yield
@@ -198,11 +196,11 @@ class RemotePath(PosixPath):
 
 
 class _Reader(io.RawIOBase):
-    """A remote file for reading, at any place."""
+    """A seekable, readable remote file."""
 
     def __init__(self, path: RemotePath) -> None:
         self._path = path
-        self._size = path.stat().st_size  # raises where there is no such file: GFile only when it reads
+        self._size = path.stat().st_size  # raises if the file is missing; GFile would only when it reads
         self._file = path._tf.io.gfile.GFile(path._uri, "rb")
         self._position = 0
 
@@ -232,7 +230,7 @@ class _Reader(io.RawIOBase):
 
 @functools.cache
 def _tensorflow(scheme: str) -> Any:
-    """TensorFlow, with the file system of ``scheme``.
+    """Import TensorFlow with the file system for ``scheme``, and return it.
 
     Raises:
         FileSystemError: tensorflow-io is needed and not installed.
@@ -241,26 +239,25 @@ def _tensorflow(scheme: str) -> Any:
 
     if scheme in _BY_TENSORFLOW:
         return tf
-    # By its own default Amazon's client tries eleven times, for half a minute, before it says what is wrong.
+    # By default Amazon's client retries eleven times, for half a minute, before it reports an error.
     os.environ.setdefault("AWS_RETRY_MODE", "standard")
-    # Else it asks for the size of the object before it reads each piece of it.
+    # Without this it requests the object's size before each read.
     os.environ.setdefault("S3_DISABLE_MULTI_PART_DOWNLOAD", "1")
     try:
         import tensorflow_io  # noqa: F401  # registers the file systems
     except (ImportError, NotImplementedError):
         raise _not_installed(scheme) from None
-    _leave_destructors_out()
+    _skip_destructors_at_exit()
     return tf
 
 
-def _leave_destructors_out() -> None:
-    """Lets this process end, with its own status, where the destructors of tensorflow-io's client would abort it.
+def _skip_destructors_at_exit() -> None:
+    """Let this process end with its own status instead of aborting in the destructors of tensorflow-io's client.
 
-    Since 0.35 the wheels say "pure virtual method called" once the C library destroys what is static, and the process
-    ends by SIGABRT (https://github.com/tensorflow/io/issues/2039). The C library calls what ``on_exit`` was given
-    with the exit status, after Python has ended in good order - files flushed, ``atexit`` run - and before those
-    destructors, for it goes backwards and they were registered before; ``_exit`` then ends the process. Only glibc
-    has it. Every process that touches such a path does this, workers too.
+    Since 0.35 the wheels abort with "pure virtual method called" when the C library destroys static objects
+    (https://github.com/tensorflow/io/issues/2039). ``on_exit`` handlers run after Python has flushed its files and run
+    its ``atexit`` handlers, and before destructors registered earlier; calling ``_exit`` there ends the process with
+    its status. Only glibc has ``on_exit``. Worker processes that access such a path need this too.
     """
     library = ctypes.CDLL(None)
     if hasattr(library, "on_exit"):
@@ -269,7 +266,7 @@ def _leave_destructors_out() -> None:
 
 def _not_installed(scheme: str) -> FileSystemError:
     return FileSystemError(
-        f"{scheme}:// needs tensorflow-io, which is not installed or does not fit this TensorFlow: on Linux or macOS "
+        f"{scheme}:// needs tensorflow-io, which is missing or does not fit this TensorFlow: on Linux or macOS "
         "with Python 3.10 to 3.12, pip install 'tensorflow==2.16.2' 'tensorflow-io==0.37.1'; elsewhere, copy the files "
         "to a local folder"
     )

@@ -81,9 +81,9 @@ def test_anything_else_is_a_local_path(text: str) -> None:
 
 
 def test_an_unknown_scheme_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"ftp://host/x: unknown scheme ftp://.*s3://, gs://, az://, hdfs://"):
+    with pytest.raises(ConfigError, match=r"ftp://host/x: unknown scheme ftp://.*s3://, gs://, az://$"):
         as_path("ftp://host/x")
-    with pytest.raises(ConfigError, match="names no bucket"):
+    with pytest.raises(ConfigError, match="the bucket is missing"):
         as_path("s3://")
     result = run("inspect", "ftp://host/x")
     assert result.exit_code == 2
@@ -381,7 +381,7 @@ def test_a_store_that_goes_away_is_no_damaged_recording(bucket: Path, tmp_path: 
         request = urllib.request.Request(f"{address}/bucket/song.flac", noise.getvalue(), headers, method="PUT")
         urllib.request.urlopen(request, timeout=60).close()
         script = (
-            "import sys; from mir_tf import audio\n"
+            "import sys; from mir_tf.io import audio\n"
             "blocks = audio.read_blocks('s3://bucket/song.flac', 16000)\n"
             "print(len(next(blocks)), flush=True); sys.stdin.readline()\n"
             "try: list(blocks)\n"

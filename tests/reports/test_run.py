@@ -136,10 +136,10 @@ def test_a_folder_that_cannot_be_made_is_named_before_anything_is_heard(
     monkeypatch.setattr(run_report, "predict_split", lambda *_: pytest.fail("heard for nothing"))
     out = tmp_path / "file" / "sub" / "page"
     message = failed(2, "report", folder / NAME, "--data", folder / "data", "--out", out)
-    assert f"{out}: cannot be made, for {tmp_path / 'file'} is a file" in message.replace(" │ ", " ")
+    assert f"{out}: cannot be created, because {tmp_path / 'file'} is a file" in message.replace(" │ ", " ")
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
     message = failed(2, "report", folder / NAME, "--data", folder / "data", "--out", tmp_path / "page")
-    assert f"nothing can be written into {tmp_path}" in message
+    assert f"{tmp_path} is not writable" in message
 
 
 def test_training_and_model_are_summed_up(folder: Path, found: Found) -> None:
