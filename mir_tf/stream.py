@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mir_tf.errors import BundleError
 from mir_tf.inference.metadata import Metadata
-from mir_tf.io.audio import RESAMPLER_SAMPLES, Resampler
+from mir_tf.io.audio import RESAMPLER_DELAY, Resampler
 
 PredictWindow = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """One window's waveform [1, input samples] to its answer [window frames, classes]."""
@@ -155,7 +155,7 @@ class Stream:
             )
         self._resampler = Resampler(rate, metadata.sample_rate)
         self._inference = Windowed(answer, metadata)
-        held_back = 0.0 if rate == metadata.sample_rate else RESAMPLER_SAMPLES / min(rate, metadata.sample_rate)
+        held_back = 0.0 if rate == metadata.sample_rate else RESAMPLER_DELAY / min(rate, metadata.sample_rate)
         self.latency = _whole_samples(metadata) / metadata.sample_rate + held_back
 
     def feed(self, block: ArrayLike) -> NDArray[np.float32]:

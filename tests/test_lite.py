@@ -112,7 +112,7 @@ def test_silence_and_ten_milliseconds_are_answered(model: LiteModel, tmp_path: P
         ([], 44100, "audio is empty, or too short to give a sample at 8000 Hz"),
         ([0.5], 96000, "audio is empty, or too short"),
         (np.zeros((0, 8)), 44100, "audio is empty, or too short"),
-        (np.array([0.1, np.nan]), 8000, "audio holds NaN or infinity"),
+        (np.array([0.1, np.nan]), 8000, "audio contains NaN or infinity"),
         (np.zeros(100, np.int16), 8000, "audio of type int16.*divide int16 by 32768"),
         (np.zeros((2, 44100)), 44100, r"audio of shape \[2, 44100\]; it must be \[samples\], or \[samples, channels\]"),
     ],

@@ -245,8 +245,8 @@ def listen(
         source = Microphone()
     else:
         source = RawSource.of_format(sys.stdin.buffer, audio_format, rate, channels)
-    stream = lite.stream(source.rate)
-    click.echo(f"{source.rate} Hz; a frame is final after {stream.latency:.1f} s at most; Ctrl-C ends it", err=True)
+    stream = lite.stream(source.sr)
+    click.echo(f"{source.sr} Hz; a frame is final after {stream.latency:.1f} s at most; Ctrl-C ends it", err=True)
     console, frames = make_console(), predict_live(stream, source)
     if console.is_terminal:
         with Meter(console, lite.metadata, stream) as meter:

@@ -147,9 +147,9 @@ def test_moved_thresholds_keep_the_shape_of_the_rule(app):
     ("content", "message"),
     [
         (b"no sound", f"“song.wav” {NO_RECORDING}"),
-        (b"", "“song.wav” cannot be heard: holds nothing: 0 bytes."),
+        (b"", "“song.wav” cannot be heard: empty file (0 bytes)."),
         ("cut", "“song.wav” cannot be heard: damaged or cut off: .*"),
-        ("nan", "“song.wav” cannot be heard: holds NaN or infinity, after 0.0 s."),
+        ("nan", "“song.wav” cannot be heard: contains NaN or infinity, after 0.0 s."),
         ("long", "“song.wav” cannot be heard: it lasts longer than 1 minutes."),
     ],
 )

@@ -70,7 +70,7 @@ CAUSES = {
     "Track00013": "Track00013/MIDI/S01.mid: ",
     "Track00014": "Track00014/stems/S01.flac: missing stem",
     "Track00015": "Track00015/metadata.yaml: ",
-    "Track00016": "Track00016/mix.wav: holds NaN",
+    "Track00016": "Track00016/mix.wav: contains NaN",
 }
 
 

@@ -91,14 +91,14 @@ def test_what_a_header_states_is_read_and_no_more() -> None:
 
 
 BAD = {
-    "nothing": (b"", "no wav; give --format s16le or f32le"),
-    "text": (b"not a wav at all, but words", "no wav"),
+    "nothing": (b"", "not a wav; give --format s16le or f32le"),
+    "text": (b"not a wav at all, but words", "not a wav; give"),
     "no data": (written(SIGNAL)[:36], "cut off in the header"),
     "data before its layout": (b"RIFF\0\0\0\0WAVEdata\xff\0\0\0" + bytes(255), "cut off in the header"),
     "a huge chunk": (b"RIFF\0\0\0\0WAVEjunk\0\0\0\x7f" + bytes(255), "cut off in the header"),
-    "ulaw": (written(SIGNAL, subtype="ULAW"), "encoding 7 with 8 bits, 2 channels, 8000 Hz cannot be decoded"),
-    "many channels": (written(np.zeros((10, 65))), "65 channels; there may be 64 at most"),
-    "no samples": (written(SIGNAL[:0]), "holds no samples"),
+    "ulaw": (written(SIGNAL, subtype="ULAW"), "cannot decode a wav with encoding 7, 8 bits, 2 channels and 8000 Hz"),
+    "many channels": (written(np.zeros((10, 65))), "65 channels; at most 64 are supported"),
+    "no samples": (written(SIGNAL[:0]), "contains no samples"),
     "cut off": (written(SIGNAL)[:-4000], "cut off after 0.2 s; its header states 0.4 s"),
 }
 
@@ -147,7 +147,7 @@ def test_nan_on_the_way_ends_it_after_the_frames_before(path: Path) -> None:
     content = signal.astype("<f4").tobytes() + np.float32(np.nan).tobytes()
     result = listen(path, content, "--format", "f32le", "--rate", "8000")
     assert result.exit_code == 1
-    assert "audio holds NaN or infinity" in result.stderr
+    assert "audio contains NaN or infinity" in result.stderr
     assert len(result.stdout.splitlines()) == 60
 
 
@@ -157,7 +157,7 @@ def test_ten_milliseconds_are_one_frame_and_less_is_none(path: Path) -> None:
     assert listen(path, bytes(2), *raw, "96000").stdout == ""
     result = listen(path, b"\0", *raw, "44100")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "standard input: holds no samples" in result.stderr
+    assert "standard input: contains no samples" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_ten_milliseconds_are_one_frame_and_less_is_none(path: Path) -> None:
         (("--format", "wav", "--channels", "2"), "a wav states its own rate and channels"),
         (("--format", "s16le", "--rate", "10"), "sample rate 10: it must be between 1000 and 768000 Hz"),
         (("--format", "s16le", "--rate", "44100", "--channels", "0"), "0 is not in the range"),
-        (("--format", "s16le", "--rate", "44100", "--channels", "65"), "--channels 65; there may be 64 at most"),
+        (("--format", "s16le", "--rate", "44100", "--channels", "65"), "--channels 65; at most 64 are supported"),
         (("--format", "mp3"), "'mp3' is not one of"),
         (("--microphone", "--rate", "44100"), "are of standard input: leave them or --microphone out"),
     ],

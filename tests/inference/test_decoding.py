@@ -40,7 +40,7 @@ def test_a_file_gives_the_blocks_of_its_decoder_in_order(tmp_path: Path) -> None
 def test_an_error_comes_after_the_blocks_before_it(tmp_path: Path) -> None:
     blocks = decoding.blocks(write(tmp_path / "song.wav", 45, bad=25), None, 8000)
     heard: list[int] = []
-    with pytest.raises(AudioError, match=r"song\.wav: holds NaN"):
+    with pytest.raises(AudioError, match=r"song\.wav: contains NaN"):
         heard.extend(map(len, blocks))
     assert heard == [80000, 80000]
     assert not threads()
