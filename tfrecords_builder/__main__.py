@@ -115,8 +115,8 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     "synthesizers",
     type=click.Choice(SYNTHESIZERS),
     multiple=True,
-    help="With --midi or --demo: builtin; fluidsynth, a program that the system must have; or symusic (extra symusic), "
-    "which is out of tune. May be repeated: they are dealt out.  [default: builtin]",
+    help="With --midi or --demo: builtin; or fluidsynth, a program that the system must have. "
+    "May be repeated: they are dealt out.  [default: builtin]",
 )
 @click.option(
     "--validation-soundfont",

@@ -6,8 +6,8 @@ Every step but the joining of data sets is a command that a user could type; it 
 run has finished it: stopped and started again, the work goes on. FOLDER holds four SoundFonts that are learnt from:
 FluidR3_GM.sf2, sf_GMbank.sf2, sonivox.sf2 (npm package @coderline/alphatab) and freepats.sf2, which tools/freepats.py
 writes; each is heard as it is and as tools/alter_soundfont.py makes it sound. On MuseScore_General_Full.sf2, the fifth,
-thresholds are tuned. TimGM6mb, which pretty_midi brings along, and symusic are heard by nobody before the test.
-FluidSynth and symusic must be installed. A CRNN is trained beside the TCN, to compare them.
+thresholds are tuned. TimGM6mb, which pretty_midi brings along, is used for tests only. FluidSynth must be
+installed. A CRNN is trained beside the TCN, to compare them.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ SEEN_SONGS = 24
 
 EXCERPT = "80"
 RENDITIONS = "8"
-SOUNDS = ("seen sounds", "new SoundFont", "new SoundFont and synthesiser")
-"""The learnt SoundFonts as they are, and TimGM6mb, both by builtin and FluidSynth; TimGM6mb by symusic."""
+SOUNDS = ("seen sounds", "new SoundFont")
+"""The learnt SoundFonts as they are, and TimGM6mb, both by builtin and FluidSynth."""
 
 SONGS = ("seen songs", "new songs", "new composed songs")
 """Some that are trained on, rendered anew; Freedoom's test songs and all other songs; songs of every composed style."""
@@ -253,12 +253,11 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     build(composed[1], out / "data_shuffled", varied, *learnt_alone, *shuffled, seed=SEED + 1)
     join(data, [out / "data_midi", out / "data_composed", out / "data_shuffled"])
     held_out = [default_soundfont()]
-    played = ((learnt, both), (held_out, both), (held_out, ("--synthesizer", "symusic")))
     sets = {}
     for songs, folder in songs_for_the_table(midi, other_midi, tree, out / "midi").items():
-        for sounds, (fonts, synthesizers) in zip(SOUNDS, played, strict=True):
+        for sounds, fonts in zip(SOUNDS, (learnt, held_out), strict=True):
             sets[songs, sounds] = out / "sets" / name_of(songs, sounds)
-            build(folder, sets[songs, sounds], fonts, *synthesizers, "--excerpt", EXCERPT, "--split", "test")
+            build(folder, sets[songs, sounds], fonts, *both, "--excerpt", EXCERPT, "--split", "test")
     for name, begun in RUNS.items():
         init = () if begun is None else ("--init", out / begun)
         run("mir-tf", "fit", "--data", data, "--config", CONFIG_FOLDER / f"{name}.yaml", *init, "--out", out / name)

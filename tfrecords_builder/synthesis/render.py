@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 import io
 import itertools
 import json
@@ -15,7 +14,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
@@ -72,22 +70,6 @@ VOICE = "Voice"
 
 _FAMILY_SIZE = 8
 _BLOCK_SECONDS = 30
-_SYMUSIC = """
-import faulthandler
-import sys
-import numpy
-import symusic
-soundfont, midi, sample_rate, seconds = sys.argv[1:]
-faulthandler.dump_traceback_later(float(seconds), exit=True)  # should nobody be left to end it
-synthesizer = symusic.Synthesizer(sf_path=soundfont, sample_rate=int(sample_rate))
-stereo = numpy.asarray(synthesizer.render(symusic.Score(midi), stereo=True), numpy.float32)  # [2, samples]
-sys.stdout.buffer.write(stereo.mean(axis=0).tobytes())
-"""
-"""A process of its own, which can be ended: symusic 0.5.8 never comes back from some notes above 4 kHz."""
-
-_SYMUSIC_SECONDS = 60.0
-"""What it may take at least; it takes a second."""
-
 _TEMPO, _RESOLUTION = 120.0, 960
 """Of the MIDI files of stems: FluidSynth's clock drifts with every change of tempo, 0.2 s after some hundreds."""
 
@@ -373,7 +355,7 @@ def _render_stems(
         _alone(instrument).write(str(midi))
         # What is heard is read back from what is written, so that labels made from it fit.
         instrument.notes = [note for written in _read_midi(midi).instruments for note in written.notes]
-        # Without notes symusic fails; for a program that is not there FluidSynth would take the piano.
+        # FluidSynth would play the piano in place of a program that the SoundFont lacks.
         sounds = bool(instrument.notes) and soundfont.has(instrument.program, instrument.is_drum)
         if singer is not None and instrument is voice:
             audio = singer.sing(instrument.notes, count, sample_rate)
@@ -381,8 +363,6 @@ def _render_stems(
             audio = np.zeros(count, np.float32)
         elif job.synthesizer == "fluidsynth":
             audio = _play_by_fluidsynth(midi, soundfont.path, count, sample_rate)
-        elif job.synthesizer == "symusic":
-            audio = _play_by_symusic(midi, soundfont.path, count, sample_rate)
         else:
             cents = 0.0 if variation is None or instrument.is_drum else variation.cents
             audio = _synthesize(instrument, soundfont, count, sample_rate, cents)
@@ -475,28 +455,6 @@ def _play_by_fluidsynth(midi: Path, soundfont: Path, count: int, sample_rate: in
         raise DataError(f"{midi.name}: FluidSynth ended with status {process.returncode}")
     stereo = np.frombuffer(played[: len(played) // 8 * 8], np.float32).reshape(-1, 2)  # [samples, 2]
     return _fitted(stereo.mean(axis=1), count)
-
-
-def _play_by_symusic(midi: Path, soundfont: Path, count: int, sample_rate: int) -> NDArray[np.float32]:
-    """What symusic plays of a MIDI file with one instrument, mono [count].
-
-    Raises:
-        DataError: symusic is not there, fails, or does not come to an end.
-    """
-    if importlib.util.find_spec("symusic") is None:
-        raise DataError("symusic is not installed: pip install 'mir-tf[symusic]', or leave it out")
-    seconds = _SYMUSIC_SECONDS + count / sample_rate
-    command = [sys.executable, "-c", _SYMUSIC, str(soundfont), str(midi), str(sample_rate), str(2 * seconds)]
-    try:
-        played = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise DataError(
-            f"{midi.name}: symusic did not end within {seconds:.0f} s, as with some very high notes; leave the file or "
-            "the synthesiser out"
-        ) from None
-    if played.returncode:
-        raise DataError(f"{midi.name}: symusic ended with status {played.returncode}")
-    return _fitted(np.frombuffer(played.stdout, np.float32), count)
 
 
 def _fitted(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:

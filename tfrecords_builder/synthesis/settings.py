@@ -9,9 +9,8 @@ from pathlib import Path
 from mir_tf.config import SPLITS
 from mir_tf.errors import ConfigError
 
-SYNTHESIZERS = ("builtin", "fluidsynth", "symusic")
-"""What plays a SoundFont: :mod:`tfrecords_builder.synthesis.soundfont`; FluidSynth, which the system must have; or
-the library symusic, which must be installed, plays many programs out of tune and is good for a hard test."""
+SYNTHESIZERS = ("builtin", "fluidsynth")
+"""Players of a SoundFont: :mod:`tfrecords_builder.synthesis.soundfont`, or FluidSynth, a program of the system."""
 
 
 @dataclasses.dataclass(frozen=True)
