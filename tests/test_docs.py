@@ -87,7 +87,7 @@ def place(exported_cnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         exported.mkdir(exist_ok=True)
         shutil.copy(exported_cnn / "model.float32.tflite", exported)
     signal = probe_signal(22050, 12.0)
-    for name in ("song.wav", "song.mp3"):
+    for name in ("song.wav", "song.mp3", "song.flac"):
         soundfile.write(folder / name, signal, 22050)
     return folder
 
@@ -218,8 +218,10 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
     assert "micro F1" in followed.stdout
     heard = lite.LiteModel(tmp_path / "exported" / "model.float32.tflite").predict(probe_signal(22050, 5.0), 22050)
     assert heard.probabilities.shape == (50, 17)
-    assert {path.name for path in (tmp_path / "answers").glob("mix*")} == {"mix.flac.json", "mix.flac.png"}
-    assert (tmp_path / "exported" / "mix.flac.json").is_file()
+    predictions = tmp_path / "predictions"
+    assert {path.name for path in predictions.glob("song*")} == {"song.flac.json", "song.flac.png"}
+    assert (predictions / "shipped" / "song.flac.json").is_file()
+    assert (tmp_path / "exported" / "song.flac.json").is_file()
 
 
 NOT_RUN = {
