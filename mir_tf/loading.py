@@ -71,20 +71,32 @@ class Model(Protocol):
 
 
 def load(path: str | Path | None = None, threads: int | None = None) -> Model:
-    """The model in a run's folder, by Keras; or that in a ``.tflite`` file, by LiteRT and without TensorFlow.
+    """Load a trained model: the folder of a run, or an exported ``.tflite`` file.
 
-    >>> import mir_tf
-    >>> mir_tf.load().predict("song.flac").probabilities.shape  # by the model that comes with this package
-    (40, 17)
+    A run loads in Keras. A ``.tflite`` file loads in LiteRT, without TensorFlow.
 
     Args:
-        path: of a folder that ``mir-tf fit`` made, or of a file that ``mir-tf export`` made; by default the ``.tflite``
-            file of :mod:`mir_tf.pretrained`, the model that comes with this package.
-        threads: of LiteRT, for a file; by default one for each core. Keras uses all cores.
+        path: Folder that ``mir-tf fit`` wrote, or ``.tflite`` file that ``mir-tf export`` wrote. By default the
+            ``.tflite`` file of the model that comes with this package (:mod:`mir_tf.pretrained`).
+        threads: Number of LiteRT threads, for ``.tflite`` files only; by default one for each core. Keras uses all
+            cores.
+
+    Returns:
+        The model; its ``predict`` takes a path, or an array with its sample rate.
 
     Raises:
-        BundleError: it is missing, damaged, or no trained model.
-        ConfigError: ``threads`` is given for a folder, or the file is remote.
+        BundleError: The path is missing, damaged or not a trained model.
+        ConfigError: ``threads`` is given for a run, or the ``.tflite`` file is remote.
+
+    Examples:
+        Predict with the model that comes with this package. The song lasts 4 seconds; the model gives ten frames
+        a second and has 17 classes:
+
+        >>> import mir_tf
+        >>> model = mir_tf.load()
+        >>> prediction = model.predict("song.flac")
+        >>> prediction.probabilities.shape
+        (40, 17)
     """
     path = pretrained.tflite() if path is None else as_path(path)
     if path.is_file():
