@@ -10,6 +10,7 @@ import click
 
 from mir_tf.cli import main as mir_tf_command
 from tfrecords_builder.__main__ import main as builder_command
+from tfrecords_builder.ensembles.__main__ import main as ensembles_command
 
 COMMANDS_PAGE = "reference/command-line.md"
 
@@ -31,7 +32,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Puts the commands on their page."""
     if page.file.src_uri != COMMANDS_PAGE:
         return markdown
-    commands = [*helps(mir_tf_command, "mir-tf"), *helps(builder_command, "python -m tfrecords_builder")]
+    commands = [
+        *helps(mir_tf_command, "mir-tf"),
+        *helps(builder_command, "python -m tfrecords_builder"),
+        *helps(ensembles_command, "python -m tfrecords_builder.ensembles"),
+    ]
     return markdown + "".join(f"\n## {name}\n\n```text\n{text}\n```\n" for name, text in commands)
 
 

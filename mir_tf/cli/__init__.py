@@ -32,6 +32,7 @@ def main() -> None:
       mir-tf predict SONG.mp3                                which instruments play, and when
       mir-tf app                                             a page to drop recordings on
       mir-tf listen --microphone                             what plays now
+
     \b
     The way from audio to answers:
       python -m tfrecords_builder --slakh SLAKH --out DATA   audio and MIDI to records

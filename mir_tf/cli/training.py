@@ -242,6 +242,7 @@ def tune(
     Example of a space:
       model: {architecture: crnn, conv_dropout: {min: 0.0, max: 0.3}}
       train: {steps_per_epoch: 100, learning_rate: {min: 0.0003, max: 0.003, log: true}, pos_weight_max: [1.0, 10.0]}
+
     \b
     Examples:
       mir-tf tune --data DATA --out search --trials 30 --space space.yaml
