@@ -241,7 +241,6 @@ NOT_RUN = {
     r"tools/pretrained\.py": "an hour and more; what it runs is run by other tests",
     r"tools/choose_": "several validation songs; test_recipe.py has some",
     r"tools/pretrained/ablations": "ten runs; test_recipe.py reads the plan",
-    r"--data AUDIBLE": "goes on from those ten runs",
     r"tools/bench_models\.py": "minutes of two idle cores",
     r"s3://": "a bucket; test_remote.py has a server of one",
 }
