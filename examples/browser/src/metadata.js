@@ -1,4 +1,4 @@
-// What a .tflite file that `mir-tf export` wrote says of itself. docs/export.md tells its fields.
+// What a .tflite file that `mir-tf export` wrote says of itself. docs/export-formats.md lists the fields.
 
 const FORMAT = 1; // of the contract that this page knows
 const END_RECORD = 0x06054b50;

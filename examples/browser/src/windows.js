@@ -1,4 +1,4 @@
-// A signal of any length, window by window: docs/export.md, "A long signal".
+// A signal of any length, window by window: docs/export-formats.md.
 
 /**
  * Probabilities of a whole signal: those of its windows, cross-faded where two of them overlap.
