@@ -19,7 +19,7 @@ _ROLE = re.compile(r":(?:func|class|meth|attr|data|mod):(?=<code>)")
 
 def helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
     """The name of a command and what its ``--help`` prints, and those of its sub-commands."""
-    context = click.Context(command, info_name=name, parent=parent, terminal_width=88, max_content_width=88)
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=78, max_content_width=78)
     yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
         for verb in command.list_commands(context):
