@@ -1,8 +1,8 @@
 """What an exported model says of itself: the contract between export and all who run its files.
 
 It travels as ``mir_tf.json`` beside ``labels.txt``: among the assets of a SavedModel, in the zip that ends a
-``.tflite`` file, and in the properties of an ONNX file. docs/export-formats.md lists its fields. No TensorFlow here, and
-no YAML: who runs a ``.tflite`` has neither.
+``.tflite`` file, and in the properties of an ONNX file. docs/export-formats.md lists its fields. No TensorFlow
+here, and no YAML: who runs a ``.tflite`` has neither.
 """
 
 from __future__ import annotations
