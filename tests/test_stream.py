@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from mir_tf.errors import AudioError, BundleError, ConfigError
-from mir_tf.export import probe_signal
+from mir_tf.export.exporter import probe_signal
+from mir_tf.inference.metadata import Metadata
+from mir_tf.io.audio import RESAMPLER_DELAY, Resampler
 from mir_tf.lite import LiteModel
-from mir_tf.metadata import Metadata
-from mir_tf.stream import _RESAMPLER_SAMPLES, Answer, Resampler, Stream, windows
+from mir_tf.stream import PredictWindow, Stream, windows
 
 RATE = 8000
 """Of the tiny model, whose windows are 3 s long and overlap by 1 s."""
@@ -57,7 +58,7 @@ def test_blocks_at_any_rate_and_of_any_channels_give_the_frames_of_the_file(mode
     np.testing.assert_allclose(model.predict(signal.mean(axis=1), rate).probabilities, expected, atol=1e-6)
 
 
-def by_contract(answer: Answer, metadata: Metadata, signal: np.ndarray) -> np.ndarray:
+def by_contract(answer: PredictWindow, metadata: Metadata, signal: np.ndarray) -> np.ndarray:
     """The answer to a whole signal as docs/export-formats.md describes it."""
     hop, per_frame = metadata.window_frames - metadata.overlap_frames, metadata.window_samples // metadata.window_frames
     num_frames = -(-len(signal) * metadata.label_rate // metadata.sample_rate)
@@ -133,7 +134,7 @@ def test_resampling_holds_back_no_more_than_the_latency_counts(rate: int, target
     for index in range(500):
         given += len(resampler.feed(np.zeros(block)))
         late.append((index + 1) * block / rate - given / target)
-    assert 600 < max(late) * min(rate, target) <= _RESAMPLER_SAMPLES
+    assert 600 < max(late) * min(rate, target) <= RESAMPLER_DELAY
 
 
 def test_memory_does_not_grow(model: LiteModel) -> None:
@@ -166,9 +167,9 @@ def test_nothing_at_all_has_no_frames(model: LiteModel) -> None:
 
 
 BAD_BLOCKS = [
-    (np.array([0.0, np.nan]), "audio holds NaN or infinity, after 0.1 s"),
-    (np.array([[0.0, -np.inf]]), "audio holds NaN or infinity"),
-    (np.full(3, 1e300), "audio holds NaN or infinity"),
+    (np.array([0.0, np.nan]), "audio contains NaN or infinity, after 0.1 s"),
+    (np.array([[0.0, -np.inf]]), "audio contains NaN or infinity"),
+    (np.full(3, 1e300), "audio contains NaN or infinity"),
     (np.zeros(800, np.int16), "audio of type int16; it must be floating-point"),
     (np.zeros((2, 800)), r"audio of shape \[2, 800\]; it must be \[samples\], or"),
     (np.zeros((8, 0)), "audio of shape"),

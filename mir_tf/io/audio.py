@@ -216,7 +216,7 @@ class Resampler:
 
 
 class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
-    """A file that is read sequentially: soundfile itself seeks after each read, which fails if the length is unknown."""
+    """A file that is read sequentially. soundfile itself seeks after each read, which fails for an unknown length."""
 
     def seekable(self) -> bool:
         """Return False, so that soundfile does not seek."""
