@@ -1,16 +1,17 @@
-"""Several devices and machines that train one model together: TensorFlow's strategies, opened with errors one can mend.
+"""Training of one model on several devices and machines: TensorFlow's strategies, with errors that say what to do.
 
-A worker is a process; each of its devices holds a replica, a copy of the model that takes its share of every batch.
-Workers are started one by one, with the same command and a ``TF_CONFIG`` that names all of them.
+A worker is a process. Each of its devices is a replica: it has a copy of the model and takes its share of every batch.
+Start the workers one by one, with the same command and a ``TF_CONFIG`` that names all of them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ STRATEGIES = ("mirrored", "multiworker")
 
 _EXAMPLE = '{"cluster": {"worker": ["HOST0:PORT", "HOST1:PORT"]}, "task": {"type": "worker", "index": 0}}'
 
-# Another worker has gone: what reaches the others depends on what they were doing.
 _LOST_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -31,6 +31,7 @@ _LOST_ERRORS = (
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
+"""TensorFlow's errors when another worker has gone. Which one a worker gets depends on what it was doing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Distribution:
     """The devices that train one model.
 
     Attributes:
-        strategy: TensorFlow's; its default one is a single device.
-        worker: number of this process.
-        workers: processes.
+        strategy: TensorFlow's strategy; the default one is a single device.
+        worker: Number of this process, from 0.
+        workers: Number of processes.
     """
 
     strategy: tf.distribute.Strategy
@@ -49,12 +50,12 @@ class Distribution:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes what the run leaves behind."""
+        """Whether this process writes the files of the run."""
         return self.worker == 0
 
     @property
     def replicas(self) -> int:
-        """Replicas on all workers."""
+        """Number of replicas on all workers."""
         return int(self.strategy.num_replicas_in_sync)
 
     @property
@@ -63,7 +64,7 @@ class Distribution:
         return self.worker * self.replicas // self.workers
 
     def total(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The sum of all workers' ``values``, the same on each: all must call it at the same point, with one shape."""
+        """Return the sum of ``values`` over all workers: all must call this at the same point, with one shape."""
         if self.workers == 1:
             return values
 
@@ -75,17 +76,35 @@ class Distribution:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, contributions, axis=None).numpy()
 
     def gather(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """All workers' ``values`` [workers, ...], as :meth:`total` brings them together."""
+        """Return the ``values`` of all workers as [workers, ...]; call it as :meth:`total`."""
         rows = np.zeros((self.workers, *values.shape))
         rows[self.worker] = values
         return self.total(rows)
 
-    @contextlib.contextmanager
-    def loss_named(self) -> Iterator[None]:
-        """Turns what TensorFlow says inside the block when another worker has gone into an error that says so.
+    def require_same(self, seen: Mapping[str, str]) -> None:
+        """Refuse workers that do not see the same; all must call this at the same point.
+
+        Args:
+            seen: Name of a thing, for the message, to its content.
 
         Raises:
-            TrainingError: a worker was lost.
+            TrainingError: A worker sees something else than worker 0.
+        """
+        digests = [int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) for text in seen.values()]
+        rows = self.gather(np.array(digests, np.float64))  # [workers, things]
+        for index, name in enumerate(seen):
+            if others := np.flatnonzero(rows[:, index] != rows[0, index]).tolist():
+                raise TrainingError(
+                    f"the {name}: worker {', '.join(map(str, others))} sees another than worker 0; start all workers "
+                    "with the same command, on folders that all of them share"
+                )
+
+    @contextlib.contextmanager
+    def report_worker_loss(self) -> Iterator[None]:
+        """Turn TensorFlow's errors inside the block, after another worker has gone, into one that tells so.
+
+        Raises:
+            TrainingError: A worker was lost.
         """
         try:
             yield
@@ -95,19 +114,19 @@ class Distribution:
             cause = error.message.partition("\n")[0]
             raise TrainingError(
                 f"worker {self.worker} lost another worker ({cause}); start all of them again with the same command: "
-                "they go on after the last finished epoch"
+                "they resume after the last finished epoch"
             ) from error
 
 
 def start(name: str | None = None) -> Distribution:
-    """Opens a strategy; for ``multiworker`` this waits until all workers have been started.
+    """Open a strategy. ``multiworker`` waits until all workers have been started.
 
     Args:
-        name: ``mirrored`` for all GPUs of this machine, or its CPU devices where it has none; ``multiworker`` for
+        name: ``mirrored`` for all GPUs of this machine, or its CPU devices if it has no GPU; ``multiworker`` for
             all machines in the environment variable ``TF_CONFIG``; None for a single device.
 
     Raises:
-        ConfigError: ``name`` is none of them, or ``TF_CONFIG`` is missing or wrong.
+        ConfigError: ``name`` is unknown, or ``TF_CONFIG`` is missing or wrong.
         TrainingError: TensorFlow cannot open the strategy.
     """
     if name is None:
@@ -124,19 +143,19 @@ def start(name: str | None = None) -> Distribution:
         raise ConfigError(f"TF_CONFIG is wrong: {error}; it must be like {_EXAMPLE}") from error
     except (RuntimeError, tf.errors.OpError) as error:
         raise TrainingError(
-            f"the workers in TF_CONFIG cannot be joined: {error}. Are their addresses right, their ports free, and has "
-            "TensorFlow done nothing before in this process?"
+            f"cannot connect the workers in TF_CONFIG: {error}. Check that their addresses are right and their ports "
+            "free, and that this process has not used TensorFlow before"
         ) from error
 
 
 def _read_cluster(text: str | None) -> tuple[int, int]:
-    """This worker's number and the number of workers in ``TF_CONFIG``."""
+    """Return this worker's number and the number of workers in ``TF_CONFIG``."""
     if not text:
         raise ConfigError(f"strategy multiworker needs the environment variable TF_CONFIG, like {_EXAMPLE}")
     try:
         content: dict[str, Any] = json.loads(text)
         cluster, task = content["cluster"], content["task"]
-        # As TensorFlow counts them: the chief, if one is named, is the first.
+        # In TensorFlow's order: a chief, if there is one, is the first worker.
         tasks = [(kind, index) for kind in ("chief", "worker") for index, _ in enumerate(cluster.get(kind, []))]
         return tasks.index((task["type"], task["index"])), len(tasks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from mir_tf.config import FrontEndConfig, ModelConfig, TrainConfig
 from mir_tf.models import blocks, build_model
-from mir_tf.training.loop import Schedule
 from mir_tf.training.losses import WeightedBCE
+from mir_tf.training.schedule import Schedule
 
 torch = pytest.importorskip("torch")
 
@@ -77,7 +77,7 @@ def test_the_optimiser_moves_every_weight_as_adamw_with_clipped_gradients() -> N
     values = {name: value.astype(np.float32) for name, value in values.items()}
     ours = [keras.Variable(value, name=name) for name, value in values.items()]
     theirs = [torch.nn.Parameter(torch.from_numpy(value.copy())) for value in values.values()]
-    # The arguments of train._fit, on one replica.
+    # The arguments of training.loop._build, on one replica.
     optimizer = keras.optimizers.AdamW(
         config.learning_rate, weight_decay=config.weight_decay, epsilon=1e-8, global_clipnorm=config.clip_norm
     )

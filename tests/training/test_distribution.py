@@ -38,11 +38,11 @@ def on_step(*_):
 class Run(loop._Run):
     def train(self, profile):
         super().train(profile)
-        for number, copy in enumerate(zip(*map(self.copies, self._variables()))):
-            np.savez(f"{out}-{self._distribution.worker}-{number}.npz", *copy)
+        for number, copy in enumerate(zip(*map(self.copies, self.variables))):
+            np.savez(f"{out}-{self.setup.distribution.worker}-{number}.npz", *copy)
 
     def copies(self, variable):
-        return [copy.numpy() for copy in self._distribution.strategy.experimental_local_results(variable.value)]
+        return [copy.numpy() for copy in self.setup.distribution.strategy.experimental_local_results(variable.value)]
 
 loop._Run = Run
 loop.fit(data, out, config, on_step=on_step, strategy=strategy or None)

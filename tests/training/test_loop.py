@@ -25,8 +25,9 @@ from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import ScoreHistogram, tune
 from mir_tf.models import build_model
-from mir_tf.training import loop, summaries
-from mir_tf.training.loop import Schedule, fit
+from mir_tf.training import loop, step, summaries
+from mir_tf.training.loop import fit
+from mir_tf.training.schedule import Schedule
 from mir_tf.vocabulary import VOCABULARIES
 
 pytestmark = pytest.mark.usefixtures("determinism_ends_with_the_module")
@@ -333,7 +334,7 @@ def test_random_state_is_a_function_of_seed_and_epoch():
     }.values()
 
     def states(seed, epoch):
-        loop.reset_random_state(model, seed, epoch)
+        step.reset_random_state(model, seed, epoch)
         return [tuple(generator.state.numpy()) for generator in generators]
 
     first = states(3, 1)

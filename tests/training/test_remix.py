@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mir_tf.config import FRONT_ENDS, RunConfig, TrainConfig
+from mir_tf.data.pipeline import Examples
 from mir_tf.errors import ConfigError
 from mir_tf.training.remix import remix
 
@@ -12,25 +13,25 @@ FRONT_END = FRONT_ENDS["default"]
 BATCH, FRAMES, LABELS = 8, 10, 2
 
 
-def batch(stems: int) -> tuple[np.ndarray, ...]:
+def batch(stems: int) -> Examples:
     """Example i has a level of its own, so that what is in a mix can be read from its power, and class i."""
     levels = -10.0 + 0.01 * np.arange(BATCH, dtype=np.float32)
     log_mel = np.broadcast_to(levels[:, None, None], (BATCH, FRAMES, 4)).copy()
     targets = np.broadcast_to(np.eye(BATCH, dtype=np.float32)[:, None], (BATCH, LABELS, BATCH)).copy()
     weights = np.ones((BATCH, LABELS), np.float32)
     weights[0] = 0
-    return log_mel, targets, weights, np.arange(BATCH) < stems
+    return Examples(log_mel, targets, weights, np.arange(BATCH) < stems)
 
 
 def remixed(seed: int, stems: int, **options) -> tuple[np.ndarray, ...]:
-    results = remix(*batch(stems), tf.constant([7, seed], tf.int64), TrainConfig(**options), FRONT_END)
+    results = remix(batch(stems), tf.constant([7, seed], tf.int64), TrainConfig(**options), FRONT_END)
     return tuple(result.numpy() for result in results)
 
 
 def test_stems_join_stems_and_labels_follow():
     sizes = set()
     for seed in range(12):
-        log_mel, targets, weights = remixed(seed, stems=6, remix_stems=4)
+        log_mel, targets, weights, _ = remixed(seed, stems=6, remix_stems=4)
         heard = targets[:, 0]
         assert (targets == heard[:, None]).all()
         for level, classes, weight in zip(log_mel[:, 0, 0], heard, weights, strict=True):
@@ -55,11 +56,8 @@ def test_the_power_of_what_sounds_together_adds_up():
     targets = np.broadcast_to(np.eye(2, dtype=np.float32)[:, None], (2, LABELS, 2))
     gains = []
     for seed in range(200):
-        mixed, heard, _ = remix(
-            log_mel,
-            targets,
-            np.ones((2, LABELS), np.float32),
-            np.array([True, True]),
+        mixed, heard, *_ = remix(
+            Examples(log_mel, targets, np.ones((2, LABELS), np.float32), np.array([True, True])),
             tf.constant([0, seed], tf.int64),
             TrainConfig(remix_stems=2),
             FRONT_END,
@@ -83,8 +81,8 @@ def test_the_same_seed_gives_the_same_and_another_one_not():
 def test_colour_is_smooth_over_frequency_and_constant_in_time():
     log_mel = np.full((64, FRAMES, 128), -20, np.float32)
     targets = np.zeros((64, LABELS, 1), np.float32)
-    arguments = (log_mel, targets, np.ones((64, LABELS), np.float32), np.zeros(64, bool))
-    colored, *_ = remix(*arguments, tf.constant([0, 0], tf.int64), TrainConfig(color_db=3.0), FRONT_END)
+    examples = Examples(log_mel, targets, np.ones((64, LABELS), np.float32), np.zeros(64, bool))
+    colored, *_ = remix(examples, tf.constant([0, 0], tf.int64), TrainConfig(color_db=3.0), FRONT_END)
     difference = colored.numpy() + 20
     np.testing.assert_allclose(difference, difference[:, :1].repeat(FRAMES, axis=1), atol=1e-4)
     assert 5 < difference[:, 0].std() < 12  # drawn twice: of the stem and of the mix
@@ -96,8 +94,8 @@ def test_examples_move_over_the_mel_axis_each_its_own_way():
     ridge = -20 - 0.5 * np.abs(np.arange(128, dtype=np.float32) - 60)
     log_mel = np.broadcast_to(ridge, (64, FRAMES, 128))
     targets = np.zeros((64, LABELS, 1), np.float32)
-    arguments = (log_mel, targets, np.ones((64, LABELS), np.float32), np.zeros(64, bool))
-    moved, *_ = remix(*arguments, tf.constant([0, 0], tf.int64), TrainConfig(shift_mels=3.0), FRONT_END)
+    examples = Examples(log_mel, targets, np.ones((64, LABELS), np.float32), np.zeros(64, bool))
+    moved, *_ = remix(examples, tf.constant([0, 0], tf.int64), TrainConfig(shift_mels=3.0), FRONT_END)
     first = moved.numpy()[:, 0]
     np.testing.assert_allclose(moved, first[:, np.newaxis].repeat(FRAMES, axis=1), atol=1e-4)
     # On either slope, away from its top, the level tells by how much a ridge was moved.
@@ -112,16 +110,16 @@ def test_noise_fills_silence_and_nothing_falls_below_the_floor():
     log_mel = np.full((32, FRAMES, 128), FRONT_END.log_floor_db, np.float32)
     log_mel[:, : FRAMES // 2] = -10
     targets = np.zeros((32, LABELS, 1), np.float32)
-    arguments = (log_mel, targets, np.ones((32, LABELS), np.float32), np.zeros(32, bool))
-    noisy, *_ = remix(*arguments, tf.constant([0, 0], tf.int64), TrainConfig(noise_db=-20.0), FRONT_END)
+    examples = Examples(log_mel, targets, np.ones((32, LABELS), np.float32), np.zeros(32, bool))
+    noisy, *_ = remix(examples, tf.constant([0, 0], tf.int64), TrainConfig(noise_db=-20.0), FRONT_END)
     silent = noisy.numpy()[:, -1]
     assert silent.min() >= FRONT_END.log_floor_db - 1e-4
     assert (silent > FRONT_END.log_floor_db + 3).any(axis=1).mean() > 0.5
     assert silent.max() < -10 - 20 + 25  # level at most 20 dB below, and a slope
-    colored, *_ = remix(*arguments, tf.constant([0, 0], tf.int64), TrainConfig(color_db=10.0), FRONT_END)
+    colored, *_ = remix(examples, tf.constant([0, 0], tf.int64), TrainConfig(color_db=10.0), FRONT_END)
     assert colored.numpy().min() == FRONT_END.log_floor_db
 
 
 def test_clips_that_are_normalised_cannot_be_remixed():
-    with pytest.raises(ConfigError, match="need decibels"):
+    with pytest.raises(ConfigError, match="work on decibels"):
         RunConfig.for_front_end(FRONT_ENDS["seed_44k"]).merge({"train": {"remix_stems": 4}})

@@ -56,7 +56,7 @@ def at_the_start(monkeypatch):
     models = []
 
     def stop(run, *_):
-        models.append(run._model)
+        models.append(run.model)
         raise Killed
 
     monkeypatch.setattr(loop._Run, "train", stop)
@@ -127,7 +127,7 @@ def test_another_start_is_another_run(data, init, further, tmp_path):
     other = dataclasses.replace(trained, model=build_model(trained.config.model, FRONT_END, 17, -45.0, 20.0))
     other.save(tmp_path / "other")
     mine, theirs = (bundle.describe(folder).model_sha256[:12] for folder in (init, tmp_path / "other"))
-    message = f"holds a run that differs: model to start from: weights {mine} there, weights {theirs} now. Use"
+    message = f"contains a run that differs: model to start from: weights {mine} there, weights {theirs} now. Use"
     with pytest.raises(TrainingError, match=message):
         fit(data, further.out, SHORT, init=tmp_path / "other")
     with pytest.raises(TrainingError, match=f"model to start from: weights {mine} there, none now"):

@@ -1,0 +1,62 @@
+"""The scores of a model on the validation split, from which training decides."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+
+from mir_tf.metrics.thresholds import ScoreHistogram, TunedThresholds, tune
+from mir_tf.metrics.track import TrackPrediction
+from mir_tf.training.distribution import Distribution
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """Scores of a model on the validation split.
+
+    Attributes:
+        loss: The training loss, over all label frames.
+        histogram: Of the probabilities.
+        tuned: The best threshold of each class, and F1 with these thresholds.
+        predictions: Of the tracks that this worker predicted. They are far smaller than log-mel.
+    """
+
+    loss: float
+    histogram: ScoreHistogram
+    tuned: TunedThresholds
+    predictions: list[TrackPrediction]
+
+
+def validate(
+    predictions: Iterable[TrackPrediction], loss: keras.losses.Loss, num_classes: int, distribution: Distribution
+) -> Validation:
+    """Score predictions of the validation tracks.
+
+    Args:
+        predictions: Of this worker's share of the tracks.
+        loss: The training loss, of targets and logits [batch, label frames, classes].
+        num_classes: Number of classes.
+        distribution: All its workers must call this at the same point; all get the same scores.
+
+    Raises:
+        FloatingPointError: A probability is not finite.
+    """
+    histogram = ScoreHistogram(num_classes)
+    losses = frames = 0.0
+    kept = []
+    for track in predictions:
+        if not np.isfinite(track.probabilities).all():
+            raise FloatingPointError("the model's probabilities are not finite")
+        histogram.update(track.probabilities, track.truth)
+        clipped = np.clip(track.probabilities, 1e-7, 1 - 1e-7)
+        logits = np.log(clipped) - np.log1p(-clipped)
+        losses += float(loss(track.truth[np.newaxis].astype(np.float32), logits[np.newaxis])) * len(logits)
+        frames += len(logits)
+        kept.append(track)
+    losses, frames = distribution.total(np.array([losses, frames]))
+    for counts in (histogram.positives, histogram.negatives):
+        counts[:] = distribution.total(counts.astype(np.float64))
+    return Validation(losses / frames, histogram, tune(histogram), kept)
