@@ -19,8 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig, RunConfig
-from mir_tf.models import MODELS, build_model
+from mir_tf.config import FRONT_ENDS, LABEL_RATE, MODELS, FrontEndConfig, RunConfig
+from mir_tf.models import build_model
 from mir_tf.models.cost import macs
 from mir_tf.training.losses import WeightedBCE
 

@@ -1,4 +1,4 @@
-"""What the architectures share. Names of layers are those of the PyTorch project's modules."""
+"""Parts that the architectures share. Layers have the names of the PyTorch project's modules."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from mir_tf.config import ModelConfig
 
 
 def uniform(fan_in: int) -> keras.initializers.Initializer:
-    """PyTorch's initialisation of weights and biases: uniform within ±1/√fan_in."""
+    """Return PyTorch's initialisation of weights and biases: uniform within ±1/√fan_in."""
     bound = 1 / math.sqrt(fan_in)
     return keras.initializers.RandomUniform(-bound, bound)
 
 
 def batch_norm(name: str) -> layers.Layer:
-    """Batch normalisation with PyTorch's constants: its momentum of 0.1 is 0.9 here."""
+    """Return batch normalisation with PyTorch's constants: its momentum of 0.1 is 0.9 here."""
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
 
 
 def convolutions(log_mel: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
-    """Convolution blocks, each halving the time axis, then the mean over frequency.
+    """Apply convolution blocks, each of which halves the time axis, then the mean over frequency.
 
-    Log-mel [batch, frames, mels] to [batch, steps, filters], steps = (frames + 2 × padding) // 2 ** blocks.
+    Args:
+        log_mel: float32 [batch, frames, mels].
+        config: Filters, padding and dropout.
+
+    Returns:
+        [batch, steps, filters of the last block]; steps = (frames + 2 × padding) // 2 ** blocks.
     """
     x = layers.ZeroPadding1D(config.time_padding, name="time_padding")(log_mel)  # [batch, padded, mels]
     x = layers.Reshape((-1, x.shape[-1], 1), name="channel")(x)  # [batch, padded, mels, 1]
@@ -41,7 +46,7 @@ def convolutions(log_mel: keras.KerasTensor, config: ModelConfig) -> keras.Keras
             name=f"conv{block}",
         )(x)
         x = batch_norm(f"bn{block}")(x)
-        # The original pools after ELU; ELU rises with its input, so this order gives the same and costs half.
+        # The original pools after ELU. ELU is monotonic, so this order gives the same result at half the cost.
         x = layers.MaxPooling2D((2, 1), name=f"pool{block}")(x)  # [batch, padded / 2 ** block, mels, filters]
         x = layers.Activation("elu", name=f"elu{block}")(x)
         x = layers.Dropout(config.conv_dropout, name=f"conv_dropout{block}")(x)
@@ -49,7 +54,7 @@ def convolutions(log_mel: keras.KerasTensor, config: ModelConfig) -> keras.Keras
 
 
 def recurrences(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
-    """Bidirectional GRUs: [batch, steps, channels] to [batch, steps, 2 × units]."""
+    """Apply bidirectional GRUs to [batch, steps, channels] and return [batch, steps, 2 × units]."""
     for layer in range(1, config.gru_layers + 1):
         gru = layers.GRU(
             config.gru_units,
@@ -67,7 +72,7 @@ def recurrences(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
 class AveragePower(layers.Layer):
     """Average power over the ``subframes`` of each label frame.
 
-    From dB [batch, frames, mels] to dB [batch, frames / subframes, mels].
+    Input: dB [batch, frames, mels]. Output: dB [batch, frames / subframes, mels].
     """
 
     def __init__(self, subframes: int, **kwargs: Any) -> None:
@@ -94,10 +99,10 @@ class InterpolateSteps(layers.Layer):
     """Linear interpolation of steps [batch, steps, classes] at each label frame, [batch, frames, classes].
 
     Args:
-        stride: padded frames in a step: step j covers the padded frames [stride × j, stride × (j + 1)).
-        padding: frames that were put before the first one.
+        stride: Padded frames in a step: step j covers the padded frames [stride × j, stride × (j + 1)).
+        padding: Frames of padding before the first frame.
         alignment: ``crop`` reads every frame at its own place in time, between the centres of the two steps around
-            it. ``stretch`` divides all steps, those of the padding too, among the frames, as PyTorch's
+            it. ``stretch`` divides all steps, including those of the padding, among the frames, as PyTorch's
             ``interpolate(mode="linear", align_corners=False)`` did in the original: events move towards the middle
             by up to ``padding`` frames.
     """
@@ -109,7 +114,7 @@ class InterpolateSteps(layers.Layer):
         self.alignment = alignment
 
     def call(self, steps: keras.KerasTensor, frames: keras.KerasTensor) -> keras.KerasTensor:
-        """``steps`` at each frame of ``frames`` [batch, frames, any], of which only the length counts."""
+        """Return ``steps`` at each frame of ``frames`` [batch, frames, any], of which only the length matters."""
         num_steps, num_frames = ops.shape(steps)[1], ops.shape(frames)[1]
         frame = ops.arange(num_frames, dtype="float32")
         if self.alignment == "crop":
@@ -117,7 +122,7 @@ class InterpolateSteps(layers.Layer):
         else:
             place = (frame + 0.5) * ops.cast(num_steps, "float32") / ops.cast(num_frames, "float32") - 0.5
         place = ops.clip(place, 0, ops.cast(num_steps - 1, "float32"))[:, None]  # [frames, 1], in steps
-        # A frame between two steps takes of each one minus its distance: a product with a matrix of a few entries.
+        # The weight of a step is one minus its distance from the frame: a product with a sparse matrix.
         weights = ops.relu(1 - ops.abs(place - ops.arange(num_steps, dtype="float32")))  # [frames, steps]
         return ops.matmul(weights, steps)
 

@@ -1,4 +1,4 @@
-"""CNN: three convolution blocks. Each output hears about three seconds."""
+"""CNN: three convolution blocks. The receptive field is about 3 s."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from mir_tf.config import ModelConfig
 from mir_tf.models import blocks
 
 
-def network(log_mel: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
-    """Log-mel [batch, label frames, mels] to features [batch, steps, filters of the last block]."""
+def network(log_mel: keras.KerasTensor, config: ModelConfig, subframes: int) -> keras.KerasTensor:
+    """Return features [batch, steps, filters of the last block] of log-mel [batch, label frames, mels]."""
     return blocks.convolutions(log_mel, config)

@@ -1,4 +1,4 @@
-"""What a network costs: multiply-adds, counted layer by layer from the shapes."""
+"""The cost of a network: parameters, and multiply-adds counted layer by layer from the shapes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ Shape = tuple[int, ...]
 
 
 def parameters(model: keras.Model) -> int:
-    """Weights that training changes."""
+    """Return the number of trainable weights."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
 def macs(model: keras.Model, frames: int) -> int:
-    """Multiply-adds of one answer to an input of ``frames`` feature frames.
+    """Return the multiply-adds of one prediction for an input of ``frames`` feature frames.
 
-    Those of convolutions, matrix products, recurrences and attention; normalisation, activations, pooling and the
-    interpolation of the outputs, a few in a hundred, are left out, as the literature does.
+    Convolutions, matrix products, recurrences and attention are counted. Normalisation, activations, pooling and the
+    interpolation of the outputs, a few percent, are left out, as in the literature.
 
     Args:
-        model: from log-mel [batch, frames, mels], as :func:`mir_tf.models.build_model` builds it.
-        frames: a multiple of the sub-frames in a label frame.
+        model: As :func:`mir_tf.models.build_model` builds it, from log-mel [batch, frames, mels].
+        frames: A multiple of the sub-frames in a label frame.
     """
     counted = [operation for operation in model.operations if type(operation).__name__ in _COUNTS]
     shapes = keras.Function(model.inputs, [[keras.tree.flatten(o.input)[0], o.output] for o in counted])
@@ -56,5 +56,5 @@ _COUNTS: dict[str, Callable[..., int]] = {
     "Conv2D": _convolution,
     "Dense": _dense,
     "Bidirectional": _recurrence,
-    "DotProductAttention": _attention,  # keras.ops' own, a class without a public name
+    "DotProductAttention": _attention,  # of keras.ops; the class has no public name
 }

@@ -9,8 +9,8 @@ from mir_tf.config import ModelConfig
 from mir_tf.models import blocks
 
 
-def network(log_mel: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
-    """Log-mel [batch, label frames, mels] to features [batch, steps, 2 × GRU units]."""
+def network(log_mel: keras.KerasTensor, config: ModelConfig, subframes: int) -> keras.KerasTensor:
+    """Return features [batch, steps, 2 × GRU units] of log-mel [batch, label frames, mels]."""
     x = blocks.convolutions(log_mel, config)
     x = blocks.recurrences(x, config)
     attended = self_attention(x, config.attention_heads)
@@ -19,7 +19,7 @@ def network(log_mel: keras.KerasTensor, config: ModelConfig) -> keras.KerasTenso
 
 
 def self_attention(x: keras.KerasTensor, heads: int) -> keras.KerasTensor:
-    """Scaled dot-product attention among the steps of ``x`` [batch, steps, width], as PyTorch's.
+    """Return scaled dot-product attention among the steps of ``x`` [batch, steps, width], as PyTorch computes it.
 
     Vaswani et al., Attention Is All You Need (NeurIPS 2017), section 3.2.
     """

@@ -1,4 +1,4 @@
-"""SpecAugment as a layer: it runs on whole batches, on the accelerator, inside the compiled training step."""
+"""SpecAugment as a layer, which runs on whole batches on the accelerator, inside the compiled training step."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="mir_tf")
 class SpecAugment(keras.layers.Layer):
-    """Masks bands and stretches of time of each example at random, in training only.
+    """Random masks over bands and over stretches of time of each example, in training only.
 
     Park et al., SpecAugment (Interspeech 2019), without time warping. As in torchaudio and tensorflow-io, a mask's
-    width is uniform over 0 … bound - 1, or 0 … axis - 1 where the axis is shorter, and its start uniform over what
-    then fits, but for the last place. Masked values become the example's minimum.
+    width is uniform over 0 … bound - 1, or 0 … axis - 1 if the axis is shorter, and its start is uniform over all
+    places where it fits except the last one. Masked values become the example's minimum.
 
     Input and output: [batch, frames, mels].
 
     Args:
-        freq_masks: frequency masks of an example.
-        freq_mask_bands: bound of their width in bands, exclusive.
-        time_masks: time masks of an example.
-        time_mask_frames: bound of their width in frames, exclusive.
-        seed: of the masks; None draws one from Keras' global seed.
+        freq_masks: Number of frequency masks in an example.
+        freq_mask_bands: Bound of their width in bands, exclusive.
+        time_masks: Number of time masks in an example.
+        time_mask_frames: Bound of their width in frames, exclusive.
+        seed: Seed of the masks; None draws one from Keras' global seed.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class SpecAugment(keras.layers.Layer):
         return ops.where(masked, ops.min(inputs, axis=(1, 2), keepdims=True), inputs)
 
     def _masked(self, batch: Any, size: Any, masks: int, widest: int) -> keras.KerasTensor:
-        """Which places of an axis lie under one of the masks: bool [batch, size]."""
+        """Return the places of an axis under one of the masks: bool [batch, size]."""
         length = ops.cast(size, "float32")
         shape = (batch, masks, 1)
-        # Floats hold these integers exactly, and unlike keras.random.randint take bounds that are tensors.
+        # Floats represent these integers exactly, and their bounds, unlike keras.random.randint's, may be tensors.
         width = ops.floor(ops.minimum(float(widest), length) * self._uniform(shape))
         start = ops.floor((length - width) * self._uniform(shape))
         place = ops.arange(size, dtype="float32")  # [size]
