@@ -1,7 +1,7 @@
-"""The artifact of a training run: a model and all that is needed to use it rightly.
+"""The result of a training run: a model and everything that is needed to use it correctly.
 
-A bundle is a folder with ``model.keras`` and ``bundle.json``: front end, network, training and window
-configuration, vocabulary, thresholds, event rule and versions. Prediction, evaluation and export read nothing else.
+A bundle is a folder with ``model.keras`` and ``bundle.json``: configuration of front end, network, training and
+windows, vocabulary, thresholds, post-processing and versions. Prediction, evaluation and export read nothing else.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
 MODEL_FILE = "model.keras"
 BUNDLE_FORMAT = 2
-"""Version of bundle.json. Format 1, which differs in names alone, is still read."""
+"""Version of bundle.json. Format 1, which differs only in names, is still read."""
 
 FORMER_NAMES = {"event_rule": "post_processing"}
-"""Former name → name now of the fields of format 1. Those of the sections are in their classes."""
+"""Renamed fields of format 1: former name → current name. Those of the sections are in their classes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Bundle:
 
     Attributes:
         model: float32 [batch, frames, mels] to logits [batch, label frames, classes].
-        config: of the run that trained it.
-        thresholds: float32 [classes]; a class is heard where its probability is at least its threshold.
-        post_processing: how frames become the intervals that people are shown.
-        untuned: names of the classes that never sounded where thresholds and rule were tuned.
-        info: what else is worth knowing, as JSON knows it: the epoch and its scores.
+        config: Configuration of the run that trained it.
+        thresholds: float32 [classes]; a class is detected in a frame if its probability is at least its threshold.
+        post_processing: How detected frames become the intervals that are shown.
+        untuned: Names of the classes that never sound in the split on which thresholds and post-processing were tuned.
+        info: Epoch and scores, as JSON stores them.
     """
 
     model: keras.Model
@@ -57,12 +57,12 @@ class Bundle:
 
     @functools.cached_property
     def windowed(self) -> WindowedModel:
-        """The model behind its windowed inference: raw log-mel of any length to probabilities."""
+        """The model with its windowed inference: from raw log-mel of any length to probabilities."""
         return WindowedModel(self.model, self.config)
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """What the model's classes mean."""
+        """The model's classes."""
         return VOCABULARIES[self.config.train.vocabulary]
 
     @property
@@ -71,11 +71,11 @@ class Bundle:
         return self.vocabulary.classes
 
     def save(self, folder: str | Path) -> None:
-        """Writes the bundle into ``folder``, which is made if need be; an older bundle there is replaced."""
+        """Write the bundle into ``folder``, which is created if needed. A bundle in it is replaced."""
         folder = as_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / MODEL_FILE) as model_path:
-            # The same layers without what the model was compiled with: the optimiser would triple the file.
+            # The same layers without the optimizer that the model was compiled with: it would triple the file.
             keras.Model(self.model.input, self.model.output, name=self.model.name).save(model_path)
         content = {
             "format": BUNDLE_FORMAT,
@@ -93,17 +93,17 @@ class Bundle:
                 "tensorflow": tf.__version__,
             },
         }
-        # Stopped before this, the folder holds a model that is not the described one: load refuses it.
+        # If this is stopped before the next line, load refuses the folder: its model is not the one described.
         write_text(folder / BUNDLE_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What ``bundle.json`` says: a bundle without its model.
+    """The content of ``bundle.json``: a bundle without its model.
 
     Attributes:
-        config, thresholds, post_processing, untuned, info: as :class:`Bundle` has them.
-        model_sha256: of ``model.keras``, in hexadecimal digits.
+        config, thresholds, post_processing, untuned, info: As in :class:`Bundle`.
+        model_sha256: SHA-256 of ``model.keras``, in hexadecimal.
     """
 
     config: RunConfig
@@ -115,10 +115,10 @@ class Description:
 
 
 def describe(folder: str | Path) -> Description:
-    """Reads the description of a bundle; of its model only that it is there.
+    """Read the description of a bundle without loading its model.
 
     Raises:
-        BundleError: there is none, or it is damaged or of another version.
+        BundleError: There is no bundle, or it is damaged or has another version.
     """
     description, model_path = as_path(folder) / BUNDLE_FILE, as_path(folder) / MODEL_FILE
     for path in (description, model_path):
@@ -150,20 +150,20 @@ def describe(folder: str | Path) -> Description:
             f"{config.train.vocabulary!r} of this version; train the model again"
         )
     if not post_processing.fits(thresholds):
-        raise BundleError(f"{description}: its post_processing does not go with its thresholds; train the model again")
+        raise BundleError(f"{description}: its post_processing does not match its thresholds; train the model again")
     return Description(config, thresholds, post_processing, untuned, info, sha256)
 
 
 def load(folder: str | Path) -> Bundle:
-    """Reads a bundle.
+    """Read a bundle.
 
     Raises:
-        BundleError: there is none, or it is damaged, half-saved, of another version, or runs code of its own.
+        BundleError: There is no bundle, or it is damaged, incomplete, has another version, or contains code.
     """
     described, model_path = describe(folder), as_path(folder) / MODEL_FILE
     if sha256(model_path) != described.model_sha256:
         raise BundleError(
-            f"{model_path}: not the file that {BUNDLE_FILE} describes: changed, cut off, or its save was "
+            f"{model_path}: not the file that {BUNDLE_FILE} describes: it was changed or truncated, or saving it was "
             "interrupted; run mir-tf fit with the same command again, or copy both files again"
         )
     try:

@@ -47,10 +47,14 @@ def read_history(path: Path) -> list[dict[str, float]]:
         table = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
         if missing := set(COLUMNS) - set(table.fieldnames or ()):
             raise ValueError(f"no column {', '.join(sorted(missing))}")
-        rows = [{name: float(value) for name, value in row.items()} for row in table]
+        rows = []
+        for row in table:
+            if None in row or None in row.values():
+                raise ValueError(f"line {table.line_num} must have as many values as the first line has columns")
+            rows.append({name: float(value) for name, value in row.items()})
         if not rows:
             raise ValueError("no epoch")
-    except (ValueError, TypeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise DataError(
             f"{path}: damaged: {error}; run mir-tf fit with the same command again, or remove it"
         ) from error

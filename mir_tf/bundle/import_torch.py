@@ -1,8 +1,8 @@
-"""Checkpoints of the PyTorch project this one reimplements, as bundles.
+"""Import of checkpoints of the PyTorch project that this one reimplements.
 
-Its networks are those of :mod:`mir_tf.models` with ``alignment="stretch"``, behind a seed preset; its modules carry the
-names of the layers here. Widths and depths are read off the shapes; what shapes do not tell (two heads of attention)
-is :class:`mir_tf.config.ModelConfig`'s default.
+Its networks are those of :mod:`mir_tf.models` with ``alignment="stretch"`` and the front end of a seed preset. Its
+modules have the names of the layers here. Widths and depths are read from the shapes of the arrays; the number of
+attention heads, which shapes do not show, is the default of :class:`mir_tf.config.ModelConfig`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAMES = {
     "family": {"Ensemble": "Strings (continued)", "Synth Effects": "Sound Effects", "Sound Effects": "Sound effects"},
     "program": {"Guitar Harmonics": "Guitar harmonics", "Synth Choir": "Synth Voice", "Bagpipe": "Bag pipe"},
 }
-"""Where its names of classes, by whose alphabet it orders them, are not those of the vocabulary."""
+"""Its names of classes, in whose alphabetical order its outputs are, where they differ from the vocabulary's."""
 
 _DAMAGE = (
     OSError,
@@ -44,24 +44,24 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What NumPy raises for a file that is no .npz, or a damaged one."""
+"""NumPy's errors for a file that is not an .npz, or a damaged one."""
 
 _UNTUNED = 0.5
 
 
 def import_checkpoint(checkpoint: str | Path, thresholds: str | Path | None = None, preset: str = "seed_44k") -> Bundle:
-    """Makes a bundle of a checkpoint.
+    """Return the bundle of a checkpoint.
 
     Args:
-        checkpoint: state dict of a CNN, CRNN or CRNN + MHA with 17 or 129 classes: ``.pth`` or ``.pt``, read by PyTorch
+        checkpoint: State dict of a CNN, CRNN or CRNN + MHA with 17 or 129 classes: ``.pth`` or ``.pt``, read by PyTorch
             without running code in it, or ``.npz`` of arrays with the names of the state dict.
-        thresholds: ``.npy`` of one threshold a class, in the checkpoint's order; None leaves all at 0.5.
-        preset: the front end that it was trained with, one of :data:`PRESETS`; no array tells it.
+        thresholds: ``.npy`` with one threshold for each class, in the checkpoint's order; None sets all to 0.5.
+        preset: The front end that the model was trained with, one of :data:`PRESETS`. The arrays do not show it.
 
     Raises:
-        BundleError: a file cannot be read, or does not hold what it must; what is missing, superfluous or of another
-            shape is named.
-        ConfigError: the preset is not the project's, or PyTorch is needed and not installed.
+        BundleError: A file cannot be read, or an array is missing, superfluous or has the wrong shape; the message
+            names it.
+        ConfigError: The preset is not the project's, or PyTorch is needed and not installed.
     """
     if preset not in PRESETS:
         raise ConfigError(f"preset is {preset!r}; it must be {' or '.join(PRESETS)}")
@@ -85,19 +85,19 @@ def import_checkpoint(checkpoint: str | Path, thresholds: str | Path | None = No
         model=model,
         config=config,
         thresholds=chosen,
-        post_processing=PostProcessing.plain(chosen),  # there is nothing to tune it on
+        post_processing=PostProcessing.plain(chosen),  # a checkpoint has no data to tune it on
         untuned=classes if thresholds is None else (),
         info={"imported_from": Path(checkpoint).name, "sha256": state.sha256},
     )
 
 
 def _original_order(vocabulary: str) -> list[str]:
-    """The vocabulary's classes in the order of the PyTorch project's outputs."""
+    """Return the vocabulary's classes in the order of the PyTorch project's outputs."""
     return sorted(VOCABULARIES[vocabulary].classes, key=lambda name: _NAMES[vocabulary].get(name, name))
 
 
 class _State:
-    """A state dict that knows its file, and which of its arrays have been asked for."""
+    """A state dict that keeps track of its file and of the arrays that have been used."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -108,7 +108,7 @@ class _State:
         self._arrays = (_read_torch if path.suffix in (".pth", ".pt") else _read_npz)(path)
         for name, array in self._arrays.items():
             if not np.isfinite(array).all():
-                raise BundleError(f"{path}: {name} holds NaN or infinity: the training that wrote it had failed")
+                raise BundleError(f"{path}: {name} contains NaN or infinity: the training that wrote it had failed")
         self._unused = {name for name in self._arrays if not name.endswith(".num_batches_tracked")}
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
@@ -126,14 +126,14 @@ class _State:
         return shape
 
     def _count(self, name: str) -> int:
-        """How many of ``name``, counted from 1, the state dict has."""
+        """Return how many arrays of the pattern ``name``, numbered from 1, the state dict has."""
         number = 0
         while name.format(number + 1) in self._arrays:
             number += 1
         return number
 
     def architecture(self) -> dict[str, object]:
-        """The fields of :class:`ModelConfig` that the shapes tell."""
+        """Return the fields of :class:`mir_tf.config.ModelConfig` that the shapes show."""
         blocks = max(1, self._count("conv{}.weight"))
         fields: dict[str, object] = {
             "architecture": "cnn",
@@ -147,7 +147,7 @@ class _State:
         return fields
 
     def vocabulary(self) -> str:
-        """The vocabulary with as many classes."""
+        """Return the name of the vocabulary with as many classes."""
         count = self._shape("fc.weight", 2)[0]
         known = {len(VOCABULARIES[name]): name for name in _NAMES}
         if count not in known:
@@ -157,7 +157,7 @@ class _State:
         return known[count]
 
     def load_into(self, model: keras.Model) -> None:
-        """Sets every weight of ``model``."""
+        """Set every weight of ``model``."""
         for layer in model.layers:
             if not layer.weights:
                 continue
@@ -184,7 +184,7 @@ def _read_npz(path: Path) -> Mapping[str, NDArray[np.float32]]:
 
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
-            raise BundleError(f"{path}: {name} is of {array.dtype}; weights are real numbers")
+            raise BundleError(f"{path}: {name} has the type {array.dtype}; weights are real numbers")
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
@@ -197,7 +197,7 @@ def _read_torch(path: Path) -> Mapping[str, NDArray[np.float32]]:
         ) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code of the file
-    except Exception as error:  # it has no base of its own for what is wrong with a file
+    except Exception as error:  # PyTorch has no base class for what can be wrong with a file
         raise BundleError(f"{path}: PyTorch cannot read it as weights alone: {str(error).splitlines()[0]}") from error
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise BundleError(f"{path}: not a state dict (name → tensor); save model.state_dict() by itself")
@@ -215,7 +215,7 @@ def _read_thresholds(path: Path, count: int) -> NDArray[np.float32]:
         or thresholds.dtype.kind not in "fiu"
         or not ((thresholds >= 0) & (thresholds <= 1)).all()
     ):
-        raise BundleError(f"{path}: must hold {count} numbers between 0 and 1, one for each class")
+        raise BundleError(f"{path}: must contain {count} numbers between 0 and 1, one for each class")
     return thresholds.astype(np.float32)
 
 
@@ -250,7 +250,7 @@ def _bidirectional_gru(state: _State, name: str) -> list[NDArray[np.float32]]:
 
 
 def _gates(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """PyTorch stacks the gates as reset, update, new; Keras as update, reset, new."""
+    """Reorder stacked gates from PyTorch's reset, update, new to Keras' update, reset, new."""
     reset, update, new = np.array_split(weight, 3)
     return np.concatenate([update, reset, new])
 
@@ -262,4 +262,4 @@ _WEIGHTS: dict[type, Callable[[_State, str], list[NDArray[np.float32]]]] = {
     keras.layers.Dense: _dense,
     keras.layers.Bidirectional: _bidirectional_gru,
 }
-"""From the state dict of a module to the weights of the layer of its name."""
+"""Type of layer → function that returns its weights from the state dict, given the layer's name."""

@@ -1,4 +1,4 @@
-"""The log-mel front end: the only STFT in the project, for the builder, the pipeline, prediction and export alike."""
+"""The log-mel front end: the only STFT in the project, shared by the builder, training, prediction and export."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from mir_tf.config import FrontEndConfig
 
 _BLOCK_FRAMES = 1024
-"""Frames that :func:`log_mel_blocks` computes at once: 8 MB of windows, one compiled graph."""
+"""Number of frames that :func:`log_mel_blocks` computes at once: 8 MB of windows, one compiled graph."""
 
 
 @functools.lru_cache(maxsize=8)
 def mel_filter_bank(config: FrontEndConfig) -> NDArray[np.float32]:
-    """Weights [n_fft / 2 + 1, n_mels] of the mel bands, from ``librosa.filters.mel``."""
+    """Return the weights [n_fft / 2 + 1, n_mels] of the mel bands, from ``librosa.filters.mel``."""
     slaney = config.mel_scale == "slaney"
     bands = librosa.filters.mel(
         sr=config.sample_rate,
@@ -33,25 +33,25 @@ def mel_filter_bank(config: FrontEndConfig) -> NDArray[np.float32]:
 
 
 def log_mel(waveform: tf.Tensor, config: FrontEndConfig, by_convolution: bool = False) -> tf.Tensor:
-    """Log-mel spectrogram in dB re a mel power of 1, never below ``config.log_floor_db``.
+    """Return the log-mel spectrogram in dB re a mel power of 1, never below ``config.log_floor_db``.
 
-    Equal to ``librosa.power_to_db(librosa.feature.melspectrogram(...), ref=1, top_db=None)`` for the same framing.
+    It equals ``librosa.power_to_db(librosa.feature.melspectrogram(...), ref=1, top_db=None)`` with the same framing.
 
     Args:
         waveform: float32 [..., samples] in [-1, 1], at ``config.sample_rate``.
-        config: the front end.
-        by_convolution: compute the Fourier transform as a convolution with sines, for what knows no other; the
-            waveform must then be [batch, samples]. Slower, and equal to rounding.
+        config: The front end.
+        by_convolution: Compute the Fourier transform as a convolution with sines, for runtimes without another one;
+            the waveform must then be [batch, samples]. It is slower, and equal up to rounding.
 
     Returns:
-        float32 [..., frames, mels] with ``config.num_frames(samples)`` frames; zeros are assumed around the signal.
+        float32 [..., frames, mels] with ``config.num_frames(samples)`` frames; the signal is surrounded by zeros.
     """
     waveform = tf.convert_to_tensor(waveform, tf.float32)
     num_samples = waveform.shape[-1] if waveform.shape[-1] is not None else tf.shape(waveform)[-1]
     num_frames = config.num_frames(num_samples)
     spanned = (num_frames - 1) * config.hop_length + config.n_fft
-    # Where a hop is a little longer or shorter than its share of the label frame the last window may end before the
-    # signal does: then the signal is cut, never the count of frames.
+    # If a hop is slightly longer or shorter than its share of the label frame, the last window may end before the
+    # signal does. Then the signal is cut, so that the number of frames is still right.
     right = tf.maximum(spanned - config.left_padding - num_samples, 0)
     paddings = [[0, 0]] * (waveform.shape.rank - 1) + [[config.left_padding, right]]
     padded = tf.pad(waveform, paddings)[..., : tf.maximum(spanned, 0)]  # [..., spanned]
@@ -59,7 +59,7 @@ def log_mel(waveform: tf.Tensor, config: FrontEndConfig, by_convolution: bool = 
 
 
 def log_mel_of_padded(padded: tf.Tensor, config: FrontEndConfig, by_convolution: bool = False) -> tf.Tensor:
-    """Log-mel of every window that lies wholly in ``padded`` [..., samples]: :func:`log_mel` without its zeros."""
+    """Return the log-mel of every complete window in ``padded`` [..., samples]: :func:`log_mel` without its zeros."""
     magnitude = (_magnitude_by_convolution if by_convolution else _magnitude)(padded, config)
     bands = tf.matmul(magnitude**config.power, mel_filter_bank(config))  # [..., frames, mels]
     decibels_per_e = 20 / config.power / np.log(10)
@@ -73,16 +73,16 @@ def _window(config: FrontEndConfig) -> tf.Tensor:
 
 
 def _magnitude(padded: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
-    """Magnitude [..., frames, n_fft / 2 + 1] of the spectrum of every window in ``padded`` [..., samples]."""
+    """Return the magnitude spectrum [..., frames, n_fft / 2 + 1] of every window in ``padded`` [..., samples]."""
     windows = _frame(padded, config.n_fft, config.hop_length) * _window(config)  # [..., frames, n_fft]
     return tf.abs(tf.signal.rfft(windows))
 
 
 def _frame(padded: tf.Tensor, size: int, hop: int) -> tf.Tensor:
-    """As ``tf.signal.frame``: every window [..., frames, size] that lies wholly in ``padded`` [..., samples].
+    """Return every complete window [..., frames, size] in ``padded`` [..., samples], as ``tf.signal.frame`` does.
 
-    That one gathers sample by sample where size and hop have no common divisor, which is slow, and writes an index of
-    every sample into an exported file. A window is some whole hops, and a part of one, that follow each other.
+    ``tf.signal.frame`` gathers sample by sample if size and hop have no common divisor, which is slow and writes an
+    index of every sample into an exported file. Here a window is some whole consecutive hops and a part of one.
     """
     num_samples = padded.shape[-1] if padded.shape[-1] is not None else tf.shape(padded)[-1]
     num_frames = (num_samples - size) // hop + 1
@@ -96,7 +96,7 @@ def _frame(padded: tf.Tensor, size: int, hop: int) -> tf.Tensor:
 
 
 def _magnitude_by_convolution(padded: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
-    """:func:`_magnitude` of ``padded`` [batch, samples], which is at least one window long."""
+    """Return :func:`_magnitude` of ``padded`` [batch, samples], which is at least one window long."""
     bins = config.n_fft // 2 + 1
     phase = 2 * np.pi / config.n_fft * (np.arange(config.n_fft)[:, np.newaxis] * np.arange(bins) % config.n_fft)
     waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32)  # [n_fft, 2 × bins]
@@ -107,14 +107,14 @@ def _magnitude_by_convolution(padded: tf.Tensor, config: FrontEndConfig) -> tf.T
 
 
 def normalize_clip(log_mel_frames: tf.Tensor, num_frames: tf.Tensor | int, config: FrontEndConfig) -> tf.Tensor:
-    """The ``clip`` normalisation of the PyTorch project: top_db under the maximum, then z-score, over true frames.
+    """Apply the PyTorch project's ``clip`` normalisation: top_db below the maximum, then z-score, over true frames.
 
     ``librosa.power_to_db(..., ref=np.max)`` differs from this by a constant, which the z-score removes.
 
     Args:
         log_mel_frames: float32 [frames, mels] of one clip, from :func:`log_mel`, padded at its end or not.
-        num_frames: true frames; those after them are padding and come out at the clip's floor.
-        config: the front end; with ``normalization="global"`` the input is returned as it is, because that
+        num_frames: Number of true frames. The frames after them are padding, which is set to the clip's floor.
+        config: The front end. With ``normalization="global"`` the input is returned unchanged, because that
             normalisation is a layer of the model.
 
     Returns:
@@ -144,15 +144,15 @@ def _block_samples(config: FrontEndConfig) -> int:
 
 
 def log_mel_blocks(blocks: Iterable[NDArray[np.float32]], config: FrontEndConfig) -> Iterator[NDArray[np.float32]]:
-    """Log-mel of a signal that arrives in blocks, in bounded memory.
+    """Yield the log-mel of a signal that arrives in blocks, in bounded memory.
 
     Args:
-        blocks: consecutive pieces [samples] of one signal, of any lengths, at ``config.sample_rate``.
-        config: the front end. Where it has ``segment_seconds``, a longer signal is taken segment by segment: a hop that
-            does not divide the label frame would otherwise drift ever further from the labels.
+        blocks: Consecutive pieces [samples] of one signal, of any lengths, at ``config.sample_rate``.
+        config: The front end. With ``segment_seconds``, a longer signal is processed segment by segment: otherwise a
+            hop that does not divide the label frame would drift further and further from the labels.
 
     Yields:
-        float32 [frames, mels] pieces that, joined, equal :func:`log_mel` of the signal, or of its segments joined.
+        float32 [frames, mels] pieces. Joined, they equal :func:`log_mel` of the signal, or of its segments joined.
     """
     if config.segment_seconds is None:
         yield from _signal_blocks(blocks, config)
@@ -162,7 +162,7 @@ def log_mel_blocks(blocks: Iterable[NDArray[np.float32]], config: FrontEndConfig
 
 
 def _segments(blocks: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:
-    """The signal cut into pieces of ``size`` samples, the last of which may be shorter."""
+    """Cut the signal into pieces of ``size`` samples; the last one may be shorter."""
     pending = np.zeros(0, np.float32)
     for block in blocks:
         pending = np.concatenate([pending, block])
@@ -196,11 +196,11 @@ def _signal_blocks(blocks: Iterable[NDArray[np.float32]], config: FrontEndConfig
 
 
 def log_mel_batch(waveforms: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
-    """What :func:`log_mel_blocks` gives of whole signals, as graph operations in bounded memory: for an exported model.
+    """Return :func:`log_mel_blocks` of whole signals, as graph operations in bounded memory, for an exported model.
 
     Args:
         waveforms: float32 [batch, samples], at ``config.sample_rate``.
-        config: the front end.
+        config: The front end.
 
     Returns:
         float32 [batch, frames, mels].
@@ -211,7 +211,7 @@ def log_mel_batch(waveforms: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
     segment = round(config.segment_seconds * config.sample_rate)
     num_segments = tf.maximum(-(-num_samples // segment), 1)
     padded = tf.pad(waveforms, [[0, 0], [0, num_segments * segment - num_samples]])
-    # Zeros after the last segment are what its log-mel assumes there: it only has fewer frames.
+    # The log-mel of the last segment assumes zeros after it anyway; the extra frames are cut off below.
     segments = tf.map_fn(
         lambda index: _log_mel_piecewise(padded[:, index * segment : (index + 1) * segment], config),
         tf.range(num_segments),
@@ -225,7 +225,7 @@ def log_mel_batch(waveforms: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
 
 
 def _log_mel_piecewise(waveforms: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
-    """:func:`log_mel` of [batch, samples], :data:`_BLOCK_FRAMES` frames at a time."""
+    """Return :func:`log_mel` of [batch, samples], computed :data:`_BLOCK_FRAMES` frames at a time."""
     num_samples = tf.shape(waveforms)[1]
     num_frames = config.num_frames(num_samples)
     num_blocks = tf.maximum(-(-num_frames // _BLOCK_FRAMES), 1)

@@ -1,4 +1,4 @@
-"""The manifest of a data set: its splits and shards, how it was built, and what its labels count."""
+"""The manifest of a data set: its splits and shards, how it was built, and how often each class sounds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mir_tf.io.files import as_path, sha256, write_text
 from mir_tf.vocabulary import Vocabulary
 
 DATA_SET_NAME = "instruments"
-"""The name that TensorFlow Datasets reads from the names of the shards."""
+"""Name of the data set, which TensorFlow Datasets reads from the names of the shards."""
 
 
 SHARDS = f"{DATA_SET_NAME}-*.tfrecord-*"
@@ -28,26 +28,26 @@ MANIFEST_FILE = "manifest.json"
 
 
 MANIFEST_FORMAT = 3
-"""Version of the records and the manifest. Format 2, which differs in names alone, is still read."""
+"""Version of the records and the manifest. Format 2, which differs only in names, is still read."""
 
 FORMER_NAMES = {"feature_deviation": "feature_std", "left_out": "skipped"}
-"""Former name → name now of the fields of format 2."""
+"""Renamed fields of format 2: former name → current name."""
 
 
 def shard_name(split: str, index: int, count: int) -> str:
-    """File name of a shard, as TensorFlow Datasets spells it."""
+    """Return the file name of a shard in the form of TensorFlow Datasets."""
     return f"{DATA_SET_NAME}-{split}.tfrecord-{index:05d}-of-{count:05d}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A shard, and what tells that it is whole.
+    """A shard, with what is needed to check that it is complete.
 
     Attributes:
-        name: of the file.
-        records: records in it.
-        num_bytes: its size.
-        sha256: of its bytes, in hexadecimal.
+        name: Name of the file.
+        records: Number of records.
+        num_bytes: Size of the file.
+        sha256: SHA-256 of the file, in hexadecimal.
     """
 
     name: str
@@ -57,24 +57,24 @@ class Shard:
 
     @classmethod
     def of(cls, path: Path, records: int) -> Shard:
-        """The shard in the file ``path``, which holds so many records."""
+        """Describe the file ``path`` with this number of records."""
         return cls(path.name, records, path.stat().st_size, sha256(path))
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitSummary:
-    """What a split holds.
+    """The content of a split.
 
     Attributes:
-        tracks: different tracks.
-        songs: different songs among them.
-        records: items to learn from: the mixes of the tracks, and stems.
-        seconds: audio of all records.
-        label_frames: label frames of all records.
-        shards: in order.
-        activity: vocabulary name → class name → label frames in which the class sounds, by the data set's labels.
-        disagreement: vocabulary name → class name → label frames of the mixes in which the class sounds by the
-            labels ``midi`` alone, by ``audible`` alone, and by both; empty where the stems were not heard.
+        tracks: Number of tracks.
+        songs: Number of songs that the tracks belong to.
+        records: Number of records: the mixes of the tracks, and stems.
+        seconds: Length of all records.
+        label_frames: Label frames of all records.
+        shards: The shards in order.
+        activity: Vocabulary name → class name → label frames in which the class sounds, by the data set's labels.
+        disagreement: Vocabulary name → class name → label frames of the mixes in which the class sounds by the
+            labels ``midi`` alone, by ``audible`` alone, and by both; empty if the audio of the stems was not measured.
     """
 
     tracks: int
@@ -89,18 +89,18 @@ class SplitSummary:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a data set holds, and how it was made.
+    """The content of a data set, and how it was built.
 
     Attributes:
-        front_end: of every record.
-        splits: split name → its summary.
-        feature_mean: mean of all log-mel values of the mixes of the train split, in dB.
-        feature_std: their standard deviation, in dB.
-        skipped: for every track or stem left out ``{"item": ..., "reason": ...}``.
-        source: what it was built from and with which settings.
-        labels: the policy of ``config.LABELS`` whose activity is learned and judged.
-        leaks: pair of splits → song that stands in both → its tracks.
-        findings: track → suspicions against its stems; tracks without are left out.
+        front_end: Front end of every record.
+        splits: Split name → its summary.
+        feature_mean: Mean of all log-mel values of the mixes of the train split, in dB.
+        feature_std: Standard deviation of these values, in dB.
+        skipped: ``{"item": ..., "reason": ...}`` for every track or stem that was left out.
+        source: What the data set was built from, with which settings.
+        labels: The policy of :data:`mir_tf.config.LABEL_POLICIES` that models are trained and evaluated on.
+        leaks: Pair of splits → song in both → its tracks.
+        findings: Track → suspicions about its stems; only tracks with suspicions.
     """
 
     front_end: FrontEndConfig
@@ -114,12 +114,12 @@ class Manifest:
     findings: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def shards(self) -> list[Shard]:
-        """The shards of all splits."""
+        """Return the shards of all splits."""
         return [shard for summary in self.splits.values() for shard in summary.shards]
 
 
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
-    """Writes ``manifest.json`` in ``folder``: whole under its name, or not at all."""
+    """Write ``manifest.json`` into ``folder``, completely or not at all."""
     content = {
         "format": MANIFEST_FORMAT,
         "fingerprint": manifest.front_end.fingerprint(),
@@ -130,18 +130,18 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
 
 
 _PLAIN = ("feature_mean", "feature_std", "skipped", "source", "labels", "leaks", "findings")
-"""Fields of the manifest that JSON holds as they are."""
+"""Fields of the manifest that JSON stores unchanged."""
 
 
 def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
-    """Reads the manifest of the data set in ``folder``.
+    """Read the manifest of the data set in ``folder``.
 
     Args:
-        folder: the data set.
-        require_shards: whether it is an error that a shard is missing.
+        folder: Folder of the data set.
+        require_shards: Whether a missing shard is an error.
 
     Raises:
-        DataError: there is none, it is damaged, of another version, or names a shard that is missing.
+        DataError: There is no manifest, it is damaged or has another version, or a shard is missing.
     """
     path = as_path(folder) / MANIFEST_FILE
     try:
@@ -186,7 +186,7 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
 
 
 def _require_counts(splits: Iterable[SplitSummary]) -> None:
-    """TypeError where a count in a manifest is none."""
+    """Raise TypeError unless every count in the manifest is an integer."""
     for split in splits:
         counts = [(split, name) for name in ("tracks", "songs", "records", "label_frames")]
         counts += [(shard, name) for shard in split.shards for name in ("records", "num_bytes")]
@@ -196,10 +196,10 @@ def _require_counts(splits: Iterable[SplitSummary]) -> None:
 
 
 def split_summary(folder: str | Path, manifest: Manifest, split: str) -> SplitSummary:
-    """The summary of ``split``.
+    """Return the summary of ``split``.
 
     Raises:
-        DataError: the data set has no such split, or no track in it.
+        DataError: The data set has no such split, or no tracks in it.
     """
     if split not in manifest.splits or not manifest.splits[split].tracks:
         filled = [name for name, summary in manifest.splits.items() if summary.tracks]
@@ -210,10 +210,10 @@ def split_summary(folder: str | Path, manifest: Manifest, split: str) -> SplitSu
 
 
 def class_frames(folder: str | Path, manifest: Manifest, split: str, vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """Label frames [classes] of ``split`` in which each class of ``vocabulary`` sounds.
+    """Return the label frames [classes] of ``split`` in which each class of ``vocabulary`` sounds.
 
     Raises:
-        DataError: the data set has no such split, no track in it, or its manifest does not count these classes.
+        DataError: The data set has no such split, no tracks in it, or its manifest does not count these classes.
     """
     activity = split_summary(folder, manifest, split).activity
     try:

@@ -1,7 +1,7 @@
-"""What a data set on disk is: the TFRecord keys, encoder beside parser, and the manifest.
+"""The records of a data set: TFRecord keys, encoder and parser.
 
-A data set is a folder of shards ``instruments-SPLIT.tfrecord-00000-of-00004`` and a ``manifest.json`` that is written
-last: a folder without one is no data set. One record is one track, of variable length, unnormalised and unpadded.
+A data set is a folder of shards ``instruments-SPLIT.tfrecord-00000-of-00004`` and a ``manifest.json``, which is written
+last: without it, a folder is not a data set. A record is one track of variable length, not normalised and not padded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mir_tf.vocabulary import NUM_PROGRAMS
 
 ACTIVITY_BYTES = -(-NUM_PROGRAMS // 8)
-"""Bytes of a label frame: a bit a program."""
+"""Bytes of a label frame, with one bit for each program."""
 
 
 _FEATURES = {
@@ -34,17 +34,17 @@ _FEATURES = {
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One track, or one stem of it alone.
+    """One track, or a single stem of it.
 
     Attributes:
-        id: name of the track, or of track and stem; unique in the data set.
-        song: the song it belongs to; the manifest names the songs that stand in more than one split.
-        num_samples: length of the audio used, at ``sample_rate``.
+        id: Name of the track, or of track and stem; unique in the data set.
+        song: Name of the song that the track belongs to. The manifest lists the songs that are in several splits.
+        num_samples: Length of the audio used, at ``sample_rate``.
         sample_rate: Hz.
         log_mel: float16 [frames, mels] in dB, raw.
-        activity: bool [label frames, 129], per General MIDI program, drums last: the labels ``midi``.
-        audible: the labels ``audible``, alike; None where the stems were not heard.
-        findings: suspicions against stems, for the manifest; they are not stored in the record.
+        activity: bool [label frames, 129]: the labels ``midi`` of each General MIDI program, drums last.
+        audible: The labels ``audible``, in the same form; None if the audio of the stems was not measured.
+        findings: Suspicions about stems, for the manifest; they are not stored in the record.
     """
 
     id: str
@@ -57,10 +57,10 @@ class Record:
     findings: tuple[str, ...] = ()
 
     def targets(self, labels: str) -> NDArray[np.bool_]:
-        """Activity [label frames, 129] by a policy of ``config.LABELS``.
+        """Return the activity [label frames, 129] by a policy of :data:`mir_tf.config.LABEL_POLICIES`.
 
         Raises:
-            ValueError: the stems were not heard.
+            ValueError: The audio of the stems was not measured.
         """
         if labels == "midi":
             return self.activity
@@ -70,22 +70,22 @@ class Record:
 
 
 def stem_id(track: str, stem: str) -> str:
-    """The id of the record of a stem: of the track ``track``, and there named ``stem``."""
+    """Return the id of the record of ``stem`` in ``track``."""
     return f"{track}-{stem}"
 
 
 def is_stem_of(record: str, track: str) -> bool:
-    """Whether ``record`` may be the id of a stem of ``track``: in its shard it follows the mix of its track."""
+    """Return whether ``record`` may be the id of a stem of ``track``, which precedes its stems in the shard."""
     return record.startswith(stem_id(track, ""))
 
 
 def is_stem(record: tf.Tensor) -> tf.Tensor:
-    """Whether ``record``, a string, is the id of a stem, as a graph operation. Slakh's stems are named S00, S01, ..."""
+    """Return whether ``record``, a string tensor, is the id of a stem. Slakh's stems are named S00, S01, ..."""
     return tf.strings.regex_full_match(record, stem_id(".+", r"S\d+"))
 
 
 def encode(record: Record) -> bytes:
-    """A serialised ``tf.train.Example``; the same record gives the same bytes."""
+    """Return a serialised ``tf.train.Example``; the same record gives the same bytes."""
 
     def integers(value: int) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
@@ -110,11 +110,11 @@ def encode(record: Record) -> bytes:
 
 
 def parse(serialized: tf.Tensor, labels: str = "midi") -> dict[str, tf.Tensor]:
-    """The inverse of :func:`encode`, as a graph operation.
+    """Return the content of a record that :func:`encode` has serialised, as a graph operation.
 
     Args:
-        serialized: a record.
-        labels: which activity to give: the manifest says which is the data set's.
+        serialized: A record.
+        labels: Label policy of the activity; the manifest contains the data set's.
 
     Returns:
         ``id`` and ``song`` (string), ``num_samples`` and ``sample_rate`` (int64), ``log_mel`` float32 [frames, mels],
@@ -125,7 +125,7 @@ def parse(serialized: tf.Tensor, labels: str = "midi") -> dict[str, tf.Tensor]:
     log_mel = tf.reshape(log_mel, [features["num_frames"], features["num_mels"]])
     packed = tf.io.decode_raw(features["activity" if labels == "midi" else labels], tf.uint8)
     packed = tf.reshape(packed, [features["num_label_frames"], ACTIVITY_BYTES, 1])
-    # numpy.packbits puts the first of eight in the highest bit.
+    # numpy.packbits puts the first of eight values in the highest bit.
     bits = tf.bitwise.bitwise_and(packed, tf.constant([128, 64, 32, 16, 8, 4, 2, 1], tf.uint8))
     activity = tf.reshape(tf.cast(bits > 0, tf.float32), [features["num_label_frames"], 8 * ACTIVITY_BYTES])
     return {

@@ -59,7 +59,7 @@ def recurrences(x: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
         gru = layers.GRU(
             config.gru_units,
             return_sequences=True,
-            reset_after=True,  # PyTorch's and cuDNN's cell, with a bias of its own for the recurrent part
+            reset_after=True,  # PyTorch's and cuDNN's cell, with a separate bias for the recurrent part
             kernel_initializer=uniform(config.gru_units),
             recurrent_initializer=uniform(config.gru_units),
             bias_initializer=uniform(config.gru_units),

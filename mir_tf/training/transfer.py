@@ -1,7 +1,7 @@
-"""Training that starts from a trained model's weights: what must be equal for that, and what is taken.
+"""Training that starts from a trained model's weights: what must match, and what is copied.
 
-The network, the front end, and the mean and deviation by which features are normalised stay the trained model's. With
-another vocabulary the last layer, of the classes, starts anew.
+The network, the front end, and the mean and standard deviation that normalise the features stay the trained model's.
+With another vocabulary, the layer of the classes starts anew.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ from mir_tf.models import CLASSES_LAYER
 
 
 def check(init: str | Path, data: str | Path, manifest: Manifest, config: RunConfig, out: Path) -> Description:
-    """Refuses a run that cannot start from the model in a bundle.
+    """Refuse a run that cannot start from the model in a bundle.
 
     Args:
-        init: folder of the bundle.
-        data: folder of the data set, for the message.
-        manifest: its manifest.
-        config: of the run.
-        out: folder of the run.
+        init: Folder of the bundle.
+        data: Folder of the data set, for the message.
+        manifest: Manifest of the data set.
+        config: Configuration of the run.
+        out: Folder of the run.
 
     Returns:
-        what the bundle says of the model, whose weights are not read.
+        The description of the bundle; its weights are not read.
 
     Raises:
-        BundleError: there is no bundle, or it is damaged.
-        DataError: the data set was made with another front end; the fields are named, and how to build one that fits.
-        ConfigError: the networks differ; the fields are named. Or the run would replace the model.
+        BundleError: There is no bundle, or it is damaged.
+        DataError: The data set has another front end. The message lists the fields, and the options of a data set that
+            fits.
+        ConfigError: The networks differ in the fields that the message lists, or the run would replace the model.
     """
     described = describe(init)
     trained = described.config
@@ -50,15 +51,15 @@ def check(init: str | Path, data: str | Path, manifest: Manifest, config: RunCon
     if differences := config.model.differences(fixed):
         raise ConfigError(
             f"the network is not that of the model to start from, {init} ({'; '.join(differences)}); leave these "
-            "fields to it, or train without it"
+            "fields out, or train without it"
         )
     if out.resolve() == as_path(init).resolve():
-        raise ConfigError(f"{out}: the run would replace the model that it starts from; give it another folder")
+        raise ConfigError(f"{out}: the run would replace the model that it starts from; choose another folder")
     return described
 
 
 def builder_options(front_end: FrontEndConfig) -> str:
-    """The options with which ``python -m tfrecords_builder`` makes records by ``front_end``."""
+    """Return the options of ``python -m tfrecords_builder`` for a data set with ``front_end``."""
     wanted = front_end.to_dict()
     changes = {
         name: {field: value for field, value in wanted.items() if value != preset.to_dict()[field]}
@@ -73,9 +74,9 @@ def builder_options(front_end: FrontEndConfig) -> str:
 
 
 def statistics_of(trained: Bundle) -> tuple[float, float]:
-    """Mean and deviation in dB by which a model normalises features, as :func:`mir_tf.models.build_model` takes them.
+    """Return the mean and standard deviation, in dB, with which a model normalises features.
 
-    Where its front end normalises each clip by itself, the model does not, and they are 0 and 1.
+    They are 0 and 1 if its front end normalises each clip, because then the model itself does not.
     """
     if trained.config.front_end.normalization != "global":
         return 0.0, 1.0
@@ -85,12 +86,12 @@ def statistics_of(trained: Bundle) -> tuple[float, float]:
 
 
 def take_weights(model: keras.Model, trained: Bundle, with_classes: bool) -> None:
-    """Gives ``model`` the weights and batch statistics of ``trained``.
+    """Copy the weights and batch statistics of ``trained`` into ``model``.
 
     Args:
-        model: of the same network.
-        trained: what they are taken from.
-        with_classes: whether the last layer takes them too, which it can where both have the same classes.
+        model: A model with the same network.
+        trained: The trained model.
+        with_classes: Whether the layer of the classes is copied too, which requires the same classes.
     """
     mine, theirs = ([layer for layer in each.layers if layer.weights] for each in (model, trained.model))
     for layer, other in zip(mine, theirs, strict=True):

@@ -103,7 +103,7 @@ def rule(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "format 99; this version reads format 1"),
+        ({"format": 99}, "format 99; this version reads format 2"),
         ({"classes": ["Piano"]}, "not those of the vocabulary 'family'"),
         ({"thresholds": [0.5]}, "not those of the vocabulary 'family'"),
         ({"thresholds": ["high"]}, "damaged"),
@@ -113,7 +113,7 @@ def rule(**changes):
         ({"post_processing": rule(colors=[0.0] * 17)}, "damaged: .*post_processing has no colors"),
         ({"post_processing": rule(min_durations=[0.1])}, "damaged: .*one number for each class"),
         ({"post_processing": rule(max_gaps=[-0.1] * 17)}, "damaged: .*max_gaps holds -0.1"),
-        ({"post_processing": rule(offset_thresholds=[0.9] * 17)}, "post_processing does not go with its thresholds"),
+        ({"post_processing": rule(offset_thresholds=[0.9] * 17)}, "post_processing does not match its thresholds"),
         ({"train": {"vocabulary": "birds"}}, "damaged: .*vocabulary is 'birds'"),
         ({"model": {"depth": 3}}, "damaged: .*no field 'depth'"),
         ({"window": None}, "damaged"),

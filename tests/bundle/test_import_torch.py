@@ -109,7 +109,9 @@ def test_an_import_replaces_no_model(checkpoint: Path, tmp_path: Path) -> None:
     assert f"{tmp_path / 'bundle'}: is not empty" in again.stderr
 
 
-@pytest.mark.parametrize(("value", "cause"), [(np.nan, "holds NaN or infinity"), (1j, "complex64; weights are real")])
+@pytest.mark.parametrize(
+    ("value", "cause"), [(np.nan, "contains NaN or infinity"), (1j, "complex64; weights are real")]
+)
 def test_weights_that_are_none_are_refused(tmp_path: Path, value: complex, cause: str) -> None:
     state, _, _ = golden("crnn")
     bias = state["fc.bias"] + np.asarray(value, np.result_type(np.float32, np.min_scalar_type(value)))
@@ -200,7 +202,7 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
 )
 def test_odd_thresholds_are_named(values: np.ndarray, checkpoint: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "thresholds.npy", values)
-    with pytest.raises(BundleError, match=r"thresholds\.npy: must hold 17 numbers between 0 and 1"):
+    with pytest.raises(BundleError, match=r"thresholds\.npy: must contain 17 numbers between 0 and 1"):
         import_checkpoint(checkpoint, tmp_path / "thresholds.npy")
 
 
