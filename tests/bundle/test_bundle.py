@@ -96,7 +96,7 @@ def test_another_front_end_is_refused(folder):
 
 
 def rule(**changes):
-    """What a bundle holds of a rule that goes with any thresholds."""
+    """Return post-processing that matches any thresholds, as a bundle stores it."""
     return {**PostProcessing.plain(np.zeros(17, np.float32)).to_dict(), **changes}
 
 

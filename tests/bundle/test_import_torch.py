@@ -1,4 +1,4 @@
-"""Checkpoints of the PyTorch project give the logits that PyTorch gave, under the vocabulary's classes."""
+"""Imported checkpoints of the PyTorch project give PyTorch's logits, in the order of the vocabulary's classes."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ ALPHABETICAL = (
     "Bass", "Brass", "Chromatic Percussion", "Drums", "Ethnic", "Guitar", "Organ", "Percussive", "Piano", "Pipe",
     "Reed", "Synth Effects", "Sound Effects", "Strings", "Ensemble", "Synth Lead", "Synth Pad",
 )  # fmt: skip
-"""The families in the original's order: it calls them Sound Effects, Sound effects, Strings, Strings (continued)."""
+"""The families in the original's order; it names them Sound Effects, Sound effects, Strings, Strings (continued)."""
 
 
 def golden(architecture: str) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """State dict, input and logits, by tools/make_golden_torch.py."""
+    """Return the state dict, input and logits that tools/make_golden_torch.py wrote."""
     with np.load(GOLDEN / f"torch_{architecture}.npz") as content:
         state = {name.removeprefix("state/"): content[name] for name in content if name.startswith("state/")}
         return state, content["input"], content["logits"]
@@ -31,7 +31,7 @@ def golden(architecture: str) -> tuple[dict[str, np.ndarray], np.ndarray, np.nda
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """The narrow CRNN's state dict."""
+    """Write the state dict of the narrow CRNN."""
     np.savez(tmp_path / "crnn.npz", **golden("crnn")[0])
     return tmp_path / "crnn.npz"
 

@@ -1,4 +1,4 @@
-"""What training means is what PyTorch means by it, tried beside PyTorch itself (extra ``torch``)."""
+"""Training follows PyTorch's definitions, checked against PyTorch itself (extra ``torch``)."""
 
 import keras
 import numpy as np
@@ -45,7 +45,7 @@ def test_batch_normalisation_learns_the_same_statistics() -> None:
         x = RNG.normal(2, 3, (8, 40, 16, 4)).astype(np.float32)
         expected = theirs(torch.from_numpy(x.transpose(0, 3, 1, 2))).detach().numpy().transpose(0, 2, 3, 1)
         np.testing.assert_allclose(ours(x, training=True), expected, atol=1e-5)
-    # PyTorch keeps the unbiased variance: of 5120 values, a part in 5119 more.
+    # PyTorch stores the unbiased variance, which for 5120 values is greater by one part in 5119.
     for weight, value in zip(ours.non_trainable_weights, (theirs.running_mean, theirs.running_var), strict=True):
         np.testing.assert_allclose(weight, value.numpy(), rtol=3e-4)
     x = RNG.normal(2, 3, (2, 5, 16, 4)).astype(np.float32)
@@ -71,7 +71,7 @@ def test_the_loss_is_bce_with_logits_and_pos_weight() -> None:
 
 
 def test_the_optimiser_moves_every_weight_as_adamw_with_clipped_gradients() -> None:
-    """Kernels, biases and the scales of batch normalisation: PyTorch's AdamW decays all that it is given."""
+    """PyTorch's AdamW decays all parameters: kernels, biases and the scales of batch normalisation."""
     config = TrainConfig()
     values = {"kernel": RNG.normal(size=(6, 4)), "bias": RNG.normal(size=4), "gamma": np.ones(4)}
     values = {name: value.astype(np.float32) for name, value in values.items()}

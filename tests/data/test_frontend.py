@@ -1,4 +1,4 @@
-"""The front end against librosa, in blocks against the whole, and its place in time against the labels."""
+"""The front end compared with librosa, in blocks compared with the whole signal, and aligned with the labels."""
 
 import librosa
 import numpy as np
@@ -31,7 +31,7 @@ def config(request: pytest.FixtureRequest) -> FrontEndConfig:
 
 
 def sweep(config: FrontEndConfig, seconds: float = 5.0) -> NDArray[np.float32]:
-    """A rising tone with an envelope, some noise, and silence at the end."""
+    """Return a rising tone with an envelope, some noise, and silence at the end."""
     count = round(seconds * config.sample_rate)
     t = np.arange(count) / config.sample_rate
     tone = np.sin(2 * np.pi * (100 + 300 * t) * t) * np.exp(-t)
@@ -40,7 +40,7 @@ def sweep(config: FrontEndConfig, seconds: float = 5.0) -> NDArray[np.float32]:
 
 
 def by_librosa(signal: NDArray[np.float32], config: FrontEndConfig) -> NDArray[np.float32]:
-    """The log-mel [frames, mels] of librosa; its center=True is our frame_center="start"."""
+    """Return librosa's log-mel [frames, mels]; its center=True is our frame_center="start"."""
     is_start = config.frame_center == "start"
     if not is_start:
         side = (config.n_fft - config.hop_length) // 2
@@ -69,7 +69,7 @@ def test_it_equals_librosa(config: FrontEndConfig) -> None:
     ours = frontend.log_mel(signal, config).numpy()
     assert ours.shape == (config.num_frames(len(signal)), config.n_mels)
     np.testing.assert_allclose(ours, by_librosa(signal, config)[: len(ours)], atol=2e-3)
-    assert ours.max() > config.log_floor_db + 40  # the sweep is heard
+    assert ours.max() > config.log_floor_db + 40  # the sweep is above the floor
 
 
 def test_the_seed_preset_is_the_pytorch_projects() -> None:
@@ -109,7 +109,7 @@ def test_blocks_are_bounded() -> None:
 @pytest.mark.parametrize("preset", ["default", "seed_22k"])
 def test_a_click_in_a_label_frame_is_heard_in_its_frames(preset: str) -> None:
     config = FRONT_ENDS[preset]
-    # Windows that stand at i hops are centred on the beginning of their label frame.
+    # Windows at i hops are centred on the beginning of their label frame.
     offset = 0.05 if config.frame_center == "middle" else 0.0
     for label_frame in (1, 7, 24, 48):
         signal = np.zeros(5 * config.sample_rate, np.float32)
@@ -119,7 +119,7 @@ def test_a_click_in_a_label_frame_is_heard_in_its_frames(preset: str) -> None:
 
 
 def test_sub_frames_lie_inside_their_label_frame() -> None:
-    """The first and the last sample of a label frame are heard best in its own frames."""
+    """The first and the last sample of a label frame have their maximum in its own frames."""
     config = FRONT_ENDS["default"]
     for position in (7 * 2205 + 1, 8 * 2205 - 2):
         signal = np.zeros(3 * config.sample_rate, np.float32)
@@ -129,7 +129,7 @@ def test_sub_frames_lie_inside_their_label_frame() -> None:
 
 
 def test_no_sample_falls_between_the_frames_of_the_default() -> None:
-    """Its windows overlap: a click counts, wherever it falls, at least half of what it counts at the best place."""
+    """Its windows overlap: a click counts at least half of its maximum, wherever it falls."""
     config = FRONT_ENDS["default"]
     heard = []
     for position in range(20000, 20000 + config.hop_length, 21):

@@ -1,3 +1,5 @@
+"""The input pipeline: batches of crops as a function of the seed, whole tracks, and damaged shards."""
+
 import dataclasses
 
 import numpy as np
@@ -13,7 +15,7 @@ from mir_tf.errors import DataError
 from mir_tf.vocabulary import VOCABULARIES
 
 LENGTHS = [[30, 50, 15], [25, 60], [20]]
-"""Label frames of each track of each train shard; a crop has 20."""
+"""Label frames of each track in each train shard; a crop has 20."""
 
 CROPS_A_PASS = 2 + 3 + 1 + 2 + 3 + 1
 
@@ -45,7 +47,7 @@ def tracks_of_train():
 
 
 def origin(log_mel):
-    """The track and the first label frame that a crop [frames, mels] was cut from."""
+    """Return the track and the first label frame that a crop [frames, mels] was cut from."""
     for name, record in tracks_of_train().items():
         whole = record.log_mel.astype(np.float32)
         for start in range(0, max(len(whole) - len(log_mel), 0) + 1):
@@ -96,7 +98,7 @@ def test_an_epoch_longer_than_a_pass_begins_another(data):
 
 
 def numbered_tracks(folder, count, label_frames):
-    """A data set of one shard; the log-mel of a track holds minus an eighth of its number."""
+    """Write a data set of one shard; each value of a track's log-mel is minus an eighth of its number."""
     shard = [
         dataclasses.replace(record, log_mel=np.full_like(record.log_mel, -number / 8))
         for number, record in ((number, make_record(f"{number:03}", label_frames)) for number in range(count))
@@ -123,7 +125,7 @@ def test_short_epochs_hear_every_part_of_a_shard(tmp_path, monkeypatch):
 
 def test_an_epoch_is_a_function_of_seed_and_number(data):
     whole = batches(data)
-    tf.random.set_seed(0)  # TensorFlow's global seed has no part in it.
+    tf.random.set_seed(0)  # TensorFlow's global seed must not matter
     assert_equal(batches(data), whole)
     tf.random.set_seed(7)
     assert_equal(batches(data, first_epoch=2), whole[2 * 3 :])
@@ -246,7 +248,7 @@ def test_the_manifest_on_disk_is_the_one_written(data):
 
 
 def test_stems_are_told_from_mixes_and_taken_in_their_share(tmp_path):
-    """Ten mixes and forty stems of one crop each: of a pass, all mixes, and about a quarter of the stems."""
+    """Ten mixes and forty stems of one crop each: a pass takes all mixes and about a quarter of the stems."""
     names = [name for track in range(10) for name in (f"T{track}", *(f"T{track}-S{stem:02d}" for stem in range(4)))]
     records = [dataclasses.replace(make_record(name, 20), num_samples=index) for index, name in enumerate(names)]
     summary = dataclasses.replace(write_split(tmp_path, "train", [records]), tracks=10)

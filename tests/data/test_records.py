@@ -1,4 +1,4 @@
-"""Records and manifests come back as they were written, or with an error that says what is wrong."""
+"""Records and manifests are read as they were written, or with an error that names the damage."""
 
 import dataclasses
 import json
@@ -75,7 +75,7 @@ def test_shards_are_named_as_tfds_names_them() -> None:
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
-    """Written in ``tmp_path``."""
+    """Write a manifest in ``tmp_path``."""
     path = tmp_path / shard_name("train", 0, 1)
     path.touch()
     train = SplitSummary(

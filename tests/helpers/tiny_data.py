@@ -1,4 +1,4 @@
-"""Writes tiny data sets that a tiny model learns in seconds."""
+"""Tiny data sets that a tiny model learns in seconds."""
 
 import dataclasses
 from pathlib import Path
@@ -39,11 +39,11 @@ CONFIG = RunConfig(FRONT_END).merge(
 )
 
 PROGRAMS = (0, 40, DRUMS)
-"""The programs that sound: Piano, Strings, Drums; each lights up mel bands of its own."""
+"""The programs that sound: Piano, Strings, Drums. Each one is audible in its own mel bands."""
 
 
 def make_record(name: str, label_frames: int, front_end: FrontEndConfig = FRONT_END, seed: int = 0) -> Record:
-    """A track in which each of :data:`PROGRAMS` comes and goes."""
+    """Return a track in which each of :data:`PROGRAMS` comes and goes."""
     rng = np.random.default_rng([seed, *name.encode()])
     activity = np.zeros((label_frames, NUM_PROGRAMS), bool)
     log_mel = np.full((label_frames * front_end.subframes, front_end.n_mels), front_end.log_floor_db, np.float32)
@@ -57,7 +57,7 @@ def make_record(name: str, label_frames: int, front_end: FrontEndConfig = FRONT_
 
 
 def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSummary:
-    """Writes the shards of a split."""
+    """Write the shards of a split."""
     names = [shard_name(split, index, len(shards)) for index in range(len(shards))]
     for name, records in zip(names, shards, strict=True):
         with tf.io.TFRecordWriter(str(folder / name)) as writer:
@@ -83,7 +83,7 @@ def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSu
 
 
 def write_data(folder: Path, splits: dict[str, list[list[int]]], front_end: FrontEndConfig = FRONT_END) -> Manifest:
-    """Writes a data set; ``splits`` holds the label frames of each track of each shard of each split."""
+    """Write a data set; ``splits`` gives the label frames of each track in each shard of each split."""
     folder.mkdir(parents=True, exist_ok=True)
     summaries = {
         split: write_split(

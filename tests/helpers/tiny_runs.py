@@ -9,13 +9,13 @@ from mir_tf import bundle
 from mir_tf.bundle.history import CHECKPOINT_FILE, HISTORY_FILE
 
 CNN = CONFIG.merge({"model": {"architecture": "cnn"}})
-"""Builds in half the time: for what does not depend on the network."""
+"""Is built in half the time, for tests that do not depend on the network."""
 
 SPLITS = {"train": [[30, 50, 15], [25, 60]], "validation": [[35, 60]]}
 
 
 class Killed(Exception):
-    """Stands for what ends a process; test_a_process_killed_... really does."""
+    """Simulates the end of a process; test_a_process_killed_... really kills one."""
 
 
 def without_seconds(history):
@@ -33,7 +33,7 @@ def variables(out):
 
 
 def assert_same_run(out, other):
-    """Histories, weights, optimisers, and bundles are equal to the last bit."""
+    """Check that histories, weights, optimizers and bundles are equal to the last bit."""
     assert read_history(out) == read_history(other)
     for mine, theirs in zip(variables(out), variables(other), strict=True):
         np.testing.assert_array_equal(mine, theirs)

@@ -1,4 +1,4 @@
-"""Tests of the networks against the PyTorch project's sizes, and of where outputs lie in time."""
+"""The networks: sizes of the PyTorch project, alignment in time, and initial weights."""
 
 from pathlib import Path
 
@@ -40,14 +40,14 @@ def test_the_tcn_is_small_enough_for_phones():
 
 
 def test_a_click_peaks_in_its_label_frame_of_the_tcn():
-    """Whatever the length, and whichever sub-frame it falls into: time is exact, not by luck of the weights."""
+    """Time is exact for any length and in any sub-frame, whatever the weights."""
     config = ModelConfig(architecture="tcn", stage_filters=(1, 1), temporal_filters=1, dilations=())
     model = build_model(config, FrontEndConfig(n_mels=8), num_classes=1)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
             kernel = np.zeros(layer.kernel.shape, np.float32)
             middle = kernel.shape[0] // 2
-            reach = 2 if layer.name == "stem" else 0  # the sub-frames of the label frame, and no other
+            reach = 2 if layer.name == "stem" else 0  # exactly the sub-frames of the label frame
             kernel[middle - reach : middle + reach + 1] = 1
             layer.set_weights([kernel])
         elif isinstance(layer, keras.layers.Dense):
@@ -68,7 +68,7 @@ def test_one_output_per_label_frame(architecture: str):
 
 
 def place_heard(frames: int, alignment: str, outputs: slice) -> np.ndarray:
-    """The mean place, in frames, of the clicks that each of ``outputs`` answers to, weighted by its answers.
+    """Return the mean place, in frames, of the clicks that each of ``outputs`` responds to, weighted by its response.
 
     The network passes its input on, so that padding, pooling and interpolation alone decide.
     """
@@ -88,14 +88,14 @@ def place_heard(frames: int, alignment: str, outputs: slice) -> np.ndarray:
 
 @pytest.mark.parametrize("frames", [90, 301, 1000])
 def test_outputs_lie_at_their_own_place_in_time(frames: int):
-    """All but those within 1.5 steps of an end, which listen in part to the padding."""
+    """All outputs except those within 1.5 steps of an end, whose receptive field includes padding."""
     inner = slice(12, frames - 12)
     np.testing.assert_allclose(place_heard(frames, "crop", inner), np.arange(frames)[inner], atol=0.1)
 
 
 @pytest.mark.parametrize("frames", [90, 301, 1000])
 def test_stretch_moves_events_as_the_original_did(frames: int):
-    """Its outputs divide the padded axis among themselves: by up to the padding of 37 frames off."""
+    """The outputs divide the padded axis among themselves, which shifts them by up to the padding of 37 frames."""
     outputs = np.arange(frames)
     expected = (outputs + 0.5) * ((frames + 2 * 37) // 8 * 8) / frames - 0.5 - 37
     inside = np.flatnonzero((expected > 12) & (expected < frames - 13))
@@ -105,7 +105,7 @@ def test_stretch_moves_events_as_the_original_did(frames: int):
 
 
 def test_a_click_peaks_within_one_frame_at_the_centre_of_its_step():
-    """The same seen from the event: a click at the centre of a step gives the peak, whatever the length."""
+    """The same from the event's side: a click at the centre of a step gives the peak, whatever the length."""
     layer = blocks.InterpolateSteps(stride=8, padding=37, alignment="crop")
     for frames in (90, 301, 1000):
         steps = np.eye((frames + 74) // 8, dtype=np.float32)[:, :, np.newaxis]  # [click, step, class]
@@ -194,7 +194,7 @@ def test_every_weight_is_trained():
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(decibels(20, batch=8), training=True) ** 2)
     gradients = tape.gradient(loss, model.trainable_weights)
-    # Batch norm takes away what a bias before it adds, and the softmax what all keys have in common.
+    # Batch norm removes a bias before it, and the softmax removes what all keys have in common.
     unmoved = {"bn0/gamma", "bn0/beta"} | {f"conv{block}/bias" for block in (1, 2, 3)}
     for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
         assert gradient is not None, weight.path

@@ -1,4 +1,4 @@
-"""Tests of SpecAugment: statistics against tensorflow-io's masks, and what holds for every example."""
+"""SpecAugment: statistics compared with tensorflow-io's masks, and properties of every example."""
 
 import keras
 import numpy as np
@@ -16,12 +16,12 @@ def examples(batch: int = 8, frames: int = 300, mels: int = 128) -> np.ndarray:
 
 
 def masked_by_layer(inputs: np.ndarray, layer: SpecAugment) -> np.ndarray:
-    """Where the layer's masks fall: bool [batch, frames, mels]; the place of the minimum itself is left to chance."""
+    """Return the places of the layer's masks: bool [batch, frames, mels]. The place of the minimum may be included."""
     return layer(inputs, training=True).numpy() == inputs.min((1, 2), keepdims=True)
 
 
 def masked_by_tensorflow_io(batch: int, frames: int, mels: int, **masks: int) -> np.ndarray:
-    """Where tensorflow-io's per-example masks fall: bool [batch, frames, mels]."""
+    """Return the places of tensorflow-io's masks, drawn for each example: bool [batch, frames, mels]."""
     tfio = pytest.importorskip("tensorflow_io", reason="the reference for the masks' statistics")
     tf.random.set_seed(0)
 
@@ -38,7 +38,7 @@ def masked_by_tensorflow_io(batch: int, frames: int, mels: int, **masks: int) ->
 
 
 def runs(masked: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Widths of one mask along ``axis`` in each example, and starts of those that are not empty."""
+    """Return the width of the mask along ``axis`` in each example, and the starts of those that are not empty."""
     line = masked.all(axis=3 - axis)  # [batch, places]
     widths = line.sum(axis=1)
     return widths, line.argmax(axis=1)[widths > 0]
@@ -102,7 +102,7 @@ def test_graph_equals_eager():
 
 
 def test_xla_masks_alike():
-    """XLA has random numbers of its own: the masks differ, their kind does not."""
+    """XLA draws other random numbers, so the masks differ; their statistics do not."""
     layer = SpecAugment(2, 15, 2, 75, seed=3)
     inputs = examples(EXAMPLES // 4, frames=100, mels=32)
     function = tf.function(lambda x: layer(x, training=True), jit_compile=True)
@@ -127,7 +127,7 @@ def test_masks_wider_than_the_axis_leave_something():
     inputs = examples(EXAMPLES, frames=6, mels=4)
     kept = SpecAugment(1, 15, 1, 75, seed=0)(inputs, training=True).numpy() == inputs
     assert kept.any((1, 2)).all()
-    # A row or column of which one place or more is kept lies under no mask.
+    # A row or column with at least one place that is kept is not masked.
     assert kept.any(2).sum(1).min() == 1
     assert kept.any(1).sum(1).min() == 1
 

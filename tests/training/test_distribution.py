@@ -47,7 +47,7 @@ class Run(loop._Run):
 loop._Run = Run
 loop.fit(data, out, config, on_step=on_step, strategy=strategy or None)
 """
-"""Trains, and leaves the variables of every replica beside the run."""
+"""Trains, and writes the variables of every replica next to the run."""
 
 
 def start(data, out, strategy="", devices=1, kill_at=-1, masks="", cluster=None):
@@ -63,7 +63,7 @@ def start(data, out, strategy="", devices=1, kill_at=-1, masks="", cluster=None)
 
 
 def end(*processes, statuses=(0,)):
-    """Waits for all; they end with one of the statuses, one of them at least with the first."""
+    """Wait for all; each must exit with one of the statuses, and at least one with the first."""
     for process in processes:
         try:
             _, errors = process.communicate(timeout=900)
@@ -74,7 +74,7 @@ def end(*processes, statuses=(0,)):
 
 
 def start_workers(data, out, other_data=None, **options):
-    """Two processes on this machine; the second may read other data."""
+    """Start two processes on this machine; the second one may read other data."""
     sockets = [socket.socket() for _ in range(2)]
     for listener in sockets:
         listener.bind(("localhost", 0))
@@ -98,7 +98,7 @@ def variables(path):
 
 
 def assert_replicas_agree(out, replicas):
-    """All replicas hold the same variables: those of the checkpoint."""
+    """Check that all replicas have the same variables: those of the checkpoint."""
     files = sorted(out.parent.glob(f"{out.name}-*.npz"))
     assert len(files) == replicas
     with np.load(out / CHECKPOINT_FILE) as content:
@@ -117,7 +117,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def single(data, tmp_path_factory):
-    """The loss curve of one device without masks."""
+    """Return the loss curve of one device without masks."""
     out = tmp_path_factory.mktemp("single") / "run"
     end(start(data, out))
     return losses(out)
@@ -140,7 +140,7 @@ def test_two_processes_learn_like_one(data, single, tmp_path):
 def test_killed_workers_go_on_where_they_were(data, tmp_path):
     """With masks and dropout: the resumed run draws what the undisturbed one draws."""
     end(*start_workers(data, tmp_path / "undisturbed", masks="masks"))
-    # Both are killed after the same step; who is late may have been told of the other one's loss before, and given up.
+    # Both are killed after the same step. The later one may have noticed the loss of the other one before, and failed.
     end(*start_workers(data, tmp_path / "run", masks="masks", kill_at=8), statuses=(-9, 1))
     assert len(losses(tmp_path / "run")) == 2
     end(*start_workers(data, tmp_path / "run", masks="masks"))

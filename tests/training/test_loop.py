@@ -1,3 +1,5 @@
+"""Training: what a run writes, how it resumes, and its errors."""
+
 import dataclasses
 import itertools
 import json
@@ -42,7 +44,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(data, tmp_path_factory):
-    """A run that nothing disturbs, and what it called."""
+    """Return an uninterrupted run, and the calls that it made."""
     calls = {"epochs": [], "steps": []}
     result = fit(
         data,
@@ -196,7 +198,7 @@ def test_thresholds_are_drawn_together_where_that_is_asked_for(data, tmp_path):
 
 
 def test_a_resumed_run_equals_an_undisturbed_one(data, undisturbed, tmp_path):
-    """Stopped within epoch 3, the last one then, it goes on after epoch 2 and to the fourth."""
+    """Stopped within epoch 3 of 3, it resumes after epoch 2 and goes on to epoch 4."""
 
     def on_step(*_):
         nonlocal steps_done
@@ -221,7 +223,7 @@ def test_a_bundle_that_was_not_written_any_more_is_made_up_for(data, tmp_path):
     (tmp_path / BUNDLE_FILE).unlink()
     assert fit(data, tmp_path, config) == dataclasses.replace(first, epochs_trained=0)
     assert bundle.load(tmp_path).info == first.history[0]
-    # Written again it would have another digest, and what was trained from it could not go on.
+    # Written again it would have another digest, and runs that start from it could not resume.
     digest = bundle.describe(tmp_path).model_sha256
     assert fit(data, tmp_path, config) == dataclasses.replace(first, epochs_trained=0)
     assert bundle.describe(tmp_path).model_sha256 == digest
@@ -389,7 +391,7 @@ def test_stops_early(data, tmp_path):
 
 @pytest.mark.slow
 def test_a_process_killed_and_run_again_equals_an_undisturbed_one(data, undisturbed, tmp_path):
-    """SIGKILL within epoch 3: nothing is closed, flushed or tidied up."""
+    """SIGKILL within epoch 3: nothing is closed, flushed or cleaned up."""
     script = """
 import os, signal, sys
 from helpers.tiny_data import CONFIG

@@ -1,4 +1,4 @@
-"""Tests of the class weights and the loss against closed forms, PyTorch, and Keras' own training step."""
+"""Class weights and loss, compared with closed forms, PyTorch and Keras' own training step."""
 
 import keras
 import numpy as np
@@ -10,14 +10,14 @@ POS_WEIGHT = [1.0, 2.5, 10.0]
 
 
 def batch(frames: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    """Targets and logits [4, frames, 3]."""
+    """Return targets and logits [4, frames, 3]."""
     generator = np.random.default_rng(0)
     targets = (generator.random((4, frames, 3)) > 0.7).astype(np.float32)
     return targets, generator.normal(0, 4, (4, frames, 3)).astype(np.float32)
 
 
 def closed_form(targets: np.ndarray, logits: np.ndarray, positive: float = 0, negative: float = 0) -> np.ndarray:
-    """The definition, in float64: [batch, frames, classes]."""
+    """Return the loss by its definition, in float64: [batch, frames, classes]."""
     probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
     of_positives = np.array(POS_WEIGHT) * targets * (1 - probability) ** positive * np.log(probability)
     return -(of_positives + (1 - targets) * probability**negative * np.log(1 - probability))
@@ -44,7 +44,7 @@ def test_focus_equals_the_definition(positive: float, negative: float):
 
 
 def test_no_focus_and_whole_boundaries_are_the_plain_loss():
-    """The limit of small exponents, which other code computes, is the loss without them."""
+    """In the limit of small exponents, which other code computes, it is the loss without them."""
     targets, logits = batch()
     plain = WeightedBCE(POS_WEIGHT).call(targets, logits)
     np.testing.assert_array_equal(WeightedBCE(POS_WEIGHT, 0, 0, 1).call(targets, logits), plain)
@@ -65,7 +65,7 @@ def test_gradients_are_those_of_the_definition_and_finite_at_logits_of_any_size(
     extreme = np.array([[[1e4, 1e4, -1e4], [-1e4, -1e4, 1e4], [1e4, -1e4, 90.0]]], np.float32)
     found = gradient(np.array([[[1, 0, 1], [1, 0, 0], [1, 0, 0]]], np.float32), extreme)
     assert np.isfinite(found).all()
-    # What is quite wrong is learnt from at full slope, what is quite right not at all.
+    # The gradient is full for a prediction that is entirely wrong, and zero for one that is entirely right.
     np.testing.assert_allclose(found[0, :, 0] * 9, [0, -1, 0], atol=1e-6)
     np.testing.assert_allclose(found[0, 0, 1] * 9, 1, rtol=1e-6)
 
@@ -163,5 +163,7 @@ def test_configuration_survives():
     true = np.repeat(np.arange(20)[np.newaxis] < 8, 4, axis=0)
     assert float(loaded(targets, logits, sample_weight=true)) == float(loss(targets, logits, sample_weight=true))
     assert loaded.get_config() == loss.get_config()
-    old = WeightedBCE.from_config({"pos_weight": POS_WEIGHT, "name": "weighted_bce"})  # saved before it had a focus
+    old = WeightedBCE.from_config(
+        {"pos_weight": POS_WEIGHT, "name": "weighted_bce"}
+    )  # saved before the exponents existed
     assert old.get_config() == WeightedBCE(POS_WEIGHT).get_config()

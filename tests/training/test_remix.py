@@ -1,4 +1,4 @@
-"""Tests of the mixes that are made of a batch: what is added up, what labels follow, what stays."""
+"""New mixes from a batch: which stems are added up, which labels follow, and what stays unchanged."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ BATCH, FRAMES, LABELS = 8, 10, 2
 
 
 def batch(stems: int) -> Examples:
-    """Example i has a level of its own, so that what is in a mix can be read from its power, and class i."""
+    """Return a batch in which example i has class i and its own level, so that the power of a mix shows its parts."""
     levels = -10.0 + 0.01 * np.arange(BATCH, dtype=np.float32)
     log_mel = np.broadcast_to(levels[:, None, None], (BATCH, FRAMES, 4)).copy()
     targets = np.broadcast_to(np.eye(BATCH, dtype=np.float32)[:, None], (BATCH, LABELS, BATCH)).copy()
@@ -37,21 +37,21 @@ def test_stems_join_stems_and_labels_follow():
         for level, classes, weight in zip(log_mel[:, 0, 0], heard, weights, strict=True):
             sizes.add(classes.sum())
             assert weight[0] == weight[1]
-            if classes[6:].any():  # a mix stays alone, as it was
+            if classes[6:].any():  # nothing is added to a mix
                 assert classes.sum() == 1
                 assert level == pytest.approx(-10 + 0.01 * classes.argmax(), abs=1e-4)
             elif classes.sum() == 1:
                 assert level == pytest.approx(-10 + 0.01 * classes.argmax(), abs=1e-4)
             else:
                 assert level > -10 + 0.01 * BATCH
-        # Nobody is lost: each example is at the base of one result, and brought its weights along.
+        # No example is lost: each one is the base of one result, which has its weights.
         assert sorted(weights.sum(axis=1)) == [0] + [LABELS] * (BATCH - 1)
         assert heard.any(axis=0).all()
     assert sizes == {1, 2, 3, 4}
 
 
 def test_the_power_of_what_sounds_together_adds_up():
-    """Two stems of equal level, each joined by at most the other: 3 dB more, but for the gain of the one that joins."""
+    """Two stems of equal level, each joined by at most the other one: 3 dB more, except for the random gain."""
     log_mel = np.full((2, FRAMES, 4), -20, np.float32)
     targets = np.broadcast_to(np.eye(2, dtype=np.float32)[:, None], (2, LABELS, 2))
     gains = []
@@ -85,12 +85,12 @@ def test_colour_is_smooth_over_frequency_and_constant_in_time():
     colored, *_ = remix(examples, tf.constant([0, 0], tf.int64), TrainConfig(color_db=3.0), FRONT_END)
     difference = colored.numpy() + 20
     np.testing.assert_allclose(difference, difference[:, :1].repeat(FRAMES, axis=1), atol=1e-4)
-    assert 5 < difference[:, 0].std() < 12  # drawn twice: of the stem and of the mix
+    assert 5 < difference[:, 0].std() < 12  # drawn twice: for the stem and for the mix
     assert np.abs(np.diff(difference[:, 0], axis=1)).max() < 2
 
 
 def test_examples_move_over_the_mel_axis_each_its_own_way():
-    """A ridge is found again up to three bands away, at every distance, as high, and the same in all frames."""
+    """A ridge moves by up to three bands, by any distance, with the same height, and alike in all frames."""
     ridge = -20 - 0.5 * np.abs(np.arange(128, dtype=np.float32) - 60)
     log_mel = np.broadcast_to(ridge, (64, FRAMES, 128))
     targets = np.zeros((64, LABELS, 1), np.float32)
@@ -98,7 +98,7 @@ def test_examples_move_over_the_mel_axis_each_its_own_way():
     moved, *_ = remix(examples, tf.constant([0, 0], tf.int64), TrainConfig(shift_mels=3.0), FRONT_END)
     first = moved.numpy()[:, 0]
     np.testing.assert_allclose(moved, first[:, np.newaxis].repeat(FRAMES, axis=1), atol=1e-4)
-    # On either slope, away from its top, the level tells by how much a ridge was moved.
+    # The level on either slope, away from the top, shows how far a ridge was moved.
     shifts = (first[:, 30] - ridge[30]) / -0.5
     np.testing.assert_allclose((first[:, 90] - ridge[90]) / 0.5, shifts, atol=1e-3)
     assert -3 <= shifts.min() < -2.5

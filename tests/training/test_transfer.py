@@ -1,4 +1,4 @@
-"""Training that starts from a trained model."""
+"""Training that starts from the weights of a trained model."""
 
 import contextlib
 import dataclasses
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("determinism_ends_with_the_module")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A data set whose mean is not that of the trained models."""
+    """Write a data set whose mean is not that of the trained models."""
     folder = tmp_path_factory.mktemp("data")
     written = write_data(folder, SPLITS)
     write_manifest(folder, dataclasses.replace(written, feature_mean=-30.0, feature_std=10.0))
@@ -38,7 +38,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def init(tmp_path_factory):
-    """A CNN that is to be trained further."""
+    """Save a CNN to start from."""
     folder = tmp_path_factory.mktemp("init") / "cnn"
     make_bundle("cnn").save(folder)
     return folder
@@ -46,13 +46,13 @@ def init(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def further(data, init, tmp_path_factory):
-    """The CNN, trained further."""
+    """Train a run that starts from the CNN."""
     return fit(data, tmp_path_factory.mktemp("further") / "run", SHORT, init=init)
 
 
 @pytest.fixture
 def at_the_start(monkeypatch):
-    """Models as they are before their first step, after which nothing is trained."""
+    """Return a function that gives a model as it is before its first step, without training it."""
     models = []
 
     def stop(run, *_):
@@ -94,7 +94,7 @@ def test_with_other_classes_only_the_last_layer_starts_anew(data, init, at_the_s
     for layer in model.layers:
         if layer.name == "fc":
             assert layer.kernel.shape == (4, 35)
-            assert np.abs(layer.kernel).max() <= 0.5  # of 4 inputs, as build_model draws it
+            assert np.abs(layer.kernel).max() <= 0.5  # the bound of build_model for 4 inputs
         elif layer.weights:
             assert_equal(layer, trained.get_layer(layer.name))
     assert transfer.statistics_of(bundle.load(init)) == (-45.0, 20.0)
