@@ -1,12 +1,12 @@
-"""Runs an exported ``.tflite`` model by LiteRT: without TensorFlow, for those who ship the model.
+"""Runs an exported ``.tflite`` model with LiteRT, without TensorFlow, for programs that ship the model.
 
     >>> from mir_tf.lite import LiteModel
     >>> model = LiteModel("model.float32.tflite", threads=2)
-    >>> heard = model.predict("song.flac")  # or model.predict(array, rate)
-    >>> heard.probabilities.shape
+    >>> prediction = model.predict("song.flac")  # or model.predict(array, sr)
+    >>> prediction.probabilities.shape
     (40, 17)
 
-Beside Python's own, it needs numpy, soundfile, soxr and ai-edge-litert, and nothing else.
+Besides the standard library it needs only numpy, soundfile, soxr and ai-edge-litert.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from mir_tf.inference import decoding
 from mir_tf.inference.metadata import read_tflite
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.files import display_path
-from mir_tf.stream import Stream, Windowed, windowed
+from mir_tf.stream import Stream, WindowedInference, predict_signal
 
 
 class LiteModel:
-    """A ``.tflite`` file that ``mir-tf export`` wrote.
+    """A ``.tflite`` file written by ``mir-tf export``.
 
     Attributes:
-        metadata: what the file says of itself.
+        metadata: The metadata in the file.
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
-        """Opens a file; LiteRT uses ``threads`` threads.
+        """Open a file, for LiteRT with ``threads`` threads.
 
         Raises:
-            BundleError: the file is missing, damaged, or none of ours.
+            BundleError: The file is missing, damaged, or was not written by ``mir-tf export``.
         """
         self.metadata = read_tflite(path)
         self._path = path
@@ -48,8 +48,8 @@ class LiteModel:
             raise BundleError(f"{path}: LiteRT cannot load it: {error}") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(map(int, tensor["shape"])) for tensor in (*inputs, *outputs)]
-        if shapes != [(1, self.metadata.input_samples), self.metadata.answer_shape]:
-            raise BundleError(f"{path}: it is not the model that its metadata describes; export it again")
+        if shapes != [(1, self.metadata.input_samples), self.metadata.output_shape]:
+            raise BundleError(f"{path}: its model does not match its metadata; export it again")
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
     @property
@@ -59,31 +59,31 @@ class LiteModel:
 
     @property
     def thresholds(self) -> NDArray[np.float32]:
-        """float32 [classes]: a class is heard where its probability is at least its threshold."""
+        """float32 [classes]: a class is detected where its probability reaches its threshold."""
         return np.array(self.metadata.thresholds, np.float32)
 
     def predict(
         self,
         audio: str | Path | ArrayLike,
-        rate: float | None = None,
+        sr: float | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Prediction:
-        """Predicts as :meth:`mir_tf.bundle.keras_model.RunModel.predict` of the run that the file came from.
+        """Predict the instruments in a recording or a signal, as the run that was exported does.
 
         Args:
-            audio: path of any file that libsndfile reads, of any length, or floating-point [samples] or [samples,
+            audio: Path of any file that libsndfile reads, of any length; or floating-point [samples] or [samples,
                 channels], about -1 to 1. Channels are averaged.
-            rate: sample rate in Hz of an array, of any value; None of a file.
-            progress: called with the seconds heard so far.
+            sr: Sample rate of an array in Hz; None for a file.
+            progress: Called with the seconds of audio processed so far.
 
         Raises:
-            AudioError: see :func:`mir_tf.inference.decoding.blocks`.
-            BundleError: the model's file answers for whole windows only.
-            ConfigError: an array comes without a rate, a file with one, or the rate is no sample rate.
+            AudioError: See :func:`mir_tf.inference.decoding.blocks`.
+            BundleError: The model predicts whole windows only (``clip.tflite``).
+            ConfigError: ``sr`` is missing for an array, given for a file, or not a valid sample rate.
         """
         self._require_frames()
-        inference, num_samples, pieces = Windowed(self.answer, self.metadata), 0, []
-        for block in decoding.blocks(audio, rate, self.metadata.sample_rate):
+        inference, num_samples, pieces = WindowedInference(self.predict_window, self.metadata), 0, []
+        for block in decoding.blocks(audio, sr, self.metadata.sample_rate):
             pieces.append(inference.feed(block))
             num_samples += len(block)
             if progress is not None:
@@ -98,28 +98,31 @@ class LiteModel:
             probabilities=np.concatenate([*pieces, inference.finish()]),
         )
 
-    def stream(self, rate: float) -> Stream:
-        """Hears a signal that arrives in blocks at ``rate`` Hz.
+    def stream(self, sr: float) -> Stream:
+        """Return a stream that takes a signal in blocks at ``sr`` Hz.
 
         Raises:
-            BundleError: the model's front end cannot stream, or the file answers for whole windows only.
-            ConfigError: the rate is no sample rate.
+            BundleError: The model's front end cannot stream, or the model predicts whole windows only.
+            ConfigError: ``sr`` is not a valid sample rate.
         """
         self._require_frames()
-        return Stream(self.answer, self.metadata, rate)
+        return Stream(self.predict_window, self.metadata, sr)
 
-    def answer(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The answer to one window's waveform [1, input samples]: :attr:`Metadata.answers` says of which shape."""
+    def predict_window(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities for one window's waveform [1, input samples].
+
+        They have the shape of :attr:`Metadata.output_shape`, without its first axis.
+        """
         self._interpreter.set_tensor(self._input, waveform)
         self._interpreter.invoke()
-        answer: NDArray[np.float32] = self._interpreter.get_tensor(self._output)[0]
-        return answer
+        probabilities: NDArray[np.float32] = self._interpreter.get_tensor(self._output)[0]
+        return probabilities
 
     def probabilities(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities [label frames, classes] of a signal [samples] of any length, at the model's sample rate."""
+        """Return the probabilities [label frames, classes] for a signal [samples] at the model's sample rate."""
         self._require_frames()
-        return windowed(self.answer, self.metadata, waveform)
+        return predict_signal(self.predict_window, self.metadata, waveform)
 
     def _require_frames(self) -> None:
-        if self.metadata.answers != "frames":
-            raise BundleError(f"{self._path}: it gives one answer a window and no timeline; use model.float32.tflite")
+        if self.metadata.output != "frames":
+            raise BundleError(f"{self._path}: predicts whole windows, not a timeline; use model.float32.tflite")

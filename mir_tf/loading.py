@@ -1,36 +1,36 @@
-"""Trained models, whatever they are files of, behind one interface: what ``mir_tf.load`` is.
+"""Load a trained model, from a run or an exported file, behind one interface: :func:`mir_tf.load`.
 
     >>> import mir_tf
-    >>> model = mir_tf.load("model.float32.tflite")  # or the folder of a run; without a path, this package's own model
+    >>> model = mir_tf.load("model.float32.tflite")  # or the folder of a run; by default the package's own model
     >>> model.classes[:3]
     ('Piano', 'Chromatic Percussion', 'Organ')
-    >>> heard = model.predict("song.flac")
-    >>> heard.seconds
+    >>> prediction = model.predict("song.flac")
+    >>> prediction.seconds
     4.0
-    >>> heard.probabilities.shape  # ten frames a second, 17 classes
+    >>> prediction.probabilities.shape  # ten frames a second, 17 classes
     (40, 17)
-    >>> heard.dominant in model.classes
+    >>> prediction.dominant in model.classes
     True
-    >>> bool(heard.playing_time.max() <= 4.0)
+    >>> bool(prediction.playing_time.max() <= 4.0)
     True
-    >>> [interval.label for interval in heard.intervals if interval.end <= interval.start]
+    >>> [interval.label for interval in prediction.intervals if interval.end <= interval.start]
     []
 
-An array comes with its sample rate:
+Give the sample rate with an array:
 
     >>> import soundfile
-    >>> array, rate = soundfile.read("song.flac")  # [samples] or [samples, channels]
-    >>> again = model.predict(array, rate)
-    >>> again.dominant == heard.dominant
+    >>> array, sr = soundfile.read("song.flac")  # [samples] or [samples, channels]
+    >>> again = model.predict(array, sr)
+    >>> again.dominant == prediction.dominant
     True
 
-Tables, annotations and pictures:
+Convert the prediction to tables, annotations and pictures:
 
-    >>> list(heard.to_dataframe().columns)  # pandas, extra formats
+    >>> list(prediction.to_dataframe().columns)  # pandas, extra formats
     ['path', 'start', 'end', 'instrument', 'confidence']
-    >>> heard.to_jams().annotations[0].namespace  # jams, extra formats
+    >>> prediction.to_jams().annotations[0].namespace  # jams, extra formats
     'tag_open'
-    >>> heard.plot().savefig("song.png")  # a matplotlib Figure
+    >>> prediction.plot().savefig("song.png")  # a matplotlib Figure
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from mir_tf.io.files import as_path, is_remote, sha256
 
 
 class Model(Protocol):
-    """What hears: :class:`mir_tf.bundle.keras_model.RunModel` or :class:`mir_tf.lite.LiteModel`."""
+    """Interface of a trained model; implemented by :class:`mir_tf.bundle.keras_model.RunModel` and `LiteModel`."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -59,15 +59,15 @@ class Model(Protocol):
 
     @property
     def thresholds(self) -> NDArray[np.float32]:
-        """float32 [classes]: a class is heard where its probability is at least its threshold."""
+        """float32 [classes]: a class is detected where its probability reaches its threshold."""
 
     def predict(
         self,
         audio: str | Path | ArrayLike,
-        rate: float | None = None,
+        sr: float | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Prediction:
-        """Hears the recording at a path, or an array with its sample rate; ``progress`` gets the seconds heard."""
+        """Predict the recording at a path, or an array with its sample rate; see :meth:`LiteModel.predict`."""
 
 
 def load(path: str | Path | None = None, threads: int | None = None) -> Model:
@@ -101,12 +101,12 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
     path = pretrained.tflite() if path is None else as_path(path)
     if path.is_file():
         if is_remote(path):
-            raise ConfigError(f"{path}: a .tflite file must lie on disk: copy it there first")
+            raise ConfigError(f"{path}: a .tflite file must be on disk: copy it there first")
         from mir_tf.lite import LiteModel
 
         return LiteModel(path, threads or os.cpu_count() or 1)
     if threads is not None:
-        raise ConfigError("threads are for .tflite files: a run uses all cores")
+        raise ConfigError("threads apply to .tflite files only: a run uses all cores")
     from mir_tf import bundle
     from mir_tf.bundle.keras_model import RunModel
 
@@ -114,7 +114,10 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
 
 
 def digest(path: str | Path) -> str:
-    """What tells a model apart from every other: of a run its description, which names its weights; or the file."""
+    """Return 16 hexadecimal digits that identify a model.
+
+    They come from the SHA-256 of a run's ``bundle.json``, which contains that of its weights, or of the file.
+    """
     path = as_path(path)
     if not path.is_file():
         path = path / BUNDLE_FILE

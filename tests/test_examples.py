@@ -80,7 +80,7 @@ def test_mediapipe_example(cnn, exported, song):
         time, names = line.split(" s: ")
         assert float(time) == pytest.approx(index * size / 8000, abs=0.1)
         piece = signal[index * size :][:size]
-        answer = clip.answer(np.pad(piece, (0, size - len(piece)))[np.newaxis])
+        answer = clip.predict_window(np.pad(piece, (0, size - len(piece)))[np.newaxis])
         expected = {cnn.classes[at]: answer[at] for at in np.flatnonzero(answer >= cnn.thresholds)}
         found = dict(re.findall(r"([^,]+) ([\d.]+)(?:, |$)", names))
         assert {name: float(score) for name, score in found.items()} == pytest.approx(expected, abs=1e-3)

@@ -84,7 +84,7 @@ def test_the_command_gives_table_and_timeline_of_the_run(exported_cnn: Path, son
 def test_threads_are_for_tflite_files(exported_cnn: Path, path: Path, song: Path) -> None:
     result = run("predict", exported_cnn / "run", song, "--threads", 2)
     assert result.exit_code == 2
-    assert "threads are for .tflite files" in result.output
+    assert "threads apply to .tflite files only" in result.output
     assert run("predict", path, song, "--threads", 0).exit_code == 2
 
 
@@ -109,7 +109,7 @@ def test_silence_and_ten_milliseconds_are_answered(model: LiteModel, tmp_path: P
 @pytest.mark.parametrize(
     ("waveform", "rate", "message"),
     [
-        ([], 44100, "audio is empty, or too short to give a sample at 8000 Hz"),
+        ([], 44100, "audio is empty, or too short for one sample at 8000 Hz"),
         ([0.5], 96000, "audio is empty, or too short"),
         (np.zeros((0, 8)), 44100, "audio is empty, or too short"),
         (np.array([0.1, np.nan]), 8000, "audio contains NaN or infinity"),
@@ -152,7 +152,7 @@ def test_a_file_that_answers_for_windows_only_is_refused(exported_cnn: Path, son
         lambda: clip.stream(8000),
     ]
     for call in calls:
-        with pytest.raises(BundleError, match=r"clip\.tflite: it gives one answer a window .* use model"):
+        with pytest.raises(BundleError, match=r"clip\.tflite: predicts whole windows, not a timeline; use model"):
             call()
 
 
@@ -185,30 +185,33 @@ ONE_CLASS = PostProcessing((0.1,), (0.1,), (0.1,)).to_dict()
 NOT_OURS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda content: b"", r"not a \.tflite file"),
     "text": (lambda content: b"no model at all", r"not a \.tflite file"),
-    "cut in half": (lambda content: content[: len(content) // 2], r"holds no mir_tf\.json at its end: cut off"),
-    "cut at its end": (lambda content: content[:-1], "holds no mir_tf.json"),
-    "of another maker": (without_zip, r"holds no mir_tf\.json at its end: cut off, or not made by mir-tf"),
+    "cut in half": (lambda content: content[: len(content) // 2], r"no mir_tf\.json at its end: it is truncated"),
+    "cut at its end": (lambda content: content[:-1], "no mir_tf.json at its end"),
+    "of another maker": (
+        without_zip,
+        r"no mir_tf\.json at its end: .*, or was not written by mir-tf export",
+    ),
     "with a hole": (lambda content: content[:5000] + content[9000:], "LiteRT cannot load it"),
     "without metadata's fields": (lambda content: repacked(content, "{}"), "damaged: KeyError"),
     "no object": (lambda content: repacked(content, "[]"), "damaged"),
     "no JSON": (lambda content: repacked(content, "{'format': 1}"), "damaged"),
-    "of the future": (changed(format=2), "format 2; this version reads format 1; export the model again"),
+    "of the future": (changed(format=3), "format 3; this version reads format 2; export the model again"),
     "without a field": (changed(sample_rate=None), "damaged: .*sample_rate"),
     "with an unknown field": (changed(color="red"), "damaged: .*color"),
     "of wrong types": (changed(sample_rate="8 kHz"), "sample_rate is '8 kHz'; it must be"),
     "of wrong thresholds": (changed(thresholds=["high"] * 17), "damaged: .*high"),
-    "without a rate": (changed(sample_rate=0), "describes no window"),
+    "without a rate": (changed(sample_rate=0), r"the window in its mir_tf\.json is invalid"),
     "with wrong classes": (
         changed(classes=["Piano"], thresholds=[0.5], post_processing=ONE_CLASS),
-        "not the model that its metadata describes",
+        "its model does not match its metadata",
     ),
     "of a wrong rule": (changed(post_processing={"offset_thresholds": [0.1]}), "damaged: .*min_durations"),
     "with a rule of other classes": (
         changed(post_processing=ONE_CLASS),
-        "its post_processing does not go with its thresholds",
+        "its post_processing does not match its thresholds",
     ),
-    "with fewer thresholds": (changed(thresholds=[0.5]), "does not give each class a threshold"),
-    "with other windows": (changed(input_samples=100), "not the model that its metadata describes"),
+    "with fewer thresholds": (changed(thresholds=[0.5]), "does not have one threshold for each class"),
+    "with other windows": (changed(input_samples=100), "its model does not match its metadata"),
 }
 
 
@@ -230,7 +233,7 @@ def test_a_front_end_that_normalises_each_clip_hears_files_only(path: Path, tmp_
     (tmp_path / "model.tflite").write_bytes(changed(streams=False)(path.read_bytes()))
     model = LiteModel(tmp_path / "model.tflite")
     assert model.predict(np.zeros(8000), 8000).probabilities.shape == (10, 17)
-    with pytest.raises(BundleError, match="cannot hear a stream"):
+    with pytest.raises(BundleError, match="cannot process a stream"):
         model.stream(8000)
 
 
@@ -296,5 +299,5 @@ def test_it_runs_where_nothing_else_is_installed(model: LiteModel, path: Path, s
 
 def test_metadata_tells_the_shape_of_an_answer(model: LiteModel) -> None:
     metadata: Metadata = model.metadata
-    assert metadata.answer_shape == (1, 30, 17)
-    assert dataclasses.replace(metadata, answers="clip").answer_shape == (1, 17)
+    assert metadata.output_shape == (1, 30, 17)
+    assert dataclasses.replace(metadata, output="clip").output_shape == (1, 17)

@@ -47,9 +47,9 @@ def test_paths_texts_and_arrays_are_heard_alike(model: Model, song: Path) -> Non
 
 
 def test_a_rate_is_of_arrays_only(model: Model, song: Path) -> None:
-    with pytest.raises(ConfigError, match=r"rate is missing: .* give predict\(array, rate\)"):
+    with pytest.raises(ConfigError, match=r"sr is missing: .* call predict\(array, sr\)"):
         model.predict(np.zeros(8000))
-    with pytest.raises(ConfigError, match=r"rate is 8000, and .*song\.flac states its own"):
+    with pytest.raises(ConfigError, match=r"sr is 8000, but .*song\.flac states its own"):
         model.predict(song, 8000)
     with pytest.raises(AudioError, match="audio is empty"):
         model.predict([], 8000)
@@ -59,7 +59,7 @@ def test_what_is_no_model_is_named(tmp_path: Path, exported_cnn: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(BundleError, match="not a trained model"):
             mir_tf.load(path)
-    with pytest.raises(ConfigError, match=r"threads are for \.tflite files"):
+    with pytest.raises(ConfigError, match=r"threads apply to \.tflite files only"):
         mir_tf.load(exported_cnn / "run", threads=2)
 
 

@@ -1,4 +1,4 @@
-"""Which instruments sound in a recording, and when, by Keras: in bounded memory, for a recording of any length."""
+"""Prediction with a run's Keras model, in bounded memory, for recordings of any length."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RunModel:
     """The model of a run, with the interface of :class:`mir_tf.lite.LiteModel`."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Hears by the model of ``bundle``."""
+        """Predict with the model of ``bundle``."""
         self._bundle = bundle
 
     @property
@@ -29,26 +29,26 @@ class RunModel:
 
     @property
     def thresholds(self) -> NDArray[np.float32]:
-        """float32 [classes]: a class is heard where its probability is at least its threshold."""
+        """float32 [classes]: a class is detected where its probability reaches its threshold."""
         return self._bundle.thresholds
 
     def predict(
         self,
         audio: str | Path | ArrayLike,
-        rate: float | None = None,
+        sr: float | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Prediction:
-        """Hears a recording or a signal.
+        """Predict the instruments in a recording or a signal.
 
         Args:
-            audio: path of any file that libsndfile reads, of any length, or floating-point [samples] or [samples,
+            audio: Path of any file that libsndfile reads, of any length; or floating-point [samples] or [samples,
                 channels], about -1 to 1. Channels are averaged.
-            rate: sample rate in Hz of an array, of any value; None of a file.
-            progress: called with the seconds heard so far.
+            sr: Sample rate of an array in Hz; None for a file.
+            progress: Called with the seconds of audio processed so far.
 
         Raises:
-            AudioError: see :func:`mir_tf.inference.decoding.blocks`.
-            ConfigError: an array comes without a rate, a file with one, or the rate is no sample rate.
+            AudioError: See :func:`mir_tf.inference.decoding.blocks`.
+            ConfigError: ``sr`` is missing for an array, given for a file, or not a valid sample rate.
         """
         config = self._bundle.config
         front_end = config.front_end
@@ -56,7 +56,7 @@ class RunModel:
 
         def counted() -> Iterator[NDArray[np.float32]]:
             nonlocal num_samples
-            for block in decoding.blocks(audio, rate, front_end.sample_rate):
+            for block in decoding.blocks(audio, sr, front_end.sample_rate):
                 num_samples += len(block)
                 yield block
                 if progress is not None:

@@ -1,1 +1,1 @@
-"""What is done with probabilities once a model has predicted them: predictions, formats, folders of recordings."""
+"""Predictions and the formats, files and batches around them. No TensorFlow in the whole package."""

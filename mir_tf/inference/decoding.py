@@ -1,4 +1,4 @@
-"""What a model is given of a recording or an array: mono blocks at its sample rate, decoded while it answers."""
+"""The audio input of a model: mono blocks at its sample rate, from a recording or an array, decoded ahead."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ from mir_tf.errors import AudioError, ConfigError
 from mir_tf.io.audio import Resampler, read_blocks
 
 _BLOCKS_AHEAD = 24
-"""Of 10 s each: what the Keras model takes at once, eight windows of 30 s, and 21 MB at 22.05 kHz."""
+"""Blocks of 10 s: as much as the Keras model takes at once, eight windows of 30 s, and 21 MB at 22.05 kHz."""
 
 
-def blocks(audio: str | Path | ArrayLike, rate: float | None, sample_rate: int) -> Iterator[NDArray[np.float32]]:
-    """A recording or a signal as mono at ``sample_rate``; a recording in bounded memory, and decoded ahead.
+def blocks(audio: str | Path | ArrayLike, sr: float | None, target_sr: int) -> Iterator[NDArray[np.float32]]:
+    """Yield a recording or an array as mono blocks at ``target_sr``.
+
+    A recording is decoded in bounded memory, in a thread, while the caller works on the blocks before.
 
     Args:
-        audio: path of any file that libsndfile reads, or floating-point [samples] or [samples, channels], about -1 to
+        audio: Path of any file that libsndfile reads, or floating-point [samples] or [samples, channels], about -1 to
             1. Channels are averaged.
-        rate: sample rate in Hz of an array, of any value; None of a file, which states its own.
-        sample_rate: Hz wanted.
+        sr: Sample rate of an array in Hz; None for a file, which states its own.
+        target_sr: Sample rate of the blocks in Hz.
 
     Yields:
-        float32 [samples], never empty, of varying lengths; one at least.
+        float32 [samples], never empty, of varying lengths; at least one block.
 
     Raises:
-        AudioError: the file is missing, not audio or damaged; the array is of another shape or type; either is empty,
-            too short to give a sample, or holds a value that is not finite or beyond 1000.
-        ConfigError: an array comes without a rate, a file with one, or the rate is no sample rate.
+        AudioError: The file is missing, not audio or damaged; the array has another shape or type; or the audio is
+            empty, too short for one sample, or contains a value that is not finite or exceeds 1000.
+        ConfigError: ``sr`` is missing for an array, given for a file, or not a valid sample rate.
     """
     if isinstance(audio, str | Path):
-        if rate is not None:
-            raise ConfigError(f"rate is {rate}, and {audio} states its own: leave rate out for files")
-        yield from _ahead(read_blocks(audio, sample_rate))
+        if sr is not None:
+            raise ConfigError(f"sr is {sr}, but {audio} states its own sample rate: omit sr for files")
+        yield from _ahead(read_blocks(audio, target_sr))
         return
-    if rate is None:
-        raise ConfigError("rate is missing: an array does not state its sample rate; give predict(array, rate)")
-    resampler = Resampler(rate, sample_rate)
+    if sr is None:
+        raise ConfigError("sr is missing: an array does not state its sample rate; call predict(array, sr)")
+    resampler = Resampler(sr, target_sr)
     pieces = [piece for piece in (resampler.feed(audio), resampler.finish()) if len(piece)]
     if not pieces:
-        raise AudioError(f"audio is empty, or too short to give a sample at {sample_rate} Hz")
+        raise AudioError(f"audio is empty, or too short for one sample at {target_sr} Hz")
     yield from pieces
 
 
 def _ahead(decoded: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """The same blocks, made by a thread of its own: libsndfile and soxr let others run while they work."""
+    """Yield the same blocks, decoded ahead in a thread: libsndfile and soxr release the interpreter lock."""
     pending: collections.deque[Future[NDArray[np.float32] | None]] = collections.deque()
     with ThreadPoolExecutor(1, "decoder") as thread:
         try:
@@ -58,5 +60,5 @@ def _ahead(decoded: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float3
             while (block := pending.popleft().result()) is not None:
                 pending.append(thread.submit(next, decoded, None))
                 yield block
-        finally:  # also where the caller stops: nobody waits for what is not decoded yet
+        finally:  # also if the caller stops early: do not wait for blocks that nobody needs
             thread.shutdown(cancel_futures=True)

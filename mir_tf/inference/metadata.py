@@ -1,14 +1,15 @@
-"""What an exported model says of itself: the contract between export and all who run its files.
+"""The metadata of an exported model: the contract between ``mir-tf export`` and programs that run its files.
 
-It travels as ``mir_tf.json`` beside ``labels.txt``: among the assets of a SavedModel, in the zip that ends a
-``.tflite`` file, and in the properties of an ONNX file. docs/export-formats.md lists its fields. No TensorFlow
-here, and no YAML: who runs a ``.tflite`` has neither.
+It is ``mir_tf.json``, beside ``labels.txt``: among the assets of a SavedModel, in the zip at the end of a ``.tflite``
+file, and in the properties of an ONNX file. docs/export-formats.md describes each field. This module needs neither
+TensorFlow nor YAML, because programs that run a ``.tflite`` file have neither.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import typing
 import zipfile
 import zlib
 from pathlib import Path
@@ -21,62 +22,50 @@ from mir_tf.errors import BundleError
 from mir_tf.events import PostProcessing
 
 METADATA_FORMAT = 2
-"""Version of the contract. Format 1, which differs in names alone, is still read."""
+"""Version of the format. Format 1, which differs only in names, is still read."""
 
-FORMER_NAMES = {"event_rule": "post_processing"}
-"""Former name → name now of the fields of format 1."""
+FORMER_NAMES = {"answers": "output", "event_rule": "post_processing"}
+"""Name of a field in format 1 → name now."""
 
 METADATA_FILE = "mir_tf.json"
 LABELS_FILE = "labels.txt"
 
 
-_JSON_TYPES = {
-    "str": str,
-    "int": int,
-    "bool": bool,
-    "tuple[str, ...]": list,
-    "tuple[float, ...]": list,
-    "dict[str, Any]": dict,
-    "PostProcessing": dict,
-}
-
-
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What is needed to use an exported model rightly.
+    """The data that you need to use an exported model.
 
-    A window of a file with ``answers="frames"`` takes ``input_samples`` samples. The first ``left_context`` are those
-    before the window, and what is left after ``window_samples`` more are those after it. A sample that is NaN lies
-    outside of the signal: put NaN where the signal has not begun or has ended.
+    A file with ``output="frames"`` takes one window of ``input_samples`` samples. The first ``left_context`` of them
+    precede the window, the next ``window_samples`` are the window, and the rest follow it. NaN marks samples outside of
+    the signal: use it before the signal's start and after its end.
 
     Attributes:
-        name: of the model.
-        version: of mir-tf that wrote the file.
-        license: of the model; empty where its trainer stated none.
-        answers: ``frames``, probabilities [1, window_frames, classes]; or ``clip``, [1, classes], the greatest of them.
-        classes: class names in the order of the outputs.
-        thresholds: a class is heard where its probability is at least its threshold.
-        post_processing: how frames become the intervals that people are shown.
-        untuned: classes whose threshold could not be tuned.
-        sample_rate: Hz of the waveform.
-        channels: of the waveform: 1.
-        label_rate: label frames a second.
-        input_samples: samples that one window takes.
-        left_context: samples at its start that come before the window.
-        window_samples: samples from one window's start to its end.
-        window_frames: label frames that a window answers for.
-        overlap_frames: label frames that neighbouring windows share, over which their answers are cross-faded.
-        streams: whether windows may be answered while the signal goes on; false where the front end normalises each
-            clip by itself.
-        front_end: every setting of the front end.
-        fingerprint: of the front end.
-        model: architecture, vocabulary, and what is known of the training.
+        name: Name of the model.
+        version: Version of mir-tf that wrote the file.
+        license: Licence of the model; empty if none was given.
+        output: ``frames`` for probabilities [1, window_frames, classes], or ``clip`` for their maximum [1, classes].
+        classes: Class names in the order of the probabilities.
+        thresholds: A class is detected where its probability reaches its threshold.
+        post_processing: How frames become intervals.
+        untuned: Classes without data to tune a threshold.
+        sample_rate: Sample rate of the waveform in Hz.
+        channels: Channels of the waveform: 1.
+        label_rate: Label frames a second.
+        input_samples: Samples that the model takes.
+        left_context: Samples at the start of the input that precede the window.
+        window_samples: Samples in a window.
+        window_frames: Label frames in a window.
+        overlap_frames: Label frames that consecutive windows share, and that are cross-faded.
+        streams: Whether windows can be predicted before the signal ends; false if the front end normalises each clip.
+        front_end: All settings of the front end.
+        fingerprint: Fingerprint of the front end.
+        model: Architecture, vocabulary, and facts about the training.
     """
 
     name: str
     version: str
     license: str
-    answers: str
+    output: str
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]
     post_processing: PostProcessing
@@ -96,26 +85,26 @@ class Metadata:
 
     @property
     def labels(self) -> str:
-        """The content of :data:`LABELS`: a class a line."""
+        """The content of :data:`LABELS_FILE`: one class a line."""
         return "".join(f"{name}\n" for name in self.classes)
 
     @property
-    def answer_shape(self) -> tuple[int, ...]:
-        """Of the probabilities that one window gives."""
-        frames = (self.window_frames,) if self.answers == "frames" else ()
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of the probabilities for one window."""
+        frames = (self.window_frames,) if self.output == "frames" else ()
         return (1, *frames, len(self.classes))
 
     def to_json(self) -> str:
-        """The content of :data:`METADATA`."""
+        """Return the content of :data:`METADATA_FILE`."""
         content = {"format": METADATA_FORMAT, **dataclasses.asdict(self)}
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, origin: str | Path) -> Metadata:
-        """The inverse of :meth:`to_json`; ``origin`` is the file that errors name.
+        """Return the inverse of :meth:`to_json`; ``origin`` is the file to name in errors.
 
         Raises:
-            BundleError: it is not ours, damaged, or of another version.
+            BundleError: The text is damaged, not written by mir-tf, or in an unknown format.
         """
         try:
             content = json.loads(text)
@@ -126,10 +115,9 @@ class Metadata:
                     f"{origin}: format {version!r}; this version reads format {METADATA_FORMAT}; export the model again"
                 )
             metadata = cls(**content)
-            for field in dataclasses.fields(cls):
-                value, kind = content[field.name], _JSON_TYPES[str(field.type)]
-                if type(value) is not kind:
-                    raise TypeError(f"{field.name} is {value!r}; it must be of type {field.type}")
+            for name, kind in typing.get_type_hints(cls).items():
+                if type(content[name]) is not _json_type(kind):
+                    raise TypeError(f"{name} is {content[name]!r}; it must be of type {_json_type(kind).__name__}")
             metadata = dataclasses.replace(
                 metadata,
                 classes=tuple(map(str, metadata.classes)),
@@ -141,22 +129,28 @@ class Metadata:
             raise BundleError(f"{origin}: its {METADATA_FILE} is damaged: {error!r}; export the model again") from error
         if not metadata.classes or len(metadata.classes) != len(metadata.thresholds):
             raise BundleError(
-                f"{origin}: its {METADATA_FILE} does not give each class a threshold; export the model again"
+                f"{origin}: its {METADATA_FILE} does not have one threshold for each class; export the model again"
             )
         if not metadata.post_processing.fits(np.array(metadata.thresholds, np.float32)):
-            raise BundleError(f"{origin}: its post_processing does not go with its thresholds; export the model again")
+            raise BundleError(f"{origin}: its post_processing does not match its thresholds; export the model again")
         counts = (metadata.sample_rate, metadata.label_rate, metadata.window_frames, metadata.window_samples)
         overlap, left = metadata.overlap_frames, metadata.left_context
         if min(counts) < 1 or not 0 <= 2 * overlap <= metadata.window_frames or not 0 <= left < metadata.input_samples:
-            raise BundleError(f"{origin}: its {METADATA_FILE} describes no window; export the model again")
+            raise BundleError(f"{origin}: the window in its {METADATA_FILE} is invalid; export the model again")
         return metadata
 
 
+def _json_type(hint: Any) -> type:
+    """Return the type that a field with this annotation has in JSON."""
+    kind: type = typing.get_origin(hint) or hint
+    return {tuple: list, PostProcessing: dict}.get(kind, kind)
+
+
 def read_tflite(path: str | Path) -> Metadata:
-    """The metadata of a ``.tflite`` file.
+    """Read the metadata of a ``.tflite`` file.
 
     Raises:
-        BundleError: the file is missing, cut off, no ``.tflite`` file, or none of ours.
+        BundleError: The file is missing, truncated, not a ``.tflite`` file, or was not written by ``mir-tf export``.
     """
     try:
         with open(path, "rb") as file:
@@ -168,7 +162,7 @@ def read_tflite(path: str | Path) -> Metadata:
         raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError, UnicodeDecodeError) as error:
         raise BundleError(
-            f"{path}: holds no {METADATA_FILE} at its end: cut off, or not made by mir-tf export; "
-            "export the model again"
+            f"{path}: no {METADATA_FILE} at its end: it is truncated, or was not written by mir-tf export; export the "
+            "model again"
         ) from error
     return Metadata.from_json(text, path)

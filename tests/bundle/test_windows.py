@@ -4,9 +4,10 @@ import pytest
 import tensorflow as tf
 from helpers.tiny_data import FRONT_END
 
-from mir_tf.bundle.windows import WindowedModel
+from mir_tf.bundle.windows import WindowedModel, cross_fade_graph
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.data.frontend import normalize_clip
+from mir_tf.inference.cross_fade import CrossFade
 
 WINDOW, OVERLAP = 30, 10  # label frames
 SUBFRAMES, MELS = FRONT_END.subframes, FRONT_END.n_mels
@@ -73,6 +74,17 @@ def test_a_batch_in_one_graph_gives_the_same(model, overlap):
         answers = graph(tracks).numpy()
         np.testing.assert_allclose(answers, [windowed.predict_track(track) for track in tracks], atol=1e-6)
     assert graph(features(60)[np.newaxis][:0]).shape == (0, 30, 2)
+
+
+@pytest.mark.parametrize("overlap", [0, 1, OVERLAP, WINDOW // 2])
+@pytest.mark.parametrize("num_windows", [1, 2, 5])
+def test_the_cross_fades_in_numpy_and_in_a_graph_are_equal(num_windows, overlap):
+    windows = np.random.default_rng(0).random((2, num_windows, WINDOW, 3), np.float32)
+    joined = tf.function(cross_fade_graph)(windows, overlap).numpy()
+    assert joined.shape == (2, num_windows * (WINDOW - overlap) + overlap, 3)
+    for track, found in zip(windows, joined, strict=True):
+        cross_fade = CrossFade(WINDOW, overlap, 3)
+        np.testing.assert_array_equal(found, np.concatenate([*map(cross_fade.add, track), cross_fade.pending]))
 
 
 @pytest.mark.parametrize("size", [1, 7, 60, 500])

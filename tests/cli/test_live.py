@@ -193,7 +193,7 @@ def test_a_run_is_no_file_to_listen_with(exported_cnn: Path) -> None:
 def test_a_clip_file_cannot_listen(exported_cnn: Path) -> None:
     result = listen(exported_cnn / "clip.tflite", written(SIGNAL))
     assert result.exit_code == 1
-    assert "it gives one answer a window" in result.stderr
+    assert "predicts whole windows, not a timeline" in result.stderr
 
 
 def command(path: Path, *words: str) -> list[str]:

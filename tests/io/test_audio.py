@@ -252,9 +252,7 @@ def test_an_mp3_that_libsndfile_would_cut_is_refused(tmp_path: Path, noise: np.n
     """It stops at an estimate, from the bit rate of the first frame: too soon where the others need less."""
     samples = np.concatenate([noise, 1e-4 * noise, 1e-4 * noise])
     path = write_mp3_without_length(tmp_path / "a.mp3", samples, "VARIABLE")
-    with pytest.raises(
-        AudioError, match=r"a\.mp3: does not state its true length, .* only the first \d\.\d s; convert"
-    ):
+    with pytest.raises(AudioError, match=r"a\.mp3: does not state its true length, .* the first \d\.\d s; convert"):
         read(path, RATE)
 
 

@@ -425,4 +425,4 @@ def test_answers_in_a_bucket_are_not_done_again(bucket: Path, exported_cnn: Path
     (bucket / "model.tflite").upload(model)
     refused = run("predict", "s3://bucket/model.tflite", "s3://bucket/music")
     assert refused.exit_code == 2
-    assert "s3://bucket/model.tflite: a .tflite file must lie on disk" in refused.stderr
+    assert "s3://bucket/model.tflite: a .tflite file must be on disk" in refused.stderr
