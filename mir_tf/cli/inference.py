@@ -153,9 +153,9 @@ def predict(
         failed: set[Path] = set()
         for fault in (*found.faults, *batch.kept.values()):
             click.echo(f"Error: {fault}", err=True)
-        length = DurationEstimate([job.song for job in batch.jobs])
-        with _song_progress(len(batch.jobs)) as (console, on_progress):
-            for number, job in enumerate(batch.jobs):
+        length = DurationEstimate([job.song for job in batch.planned])
+        with _song_progress(len(batch.planned)) as (console, on_progress):
+            for number, job in enumerate(batch.planned):
                 seconds, fault = 0.0, ""
                 try:
                     length.begin(job.song, probe(job.song.path).seconds)
@@ -180,7 +180,7 @@ def predict(
                         console.print(f"Written: {path}", soft_wrap=True)
                 else:
                     _print_line(console, str(job.song.place), result)
-        if count := batch.write_all():
+        if count := batch.write_table():
             make_console().print(f"Written: {into}, of {count} recordings", soft_wrap=True)
     skipped = {
         "recordings that this model has heard before (--again hears them too)": batch.num_done,
@@ -330,7 +330,7 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Duratio
         began = time.monotonic()
 
         def on_progress(done: int, length: DurationEstimate, seconds: float) -> None:
-            heard = length.heard + seconds
+            heard = length.processed + seconds
             speed = f"{heard / max(time.monotonic() - began, 1e-3):.0f} times as fast as they play"
             progress.update(task, completed=heard, total=length.total, done=done, speed=speed)
 

@@ -1,7 +1,7 @@
-"""What predictions are written as: JSON, CSV, JAMS, Audacity label tracks, pictures, and tables of many recordings.
+"""Output formats of predictions: JSON, CSV, JAMS, Audacity label tracks, images, and tables of many recordings.
 
-Each format of a single recording makes bytes in memory, so that a command can write them and a page can offer them.
-Tables are written on and on, so that memory holds a part of the recordings only. No TensorFlow.
+A format for a single recording produces bytes in memory, so that a command can write them and a page can offer them for
+download. A table is written row by row, so that it need not fit into memory. No TensorFlow.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from mir_tf.inference.prediction import COLUMNS, Prediction, Row, rows
 
 
 class FileFormat(NamedTuple):
-    """How a prediction is written.
+    """An output format for one recording.
 
     Attributes:
-        suffix: of the file's name, after that of the recording: ``song.mp3`` gives ``song.mp3.csv``.
-        description: for people, in a few words.
-        encode: the prediction to the content of the file.
-        needs: packages of the extra ``formats`` that it takes.
+        suffix: Appended to the name of the recording: ``song.mp3`` becomes ``song.mp3.csv``.
+        description: A few words for people.
+        encode: Returns the content of the file.
+        needs: Packages of the extra ``formats`` that it needs.
     """
 
     suffix: str
@@ -36,12 +36,12 @@ class FileFormat(NamedTuple):
 
 
 def to_json(prediction: Prediction) -> bytes:
-    """:meth:`Prediction.to_json`: the only format that holds the probability of every frame."""
+    """Return :meth:`Prediction.to_json`: the only format with the probability of every frame."""
     return prediction.to_json().encode()
 
 
 def to_csv(prediction: Prediction) -> bytes:
-    """A row for each interval, with the header :data:`mir_tf.inference.prediction.COLUMNS`; UTF-8."""
+    """Return a row for each interval, with the header :data:`mir_tf.inference.prediction.COLUMNS`, in UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -50,25 +50,25 @@ def to_csv(prediction: Prediction) -> bytes:
 
 
 def to_jams(prediction: Prediction) -> bytes:
-    """:meth:`Prediction.to_jams`, as the library writes it."""
+    """Return :meth:`Prediction.to_jams` as JSON."""
     text: str = prediction.to_jams().dumps(indent=2)
     return f"{text}\n".encode()
 
 
 def to_audacity(prediction: Prediction) -> bytes:
-    """A label track, as Audacity's File, Import, Labels reads it: start, end and instrument, with tabs between."""
+    """Return a label track for Audacity (File, Import, Labels): start, end and instrument, separated by tabs."""
     return "".join(f"{start:.6f}\t{end:.6f}\t{label}\n" for _, start, end, label, _ in prediction.rows).encode()
 
 
 def to_png(prediction: Prediction) -> bytes:
-    """:meth:`Prediction.plot` as pixels."""
+    """Return :meth:`Prediction.plot` as a PNG image."""
     content = io.BytesIO()
     prediction.plot().savefig(content, format="png")
     return content.getvalue()
 
 
 def to_svg(prediction: Prediction) -> bytes:
-    """:meth:`Prediction.plot` as vectors, with text as text; the same prediction gives the same bytes."""
+    """Return :meth:`Prediction.plot` as SVG with searchable text; equal predictions give equal bytes."""
     figure, content = prediction.plot(), io.BytesIO()
     from matplotlib import rc_context
 
@@ -85,40 +85,43 @@ FORMATS: dict[str, FileFormat] = {
     "png": FileFormat(".png", "picture of the timeline", to_png),
     "svg": FileFormat(".svg", "picture of the timeline, for print", to_svg),
 }
-"""Name → how one recording is written."""
+"""Name → output format for one recording."""
 
 
-Summaries = Iterable[dict[str, Any]]
-"""What :meth:`Prediction.summary` gave, of each recording."""
+PredictionSummaries = Iterable[dict[str, Any]]
+"""The :meth:`Prediction.summary` of each recording."""
 
-_AT_ONCE = 10_000
-"""Rows of a table that memory holds: one row group of a Parquet file."""
+_ROWS_AT_ONCE = 10_000
+"""Rows in memory at once: one row group of a Parquet file."""
 
 
 class TableFormat(NamedTuple):
-    """How many predictions are written as one file.
+    """An output format for many recordings in one file.
 
     Attributes:
-        description: for people, in a few words.
-        write: to a path, the summaries, with what tells their model apart.
-        needs: packages of the extra ``formats`` that it takes.
+        description: A few words for people.
+        write: Writes to a path the summaries, with the description of their model.
+        needs: Packages of the extra ``formats`` that it needs.
     """
 
     description: str
-    write: Callable[[Path, Summaries, dict[str, Any]], None]
+    write: Callable[[Path, PredictionSummaries, dict[str, Any]], None]
     needs: tuple[str, ...] = ()
 
 
-def write_csv(path: Path, summaries: Summaries, model: dict[str, Any]) -> None:
-    """A row for each interval, under :data:`mir_tf.inference.prediction.COLUMNS`; UTF-8. It does not name the model."""
+def write_csv(path: Path, summaries: PredictionSummaries, model: dict[str, Any]) -> None:
+    """Write a row for each interval, with the header :data:`COLUMNS`, in UTF-8. It does not describe the model."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(_all_rows(summaries))
 
 
-def write_json(path: Path, summaries: Summaries, model: dict[str, Any]) -> None:
-    """``model`` and ``songs``: the only table that names recordings in which nothing is heard. One song a line."""
+def write_json(path: Path, summaries: PredictionSummaries, model: dict[str, Any]) -> None:
+    """Write an object with ``model`` and ``songs``, one song a line.
+
+    It is the only table that lists recordings in which no instrument is detected.
+    """
     with path.open("w", encoding="utf-8") as file:
         file.write(f'{{"model": {json.dumps(model, ensure_ascii=False)}, "songs": [')
         for number, summary in enumerate(summaries):
@@ -126,8 +129,8 @@ def write_json(path: Path, summaries: Summaries, model: dict[str, Any]) -> None:
         file.write("\n]}\n")
 
 
-def write_parquet(path: Path, summaries: Summaries, model: dict[str, Any]) -> None:
-    """A row for each interval; the model stands in the schema's metadata, as JSON under ``model``."""
+def write_parquet(path: Path, summaries: PredictionSummaries, model: dict[str, Any]) -> None:
+    """Write a row for each interval; the schema's metadata contain the model, as JSON under ``model``."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -135,12 +138,12 @@ def write_parquet(path: Path, summaries: Summaries, model: dict[str, Any]) -> No
     schema = pa.schema(list(zip(COLUMNS, kinds, strict=True)), {"model": json.dumps(model, ensure_ascii=False)})
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         source = iter(_all_rows(summaries))
-        while part := list(itertools.islice(source, _AT_ONCE)):
+        while part := list(itertools.islice(source, _ROWS_AT_ONCE)):
             columns = [pa.array(column, kind) for column, kind in zip(zip(*part, strict=True), kinds, strict=True)]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
-def _all_rows(summaries: Summaries) -> Iterator[Row]:
+def _all_rows(summaries: PredictionSummaries) -> Iterator[Row]:
     return itertools.chain.from_iterable(map(rows, summaries))
 
 
@@ -149,14 +152,14 @@ TABLES: dict[str, TableFormat] = {
     ".json": TableFormat("a list of songs with their instruments and intervals", write_json),
     ".parquet": TableFormat("a row for each interval, small and with types", write_parquet, ("pyarrow",)),
 }
-"""Suffix → how many recordings are written as one file."""
+"""Suffix → output format for many recordings in one file."""
 
 
 def require(name: str, needs: tuple[str, ...]) -> None:
-    """Makes sure, before long work, that what a format needs is there.
+    """Check, before long work, that the packages a format needs are installed.
 
     Raises:
-        ConfigError: a package is not installed.
+        ConfigError: A package is not installed.
     """
     for package in needs:
         if importlib.util.find_spec(package) is None:

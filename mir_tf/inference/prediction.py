@@ -1,4 +1,4 @@
-"""What a model hears in a recording, by whichever runtime."""
+"""The prediction for a recording, from any runtime."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 DIGITS = 5
-"""Digits of a probability in JSON: enough to compare two runtimes to 1e-4."""
+"""Decimal places of a probability in JSON: enough to compare two runtimes to 1e-4."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A stretch of time in which a class is heard.
+    """A period in which a class is detected.
 
     Attributes:
-        start: in seconds.
-        end: in seconds, after the start.
-        label: the class.
-        confidence: its mean probability in between.
+        start: Start in seconds.
+        end: End in seconds, after the start.
+        label: Name of the class.
+        confidence: Mean probability of the class in the interval.
     """
 
     start: float
@@ -45,23 +45,23 @@ class Interval:
 
 
 COLUMNS = ("path", "start", "end", "instrument", "confidence")
-"""Of a table with a row for each interval: times in seconds, the class, and its mean probability in between."""
+"""Columns of a table of intervals: path, start and end in seconds, class, and mean probability."""
 
 Row = tuple[str, float, float, str, float]
-"""See :data:`COLUMNS`."""
+"""A row with the columns :data:`COLUMNS`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a model hears in a file.
+    """A model's prediction for a recording or an array.
 
     Attributes:
-        path: of the file; empty where there is none.
-        seconds: of audio.
-        model: what tells the model apart: its architecture, vocabulary, front end and training.
-        classes: class names.
-        thresholds: float32 [classes], the probability at and above which a class counts as heard in a frame.
-        post_processing: how frames become :attr:`intervals`.
+        path: Path of the recording; empty for an array.
+        seconds: Duration of the audio.
+        model: Architecture, vocabulary, front end and training of the model.
+        classes: Class names.
+        thresholds: float32 [classes]: a class is detected in a frame where its probability reaches its threshold.
+        post_processing: How frames become :attr:`intervals`.
         probabilities: float32 [label frames, classes].
     """
 
@@ -75,43 +75,43 @@ class Prediction:
 
     @property
     def active(self) -> NDArray[np.bool_]:
-        """Whether each class is heard: [label frames, classes]."""
+        """Bool [label frames, classes]: whether each class is detected."""
         return self.probabilities >= self.thresholds
 
     @property
     def playing_time(self) -> NDArray[np.float64]:
-        """Seconds [classes] in which each class is heard."""
+        """float64 [classes]: seconds in which each class is detected."""
         return playing_time(self.active)
 
     @property
     def share(self) -> NDArray[np.float64]:
-        """Share [classes] of the label frames in which each class is heard."""
+        """float64 [classes]: share of the label frames in which each class is detected."""
         share: NDArray[np.float64] = self.active.mean(axis=0)
         return share
 
     @property
     def dominant(self) -> str | None:
-        """Name of the class heard longest, the first of tied ones; None where nothing is heard."""
+        """Name of the class with the longest playing time, the first in a tie; None if no class is detected."""
         index = dominant(self.active)
         return None if index is None else self.classes[index]
 
     @property
     def detected(self) -> list[int]:
-        """Indices of the classes that are heard, the longest playing first."""
+        """Indices of the detected classes, the longest playing time first."""
         seconds = self.playing_time
         return [int(index) for index in np.argsort(-seconds, kind="stable") if seconds[index] > 0]
 
     @property
     def smoothed(self) -> NDArray[np.bool_]:
-        """Whether each class is heard by the event rule, bool [label frames, classes]: see :attr:`intervals`."""
+        """Bool [label frames, classes]: whether each class is detected after post-processing; see :attr:`intervals`."""
         return decode(self.probabilities, self.thresholds, self.post_processing)
 
     @property
     def intervals(self) -> list[Interval]:
-        """When each class is heard, by the event rule: in the order of their starts, then of the classes.
+        """The intervals in which classes are detected, ordered by start, then by class.
 
-        They are smoothed (:mod:`mir_tf.events`), and so differ a little from :attr:`active`, by which playing times are
-        counted: a class that is heard for a few frames only may have none. None ends after the audio.
+        They come from post-processed frames (:mod:`mir_tf.events`), whereas playing times count :attr:`active` frames.
+        So a class that is detected in a few frames only may have no interval. No interval ends after the audio.
         """
         events = Events.of(self.smoothed)
         columns = (events.starts, events.classes, events.ends)
@@ -127,18 +127,18 @@ class Prediction:
 
     @property
     def rows(self) -> list[Row]:
-        """A row of :data:`COLUMNS` for each interval, in the order of starts, then of names."""
+        """A row with the columns :data:`COLUMNS` for each interval, ordered by start, then by name."""
         return rows(self.summary())
 
     @property
     def colors(self) -> list[str]:
-        """The colour of each class, ``#rrggbb``."""
+        """The colour of each class, as ``#rrggbb``."""
         return [color_of(self.model["vocabulary"], index) for index in range(len(self.classes))]
 
     def with_thresholds(self, thresholds: NDArray[np.float32]) -> Prediction:
-        """The same probabilities, read by other thresholds [classes].
+        """Return a copy with other thresholds [classes].
 
-        The event rule's offset thresholds keep their ratio to the thresholds, and its times stay.
+        The offset thresholds of the post-processing keep their ratio to the thresholds; its durations do not change.
         """
         offsets = [
             min(offset * (float(new) / float(old)), float(new)) if old else min(offset, float(new))
@@ -150,7 +150,7 @@ class Prediction:
         return dataclasses.replace(self, thresholds=thresholds, post_processing=rule)
 
     def summary(self) -> dict[str, Any]:
-        """What people ask for, as JSON knows it. ``instruments`` are those heard, the longest playing first."""
+        """Return the overview for JSON: the dominant class, and detected instruments, longest playing time first."""
         seconds, share, intervals = self.playing_time, self.share, self.intervals
         return {
             "path": self.path,
@@ -176,7 +176,7 @@ class Prediction:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON knows it: :meth:`summary`, the model, and every frame."""
+        """Return everything for JSON: :meth:`summary`, the model, and every frame."""
         return {
             **self.summary(),
             "model": self.model,
@@ -188,13 +188,13 @@ class Prediction:
         }
 
     def to_jams(self) -> JAMS:
-        """The intervals as a JAMS object: one annotation of namespace ``tag_open``, with confidences.
+        """Return the intervals as a JAMS object, in one annotation of namespace ``tag_open`` with confidences.
 
-        Tags, other than segments, may overlap. ``sandbox`` of the annotation holds the dominant class, playing times in
-        seconds, and what tells the model apart.
+        Tags, unlike segments, may overlap. The annotation's ``sandbox`` contains the dominant class, playing times in
+        seconds, and the description of the model.
 
         Raises:
-            ConfigError: the package jams is not installed.
+            ConfigError: The package jams is not installed.
         """
         try:
             import jams
@@ -217,10 +217,10 @@ class Prediction:
         return found
 
     def to_dataframe(self) -> DataFrame:
-        """The intervals as a pandas data frame with the columns :data:`COLUMNS`, a row each.
+        """Return the intervals as a pandas data frame with the columns :data:`COLUMNS`.
 
         Raises:
-            ConfigError: pandas is not installed.
+            ConfigError: The package pandas is not installed.
         """
         try:
             import pandas as pd
@@ -230,25 +230,25 @@ class Prediction:
         return pd.DataFrame.from_records(self.rows, columns=list(COLUMNS)).astype(kinds)
 
     def plot(self) -> Figure:
-        """The timeline as a matplotlib figure: each instrument that has an interval is a row."""
+        """Return the timeline as a matplotlib figure, with a row for each instrument that has an interval."""
         from mir_tf.figures.timelines import timeline_figure
 
         name = Path(self.path).name or "audio"
-        longest = f"dominant {self.dominant}" if self.dominant else "nothing heard"
+        longest = f"dominant {self.dominant}" if self.dominant else "nothing detected"
         title = f"{name}, {format_duration(self.seconds)}: {longest}"
         return timeline_figure(self.probabilities, self.smoothed, None, self.classes, self.colors, title)
 
     def to_json(self) -> str:
-        """:meth:`to_dict` as JSON, one line."""
+        """Return :meth:`to_dict` as one line of JSON."""
         return json.dumps(self.to_dict(), ensure_ascii=False) + "\n"
 
     def save_json(self, path: str | Path) -> None:
-        """Writes :meth:`to_json`: whole under its name, or not at all."""
+        """Write :meth:`to_json` to a file, atomically."""
         write_text(path, self.to_json())
 
 
 def rows(summary: dict[str, Any]) -> list[Row]:
-    """The rows of what :meth:`Prediction.summary` gave."""
+    """Return the rows for a :meth:`Prediction.summary`."""
     found = [
         (summary["path"], interval["start"], interval["end"], instrument["class"], interval["confidence"])
         for instrument in summary["instruments"]
@@ -258,7 +258,7 @@ def rows(summary: dict[str, Any]) -> list[Row]:
 
 
 def format_duration(seconds: float) -> str:
-    """Minutes, seconds and tenths, for people."""
+    """Return a duration as minutes, seconds and tenths, such as ``3:07.5``."""
     tenths = round(seconds * 10)
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 

@@ -18,9 +18,9 @@ from helpers.commands import run
 from helpers.recordings import write_song
 
 from mir_tf.errors import ConfigError
-from mir_tf.inference import batch
-from mir_tf.inference.batch import LEDGER, AudioFile, DurationEstimate, PredictionJob, find
+from mir_tf.inference.batch import AudioFile, DurationEstimate, PredictionJob, find
 from mir_tf.inference.formats import FORMATS, TABLES
+from mir_tf.inference.ledger import LEDGER, Ledger
 from mir_tf.inference.prediction import COLUMNS
 from mir_tf.io.audio import SUFFIXES, probe
 
@@ -141,7 +141,7 @@ def test_time_left_is_judged_by_size_until_a_file_states_its_length() -> None:
     assert length.total == pytest.approx(10 + 30)
     length.begin(songs[1], 20.0)
     length.end(songs[1], 20.0)
-    assert length.total == length.heard == 30.0
+    assert length.total == length.processed == 30.0
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_a_folder_is_heard_a_line_each_and_its_tree_is_kept(model: Path, music: 
         for name in ("1.wav", "2.wav", "album/[a] Å.FLAC", "album/b.wav", "b.wav")
         for suffix in ("csv", "jams")
     ]
-    assert "\nmusic/album/b.wav, 0:01.0: " in result.stdout
+    assert "\nmusic/album/b.wav, 0:04.0: " in result.stdout
     assert f"Error: {music / 'broken.mp3'}: not audio" in result.stderr
     assert "Left out: 1 files that are no audio.\nLeft out: 2 hidden files and folders.\n" in result.stderr
     assert result.stderr.endswith("1 of 6 recordings failed.\n")
@@ -238,7 +238,9 @@ def test_files_of_other_origin_are_kept(model: Path, exported_cnn: Path, tmp_pat
     reference.write_text("start,end,instrument\n0,1,Piano\n")
     result = run("predict", model, song, other, "--format", "csv,json")
     assert result.exit_code == 1
-    assert f"Error: {reference}: was there before or was edited, and is not replaced: --again does\n" in result.stderr
+    assert (
+        f"Error: {reference}: exists and was not written by mir-tf, or was edited; give --overwrite\n" in result.stderr
+    )
     assert result.stderr.endswith("1 of 2 recordings have files that were kept.\n")
     assert reference.read_text() == "start,end,instrument\n0,1,Piano\n"
     assert written(tmp_path) == ["b.wav", "b.wav.csv", "b.wav.json", "c.wav", "c.wav.csv", "c.wav.json"]
@@ -260,7 +262,7 @@ def test_what_a_killed_run_has_written_is_its_own(model: Path, tmp_path: Path, m
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch._Ledger, "end", full)
+        patch.setattr(Ledger, "finish", full)
         assert run("predict", model, song, "--format", "csv").exit_code == 1
     assert (tmp_path / "b.wav.csv").is_file()
     os.utime(tmp_path / "b.wav.csv", (1e9, 1e9))  # nor is a copy of it another's
@@ -327,7 +329,7 @@ def test_all_in_one_grows_by_what_is_new(model: Path, tmp_path: Path) -> None:
 
 
 def test_parquet_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("mir_tf.inference.formats._AT_ONCE", 2)
+    monkeypatch.setattr("mir_tf.inference.formats._ROWS_AT_ONCE", 2)
     songs = [
         {
             "path": f"{number}.wav",
@@ -347,7 +349,7 @@ def test_parquet_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ("options", "message"),
     [
         (("--format", "mp4"), "format 'mp4' is not one of json, csv, jams, audacity, png, svg"),
-        (("--format", "parquet"), "it is of all songs together: --into songs.parquet"),
+        (("--format", "parquet"), "it is for all songs together: --table songs.parquet"),
         (("--into", "songs.xlsx"), "songs.xlsx: its suffix is '.xlsx'; it must be one of .csv, .json, .parquet"),
         (("--into", "songs.csv", "--out", "answers"), "--out is for a file each, which --format names"),
         (("--into", "s3://bucket/songs.csv"), "must be a local path"),
@@ -374,7 +376,7 @@ def test_nothing_to_hear_is_a_failure(model: Path, tmp_path: Path) -> None:
 
 def test_a_package_that_is_missing_is_named_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     song = AudioFile.of(write_song(tmp_path / "song.wav"), Path("song.wav"))
-    for package, options in (("jams", {"formats": ["jams"]}), ("pyarrow", {"formats": [], "into": Path("s.parquet")})):
+    for package, options in (("jams", {"formats": ["jams"]}), ("pyarrow", {"formats": [], "table": Path("s.parquet")})):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(ConfigError, match=rf"needs the package {package}: pip install 'mir-tf\[formats\]'"):
             PredictionJob([song], "model", **options)
