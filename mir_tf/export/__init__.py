@@ -1,1 +1,1 @@
-"""Export of a model as SavedModel, TFLite and ONNX, with the checks that the files must pass."""
+"""Export of a model to SavedModel, TFLite and ONNX, with checks of the files."""

@@ -1,4 +1,4 @@
-"""How fast a ``.tflite`` model answers, and what memory it takes, in a process that does nothing else.
+"""Speed and memory of a ``.tflite`` model, measured in a separate process.
 
 ``python -m mir_tf.export.benchmark MODEL.tflite THREADS`` prints both as JSON.
 """
@@ -23,11 +23,11 @@ _RUNS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """What a model takes to answer.
+    """The time and memory of a model.
 
     Attributes:
-        seconds: per second of audio: the median of a few windows, after one for warming up.
-        megabytes: the greatest memory of the process, Python and LiteRT included; None where the system does not tell.
+        seconds: Seconds for a second of audio: the median of a few windows, after one to warm up.
+        megabytes: Peak memory of the process, including Python and LiteRT; None if the system does not report it.
     """
 
     seconds: float
@@ -35,7 +35,7 @@ class Speed:
 
 
 def measure(path: str | Path, threads: int) -> Speed:
-    """Measures a model, in a process of its own.
+    """Measure a model in a separate process.
 
     Raises:
         BundleError: LiteRT cannot run it.
@@ -50,18 +50,18 @@ def measure(path: str | Path, threads: int) -> Speed:
 def _measure(path: str, threads: int) -> Speed:
     model = LiteModel(path, threads)
     noise = np.random.default_rng(0).normal(0, 0.1, (1, model.metadata.input_samples)).astype(np.float32)
-    model.answer(noise)
+    model.predict_window(noise)
     times = []
     for _ in range(_RUNS):
         start = time.perf_counter()
-        model.answer(noise)
+        model.predict_window(noise)
         times.append(time.perf_counter() - start)
     window_seconds = model.metadata.window_frames / model.metadata.label_rate
     return Speed(float(np.median(times)) / window_seconds, _peak_megabytes())
 
 
 def _peak_megabytes() -> float | None:
-    """Peak resident memory, by Linux. ``getrusage`` would count that of the process which started this one."""
+    """Return the peak resident memory on Linux: ``getrusage`` would include that of the parent process."""
     status = Path("/proc/self/status")
     peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.is_file() else None
     return None if peak is None else int(peak[1]) / 1024

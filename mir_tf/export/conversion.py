@@ -1,4 +1,4 @@
-"""The converters, each run in a process of its own: on a network it cannot do, a converter may end the process."""
+"""Converters to TensorFlow Lite and ONNX, each run in a separate process: a converter may crash on a network."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ _OPSET = 17
 def to_tflite(
     saved_model: Path, wanted: Sequence[tuple[str, str]], examples: NDArray[np.float32] | None = None
 ) -> dict[tuple[str, str], bytes]:
-    """Converts signatures of one input and one output, all of fixed shapes, with built-in operators only.
+    """Convert signatures with one input, one output and fixed shapes, using built-in operators only.
 
     Args:
-        saved_model: folder of a SavedModel.
-        wanted: name of a signature and one of :data:`QUANTIZATIONS`, for each file.
-        examples: with ``int8``, inputs [examples, ...] that represent what the model will hear.
+        saved_model: Folder of a SavedModel.
+        wanted: Name of a signature and one of :data:`QUANTIZATIONS`, for each file.
+        examples: Typical inputs [examples, ...], for ``int8``.
 
     Returns:
-        The ``.tflite`` files.
+        Name and quantization → ``.tflite`` file.
 
     Raises:
-        ExportError: the converter failed or crashed.
+        ExportError: The converter failed or crashed.
     """
     with tempfile.TemporaryDirectory() as folder:
         if examples is not None:
             np.save(Path(folder, _EXAMPLES), examples)
         targets = {pair: Path(folder, "{}.{}.tflite".format(*pair)) for pair in wanted}
         done = _run(["tflite", str(saved_model), folder, *(path.name for path in targets.values())])
-        # It converts them in order: the first that is missing is the one it ended at.
+        # They are converted in order: the process ended at the first one that is missing.
         for (signature, quantization), path in targets.items():
             if not path.is_file():
                 what = f"TensorFlow Lite's converter, on the {signature} with quantization {quantization}"
-                raise ExportError(f"{what}, {_how_it_ended(done)}")
+                raise ExportError(f"{what}, {_outcome(done)}")
         return {pair: path.read_bytes() for pair, path in targets.items()}
 
 
 def to_onnx(saved_model: Path, signature: str) -> bytes:
-    """Converts a signature to ONNX.
+    """Convert a signature to ONNX.
 
     Raises:
-        ExportError: the converter failed or crashed.
+        ExportError: The converter failed or crashed.
     """
     with tempfile.TemporaryDirectory() as folder:
         done = _run(["onnx", str(saved_model), folder, signature])
         path = Path(folder, _ONNX)
         if not path.is_file():
-            raise ExportError(f"tf2onnx, on the {signature}, {_how_it_ended(done)}")
+            raise ExportError(f"tf2onnx, on the {signature}, {_outcome(done)}")
         return path.read_bytes()
 
 
@@ -70,13 +70,13 @@ def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, errors="replace")
 
 
-def _how_it_ended(done: subprocess.CompletedProcess[str]) -> str:
-    how = f"crashed (signal {-done.returncode})" if done.returncode < 0 else "failed"
-    return "\n".join([f"{how}:", *done.stderr.strip().splitlines()[-_SHOWN_LINES:]])
+def _outcome(done: subprocess.CompletedProcess[str]) -> str:
+    outcome = f"crashed (signal {-done.returncode})" if done.returncode < 0 else "failed"
+    return "\n".join([f"{outcome}:", *done.stderr.strip().splitlines()[-_SHOWN_LINES:]])
 
 
 def _convert(kind: str, saved_model: str, folder: str, *wanted: str) -> None:
-    """What the process of its own does."""
+    """Convert signatures; this runs in the separate process."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(saved_model)
@@ -84,7 +84,7 @@ def _convert(kind: str, saved_model: str, folder: str, *wanted: str) -> None:
         import tf2onnx
         from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-        # tf2onnx's own freezing leaves constants that a saved function has captured as inputs.
+        # tf2onnx's own freezing turns constants that a saved function captured into inputs.
         frozen = convert_variables_to_constants_v2(loaded.signatures[wanted[0]], lower_control_flow=False)
         source, target = frozen.inputs[0].name, frozen.outputs[0].name
         model, _ = tf2onnx.convert.from_graph_def(
@@ -108,7 +108,7 @@ def _convert(kind: str, saved_model: str, folder: str, *wanted: str) -> None:
 
 
 def _rename(graph: Any, names: dict[str, str]) -> None:
-    """Gives the inputs and outputs of an ONNX graph names without TensorFlow's colons."""
+    """Rename the inputs and outputs of an ONNX graph, whose names from TensorFlow contain colons."""
     for value in (*graph.input, *graph.output):
         value.name = names[value.name]
     for node in graph.node:

@@ -1,4 +1,4 @@
-"""Puts ``.tflite`` files together: models joined end to end, and the standard metadata with its files."""
+"""Assembles ``.tflite`` files: joins models end to end, and adds the standard metadata with its files."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ai_edge_litert import schema_py_generated as schema
 from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata
 
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
-"""The same model gives the same bytes."""
+"""Fixed, so that equal models give equal bytes."""
 
-# Numbers of the fields and enumerations in TensorFlow Lite's metadata_schema.fbs.
+# Field and enumeration numbers from TensorFlow Lite's metadata_schema.fbs.
 _AUDIO_PROPERTIES, _FEATURE_PROPERTIES = 4, 1
 _AXIS_LABELS = 2
 
 
 def join(pieces: Sequence[bytes], input_name: str, output_name: str) -> bytes:
-    """One model of several: the output of each is the input of the next.
+    """Join models to one, in which the output of each is the input of the next.
 
-    Each piece keeps its own arithmetic, so that a quantised network can follow a front end in float32.
+    Each piece keeps its own arithmetic, so a quantised network can follow a float32 front end.
 
     Args:
-        pieces: ``.tflite`` files of one input and one output. All but one have a single subgraph.
-        input_name: name of the input in the signature of the whole.
-        output_name: name of its output.
+        pieces: ``.tflite`` files with one input and one output. At most one has several subgraphs.
+        input_name: Name of the input in the signature of the joined model.
+        output_name: Name of its output.
     """
     models = [schema.ModelT.InitFromPackedBuf(piece, 0) for piece in pieces]
-    # Loops name their subgraphs by number: the piece that has some keeps its numbers.
+    # Loops refer to subgraphs by number, so the piece that has several must keep its numbers.
     whole = max(models, key=lambda model: len(model.subgraphs))
     if sum(len(model.subgraphs) > 1 for model in models) > 1:
         raise ValueError("more than one piece has several subgraphs")
@@ -68,7 +68,7 @@ def join(pieces: Sequence[bytes], input_name: str, output_name: str) -> bytes:
 
 
 def _append_parts(whole: Any, model: Any) -> range:
-    """Appends a model's buffers, operator codes and main tensors to ``whole``; the new numbers of the tensors."""
+    """Append a model's buffers, operator codes and main tensors to ``whole``; return the tensors' new numbers."""
     first_buffer, first_code = len(whole.buffers), len(whole.operatorCodes)
     main, target = model.subgraphs[0], whole.subgraphs[0]
     first_tensor = len(target.tensors)
@@ -99,7 +99,7 @@ def _pack(model: Any) -> bytes:
 
 
 def with_metadata(model: bytes, metadata: Metadata) -> bytes:
-    """The model with TensorFlow Lite's standard metadata, followed by a zip of ``labels.txt`` and ``mir_tf.json``."""
+    """Return the model with TensorFlow Lite's standard metadata and a zip of ``labels.txt`` and ``mir_tf.json``."""
     content = schema.ModelT.InitFromPackedBuf(model, 0)
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(_model_metadata(metadata), np.uint8)
@@ -109,7 +109,7 @@ def with_metadata(model: bytes, metadata: Metadata) -> bytes:
     content.metadata = [*(content.metadata or []), entry]
     content.description = f"{metadata.name}, exported by mir-tf {metadata.version}".encode()
     whole = io.BytesIO(_pack(content))
-    # Appended: offsets in the zip count from the start of the file, as Android's MetadataExtractor wants them.
+    # Append, so that offsets in the zip count from the start of the file, as Android's MetadataExtractor requires.
     with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as file:
         for name, text in {LABELS_FILE: metadata.labels, METADATA_FILE: metadata.to_json()}.items():
             file.writestr(zipfile.ZipInfo(name, _ZIP_DATE), text)
@@ -117,11 +117,11 @@ def with_metadata(model: bytes, metadata: Metadata) -> bytes:
 
 
 def _model_metadata(metadata: Metadata) -> bytes:
-    """The flatbuffer of metadata_schema.fbs, identifier M001."""
+    """Return the flatbuffer for metadata_schema.fbs, identifier M001."""
     builder = flatbuffers.Builder(1024)
 
     def table(fields: dict[int, tuple[str, Any]], count: int) -> int:
-        """A table with ``count`` fields; ``fields`` holds kind and value by number."""
+        """Add a table with ``count`` fields; ``fields`` maps their numbers to kind and value."""
         builder.StartObject(count)
         for number, (kind, value) in fields.items():
             if kind == "offset":
@@ -141,7 +141,7 @@ def _model_metadata(metadata: Metadata) -> bytes:
             builder.PrependUOffsetTRelative(offset)
         return "offset", builder.EndVector()
 
-    labels = table({0: text(LABELS_FILE), 1: text("A class a line."), 2: ("byte", _AXIS_LABELS)}, 5)
+    labels = table({0: text(LABELS_FILE), 1: text("One class a line."), 2: ("byte", _AXIS_LABELS)}, 5)
     contract = table({0: text(METADATA_FILE), 1: text("Window, thresholds and front end.")}, 5)
     audio = table({0: ("uint", metadata.sample_rate), 1: ("uint", metadata.channels)}, 2)
     audio_content = table({0: ("byte", _AUDIO_PROPERTIES), 1: ("offset", audio)}, 2)
@@ -150,7 +150,7 @@ def _model_metadata(metadata: Metadata) -> bytes:
     probabilities = table(
         {
             0: text("probabilities"),
-            1: text(f"Probability of each class, for the {metadata.answers}."),
+            1: text(f"Probability of each class, for the {metadata.output}."),
             3: ("offset", scores_content),
             6: vector([labels]),
         },
@@ -160,7 +160,7 @@ def _model_metadata(metadata: Metadata) -> bytes:
     model = table(
         {
             0: text(metadata.name),
-            1: text("Names the instruments that sound in a music recording."),
+            1: text("Detects the instruments that play in a music recording."),
             2: text(metadata.version),
             3: vector([subgraph]),
             5: text(metadata.license),

@@ -20,6 +20,8 @@ from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.data.frontend import log_mel_blocks
 from mir_tf.errors import BundleError, ConfigError, ExportError
 from mir_tf.export import conversion, exporter
+from mir_tf.export.graphs import Pieces
+from mir_tf.export.report import TOLERANCES
 from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata, read_tflite
 from mir_tf.lite import LiteModel
 from mir_tf.stream import windows
@@ -40,7 +42,7 @@ def exported(crnn, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported")
     steps = []
     report = exporter.export(
-        crnn, out, exporter.FORMATS, ("none", "dynamic"), license_name="CC0", progress=steps.append
+        crnn, out, tuple(exporter.FORMATS), ("none", "dynamic"), license_name="CC0", progress=steps.append
     )
     assert "model.onnx" in steps
     return out, report
@@ -80,8 +82,8 @@ def test_the_end_of_the_signal_is_told_from_silence(crnn, exported):
     signal = np.random.default_rng(0).normal(0, 0.3, 16000).astype(np.float32)
     model = LiteModel(exported[0] / "model.float32.tflite")
     (window,) = windows(signal, model.metadata)
-    np.testing.assert_allclose(model.answer(window)[:20], heard(crnn, signal), atol=1e-4)
-    assert np.abs(model.answer(np.nan_to_num(window))[:20] - heard(crnn, signal)).max() > 1e-4
+    np.testing.assert_allclose(model.predict_window(window)[:20], heard(crnn, signal), atol=1e-4)
+    assert np.abs(model.predict_window(np.nan_to_num(window))[:20] - heard(crnn, signal)).max() > 1e-4
 
 
 _PLAIN = """
@@ -151,7 +153,7 @@ def test_saved_model_names_no_instrument_where_none_is_heard(crnn, tmp_path):
 
 def test_saved_model_refuses_what_is_no_number(crnn, exported):
     serve = tf.saved_model.load(str(exported[0] / "saved_model")).signatures["serving_default"]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="waveform holds NaN or infinity"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="waveform contains NaN or infinity"):
         serve(waveform=tf.constant(np.full((1, 8000), np.nan, np.float32)))
 
 
@@ -203,7 +205,7 @@ def test_mediapipe_classifies_with_the_clip_file(exported, crnn):
     with AudioClassifier.create_from_options(options) as classifier:
         (result, *_) = classifier.classify(AudioData.create_from_array(signal, 8000))
     found = {category.category_name: category.score for category in result.classifications[0].categories}
-    expected = LiteModel(path).answer(signal[np.newaxis])
+    expected = LiteModel(path).predict_window(signal[np.newaxis])
     assert found == pytest.approx(dict(zip(crnn.classes, expected.tolist(), strict=True)), abs=1e-4)
 
 
@@ -222,8 +224,8 @@ def test_the_clip_is_the_greatest_answer_of_the_window(crnn, exported):
     signal = signal_of(crnn, 3.0)
     clip, frames = (LiteModel(exported[0] / name) for name in ("clip.tflite", "model.float32.tflite"))
     (window,) = windows(signal, clip.metadata)
-    assert clip.metadata.answers == "clip"
-    np.testing.assert_allclose(clip.answer(window), frames.answer(window).max(axis=0), atol=1e-5)
+    assert clip.metadata.output == "clip"
+    np.testing.assert_allclose(clip.predict_window(window), frames.predict_window(window).max(axis=0), atol=1e-5)
 
 
 @pytest.mark.slow
@@ -260,9 +262,9 @@ def test_int8_is_judged_by_its_f1(data, tmp_path):
     [
         ("crnn", ("tflite",), ("int8",), True, "int8: crnn has recurrent layers .* dynamic or float16, or train"),
         ("cnn", ("tflite",), ("int8",), False, "int8: its scales .* give --data"),
-        ("cnn", ("tflight",), ("none",), False, "unknown format tflight; known are savedmodel, tflite, onnx"),
+        ("cnn", ("tflight",), ("none",), False, "unknown format tflight; choose from savedmodel, tflite, onnx"),
         ("cnn", ("tflite",), ("int4",), False, "unknown quantization int4"),
-        ("cnn", (), ("none",), False, "no format"),
+        ("cnn", (), ("none",), False, "no format; choose from"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(architecture, formats, quantizations, has_data, message):
@@ -279,7 +281,7 @@ def test_segments_and_windows_of_other_lengths_are_refused():
 
 
 def test_a_converter_that_fails_is_an_error_with_its_words(crnn, tmp_path):
-    pieces = exporter._Pieces(crnn, exporter.describe(crnn, "tiny", ""), False)
+    pieces = Pieces(crnn, exporter.describe(crnn, "tiny", ""))
     tf.saved_model.save(pieces, str(tmp_path / "pieces"), {"network": pieces.network})
     examples = np.zeros((2, 30, 8), np.float32)
     with pytest.raises(ExportError, match=r"converter, on the network with quantization int8, (crashed|failed)"):
@@ -293,7 +295,7 @@ def test_a_file_that_fails_is_not_left_in_place(crnn, tmp_path, monkeypatch):
     out.mkdir()
     for name in ("model.float32.tflite", "model.dynamic.tflite"):
         (out / name).write_text("of an older export")
-    monkeypatch.setitem(exporter.TOLERANCES, "none", 1e-12)
+    monkeypatch.setitem(TOLERANCES, "none", 1e-12)
     arguments = [
         "export",
         str(tmp_path / "run"),
@@ -307,7 +309,7 @@ def test_a_file_that_fails_is_not_left_in_place(crnn, tmp_path, monkeypatch):
     result = run(*arguments)
     assert result.exit_code == 1
     assert "model.float32.tflite was not kept: difference" in result.output
-    assert "Of an earlier export, and not measured now: model.dynamic.tflite." in result.output
+    assert "Left by an earlier export, and not measured now: model.dynamic.tflite." in result.output
     kept = ["model.dynamic.tflite", "model.float16.tflite", "report.json", "report.md"]
     assert sorted(path.name for path in out.iterdir()) == kept
 
@@ -321,7 +323,7 @@ def test_a_file_that_is_not_ours_is_refused(exported, tmp_path, bad):
         "other": whole[: whole.rfind(b"PK\3\4")],
     }
     (tmp_path / "model.tflite").write_bytes(content[bad])
-    with pytest.raises(BundleError, match=r"model\.tflite: (not a \.tflite file|holds no mir_tf\.json)"):
+    with pytest.raises(BundleError, match=r"model\.tflite: (not a \.tflite file|no mir_tf\.json)"):
         LiteModel(tmp_path / "model.tflite")
 
 
@@ -337,7 +339,7 @@ def test_presets(architecture, preset, tmp_path):
     config = SEED_44K if preset == "seed_44k" else RunConfig()
     model = make_bundle(architecture, config)
     # Eight bits are for trained weights: of random ones their error tells nothing.
-    report = exporter.export(model, tmp_path, exporter.FORMATS, ("none", "float16"))
+    report = exporter.export(model, tmp_path, tuple(exporter.FORMATS), ("none", "float16"))
     assert not report.failed
     lite = LiteModel(tmp_path / "model.float32.tflite")
     short = signal_of(model, 7.03)
