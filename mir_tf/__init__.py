@@ -1,6 +1,6 @@
-"""Which instruments sound in a music recording, ten times a second, and which one is dominant.
+"""Detect which instruments play in a music recording, ten times a second, and which one is dominant.
 
-``mir_tf.load(path)`` gives a trained model that hears files and arrays: see :mod:`mir_tf.loading`.
+``mir_tf.load(path)`` returns a trained model that predicts for files and arrays: see :mod:`mir_tf.loading`.
 """
 
 import importlib
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """``load``, at its first use: importing the package loads nothing else (PEP 562)."""
+    """Import ``load`` at its first use (PEP 562): importing the package loads nothing else."""
     if name == "load":
         return importlib.import_module("mir_tf.loading").load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

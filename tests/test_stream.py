@@ -197,7 +197,5 @@ def test_a_rate_that_is_none_is_refused(model: LiteModel, rate: float) -> None:
 
 def test_a_front_end_that_normalises_each_clip_cannot_stream(model: LiteModel) -> None:
     metadata = dataclasses.replace(model.metadata, name="songs", streams=False)
-    with pytest.raises(
-        BundleError, match=r"songs: cannot process a stream: .* normalises each clip of 3 s as a whole"
-    ):
+    with pytest.raises(BundleError, match=r"songs: cannot process a stream: .* normalises each clip of 3 s as a whole"):
         Stream(model.predict_window, metadata, RATE)

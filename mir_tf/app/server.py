@@ -432,7 +432,7 @@ def serve(
             on_ready(address)
             if opens_browser:  # some browsers end only with their window
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-            server = make_server(make_app(recordings, pretrained.name(model), host))
+            server = make_server(make_app(recordings, pretrained.display_name(model), host))
             if hasattr(signal, "SIGHUP"):
                 signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
             with contextlib.suppress(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""The command line. Only click and rich load here; every verb imports what it needs when it runs."""
+"""The command line. Only click and rich load here; each command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -10,59 +10,65 @@ from typing import Any
 import click
 
 import mir_tf
-from mir_tf.cli import data, evaluation, export, inference, training
+from mir_tf.cli import data, evaluation, experiments, export, inference, training
 from mir_tf.io.click_errors import report_errors
 
+_SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Use a model": (inference.predict, inference.listen, inference.app),
+    "Train a model": (data.inspect, training.fit, training.import_torch),
+    "Evaluate a model": (evaluation.evaluate, evaluation.report),
+    "Compare and tune": (experiments.compare, experiments.tune),
+    "Deploy a model": (export.export,),
+}
+"""The commands under the headings that ``mir-tf --help`` prints."""
 
-class _Verbs(click.Group):
-    """A group whose commands end with a message and an exit status, not a traceback, on what a person can mend."""
+
+class _Commands(click.Group):
+    """A group that lists its commands in sections and reports errors without a traceback."""
 
     def invoke(self, context: click.Context) -> Any:
         with report_errors():
             return super().invoke(context)
 
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of the sections, not of the alphabet
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(str(command.name), command.get_short_help_str(64)) for command in commands])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(mir_tf.__version__, prog_name="mir-tf")
 def main() -> None:
-    """Hear which instruments sound in a music recording, ten times a second, and which one is dominant.
+    """Detect which instruments play in a music recording, ten times a second.
 
     \b
-    With the model that comes with it:
-      mir-tf predict SONG.mp3                                which instruments play, and when
-      mir-tf app                                             a page to drop recordings on
-      mir-tf listen --microphone                             what plays now
+    With the pretrained model:
+      mir-tf predict SONG.mp3                               which instruments play
+      mir-tf app                                            the same on a web page
+      mir-tf listen --microphone                            what plays now
 
     \b
-    The way from audio to answers:
-      python -m tfrecords_builder --slakh SLAKH --out DATA   audio and MIDI to records
-      mir-tf inspect DATA                                    what the records hold
-      mir-tf fit --data DATA --model crnn --out RUN          train
-      mir-tf evaluate RUN --data DATA                        how good it is on unseen songs
-      mir-tf report RUN --data DATA                          the same as a page, with the songs where it fails
-      mir-tf predict RUN SONG.mp3                            which instruments play, and when
-      mir-tf export RUN --out DIR                            files for servers, phones and browsers
-      mir-tf predict DIR/model.float32.tflite SONG.mp3       the same without TensorFlow
+    With a model of your own:
+      python -m tfrecords_builder --slakh SLAKH --out DATA  build a data set
+      mir-tf inspect DATA                                   what it contains
+      mir-tf fit --data DATA --out RUN                      train
+      mir-tf evaluate RUN --data DATA                       score on unseen songs
+      mir-tf report RUN --data DATA                         a page with pictures
+      mir-tf predict RUN SONG.mp3                           which instruments play
+      mir-tf export RUN --out DIR                           servers, phones, web
+      mir-tf predict DIR/model.float32.tflite SONG.mp3      without TensorFlow
 
-    Exit status: 0 fine, 1 failed, 2 wrong usage.
+    Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
     """
-    # TensorFlow's own start-up chatter tells a user nothing; its errors still come as exceptions.
+    # TensorFlow logs its start-up, which tells you nothing; its errors still come as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that the terminal has no letters for
+        sys.stdout.reconfigure(errors="backslashreplace")  # for file names with characters the terminal lacks
 
 
-for _verb in (
-    data.inspect,
-    training.fit,
-    training.compare,
-    training.tune,
-    evaluation.evaluate,
-    evaluation.report,
-    inference.predict,
-    inference.listen,
-    inference.app,
-    export.export,
-    export.import_torch,
-):
-    main.add_command(_verb)
+for _commands in _SECTIONS.values():
+    for _command in _commands:
+        main.add_command(_command)

@@ -1,4 +1,4 @@
-"""The verb that looks at a data set: ``inspect``."""
+"""The command that shows what a data set contains: ``inspect``."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from mir_tf.errors import ConfigError
 
 @click.command()
 @click.argument("data", type=FOLDER)
-@click.option("--picture", type=NEW_FILE, help="PNG to draw into.  [default: DATA/inspection.png]")
-@click.option("--report", "wants_report", is_flag=True, help="Write a page of pictures as well; reads all records.")
-@click.option("--out", type=NEW_FOLDER, help="Folder for that page and its pictures.  [default: DATA/report]")
+@click.option("--picture", type=NEW_FILE, help="PNG to write.  [default: DATA/inspection.png]")
+@click.option("--report", "wants_report", is_flag=True, help="Also write a page of pictures. Reads all records.")
+@click.option("--out", type=NEW_FOLDER, help="Folder for the page of --report.  [default: DATA/report]")
 def inspect(data: Path, picture: Path | None, wants_report: bool, out: Path | None) -> None:
-    """Print and draw what the data set in DATA holds.
+    """Print and draw what the data set in DATA contains.
 
-    Hours, songs and tracks of each split, how much each class sounds, what was left out and why; and a page of
-    log-mel pictures with their labels beneath.
+    Prints the hours, songs and tracks of each split, how often each class plays, and which items were left out and
+    why. Draws log-mel spectrograms with their labels.
 
-    With --report also report.html, which holds all it shows: hours, class balance, what sounds together, how many
-    classes sound at once, lengths, and the mean spectrum of each instrument group, where the data set was built with
-    --stems. Each picture says how it is read.
+    --report also writes report.html, a single file with all its pictures: hours, class balance, classes that play
+    together, classes that play at once, lengths and, if the data set was built with --stems, the mean spectrum of each
+    instrument group. Each picture comes with an explanation.
 
     \b
     Example:
@@ -33,13 +33,13 @@ def inspect(data: Path, picture: Path | None, wants_report: bool, out: Path | No
     from mir_tf.reports import inspection
 
     if out is not None and not wants_report:
-        raise ConfigError("--out belongs to --report; the one picture without it is named by --picture")
+        raise ConfigError("--out needs --report; without it, name the one picture with --picture")
     manifest = read_manifest(data)
     picture = picture or data / "inspection.png"
     console = make_console()
     for table in inspection.tables(manifest):
         print_table(console, *table)
-    inspection.draw(data, manifest, picture)  # last: what cannot be written has been shown
+    inspection.draw(data, manifest, picture)  # last, so that the tables are printed even if this fails
     console.print(f"Pictures: {picture}", soft_wrap=True)
     if wants_report:
         from mir_tf.reports import data_set

@@ -1,4 +1,4 @@
-"""The verbs that say how good a model is: ``evaluate``, ``report``."""
+"""The commands that measure how good a model is: ``evaluate``, ``report``."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mir_tf.cli.shared import (
     NEW_FOLDER,
     RUN,
     SPLIT,
+    announce_pretrained,
     make_console,
     print_table,
     results_folder,
-    say_model,
     track_progress,
 )
 from mir_tf.errors import ConfigError
@@ -27,13 +27,11 @@ from mir_tf.errors import ConfigError
 
 @click.command()
 @click.argument("model", type=MODEL, default=pretrained.WORD)
-@click.option("--data", type=FOLDER, help="Folder made by python -m tfrecords_builder; MODEL is then a run.")
+@click.option("--data", type=FOLDER, help="Data set to evaluate on, made by python -m tfrecords_builder.")
 @SPLIT
-@click.option("--references", type=LOCAL_FOLDER, help="Instead: folder of SONG.jams or SONG.csv, for your recordings.")
-@click.option("--audio", type=LOCAL_FOLDER, help="Folder of these recordings.")
-@click.option(
-    "--out", type=NEW_FOLDER, help="Folder for the results.  [default: evaluation-... in a run, beside a file]"
-)
+@click.option("--references", type=LOCAL_FOLDER, help="Folder of SONG.jams or SONG.csv to evaluate on instead.")
+@click.option("--audio", type=LOCAL_FOLDER, help="Folder of the recordings that --references describe.")
+@click.option("--out", type=NEW_FOLDER, help="Folder for the results.  [default: evaluation-... beside the model]")
 @click.pass_context
 def evaluate(
     context: click.Context,
@@ -44,18 +42,18 @@ def evaluate(
     audio: Path | None,
     out: Path | None,
 ) -> None:
-    """Measure MODEL on unseen songs: of a data set, or your own with references.
+    """Measure MODEL on songs it has not seen.
 
-    MODEL is a run; without one, it is the model that comes with mir-tf, whose results go into the current folder.
+    With --data, MODEL is a run. With --references, MODEL is a run or a .tflite file. Without MODEL, the pretrained
+    model is evaluated, and the results go into the current folder.
 
-    Precision, recall, F1, average precision and ROC AUC of frames; F1 of segments and intervals, with the event rule
-    and without; presence per track; the dominant instrument; 95 % bootstrap intervals over songs; all beside the best
-    constant answers. OUT receives evaluation.json, evaluation.md and pictures.
+    Scores: precision, recall, F1, average precision and ROC AUC of frames; F1 of segments and intervals, with and
+    without post-processing; presence per track; the dominant instrument. Each comes with a 95 % bootstrap interval over
+    songs and with the best constant baseline. OUT receives evaluation.json, evaluation.md and pictures.
 
-    Your own: MODEL may be a .tflite file too. A reference goes with the recording of its name: SONG.csv or SONG.jams
-    with SONG.mp3. CSV has the columns start, end (seconds) and instrument, JAMS one annotation of tag_open or
-    segment_open; names are those of classes or of General MIDI programs. A file that has no partner or cannot be read
-    is named, the rest goes on, and the exit status is 1.
+    References have the names of their recordings: SONG.csv or SONG.jams for SONG.mp3. A CSV file has the columns start,
+    end (seconds) and instrument; a JAMS file has one annotation of tag_open or segment_open. Instruments are classes or
+    General MIDI programs. Unmatched or unreadable files are reported and skipped, and the exit status is 1.
 
     \b
     Examples:
@@ -69,29 +67,29 @@ def evaluate(
         problems.append(problem)
         click.echo(f"Error: {problem}", err=True)
 
-    say_model(model)
+    announce_pretrained(model)
     if data is not None:
         if references or audio:
-            raise ConfigError("--data excludes --references and --audio: measure them apart")
-        if pretrained.is_own(model):
+            raise ConfigError("--data cannot be combined with --references and --audio; evaluate on each separately")
+        if pretrained.is_pretrained(model):
             model = pretrained.folder()
         if model.is_file():
-            raise ConfigError(f"{model}: a data set is measured by a run; this file takes --references and --audio")
+            raise ConfigError(f"{model}: --data needs a run; evaluate this file with --references and --audio")
         from mir_tf import bundle
-        from mir_tf.evaluation.evaluate import evaluate as measure
+        from mir_tf.evaluation.evaluate import evaluate as evaluate_split
 
         with track_progress() as on_track:
-            result = measure(bundle.load(model), data, split, on_track)
+            result = evaluate_split(bundle.load(model), data, split, on_track)
     elif references is None or audio is None:
         raise ConfigError("give --data, or --references and --audio")
     else:
         if context.get_parameter_source("split") is not ParameterSource.DEFAULT:
-            raise ConfigError("--split is of --data: all references are measured")
-        from mir_tf.evaluation import references as own
+            raise ConfigError("--split requires --data; with --references, every reference file is evaluated")
+        from mir_tf.evaluation.references import evaluate as evaluate_references
         from mir_tf.loading import load
 
         with track_progress() as on_track:
-            result = own.evaluate(load(model), references, audio, on_problem, on_track)
+            result = evaluate_references(load(model), references, audio, on_problem, on_track)
     name = f"evaluation-{split if references is None else references.resolve().name}"
     out = out or results_folder(model, name)
     console = make_console()
@@ -103,28 +101,28 @@ def evaluate(
         print_table(console, title, table)
     for note in result.notes():
         console.print(note)
-    result.save(out)  # last: what cannot be written has been shown
+    result.save(out)  # last, so that the tables are printed even if this fails
     console.print(f"Tables and pictures: {out}", soft_wrap=True)
     if problems:
-        click.echo(f"{len(problems)} problems: what they name was left out.", err=True)
+        click.echo(f"{len(problems)} problems; the files they name were skipped.", err=True)
         sys.exit(1)
 
 
 @click.command()
 @click.argument("run", type=RUN)
-@click.option("--data", type=FOLDER, required=True, help="Folder made by python -m tfrecords_builder.")
+@click.option("--data", type=FOLDER, required=True, help="Data set made by python -m tfrecords_builder.")
 @SPLIT
-@click.option("--out", type=NEW_FOLDER, help="Folder for the page and its pictures.  [default: report-SPLIT in RUN]")
+@click.option("--out", type=NEW_FOLDER, help="Folder for the page and its pictures.  [default: RUN/report-SPLIT]")
 def report(run: Path, data: Path, split: str, out: Path | None) -> None:
-    """Write a page that shows what the model in RUN hears in unseen songs, and where it fails.
+    """Write a page on how well the model in RUN does on unseen songs.
 
-    RUN is a folder of mir-tf fit, or the word pretrained for the model that comes with mir-tf, of which the page goes
-    into the current folder.
+    RUN is a folder made by mir-tf fit, or the word pretrained; the report on the pretrained model goes into the current
+    folder.
 
-    OUT receives report.html, which holds all it shows (mail it, print it, open it on a phone), the same pictures as
-    files, and evaluation.json, the measures of mir-tf evaluate. On the page: F1 per class with intervals, precision,
-    recall and F1 by threshold, confusion, the dominant instrument and playing time, calibration, the best and the worst
-    songs as timelines beside the truth, training, and the model. Each picture says how it is read.
+    OUT receives report.html (a single file that you can mail, print or open on a phone), its pictures as files, and
+    evaluation.json with all scores. The page shows F1 per class with intervals, precision, recall
+    and F1 by threshold, confusion, the dominant instrument and playing time, calibration, timelines of the best and the
+    worst songs beside the ground truth, the course of training, and the model. Each picture comes with an explanation.
 
     \b
     Example:
@@ -133,7 +131,7 @@ def report(run: Path, data: Path, split: str, out: Path | None) -> None:
     from mir_tf import bundle
     from mir_tf.reports import run as run_report
 
-    say_model(run)
+    announce_pretrained(run)
     model = bundle.load(run)
     with track_progress() as on_track:
         path = run_report.write(model, run, data, split, out or results_folder(run, f"report-{split}"), on_track)

@@ -1,4 +1,4 @@
-"""The verbs that hear recordings: ``predict``, ``listen``, ``app``."""
+"""The commands that predict for recordings: ``predict``, ``listen``, ``app``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ from mir_tf.cli.shared import (
     NEW_LOCAL_FILE,
     RECORDING,
     THREADS,
+    announce_pretrained,
     comma_separated,
     make_console,
-    print_table,
-    say_model,
 )
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
@@ -34,24 +33,27 @@ from mir_tf.io.files import as_path
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mir_tf.inference.batch import DurationEstimate
-    from mir_tf.inference.prediction import Prediction
+    from mir_tf.inference.batch import DurationEstimate, PredictionJob
+    from mir_tf.loading import Model
+
+_FEW = 5
+"""Up to this many recordings, each is printed with a table and a timeline; above, each is one line."""
 
 
 def _model_and_recordings(
-    context: click.Context, parameter: click.Parameter, words: tuple[str, ...]
+    context: click.Context, parameter: click.Parameter, arguments: tuple[str, ...]
 ) -> tuple[Path, tuple[Path, ...]]:
-    """The model, which is the first word where that names one and else this package's; the recordings and folders."""
-    first = words[0]
+    """Return the model, which is the first argument if that is one and else the pretrained one, and the recordings."""
+    first = arguments[0]
     if first == pretrained.WORD or _is_model(as_path(first)):
-        words = words[1:]
-        if not words:
-            raise ConfigError(f"nothing to hear: name recordings, or folders of them, after the model {first}")
+        arguments = arguments[1:]
+        if not arguments:
+            raise ConfigError(f"no recordings given: name recordings or folders of recordings after the model {first}")
     else:
         _require_recordings(as_path(first))
         first = pretrained.WORD
     model = MODEL.convert(first, parameter, context)
-    return model, tuple(RECORDING.convert(word, parameter, context) for word in words)
+    return model, tuple(RECORDING.convert(argument, parameter, context) for argument in arguments)
 
 
 def _is_model(path: Path) -> bool:
@@ -62,259 +64,162 @@ def _is_model(path: Path) -> bool:
 
 
 def _require_recordings(path: Path) -> None:
-    """Refuses a first argument that is no model and no recording: whatever was meant, the rest is not to be heard."""
+    """Refuse a first argument that is neither a model nor a recording: it is probably a misspelled model."""
     from mir_tf.errors import AudioError
     from mir_tf.inference.batch import find
     from mir_tf.io.audio import OTHER_SUFFIXES, SUFFIXES, probe
 
     if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES:
-        return  # if something is wrong with it, that is said where recordings are named
+        return  # an error in it is reported later, as for the other recordings
     if path.is_dir():
         if find([path]).songs:
             return
-        what = f"a folder without {BUNDLE_FILE} and without audio"
+        problem = f"this folder contains neither {BUNDLE_FILE} nor audio"
     elif path.exists():
         try:
             probe(path)
             return
         except AudioError:
-            what = "no audio that libsndfile reads"
+            problem = "libsndfile cannot read it as audio"
     else:
-        what = "it is not there"
+        problem = "no such file or folder"
     raise ConfigError(
-        f"{path}: {what}. The first argument must be a model (a .tflite file, the folder of a run, or the word "
-        f"{pretrained.WORD}), or else, to be heard by the model of mir-tf, a recording or a folder of recordings"
+        f"{path}: {problem}. The first argument must be a model (a .tflite file, the folder of a run, or the word "
+        f"{pretrained.WORD}) or, to use the pretrained model, a recording or a folder of recordings"
     )
 
 
-_FEW = 5
-"""Recordings up to which each is shown by a table and a timeline; of more, each is a line."""
-
-
 @click.command()
-@click.argument("words", nargs=-1, required=True, callback=_model_and_recordings, metavar="[MODEL] AUDIO|FOLDER...")
+@click.argument(
+    "model_and_recordings",
+    nargs=-1,
+    required=True,
+    callback=_model_and_recordings,
+    metavar="[MODEL] AUDIO|FOLDER...",
+)
 @click.option(
     "--format",
     "formats",
     multiple=True,
     callback=comma_separated,
-    help="Of json, csv, jams, audacity, png, svg: a file of each for every recording; comma-separated or repeated.  "
-    "[default: json; with --into none]",
+    help="Formats of the files for each recording: json, csv, jams, audacity, png, svg; comma-separated or repeated.  "
+    "[default: json, or none with --table]",
 )
 @click.option(
     "--out",
     type=NEW_FOLDER,
-    help="Folder for these files, in the tree of each FOLDER.  [default: beside the recording]",
+    help="Folder for these files, with the subfolders of each FOLDER.  [default: beside the recordings]",
 )
-@click.option("--into", type=NEW_LOCAL_FILE, help="One file of all recordings: songs.csv, songs.json, songs.parquet.")
-@click.option("--again", is_flag=True, help="Hear what is done as well, and replace files of other origin.")
+@click.option(
+    "--table",
+    type=NEW_LOCAL_FILE,
+    help="Write one file for all recordings: songs.csv, songs.json, songs.parquet.",
+)
+@click.option("--overwrite", is_flag=True, help="Process all recordings again and replace existing files.")
 @THREADS
 def predict(
-    words: tuple[Path, tuple[Path, ...]],
+    model_and_recordings: tuple[Path, tuple[Path, ...]],
     formats: tuple[str, ...],
     out: Path | None,
-    into: Path | None,
-    again: bool,
+    table: Path | None,
+    overwrite: bool,
     threads: int | None,
 ) -> None:
-    """Name the instruments in recordings, with the model that comes with mir-tf, or with MODEL.
+    """Detect the instruments in recordings.
 
-    MODEL is the first argument where that is a .tflite file of mir-tf export, the folder of a run of mir-tf fit, or the
-    word pretrained. A .tflite file, as the model of mir-tf is, needs no TensorFlow and starts in a second.
+    MODEL is a .tflite file made by mir-tf export, the folder of a run made by mir-tf fit, or the word pretrained.
+    Without it, the pretrained model is used. A .tflite file, such as the pretrained model, starts in a second, because
+    it does not need TensorFlow.
 
-    AUDIO is any file that libsndfile reads (wav, flac, mp3, ogg and more), of any length; in a FOLDER and below, all
-    of them are heard. Instruments, their playing time and the dominant one are printed, with a timeline; of more than
-    five recordings, a line for each. SONG.mp3.json is written with the probability of every frame, or other --format.
+    AUDIO is a file of any length that libsndfile reads: wav, flac, mp3, ogg and more. A FOLDER is searched for audio
+    with all its subfolders.
 
-    What was written by this model, of a recording that has not changed since, is not done again. Files that are there
-    already, of your own or edited, are kept. A recording that cannot be read, or whose answer cannot be written, is
-    named, the rest goes on, and the exit status is 1.
+    Prints the instruments of each recording, their playing time, the dominant one and a timeline; with more than five
+    recordings, one line for each. Writes SONG.mp3.json with the probabilities of every frame, or the formats in
+    --format.
+
+    Recordings already processed by this model and unchanged since are skipped. Existing files from elsewhere, or that
+    you edited, are kept. A recording that cannot be read, or whose files cannot be written, is reported and skipped,
+    and the exit status is 1.
 
     \b
     Examples:
       mir-tf predict song.mp3
       mir-tf predict runs/crnn song.mp3 --format csv,audacity,png
-      mir-tf predict model.float32.tflite music --out answers --format jams
-      mir-tf predict music --into music.parquet
+      mir-tf predict model.float32.tflite music --out predictions --format jams
+      mir-tf predict music --table music.parquet
     """
-    from mir_tf.errors import AudioError
-    from mir_tf.inference.batch import DurationEstimate, PredictionJob, find
-    from mir_tf.io.audio import probe
+    from mir_tf.inference.batch import PredictionJob, find
     from mir_tf.loading import digest, load
 
-    if out is not None and into is not None and not formats:
-        raise ConfigError("--out is for a file each, which --format names; with --into alone there are none")
-    model, audio = words
-    say_model(model)
-    found = find(audio)
-    names = formats or (() if into else ("json",))
-    with PredictionJob(found.songs, digest(model), names, out, into, again) as batch:
-        predict_live = load(model, threads).predict
-        failed: set[Path] = set()
-        for fault in (*found.faults, *batch.kept.values()):
+    if out is not None and table is not None and not formats:
+        raise ConfigError("--out needs --format; --table alone writes no file for each recording")
+    model, recordings = model_and_recordings
+    announce_pretrained(model)
+    found = find(recordings)
+    names = formats or (() if table else ("json",))
+    with PredictionJob(found.songs, digest(model), names, out, table, overwrite) as job:
+        loaded = load(model, threads)
+        for fault in (*found.faults, *job.kept.values()):
             click.echo(f"Error: {fault}", err=True)
-        length = DurationEstimate([job.song for job in batch.planned])
-        with _song_progress(len(batch.planned)) as (console, on_progress):
-            for number, job in enumerate(batch.planned):
-                seconds, fault = 0.0, ""
-                try:
-                    length.begin(job.song, probe(job.song.path).seconds)
-                    result = predict_live(job.song.path, progress=functools.partial(on_progress, number, length))
-                    seconds = result.seconds
-                    written = batch.write(job, result)
-                except AudioError as error:
-                    fault = str(error)
-                except OSError as error:
-                    if error.errno == errno.ENOSPC:  # nor could any other answer be written
-                        raise
-                    fault = f"{job.song.path}: {error}"
-                finally:
-                    length.end(job.song, seconds)
-                if fault:
-                    failed.add(job.song.path)
-                    click.echo(f"Error: {fault}", err=True)
-                    continue
-                if len(found.songs) <= _FEW:
-                    _print_prediction(console, result)
-                    for path in written:
-                        console.print(f"Written: {path}", soft_wrap=True)
-                else:
-                    _print_line(console, str(job.song.place), result)
-        if count := batch.write_table():
-            make_console().print(f"Written: {into}, of {count} recordings", soft_wrap=True)
-    skipped = {
-        "recordings that this model has heard before (--again hears them too)": batch.num_done,
-        "files that are no audio": found.others,
-        "hidden files and folders": found.hidden,
-    }
-    for what, count in skipped.items():
+        num_failed = _predict_each(loaded, job, is_brief=len(found.songs) > _FEW)
+        if count := job.write_table():
+            make_console().print(f"Written: {table} ({count} recordings)", soft_wrap=True)
+    for count, items in (
+        (job.num_done, "recordings already processed by this model (--overwrite processes them again)"),
+        (found.others, "files that are not audio"),
+        (found.hidden, "hidden files and folders"),
+    ):
         if count:
-            click.echo(f"Left out: {count} {what}.", err=True)
-    for what, count in (("failed", len(failed)), ("have files that were kept", len(batch.kept))):
+            click.echo(f"Skipped {count} {items}.", err=True)
+    for count, outcome in ((num_failed, "failed"), (len(job.kept), "have existing files that were kept")):
         if count:
-            click.echo(f"{count} of {len(found.songs)} recordings {what}.", err=True)
-    if failed or batch.kept or found.faults:
+            click.echo(f"{count} of {len(found.songs)} recordings {outcome}.", err=True)
+    if num_failed or job.kept or found.faults:
         sys.exit(1)
 
 
-@click.command()
-@click.argument("model", type=LOCAL_MODEL_FILE, default=pretrained.WORD)
-@click.option(
-    "--format", "audio_format", type=click.Choice(["wav", "s16le", "f32le"]), help="Of standard input.  [default: wav]"
-)
-@click.option("--rate", type=int, help="Sample rate of raw audio in Hz.")
-@click.option("--channels", type=click.IntRange(min=1), help="Channels of raw audio.  [default: 1]")
-@click.option("--microphone", is_flag=True, help="Hear the microphone instead (extra listen).")
-@THREADS
-def listen(
-    model: Path,
-    audio_format: str | None,
-    rate: int | None,
-    channels: int | None,
-    microphone: bool,
-    threads: int | None,
-) -> None:
-    """Hear audio as it comes, on standard input or from a microphone.
+def _predict_each(model: Model, job: PredictionJob, is_brief: bool) -> int:
+    """Predict, write and print the recordings of a job; return how many of them failed."""
+    from mir_tf.cli.timeline import print_line, print_prediction
+    from mir_tf.errors import AudioError
+    from mir_tf.inference.batch import DurationEstimate
+    from mir_tf.io.audio import probe
 
-    MODEL is a .tflite file of mir-tf export; without one, the model that comes with mir-tf hears.
-
-    In a terminal a meter for each instrument shows what is heard now, with a mark at its threshold, and how long it has
-    played. Elsewhere each frame is printed as a line of JSON as soon as it is final, up to the length of a window later
-    (stated at the start): these are the frames that mir-tf predict gives of the same audio. The end of the audio, or
-    Ctrl-C, ends it.
-
-    \b
-    Examples:
-      mir-tf listen --microphone
-      ffmpeg -i http://radio/stream -f wav - | mir-tf listen model.float32.tflite
-      arecord -f S16_LE -r 44100 -t raw | mir-tf listen model.float32.tflite --format s16le --rate 44100 | jq .active
-    """
-    from mir_tf.cli.live import lines, predict_live
-    from mir_tf.cli.meter import Meter
-    from mir_tf.io.capture import Microphone, RawSource
-    from mir_tf.lite import LiteModel
-
-    if microphone and (audio_format, rate, channels) != (None, None, None):
-        raise ConfigError("--format, --rate and --channels are of standard input: leave them or --microphone out")
-    if not microphone and (sys.stdin is None or sys.stdin.isatty()):
-        raise ConfigError("nothing is piped into standard input: pipe audio into it, or give --microphone")
-    say_model(model)
-    lite = LiteModel(model, threads or os.cpu_count() or 1)
-    source: Microphone | RawSource
-    if microphone:
-        source = Microphone()
-    else:
-        source = RawSource.of_format(sys.stdin.buffer, audio_format, rate, channels)
-    stream = lite.stream(source.sr)
-    click.echo(f"{source.sr} Hz; a frame is final after {stream.latency:.1f} s at most; Ctrl-C ends it", err=True)
-    console, frames = make_console(), predict_live(stream, source)
-    if console.is_terminal:
-        with Meter(console, lite.metadata, stream) as meter:
-            for final in frames:
-                meter.add(final)
-    else:
-        for line in lines(frames, lite.metadata):
-            click.echo(line)
-
-
-@click.command()
-@click.argument("model", type=MODEL, default=pretrained.WORD)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; others than this reach it.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen at; 0: a free one."
-)
-@click.option(
-    "--max-mb",
-    type=click.IntRange(min=1),
-    default=200,
-    show_default=True,
-    help="Size of the largest file taken, in MB.",
-)
-@click.option(
-    "--max-minutes", type=click.IntRange(min=1), default=60, show_default=True, help="Length of the longest recording."
-)
-@click.option(
-    "--browser/--no-browser", default=True, show_default=True, help="Open the page in this machine's browser."
-)
-def app(model: Path, host: str, port: int, max_mb: int, max_minutes: int, browser: bool) -> None:
-    """Serve a page on which people drop recordings and see which instruments play when, heard by MODEL.
-
-    MODEL is a .tflite file of mir-tf export, which starts in a second, or a run; without one, it is the model that
-    comes with mir-tf. The page plays the recording above a lane for each instrument, has a slider for each threshold,
-    and saves what it shows as JSON, CSV, JAMS, labels for Audacity or a picture. Nothing leaves this machine. An upload
-    is removed from its disk as soon as it has been heard, a copy made for a browser that cannot play it with its page.
-    Several people may use it at once. Ctrl-C ends it.
-
-    \b
-    Examples:
-      mir-tf app
-      mir-tf app exported/model.float32.tflite --host 0.0.0.0 --no-browser   for a class in one network
-    """
-    from mir_tf.app import server
-    from mir_tf.app.recordings import Limits
-
-    say_model(model)
-    listener = server.bind(host, port)
-    if not server.is_local(listener):
-        click.echo(
-            f"Warning: whoever reaches {host} can use this page; it has no passwords and no encryption.", err=True
-        )
-    server.serve(
-        model,
-        listener,
-        host,
-        Limits(max_mb * 1_000_000, max_minutes * 60.0),
-        browser,
-        lambda address: click.echo(f"{address}   Ctrl-C ends it"),
-    )
+    failed: set[Path] = set()
+    length = DurationEstimate([planned.song for planned in job.planned])
+    with _song_progress(len(job.planned)) as (console, on_progress):
+        for number, planned in enumerate(job.planned):
+            song, seconds = planned.song, 0.0
+            try:
+                length.begin(song, probe(song.path).seconds)
+                prediction = model.predict(song.path, progress=functools.partial(on_progress, number, length))
+                seconds = prediction.seconds
+                written = job.write(planned, prediction)
+            except (AudioError, OSError) as error:
+                if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # no other file could be written either
+                    raise
+                failed.add(song.path)
+                click.echo(f"Error: {error if isinstance(error, AudioError) else f'{song.path}: {error}'}", err=True)
+                continue
+            finally:
+                length.end(song, seconds)
+            if is_brief:
+                print_line(console, str(song.place), prediction)
+            else:
+                print_prediction(console, prediction)
+                for path in written:
+                    console.print(f"Written: {path}", soft_wrap=True)
+    return len(failed)
 
 
 @contextlib.contextmanager
 def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, DurationEstimate, float], None]]]:
-    """A bar of seconds of audio on stderr, with the time left.
+    """Show a bar of seconds of audio on stderr, with the time left.
 
     Yields:
-        the console for results; what to call with the songs done, the length of all, and the seconds heard of this one.
+        The console for results, and a function to call with the number of recordings done, the estimate of the length
+        of all, and the seconds done of the current one.
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -330,35 +235,126 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Duratio
         began = time.monotonic()
 
         def on_progress(done: int, length: DurationEstimate, seconds: float) -> None:
-            heard = length.processed + seconds
-            speed = f"{heard / max(time.monotonic() - began, 1e-3):.0f} times as fast as they play"
-            progress.update(task, completed=heard, total=length.total, done=done, speed=speed)
+            processed = length.processed + seconds
+            speed = f"{processed / max(time.monotonic() - began, 1e-3):.0f} × real time"
+            progress.update(task, completed=processed, total=length.total, done=done, speed=speed)
 
-        # In a terminal, the one who draws the bar must print the rest, above it.
+        # In a terminal, the console that draws the bar must print the results above it.
         yield progress.console if sys.stdout.isatty() else make_console(), on_progress
 
 
-def _print_prediction(console: Console, prediction: Prediction) -> None:
-    from mir_tf.cli.timeline import timeline
-    from mir_tf.inference.prediction import format_duration
+@click.command()
+@click.argument("model", type=LOCAL_MODEL_FILE, default=pretrained.WORD)
+@click.option(
+    "--format",
+    "audio_format",
+    type=click.Choice(["wav", "s16le", "f32le"]),
+    help="Format of standard input.  [default: wav]",
+)
+@click.option("--rate", type=int, help="Sample rate of raw audio in Hz.")
+@click.option("--channels", type=click.IntRange(min=1), help="Channels of raw audio.  [default: 1]")
+@click.option("--microphone", is_flag=True, help="Use the microphone instead of standard input (extra listen).")
+@THREADS
+def listen(
+    model: Path,
+    audio_format: str | None,
+    rate: int | None,
+    channels: int | None,
+    microphone: bool,
+    threads: int | None,
+) -> None:
+    """Detect instruments live, on standard input or from a microphone.
 
-    rows = [["instrument", "playing time", "share"]]
-    seconds, share = prediction.playing_time, prediction.share
-    for index in prediction.detected:
-        rows.append([prediction.classes[index], format_duration(seconds[index]), f"{100 * share[index]:.1f} %"])
-    title = f"{Path(prediction.path).name}, {format_duration(prediction.seconds)}: "
-    if prediction.dominant is None:
-        console.print(title + "no instrument heard", soft_wrap=True)
-        return
-    print_table(console, title + f"dominant {prediction.dominant}", rows)
-    for line in timeline(prediction, console.width, ascii_only=console.options.ascii_only):
-        console.print(line)
+    MODEL is a .tflite file made by mir-tf export. Without it, the pretrained model is used.
+
+    In a terminal, a meter for each instrument shows its probability now, its threshold, and its playing time so far.
+    Otherwise, each frame is printed as a line of JSON as soon as it is final, at most one window later; the delay is
+    printed at the start. These frames are the ones that mir-tf predict gives for the same audio. Stop with Ctrl-C.
+
+    \b
+    Examples:
+      mir-tf listen --microphone
+      ffmpeg -i http://radio/stream -f wav - | mir-tf listen
+      arecord -f S16_LE -r 44100 -t raw |
+        mir-tf listen --format s16le --rate 44100 | jq .active
+    """
+    from mir_tf.cli.live import lines, predict_live
+    from mir_tf.cli.meter import Meter
+    from mir_tf.io.capture import Microphone, RawSource
+    from mir_tf.lite import LiteModel
+
+    if microphone and (audio_format, rate, channels) != (None, None, None):
+        raise ConfigError("--format, --rate and --channels describe standard input; leave them out with --microphone")
+    if not microphone and (sys.stdin is None or sys.stdin.isatty()):
+        raise ConfigError("no audio on standard input: pipe audio into this command, or use --microphone")
+    announce_pretrained(model)
+    lite = LiteModel(model, threads or os.cpu_count() or 1)
+    source = Microphone() if microphone else RawSource.of_format(sys.stdin.buffer, audio_format, rate, channels)
+    stream = lite.stream(source.sr)
+    click.echo(f"{source.sr} Hz; a frame is final after at most {stream.latency:.1f} s; Ctrl-C to stop", err=True)
+    console, frames = make_console(), predict_live(stream, source)
+    if console.is_terminal:
+        with Meter(console, lite.metadata, stream) as meter:
+            for final in frames:
+                meter.add(final)
+    else:
+        for line in lines(frames, lite.metadata):
+            click.echo(line)
 
 
-def _print_line(console: Console, name: str, prediction: Prediction) -> None:
-    """Prints a recording in one line: the instruments by their share of it, the dominant one first."""
-    from mir_tf.inference.prediction import format_duration
+@click.command()
+@click.argument("model", type=MODEL, default=pretrained.WORD)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to bind to. Any address but the default makes the page reachable from other machines.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to bind to; 0 for a free one."
+)
+@click.option(
+    "--max-mb", type=click.IntRange(min=1), default=200, show_default=True, help="Maximum size of a file in MB."
+)
+@click.option(
+    "--max-minutes",
+    type=click.IntRange(min=1),
+    default=60,
+    show_default=True,
+    help="Maximum length of a recording in minutes.",
+)
+@click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page in the browser.")
+def app(model: Path, host: str, port: int, max_mb: int, max_minutes: int, browser: bool) -> None:
+    """Serve a web page that detects instruments in recordings.
 
-    share = prediction.share
-    heard = ", ".join(f"{prediction.classes[index]} {100 * share[index]:.0f} %" for index in prediction.detected)
-    console.print(f"{name}, {format_duration(prediction.seconds)}: {heard or 'no instrument heard'}", soft_wrap=True)
+    MODEL is a .tflite file made by mir-tf export, which starts in a second, or a run. Without it, the pretrained model
+    is used.
+
+    Drop a recording on the page to see a lane for each instrument, play the recording, change thresholds, and save the
+    result as JSON, CSV, JAMS, Audacity labels or a picture.
+
+    Recordings stay on this machine: an upload is deleted as soon as it has been processed, and the copy for browsers
+    that cannot play the original when its page is closed. Several people can use the page at once. Stop with Ctrl-C.
+
+    \b
+    Examples:
+      mir-tf app
+      mir-tf app model.float32.tflite --host 0.0.0.0 --no-browser   for a class
+    """
+    from mir_tf.app import server
+    from mir_tf.app.recordings import Limits
+
+    announce_pretrained(model)
+    listener = server.bind(host, port)
+    if not server.is_local(listener):
+        click.echo(
+            f"Warning: anyone who can reach {host} can use this page; it has no password and no encryption.", err=True
+        )
+    server.serve(
+        model,
+        listener,
+        host,
+        Limits(max_mb * 1_000_000, max_minutes * 60.0),
+        browser,
+        lambda address: click.echo(f"{address}   Ctrl-C to stop"),
+    )

@@ -1,4 +1,4 @@
-"""Audio that is still being made: from standard input or a microphone, block by block, until it ends or Ctrl-C."""
+"""Live prediction on audio from standard input or a microphone, until the audio ends or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from mir_tf.stream import Stream
 
 
 def predict_live(stream: Stream, source: RawSource | Microphone) -> Iterator[NDArray[np.float32]]:
-    """The frames [label frames, classes] that each block makes final, often none; at last those that are left.
+    """Yield the frames that each block of audio makes final, and at the end all remaining frames.
+
+    Yields:
+        Probabilities, float32 [label frames, classes]; often zero frames.
 
     Raises:
-        AudioError: something is wrong with the audio; the frames before that are given first.
+        AudioError: The audio is invalid; the frames before the fault are yielded first.
     """
     failure: AudioError | None = None
     try:
@@ -36,22 +39,22 @@ def predict_live(stream: Stream, source: RawSource | Microphone) -> Iterator[NDA
 
 
 def lines(pieces: Iterable[NDArray[np.float32]], metadata: Metadata) -> Iterator[str]:
-    """Each frame as JSON: its start and end in seconds, the classes that are heard, the probability of each class."""
+    """Yield each frame as JSON: start and end in seconds, the active classes, and the probability of each class."""
     thresholds = np.array(metadata.thresholds, np.float32)
     for index, frame in enumerate(itertools.chain.from_iterable(pieces)):  # [classes]
         content = {
             "start": index / metadata.label_rate,
             "end": (index + 1) / metadata.label_rate,
-            "active": [metadata.classes[heard] for heard in np.flatnonzero(frame >= thresholds)],
+            "active": [metadata.classes[active] for active in np.flatnonzero(frame >= thresholds)],
             "probabilities": dict(zip(metadata.classes, frame.astype(float).round(DIGITS).tolist(), strict=True)),
         }
         yield json.dumps(content, ensure_ascii=False)
 
 
 def _until_interrupted(source: RawSource | Microphone) -> Iterator[NDArray[np.float32]]:
-    """The blocks of a source, ending at Ctrl-C.
+    """Yield the blocks of a source until Ctrl-C.
 
-    It interrupts the waiting for a block, and never what is done with one.
+    Ctrl-C interrupts the wait for a block, but never the processing of one.
     """
     is_interrupted = is_waiting = False
 

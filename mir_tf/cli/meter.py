@@ -1,4 +1,4 @@
-"""The live picture of a stream in a terminal: a meter for each instrument."""
+"""A live display of a stream in a terminal, with a meter for each instrument."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from mir_tf.inference.prediction import format_duration
 from mir_tf.stream import Stream
 
 _WIDTH = 30
-"""Characters of a meter."""
+"""Width of a meter in characters."""
 
 _NOW_FRAMES = 5
-"""Frames at the end of what is heard that a meter shows the mean of."""
+"""Number of newest frames whose mean a meter shows."""
 
 _REFRESH_SECONDS = 0.5
-"""Time between two pictures: each costs the answer to a window."""
+"""Time between two updates; each one costs the prediction of a window."""
 
 _AROUND_ROWS = 6
-"""Lines of a picture that are no meters."""
+"""Lines of the display around the meters."""
 
 
 class Meter:
-    """Draws what is heard now, final or not, and how long each instrument has played.
+    """A display of the current probabilities, final or not, and of the playing time of each instrument.
 
-    Where the terminal has too few lines for all instruments, those that have played or sound most are shown.
+    If the terminal has too few lines for all instruments, those that play now or have played longest are shown.
     """
 
     def __init__(self, console: Console, metadata: Metadata, stream: Stream) -> None:
-        """Draws on ``console`` what ``stream`` hears, from :meth:`__enter__` to :meth:`__exit__`."""
+        """Prepare to draw ``stream`` on ``console`` from :meth:`__enter__` to :meth:`__exit__`."""
         self._console, self._metadata, self._stream = console, metadata, stream
         self._thresholds = np.array(metadata.thresholds, np.float32)
-        self._active = np.zeros(len(metadata.classes), np.int64)  # final frames [classes] in which each is heard
+        self._active = np.zeros(len(metadata.classes), np.int64)  # final active frames [classes]
         self._num_frames = 0
         self._newest = np.zeros((0, len(metadata.classes)), np.float32)  # the last final frames
         self._drawn = time.monotonic()
@@ -54,7 +54,7 @@ class Meter:
         self._live.stop()
 
     def add(self, frames: NDArray[np.float32]) -> None:
-        """Takes the frames [label frames, classes] that have become final, and draws now and then."""
+        """Add frames [label frames, classes] that have become final, and redraw if it is time to."""
         self._num_frames += len(frames)
         self._active += (frames >= self._thresholds).sum(axis=0)
         self._newest = np.concatenate([self._newest, frames])[-_NOW_FRAMES:]
@@ -63,10 +63,10 @@ class Meter:
             self._drawn = time.monotonic()
 
     def _draw(self) -> None:
-        self._live.update(self._picture(self._stream.provisional()), refresh=True)
+        self._live.update(self._display(self._stream.provisional()), refresh=True)
 
-    def _picture(self, provisional: NDArray[np.float32]) -> Table:
-        """What is heard now, and what has played so far, with the frames that are not final."""
+    def _display(self, provisional: NDArray[np.float32]) -> Table:
+        """Return the display, with the provisional frames after the final ones."""
         active = self._active + (provisional >= self._thresholds).sum(axis=0)  # [classes]
         num_frames, rate = self._num_frames + len(provisional), self._metadata.label_rate
         newest = np.concatenate([self._newest, provisional])[-_NOW_FRAMES:]  # [label frames, classes]
@@ -80,9 +80,9 @@ class Meter:
         table.add_column("playing time", no_wrap=True, justify="right")
         shown = np.argsort(-(now + active / max(num_frames, 1)), kind="stable")
         for index in sorted(shown[: max(self._console.height - _AROUND_ROWS, 1)]):
-            is_heard = now[index] >= self._thresholds[index]
+            is_active = now[index] >= self._thresholds[index]
             table.add_row(
-                Text(self._metadata.classes[index], "bold" if is_heard else ""),
+                Text(self._metadata.classes[index], "bold" if is_active else ""),
                 _bar(float(now[index]), float(self._thresholds[index])),
                 format_duration(active[index] / rate),
             )
@@ -90,7 +90,7 @@ class Meter:
 
 
 def _bar(probability: float, threshold: float) -> Text:
-    """A bar as long as the probability, with a mark at the threshold."""
+    """Return a bar as long as the probability, with a mark at the threshold."""
     filled, mark = round(probability * _WIDTH), min(round(threshold * _WIDTH), _WIDTH - 1)
     cells = ["█" if index < filled else "·" for index in range(_WIDTH)]
     cells[mark] = "┃" if mark < filled else "│"

@@ -1,4 +1,4 @@
-"""What several verbs use: types of their parameters, tables, a progress bar."""
+"""What several commands share: parameter types, tables and progress bars."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from mir_tf.io.click_path import PathParameter
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mir_tf.training.loop import OnEpoch, OnStep
+
 
 class _ModelParameter(PathParameter):
-    """A path of a trained model; the word ``pretrained`` stands for that of this package, which ``own`` gives."""
+    """The path of a trained model; the word ``pretrained`` stands for the path that ``pretrained_path`` returns."""
 
-    def __init__(self, own: Callable[[], Path], **options: Any) -> None:
+    def __init__(self, pretrained_path: Callable[[], Path], **options: Any) -> None:
         super().__init__(exists=True, **options)
-        self._own = own
+        self._pretrained_path = pretrained_path
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         if value == pretrained.WORD:
-            return self._own()
+            return self._pretrained_path()
         if not self.file_okay and Path(value).is_file():
-            remedy = f"this takes the folder of a run of mir-tf fit, or the word {pretrained.WORD}"
-            self.fail(f"'{value}' is a file; {remedy}.", parameter, context)
+            expected = f"the folder of a run of mir-tf fit, or the word {pretrained.WORD}"
+            self.fail(f"'{value}' is a file; expected {expected}.", parameter, context)
         if not self.dir_okay and Path(value).is_dir():
-            self.fail(f"'{value}' is a folder; this takes a .tflite file, as mir-tf export makes.", parameter, context)
+            self.fail(f"'{value}' is a folder; expected a .tflite file made by mir-tf export.", parameter, context)
         return super().convert(value, parameter, context)
 
 
@@ -47,26 +49,26 @@ RUN = _ModelParameter(pretrained.folder, file_okay=False)
 MODEL = _ModelParameter(pretrained.tflite)
 LOCAL_MODEL_FILE = _ModelParameter(pretrained.tflite, local=True, dir_okay=False)
 THREADS = click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads of LiteRT, for a .tflite file.  [default: one a core]"
+    "--threads", type=click.IntRange(min=1), help="Threads that run a .tflite file.  [default: one per core]"
 )
 SPLIT = click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),
     default="test",
     show_default=True,
-    help="Thresholds were tuned on validation: figures from there flatter.",
+    help="Split to evaluate. Scores on validation are optimistic: thresholds were tuned on it.",
 )
 
 
-def say_model(model: Path) -> None:
-    """Says on stderr that it is the model of this package that answers, where it is."""
-    if pretrained.is_own(model):
-        click.echo(f"Model: the one of this package, {pretrained.name(model)}", err=True)
+def announce_pretrained(model: Path) -> None:
+    """Print on stderr that the pretrained model is used, if it is."""
+    if pretrained.is_pretrained(model):
+        click.echo(f"Model: {pretrained.display_name(model)}, pretrained", err=True)
 
 
 def results_folder(model: Path, name: str) -> Path:
-    """Where results go that were given no place: beside the model, but those of this package's here."""
-    if pretrained.is_own(model):
+    """Return the default folder for results: beside the model, or for the pretrained model in the current folder."""
+    if pretrained.is_pretrained(model):
         return Path(name)
     return (model if model.is_dir() else model.parent) / name
 
@@ -74,17 +76,17 @@ def results_folder(model: Path, name: str) -> Path:
 def comma_separated(
     context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The different names in comma-separated lists; which are allowed, the verb itself says."""
+    """Return the distinct names in comma-separated lists; the command itself checks them."""
     lists = (value,) if isinstance(value, str) else value
     return tuple(dict.fromkeys(name.strip() for text in lists for name in text.split(",") if name.strip()))
 
 
 @contextlib.contextmanager
 def track_progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar of tracks on stderr, with the time left.
+    """Show a bar of tracks on stderr, with the time left.
 
     Yields:
-        what to call with the tracks done and all tracks.
+        A function to call with the number of tracks done and the number of all tracks.
     """
     from rich.progress import Progress
 
@@ -93,13 +95,48 @@ def track_progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
+@contextlib.contextmanager
+def training_progress() -> Iterator[tuple[OnEpoch, OnStep]]:
+    """Show training as a bar of steps on stderr and a line for each epoch on stdout.
+
+    Yields:
+        The two callbacks that :func:`mir_tf.training.loop.fit` takes.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps, loss {task.fields[loss]:.4f}, left in this epoch"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
+        task = progress.add_task("training", total=None, loss=float("nan"))
+
+        def on_step(step: int, steps: int, loss: float) -> None:
+            progress.update(task, completed=step, total=steps, loss=loss)
+            if step == steps:
+                progress.update(task, description="validating")
+
+        def on_epoch(epoch: int, row: dict[str, float]) -> None:
+            progress.reset(task, description="training")
+            click.echo(
+                f"epoch {epoch}: loss {row['loss']:.4f}, validation loss {row['val_loss']:.4f}, "
+                f"macro F1 {row['val_macro_f1']:.4f}, micro F1 {row['val_micro_f1']:.4f}, "
+                f"learning rate {row['learning_rate']:g}, {row['seconds']:.0f} s"
+            )
+
+        yield on_epoch, on_step
+
+
 def print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
-    """Prints ``rows``, the first of which is the header, leaving out the last columns where the terminal is narrow."""
+    """Print ``rows``, the first of which is the header, without the last columns if the terminal is too narrow."""
     from rich.box import SIMPLE_HEAD
     from rich.measure import Measurement
     from rich.table import Table
 
-    unbounded = console.options.update(max_width=10_000)  # what the table would take
+    unbounded = console.options.update(max_width=10_000)  # to measure the full width of the table
     for columns in range(len(rows[0]), 0, -1):
         table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
         for index, name in enumerate(rows[0][:columns]):
@@ -110,11 +147,11 @@ def print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> 
             break
     console.print(table)
     if skipped := rows[0][columns:]:
-        console.print(f"For {', '.join(skipped)} this terminal is too narrow.", soft_wrap=True)
+        console.print(f"This terminal is too narrow to show {', '.join(skipped)}.", soft_wrap=True)
 
 
 def make_console(stderr: bool = False) -> Console:
-    """A console that prints names of files as they are: brackets in them are no markup, colons no emoji."""
+    """Return a console that prints file names unchanged: brackets are not markup, colons not emoji."""
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)

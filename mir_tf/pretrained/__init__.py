@@ -1,8 +1,8 @@
-"""The model that comes with this package, so that recordings can be heard without training one first.
+"""The pretrained model, with which you can predict without training a model first.
 
-Its files lie beside this module: ``model.tflite``, which hears without TensorFlow; the same model as a bundle,
-``model.keras`` and ``bundle.json``, to be measured, exported and trained further; and ``MODEL_CARD.md``, which says
-what it was trained on and how good it is.
+Its files are beside this module: ``model.tflite``, which predicts without TensorFlow; the same model as a bundle,
+``model.keras`` and ``bundle.json``, to evaluate, export and train further; and ``MODEL_CARD.md``, which describes its
+training data and its scores.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import BundleError
 
 WORD = "pretrained"
-"""Names this model wherever a command takes one; a folder of that name is ``./pretrained``."""
+"""The argument that names this model wherever a command takes one; for a folder of that name write ``./pretrained``."""
 
 FOLDER = Path(str(importlib.resources.files(__name__)))
-"""Where its files are."""
+"""The folder of its files."""
 
 
 def tflite() -> Path:
-    """The file that hears.
+    """Return the path of the ``.tflite`` file.
 
     Raises:
-        BundleError: this copy of the package has none.
+        BundleError: This copy of the package does not contain it.
     """
-    return _present(FOLDER / "model.tflite")
+    return _existing(FOLDER / "model.tflite")
 
 
 def folder() -> Path:
-    """The bundle, a folder as :func:`mir_tf.bundle.load` takes it.
+    """Return the folder of the bundle, as :func:`mir_tf.bundle.load` takes it.
 
     Raises:
-        BundleError: this copy of the package has none.
+        BundleError: This copy of the package does not contain it.
     """
-    return _present(FOLDER / BUNDLE_FILE).parent
+    return _existing(FOLDER / BUNDLE_FILE).parent
 
 
-def is_own(model: Path) -> bool:
-    """Whether a path is what :func:`tflite` or :func:`folder` gives."""
+def is_pretrained(model: Path) -> bool:
+    """Return whether a path is one that :func:`tflite` or :func:`folder` returns."""
     return FOLDER in (model, model.parent)
 
 
-def name(model: Path) -> str:
-    """What people are told of the model at a path, in a word or two."""
-    return f"mir-tf {mir_tf.__version__}" if is_own(model) else model.resolve().name
+def display_name(model: Path) -> str:
+    """Return a short name for the model at a path, to show to people."""
+    return f"mir-tf {mir_tf.__version__}" if is_pretrained(model) else model.resolve().name
 
 
-def _present(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise BundleError(
-            f"{path}: absent: this copy of mir-tf comes without a model of its own; name one, a .tflite file of "
-            "mir-tf export or a run of mir-tf fit"
+            f"{path}: not found: this copy of mir-tf comes without a pretrained model. Name a model of your own: a "
+            ".tflite file made by mir-tf export, or a run of mir-tf fit"
         )
     return path

@@ -19,7 +19,7 @@ from rich.console import Console
 
 import mir_tf
 from mir_tf import cli
-from mir_tf.cli import inference, shared
+from mir_tf.cli import shared, timeline
 from mir_tf.config import ModelConfig, RunConfig, TrainConfig, read_yaml
 from mir_tf.events import PostProcessing
 from mir_tf.inference.prediction import Prediction
@@ -110,7 +110,7 @@ def test_fit_takes_options_over_yaml_over_defaults(fitted: tuple[Path, click.tes
 def test_fit_goes_on_with_a_run_from_its_own_settings(trained: Path, folder: Path) -> None:
     result = run("fit", "--data", folder / "data", "--out", trained, "--config", trained / "config.yaml")
     assert result.exit_code == 0, result.output
-    assert "Ended at its last epoch" in result.output
+    assert "Training ended after the last epoch." in result.output
     assert "epoch 1: " not in result.output
 
 
@@ -118,7 +118,7 @@ def test_fit_says_that_a_finished_run_gives_no_profile(trained: Path, folder: Pa
     words = ("fit", "--data", folder / "data", "--out", trained, "--config", trained / "config.yaml")
     result = run(*words, "--profile")
     assert result.exit_code == 0, result.output
-    assert "warning: no profile was taken: this run was finished before." in result.output
+    assert "warning: no profile was taken, because this run was already finished." in result.output
     assert not (trained / "logs" / "plugins").exists()
     assert "profile" not in run(*words).output
 
@@ -225,7 +225,7 @@ def test_inspect(folder: Path, tmp_path: Path) -> None:
     [
         ({}, ("--vocabulary", "nonsense"), "vocabulary is 'nonsense'; it must be family or slakh or program"),
         ({}, ("--crop-seconds", "0.25"), "crop_seconds is 0.25; it must be a whole number of label frames"),
-        ({"train": {"step": 3}}, (), "TrainConfig has no field 'step'; its fields are ema_decay, "),
+        ({"train": {"step": 3}}, (), "TrainConfig has no field 'step'; its fields are batch_size, "),
         ({"training": {}}, (), "no section 'training'; the sections are front_end, model, train, window"),
     ],
 )
@@ -259,7 +259,7 @@ def test_a_folder_that_is_no_run_is_named(folder: Path, tmp_path: Path) -> None:
         1, "evaluate", folder, "--data", folder / "data"
     )
     message = failed(2, "predict", folder, write_song(tmp_path / "song.wav"))
-    assert f"{folder}: a folder without bundle.json and without audio" in message
+    assert f"{folder}: this folder contains neither bundle.json nor audio" in message
 
 
 def test_a_model_of_another_front_end_is_refused(trained: Path, tmp_path: Path) -> None:
@@ -283,10 +283,8 @@ def test_a_file_in_place_of_a_folder_is_wrong_usage(trained: Path, folder: Path,
     ):
         assert "is a file" in failed(2, *words)
     for verb in ("report", "export"):
-        assert "is a file; this takes the folder of a run of mir-tf fit" in failed(
-            2, verb, song, "--out", tmp_path / "x"
-        )
-    assert "is a folder; this takes a .tflite file" in failed(2, "listen", trained)
+        assert "is a file; expected the folder of a run of mir-tf fit" in failed(2, verb, song, "--out", tmp_path / "x")
+    assert "is a folder; expected a .tflite file" in failed(2, "listen", trained)
 
 
 CLASSES = ("Piano", "Guitar", "Bass")
@@ -316,7 +314,7 @@ def test_a_prediction_lists_instruments_by_playing_time() -> None:
     roll = np.zeros((800, 3), np.float32)
     roll[:34, 0] = roll[:652, 2] = 0.9
     roll[:, 1] = 0.4
-    text = printed(80, inference._print_prediction, prediction(roll))
+    text = printed(80, timeline.print_prediction, prediction(roll))
     assert text.startswith("a.mp3, 1:20.0: dominant Bass")
     rows = [line.split() for line in text.splitlines()]
     assert ["Bass", "1:05.2", "81.5", "%"] in rows
@@ -326,8 +324,8 @@ def test_a_prediction_lists_instruments_by_playing_time() -> None:
 
 
 def test_a_prediction_of_silence_says_so() -> None:
-    text = printed(80, inference._print_prediction, prediction(np.zeros((5, 3), np.float32)))
-    assert text == "a.mp3, 0:00.5: no instrument heard\n"
+    text = printed(80, timeline.print_prediction, prediction(np.zeros((5, 3), np.float32)))
+    assert text == "a.mp3, 0:00.5: no instrument detected\n"
 
 
 HEADER = ["instrument", "precision", "recall", "threshold"]
@@ -338,9 +336,25 @@ ROW = ["Chromatic Percussion", "0.125", "0.250", "0.5"]
 def test_a_narrow_terminal_loses_the_last_columns_and_says_which(width: int, columns: int) -> None:
     lines = printed(width, shared.print_table, "Title", [HEADER, ROW]).splitlines()
     if columns < len(HEADER):
-        assert lines.pop() == f"For {', '.join(HEADER[columns:])} this terminal is too narrow."
+        assert lines.pop() == f"This terminal is too narrow to show {', '.join(HEADER[columns:])}."
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     for row in (HEADER, ROW):
         assert [cell for cell in row if cell in text] == row[:columns]
     assert "…" not in text
+
+
+@pytest.mark.parametrize("words", [(), *((name,) for name in cli.main.commands)], ids=["mir-tf", *cli.main.commands])
+def test_help_fits_a_terminal_of_80_columns(words: tuple[str, ...]) -> None:
+    result = run(*words, "--help")
+    assert result.exit_code == 0
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert "mir-\n" not in result.output
+    assert all(character == "\n" or character.isprintable() for character in result.output)
+
+
+def test_help_lists_each_command_once_with_a_whole_sentence() -> None:
+    text = run("--help").output
+    for command in cli.main.commands.values():
+        assert text.count(f"\n  {command.name} ") == 1
+        assert f" {command.get_short_help_str(1000)}\n" in text

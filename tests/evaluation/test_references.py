@@ -231,7 +231,7 @@ def test_a_model_is_measured_beside_references(exported_cnn: Path, tmp_path: Pat
     assert outcome.exit_code == 1, outcome.output
     for problem in ("alone.wav: no reference", "bad.csv: no class of the model: 'Gitarre'", "noise.mp3: "):
         assert problem in outcome.output
-    assert "3 problems: what they name was left out." in outcome.output
+    assert "3 problems; the files they name were skipped." in outcome.output
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     expected = assess(answers, model.thresholds, model.metadata.post_processing, FAMILY, str(texts), None)
     assert found == json.loads(json.dumps(expected.to_dict()))
@@ -263,9 +263,9 @@ def test_nothing_to_measure_is_said(exported_cnn: Path, tmp_path: Path) -> None:
     [
         ((), "give --data, or --references and --audio"),
         (("--references", "."), "give --data, or --references and --audio"),
-        (("--data", ".", "--audio", "."), "--data excludes --references and --audio"),
-        (("--data", "."), "a data set is measured by a run; this file takes --references and --audio"),
-        (("--references", ".", "--audio", ".", "--split", "test"), "--split is of --data"),
+        (("--data", ".", "--audio", "."), "--data cannot be combined with --references and --audio"),
+        (("--data", "."), "--data needs a run; evaluate this file with --references and --audio"),
+        (("--references", ".", "--audio", ".", "--split", "test"), "--split requires --data"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(exported_cnn: Path, words: tuple[str, ...], message: str) -> None:

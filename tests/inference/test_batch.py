@@ -166,7 +166,7 @@ def test_a_folder_is_heard_a_line_each_and_its_tree_is_kept(model: Path, music: 
     ]
     assert "\nmusic/album/b.wav, 0:04.0: " in result.stdout
     assert f"Error: {music / 'broken.mp3'}: not audio" in result.stderr
-    assert "Left out: 1 files that are no audio.\nLeft out: 2 hidden files and folders.\n" in result.stderr
+    assert "Skipped 1 files that are not audio.\nSkipped 2 hidden files and folders.\n" in result.stderr
     assert result.stderr.endswith("1 of 6 recordings failed.\n")
 
 
@@ -181,7 +181,7 @@ def test_every_format_lies_beside_the_recording(model: Path, tmp_path: Path) -> 
 
 def test_the_help_names_every_format() -> None:
     text = " ".join(run("predict", "--help").output.split())
-    assert f"Of {', '.join(FORMATS)}: " in text
+    assert f"recording: {', '.join(FORMATS)}; " in text
     assert ", ".join(f"songs{suffix}" for suffix in TABLES) in text
 
 
@@ -205,7 +205,7 @@ def remove_answer(song: Path) -> None:
     ("change", "options", "heard"),
     [
         (change_nothing, (), 0),
-        (change_nothing, ("--again",), 2),
+        (change_nothing, ("--overwrite",), 2),
         (change_nothing, ("--format", "audacity"), 2),
         (change_song, (), 1),
         (touch_song, (), 1),
@@ -224,7 +224,7 @@ def test_what_is_done_is_not_done_again(
     result = run(*words, *options)
     assert result.exit_code == 0, result.output
     assert result.stdout.count(": dominant ") == heard
-    skipped = f"Left out: {2 - heard} recordings that this model has heard before (--again hears them too).\n"
+    skipped = f"Skipped {2 - heard} recordings already processed by this model (--overwrite processes them again).\n"
     assert (skipped in result.stderr) == (heard < 2)
     with answers[songs[0]].open(newline="") as file:
         assert next(csv.reader(file)) == list(COLUMNS)
@@ -241,14 +241,14 @@ def test_files_of_other_origin_are_kept(model: Path, exported_cnn: Path, tmp_pat
     assert (
         f"Error: {reference}: exists and was not written by mir-tf, or was edited; give --overwrite\n" in result.stderr
     )
-    assert result.stderr.endswith("1 of 2 recordings have files that were kept.\n")
+    assert result.stderr.endswith("1 of 2 recordings have existing files that were kept.\n")
     assert reference.read_text() == "start,end,instrument\n0,1,Piano\n"
     assert written(tmp_path) == ["b.wav", "b.wav.csv", "b.wav.json", "c.wav", "c.wav.csv", "c.wav.json"]
     answer.write_text("mended by hand\n")
     for path, exit_code in ((model, 0), (exported_cnn / "run", 1)):
         assert run("predict", path, other, "--format", "csv").exit_code == exit_code
         assert answer.read_text() == "mended by hand\n"
-    assert run("predict", model, song, other, "--format", "csv", "--again").exit_code == 0
+    assert run("predict", model, song, other, "--format", "csv", "--overwrite").exit_code == 0
     for path in (reference, answer):
         assert path.read_text().startswith(",".join(COLUMNS))
     (tmp_path / LEDGER).unlink()
@@ -288,9 +288,9 @@ def test_all_in_one_holds_every_song_that_can_be_read(model: Path, music: Path, 
     result = run("predict", model, music, "--out", tmp_path / "apart", "--format", "csv")
     apart = [row for name in written(tmp_path / "apart") for row in intervals(tmp_path / "apart" / name)]
     for suffix in TABLES:
-        result = run("predict", model, music, "--into", tmp_path / "new" / f"songs{suffix}")
+        result = run("predict", model, music, "--table", tmp_path / "new" / f"songs{suffix}")
         assert result.exit_code == 1
-        assert result.stdout.endswith(f"Written: {tmp_path / 'new' / 'songs'}{suffix}, of 3 recordings\n")
+        assert result.stdout.endswith(f"Written: {tmp_path / 'new' / 'songs'}{suffix} (3 recordings)\n")
         assert result.stderr.endswith("1 of 4 recordings failed.\n")
     assert written(tmp_path / "new") == ["songs.csv", "songs.json", "songs.parquet"]
     assert intervals(tmp_path / "new" / "songs.csv") == apart
@@ -311,7 +311,7 @@ def test_all_in_one_holds_every_song_that_can_be_read(model: Path, music: Path, 
 
 def test_all_in_one_grows_by_what_is_new(model: Path, tmp_path: Path) -> None:
     write_song(tmp_path / "music" / "a.wav")
-    words = ("predict", model, tmp_path / "music", "--into", tmp_path / "songs.csv")
+    words = ("predict", model, tmp_path / "music", "--table", tmp_path / "songs.csv")
     assert run(*words).exit_code == 0
     first = intervals(tmp_path / "songs.csv")
     write_song(tmp_path / "music" / "b.wav", 2.0)
@@ -319,12 +319,12 @@ def test_all_in_one_grows_by_what_is_new(model: Path, tmp_path: Path) -> None:
     ledger.write_text(ledger.read_text() + '{"name": "cut of')  # as a killed run leaves it
     (tmp_path / "songs.csv").unlink()
     result = run(*words)
-    assert "Left out: 1 recordings that this model has heard before" in result.stderr
-    assert (result.stdout.count(": dominant "), result.stdout.count("of 2 recordings")) == (1, 1)
+    assert "Skipped 1 recordings already processed by this model" in result.stderr
+    assert (result.stdout.count(": dominant "), result.stdout.count("(2 recordings)")) == (1, 1)
     grown = intervals(tmp_path / "songs.csv")
     assert grown[: len(first)] == first
     assert {row[0] for row in grown[len(first) :]} == {str(tmp_path / "music" / "b.wav")}
-    assert "Left out: 2 recordings" in run(*words).stderr
+    assert "Skipped 2 recordings" in run(*words).stderr
     assert intervals(tmp_path / "songs.csv") == grown
 
 
@@ -368,7 +368,7 @@ def test_wrong_usage(
 
 def test_nothing_to_hear_is_a_failure(model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    result = run("predict", model, tmp_path / "empty", "--into", tmp_path / "songs.csv")
+    result = run("predict", model, tmp_path / "empty", "--table", tmp_path / "songs.csv")
     assert result.exit_code == 1
     assert f"Error: {tmp_path / 'empty'}: no audio in this folder" in result.stderr
     assert written(tmp_path) == []
@@ -386,7 +386,7 @@ def test_a_package_that_is_missing_is_named_before_the_work(tmp_path: Path, monk
 @pytest.mark.parametrize("piped", [False, True])
 def test_results_are_printed_above_the_bar_and_into_pipes(model: Path, tmp_path: Path, piped: bool) -> None:
     songs = [write_song(tmp_path / f"{number}.wav", 20.0) for number in range(6)]
-    command = [sys.executable, "-c", "from mir_tf.cli import main; main()", "predict", model, *songs, "--again"]
+    command = [sys.executable, "-c", "from mir_tf.cli import main; main()", "predict", model, *songs, "--overwrite"]
     terminal, end = os.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     with subprocess.Popen(
@@ -415,11 +415,11 @@ def test_names_that_are_no_utf_8_are_escaped_in_what_is_written(model: Path, tmp
     song = write_song(tmp_path / "song.wav").rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
     formats = ",".join(name for name in FORMATS if name != "jams")
     for again in (False, True):
-        result = run("predict", model, song, "--format", formats, "--into", tmp_path / "all.csv")
+        result = run("predict", model, song, "--format", formats, "--table", tmp_path / "all.csv")
         assert result.exit_code == 0, result.output
-        assert ("Left out: 1 recordings" in result.stderr) == again
+        assert ("Skipped 1 recordings" in result.stderr) == again
     assert json.loads(Path(f"{song}.json").read_text("utf-8"))["path"] == f"{tmp_path}/caf\\udce9.wav"
-    assert run("predict", model, song, "--into", tmp_path / "all.json").exit_code == 0
+    assert run("predict", model, song, "--table", tmp_path / "all.json").exit_code == 0
     assert json.loads((tmp_path / "all.json").read_text("utf-8"))["songs"][0]["path"].endswith("caf\\udce9.wav")
 
 

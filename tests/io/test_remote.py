@@ -416,12 +416,13 @@ def test_answers_in_a_bucket_are_not_done_again(bucket: Path, exported_cnn: Path
         assert run("predict", model, "s3://bucket/music", *options).exit_code == 0
         answers = {f"{folder}/a.wav.json", f"{folder}/album/b.wav.json"}
         assert answers <= objects(os.environ["S3_ENDPOINT"], folder)
-        for again in ((), ("--again",)):
+        for again in ((), ("--overwrite",)):
             result = run("predict", model, "s3://bucket/music", *options, *again)
             assert result.exit_code == 0, result.output
-            assert ("Left out: 2 recordings that this" in result.stderr) == (not again)
+            assert ("Skipped 2 recordings already processed by this" in result.stderr) == (not again)
         (bucket / folder / "a.wav.json").unlink()
-        assert "Left out: 1 recordings that this" in run("predict", model, "s3://bucket/music", *options).stderr
+        skipped = run("predict", model, "s3://bucket/music", *options).stderr
+        assert "Skipped 1 recordings already processed by this" in skipped
     (bucket / "model.tflite").upload(model)
     refused = run("predict", "s3://bucket/model.tflite", "s3://bucket/music")
     assert refused.exit_code == 2

@@ -47,7 +47,7 @@ def own(exported_cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return folder
 
 
-OWN = f"Model: the one of this package, mir-tf {mir_tf.__version__}\n"
+OWN = f"Model: mir-tf {mir_tf.__version__}, pretrained\n"
 
 
 def test_load_without_a_path(own: Path) -> None:
@@ -60,7 +60,7 @@ def test_load_without_a_path(own: Path) -> None:
 def test_predict_without_a_model(own: Path) -> None:
     song, more = write_song(Path("a.wav")), write_song(Path("music/b.flac"))
     for words in ((song, more.parent), ("pretrained", song, more.parent)):
-        result = run("predict", *words, "--again")
+        result = run("predict", *words, "--overwrite")
         assert result.exit_code == 0, result.output
         assert result.stderr.startswith(OWN)
         assert "a.wav, 0:04.0: " in result.stdout
@@ -74,15 +74,15 @@ def test_the_first_argument_may_be_a_model(own: Path, exported_cnn: Path) -> Non
     song = write_song(Path("a.wav"))
     shutil.copytree(exported_cnn / "run", "pretrained")
     for model in (exported_cnn / "model.float32.tflite", exported_cnn / "run", "./pretrained"):
-        result = run("predict", model, song, "--again")
+        result = run("predict", model, song, "--overwrite")
         assert result.exit_code == 0, result.output
-        assert "of this package" not in result.output
+        assert "pretrained\n" not in result.output
     assert OWN in run("predict", "pretrained", song).output
 
 
 def test_a_model_alone_has_nothing_to_hear(own: Path) -> None:
     for model in ("pretrained", own, own / "model.tflite"):
-        assert f"nothing to hear: name recordings, or folders of them, after the model {model}" in failed(
+        assert f"no recordings given: name recordings or folders of recordings after the model {model}" in failed(
             2, "predict", model
         )
     assert "Missing argument" in failed(2, "predict")
@@ -94,15 +94,15 @@ def test_a_first_argument_that_is_neither_model_nor_recording_is_refused(own: Pa
     Path("notes").mkdir()
     Path("notes/score.mid").write_bytes(b"MThd")
     for first, what in {
-        "runs/crnn": "it is not there",
-        "words": "no audio that libsndfile reads",
-        "notes": "a folder without bundle.json and without audio",
+        "runs/crnn": "no such file or folder",
+        "words": "libsndfile cannot read it as audio",
+        "notes": "this folder contains neither bundle.json nor audio",
     }.items():
         message = failed(2, "predict", first, song)
         assert (
             f"{first}: {what}. The first argument must be a model (a .tflite file, the folder of a run, or " in message
         )
-        assert "or else, to be heard by the model of mir-tf, a recording or a folder of recordings" in message
+        assert "or, to use the pretrained model, a recording or a folder of recordings" in message
     assert "does not exist" in failed(2, "predict", "model.tflite", song)
     assert not Path("a.wav.json").exists()
 
@@ -163,7 +163,7 @@ def test_the_app_without_a_model_bears_the_name_of_the_package(own: Path) -> Non
         _, errors = process.communicate(timeout=60)
     assert described["name"] == f"mir-tf {mir_tf.__version__}"
     assert errors.startswith(OWN)
-    assert pretrained.name(Path("runs/crnn")) == "crnn"
+    assert pretrained.display_name(Path("runs/crnn")) == "crnn"
 
 
 def test_evaluate_and_report_write_here_and_not_into_the_package(own: Path) -> None:
@@ -199,7 +199,10 @@ def test_a_package_without_the_model_says_what_to_do(tmp_path: Path, monkeypatch
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     monkeypatch.chdir(tmp_path)
     song = write_song(tmp_path / "song.wav")
-    advice = "this copy of mir-tf comes without a model of its own; name one, a .tflite file of mir-tf export"
+    advice = (
+        "this copy of mir-tf comes without a pretrained model. "
+        "Name a model of your own: a .tflite file made by mir-tf export"
+    )
     for words in (
         ("predict", song),
         ("app",),
@@ -207,7 +210,7 @@ def test_a_package_without_the_model_says_what_to_do(tmp_path: Path, monkeypatch
         ("report", "pretrained", "--data", "."),
     ):
         assert advice in failed(1, *words)
-    with pytest.raises(BundleError, match="comes without a model of its own"):
+    with pytest.raises(BundleError, match="comes without a pretrained model"):
         mir_tf.load()
 
 

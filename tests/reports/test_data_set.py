@@ -118,7 +118,7 @@ def test_what_is_wrong_is_named_and_leaves_nothing(stems: tuple[Path, Manifest],
     folder, _ = stems
     result = run("inspect", folder, "--out", tmp_path / "page")
     assert result.exit_code == 2
-    assert "--out belongs to --report" in result.output
+    assert "--out needs --report" in result.output
     (shard,) = folder.glob("*-test.tfrecord-*")
     shard.write_bytes(shard.read_bytes()[:-20])
     result = run("inspect", folder, "--report", "--out", tmp_path / "page", "--picture", tmp_path / "picture.png")

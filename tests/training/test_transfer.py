@@ -185,7 +185,7 @@ def test_the_command_takes_the_network_of_the_package(data, init, tmp_path, monk
 
     result = fit("--vocabulary", "slakh")
     assert result.exit_code == 0, result.output
-    assert f"Starts from the weights of {pretrained.name(init)}, the classes anew\n" in result.output
+    assert f"Starting from the weights of {pretrained.display_name(init)}, with a new class layer\n" in result.output
     expected = make_bundle("cnn").config.model.replace(conv_dropout=0.2)
     assert bundle.load(tmp_path / "run").config.model == expected
     refused = fit("--vocabulary", "slakh", "--model", "crnn")
