@@ -41,7 +41,7 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
       tensorboard --logdir compared
     """
     from mir_tf.experiments.compare import compare as train_and_compare
-    from mir_tf.experiments.compare import read_plan
+    from mir_tf.experiments.plan import read_plan
 
     work = read_plan(plan, data, out, None if config_file is None else read_yaml(config_file))
 
@@ -121,10 +121,11 @@ def tune(
       tensorboard --logdir search
     """
     from mir_tf.experiments import tune as tuning
+    from mir_tf.experiments.search_space import SearchSpace
 
     sections = {} if space_file is None else read_yaml(space_file)
     try:
-        tuning.Space.of(sections)
+        SearchSpace.of(sections)
     except ConfigError as error:
         raise ConfigError(f"{space_file}: {error}") from error
     console = make_console()

@@ -1,1 +1,1 @@
-"""Comparisons of models and searches for hyperparameters."""
+"""Experiments on many runs: comparisons of models and hyperparameter searches."""

@@ -1,14 +1,12 @@
-"""A plan of training runs, carried out and laid side by side."""
+"""Train the runs of a plan and compare their scores."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,7 @@ from numpy.typing import NDArray
 from mir_tf import bundle
 from mir_tf.bundle import Bundle
 from mir_tf.bundle.predict import predict_split
-from mir_tf.config import FRONT_ENDS, SPLITS, RunConfig, read_yaml
-from mir_tf.data.manifest import Manifest, read_manifest
-from mir_tf.errors import ConfigError
+from mir_tf.experiments.plan import Plan, PlannedRun
 from mir_tf.figures import evaluation, style
 from mir_tf.io import markdown
 from mir_tf.io.files import as_path, write_text
@@ -30,54 +26,19 @@ from mir_tf.metrics.counts import ConfusionCounts, track_micro_f1
 from mir_tf.models.cost import macs, parameters
 from mir_tf.training import loop
 
-PLAN_KEYS = ("title", "split", "seeds", "preset", "runs")
-
 OnRun = Callable[[str, int, int], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class PlannedRun:
-    """One run of a plan with one seed.
-
-    Attributes:
-        name: of the run in the plan.
-        config: all that defines it.
-        data: folder of the data set that was built with its front end.
-        folder: where it is trained. Runs of the same configuration, whatever their names, share it.
-    """
-
-    name: str
-    config: RunConfig
-    data: Path
-    folder: Path
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is to be done.
-
-    Attributes:
-        name: of its file, without the suffix.
-        title: of the tables.
-        split: whose tracks are scored.
-        jobs: in its order, a run's seeds one after another.
-    """
-
-    name: str
-    title: str
-    split: str
-    jobs: tuple[PlannedRun, ...]
+"""Called with the name of a run, its number from 1, and the number of all runs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What a trained run gets right in each track of a split.
+    """The confusion counts of a trained run in each track of a split.
 
     Attributes:
-        epoch: of the run that was scored.
-        tracks: ids of the tracks.
-        songs: that they are of.
-        counts: of frames [tracks, classes].
+        epoch: Number of the epoch that was evaluated.
+        tracks: Ids of the tracks.
+        songs: Song of each track.
+        counts: Counts of frames [tracks, classes].
     """
 
     epoch: int
@@ -88,17 +49,17 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """A finished job.
+    """A run that was trained and evaluated.
 
     Attributes:
-        job: what was to be done.
-        history: a row an epoch, as :class:`mir_tf.training.loop.FitResult` has it.
-        scores: of the best epoch.
-        parameters: trained ones.
-        macs: for a second of audio.
+        run: The run as planned.
+        history: A row per epoch, as in :class:`mir_tf.training.loop.FitResult`.
+        scores: Scores of the best epoch.
+        parameters: Number of trained parameters.
+        macs: Multiply-accumulate operations for a second of audio.
     """
 
-    job: PlannedRun
+    run: PlannedRun
     history: list[dict[str, float]]
     scores: Scores
     parameters: int
@@ -106,16 +67,16 @@ class Outcome:
 
     @property
     def minutes(self) -> float:
-        """Time of training, validation included."""
+        """Minutes of training, with validation."""
         return sum(row["seconds"] for row in self.history) / 60
 
 
 Measure = Callable[[ConfusionCounts, NDArray[np.int64]], NDArray[np.float64]]
-"""From counts [tracks, classes] and how often each track is drawn [samples, tracks] to a value of each sample."""
+"""From counts [tracks, classes] and how often each track is drawn [samples, tracks] to a value per sample [samples]."""
 
 
 def _track_averaged(values: Callable[[ConfusionCounts], NDArray[np.float64]]) -> Measure:
-    """The mean over tracks of a measure of each, as the PyTorch project reported it."""
+    """Average a measure per track over the tracks, as the PyTorch project did."""
     return lambda counts, weights: weights @ values(counts) / weights.sum(axis=1)
 
 
@@ -126,23 +87,24 @@ MEASURES: dict[str, Measure] = {
     "micro F1": lambda counts, weights: counts.resampled(weights).micro.f1,
     "macro F1": lambda counts, weights: counts.resampled(weights).macro_f1,
 }
-"""What is compared. The first three are micro measures of each track, averaged over tracks: the PyTorch project's."""
+"""The measures to compare. The first three, from the PyTorch project, are micro measures per track, averaged."""
 
 _TESTED = ("F1", "micro F1", "macro F1")
+"""The measures whose differences between runs are tested."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How much one run is better than another, and whether more songs might tell otherwise.
+    """The difference of two runs in a measure, with its bootstrap interval over songs.
 
     Attributes:
-        first: name of a run.
-        second: name of another.
-        measure: key of :data:`MEASURES`.
-        value: first less second, each the mean over its seeds.
-        low: 2.5 % of the resamples of the songs, the same for both runs, have less.
-        high: 2.5 % have more.
-        songs: that were resampled.
+        first: Name of a run.
+        second: Name of another run.
+        measure: Key of :data:`MEASURES`.
+        value: Value of the first minus value of the second, each the mean over its seeds.
+        low: 2.5 % quantile over resamples of the songs, which are the same for both runs.
+        high: 97.5 % quantile.
+        songs: Number of songs that were resampled.
     """
 
     first: str
@@ -155,28 +117,28 @@ class Difference:
 
     @property
     def is_real(self) -> bool:
-        """Whether the interval leaves out zero, and is of songs enough to mean it."""
+        """Whether the interval excludes zero and covers enough songs to be trusted."""
         return self.songs >= bootstrap.FEWEST_SONGS and (self.low > 0 or self.high < 0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A plan that was carried out.
+    """The results of a plan.
 
     Attributes:
-        plan: the plan.
-        outcomes: of each run, by name, one a seed.
+        plan: The plan.
+        outcomes: The outcomes of each run by its name, one for each seed.
     """
 
     plan: Plan
     outcomes: dict[str, list[Outcome]]
 
     def values(self, name: str, measure: str) -> NDArray[np.float64]:
-        """A measure of a run [seeds]."""
+        """Return a measure of a run for each seed [seeds]."""
         return np.concatenate([_values(outcome, measure) for outcome in self.outcomes[name]])
 
     def table(self) -> list[list[str]]:
-        """The runs as rows of text, the first one the header."""
+        """Return the runs as rows of text with a header."""
         rows = [["run", *MEASURES, "parameters", "M multiply-adds/s", "minutes", "epochs"]]
         for name, outcomes in self.outcomes.items():
             first = outcomes[0]
@@ -193,11 +155,11 @@ class Comparison:
         return rows
 
     def differences(self) -> list[Difference]:
-        """Of all pairs of runs that answer for the same classes in the same tracks."""
+        """Return the differences of all pairs of runs with the same classes and tracks."""
         found = []
         for first, second in itertools.combinations(self.outcomes, 2):
             pair = self.outcomes[first] + self.outcomes[second]
-            if len({(outcome.job.config.train.vocabulary, outcome.scores.tracks) for outcome in pair}) > 1:
+            if len({(outcome.run.config.train.vocabulary, outcome.scores.tracks) for outcome in pair}) > 1:
                 continue
             songs = pair[0].scores.songs
             weights = bootstrap.bootstrap_weights(songs)
@@ -209,12 +171,12 @@ class Comparison:
         return found
 
     def _mean(self, name: str, measure: str, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Of the seeds, in each resample [samples]."""
+        """Return the mean of a measure over the seeds in each resample [samples]."""
         counts = [outcome.scores.counts for outcome in self.outcomes[name]]
         return np.mean([MEASURES[measure](each, weights) for each in counts], axis=0)
 
     def difference_table(self) -> list[list[str]]:
-        """The differences as rows of text, the first one the header."""
+        """Return the differences as rows of text with a header."""
         rows = [["first − second", *(f"{measure} (95 % interval)" for measure in _TESTED), "real"]]
         found = self.differences()
         for (first, second), group in itertools.groupby(found, key=lambda each: (each.first, each.second)):
@@ -228,24 +190,24 @@ class Comparison:
         return rows
 
     def notes(self) -> list[str]:
-        """What a reader of the tables must know."""
+        """Return what you need to know to read the tables."""
         scores = next(iter(self.outcomes.values()))[0].scores
         seeds = max(map(len, self.outcomes.values()))
         tuned_on_it = ", on these very tracks" if self.plan.split == "validation" else ""
         return [
-            f"On the {self.plan.split} split, {len(scores.tracks)} tracks of {len(set(scores.songs))} songs, at "
-            f"thresholds tuned on validation{tuned_on_it}. F1, precision and recall: micro, of each track, averaged "
-            "over tracks; micro and macro F1: of all frames together. "
+            f"On the {self.plan.split} split, {len(scores.tracks)} tracks of {len(set(scores.songs))} songs, with "
+            f"thresholds tuned on validation{tuned_on_it}. F1, precision and recall are micro measures per track, "
+            "averaged over tracks; micro F1 and macro F1 are computed on all frames together. "
             f"Mean of {seeds} seed{'s' if seeds > 1 else ''}, ± half their range.",
-            f"Differences: the middle 95 % of {bootstrap.BOOTSTRAP_SAMPLES} resamples of the songs, drawn for both "
-            f"runs alike; real where that leaves out zero, of {bootstrap.FEWEST_SONGS} songs at least. "
-            "Other seeds are not in the interval. Runs of different classes "
-            "are not compared.",
-            "Minutes of training hold on one machine with the same load alone.",
+            f"Differences: the 95 % interval of {bootstrap.BOOTSTRAP_SAMPLES} bootstrap samples of the songs, the same "
+            f"for both runs. A difference is real if the interval excludes zero and covers at least "
+            f"{bootstrap.FEWEST_SONGS} songs. The interval does not cover the variation between seeds. Runs with "
+            "different classes are not compared.",
+            "Minutes of training are comparable only between runs on the same machine with the same load.",
         ]
 
     def figure(self) -> Figure:
-        """Validation loss and macro F1 by epoch, of all runs and seeds."""
+        """Draw validation loss and macro F1 by epoch, for all runs and seeds."""
         curves = {
             name: [(outcome.history, outcome.scores.epoch) for outcome in outcomes]
             for name, outcomes in self.outcomes.items()
@@ -253,16 +215,16 @@ class Comparison:
         return evaluation.curves_figure(curves, self.plan.title)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON knows it."""
+        """Return all results as JSON types."""
         return {
             "title": self.plan.title,
             "split": self.plan.split,
             "runs": {
                 name: [
                     {
-                        "folder": str(outcome.job.folder),
-                        "data": str(outcome.job.data),
-                        "config": outcome.job.config.to_dict(),
+                        "folder": str(outcome.run.folder),
+                        "data": str(outcome.run.data),
+                        "config": outcome.run.config.to_dict(),
                         "measures": {measure: float(_values(outcome, measure)[0]) for measure in MEASURES},
                         "parameters": outcome.parameters,
                         "multiply_adds_per_second": outcome.macs,
@@ -280,19 +242,19 @@ class Comparison:
         }
 
     def to_markdown(self) -> str:
-        """The tables and notes, with the picture of :meth:`save` below them."""
+        """Return the tables and notes as Markdown, with the picture that :meth:`save` writes."""
         page = markdown.markdown(self.plan.title, (self.table(), self.difference_table()), self.notes())
         return f"{page}\n![Validation by epoch]({self.plan.name}.png)\n"
 
     def save(self, folder: Path) -> None:
-        """Writes tables and picture as ``.md``, ``.json`` and ``.png`` of the plan's name: each whole or not at all."""
+        """Write tables and picture as ``.md``, ``.json`` and ``.png`` files with the plan's name, each atomically."""
         style.save_png(self.figure(), folder / f"{self.plan.name}.png")
         write_text(folder / f"{self.plan.name}.md", self.to_markdown())
         write_text(folder / f"{self.plan.name}.json", json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
 
 
 def _values(outcome: Outcome, measure: str) -> NDArray[np.float64]:
-    """A measure of an outcome [1]."""
+    """Return a measure of an outcome [1]."""
     counts = outcome.scores.counts
     return MEASURES[measure](counts, np.ones((1, len(counts.tp)), np.int64))
 
@@ -302,87 +264,6 @@ def _with_spread(values: NDArray[np.float64]) -> str:
     return f"{values.mean():.3f}{spread}"
 
 
-def read_plan(
-    path: str | Path, data: Sequence[str | Path], out: str | Path, budget: dict[str, Any] | None = None
-) -> Plan:
-    """Reads a plan and finds the data set of every run.
-
-    A plan is YAML: ``title``, ``split`` (whose tracks are scored: test, or validation where a recipe is still to be
-    chosen), ``seeds``, ``preset`` (name of a front end), sections as :meth:`RunConfig.merge` takes
-    them, which hold for all runs, and ``runs``, from a name to what is its own: ``preset`` and sections.
-
-    Args:
-        path: of the plan.
-        data: folders of data sets, one for each front end of the plan.
-        out: folder of the comparison; plans that share it share the runs of equal names and configurations.
-        budget: sections that hold for all runs too, but win over the plan's: what of it is affordable here.
-
-    Raises:
-        ConfigError: the plan or a configuration in it is wrong, or no data set has the front end of a run.
-        DataError: a data set is missing or damaged.
-    """
-    plan = read_yaml(path)
-    runs, seeds = plan.get("runs"), plan.get("seeds", [0])
-    if not isinstance(runs, dict) or not runs:
-        raise ConfigError(f"{path}: runs is {runs!r}; it must map the names of runs to what is their own")
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-        raise ConfigError(f"{path}: seeds is {seeds!r}; it must be a list of whole numbers")
-    split = plan.get("split", "test")
-    if split not in SPLITS:
-        raise ConfigError(f"{path}: split is {split!r}; it must be {' or '.join(SPLITS)}")
-    common = [{key: value for key, value in plan.items() if key not in PLAN_KEYS}, budget or {}]
-    manifests = {as_path(folder): read_manifest(folder) for folder in data}
-    folders: dict[str, Path] = {}
-    jobs = []
-    for name, own in runs.items():
-        for seed in sorted(set(seeds)):
-            try:
-                config = _config(str(plan.get("preset", "default")), common, {} if own is None else own, seed)
-            except ConfigError as error:
-                raise ConfigError(f"{path}: run {name!r}: {error}") from error
-            matching = [folder for folder, manifest in manifests.items() if manifest.front_end == config.front_end]
-            if not matching:
-                raise ConfigError(f"{path}: run {name!r}: {_no_data(config, manifests)}")
-            identity = json.dumps([config.to_dict(), str(matching[0])], sort_keys=True)
-            folder = folders.setdefault(identity, as_path(out) / "runs" / f"{_slug(str(name))}-seed{seed}")
-            jobs.append(PlannedRun(str(name), config, matching[0], folder))
-    if len(set(folders.values())) < len(folders):
-        raise ConfigError(f"{path}: names of runs must differ in letters or digits: {', '.join(map(str, runs))}")
-    name = as_path(path).stem
-    return Plan(name, str(plan.get("title", name)), split, tuple(jobs))
-
-
-def _config(preset: str, common: list[dict[str, Any]], own: Any, seed: int) -> RunConfig:
-    """The configuration of a run: its preset, what all runs share, what is its own, and the seed; the last one wins."""
-    if not isinstance(own, dict):
-        raise ConfigError(f"it is {own!r}; it must hold sections and their fields")
-    preset = str(own.get("preset", preset))
-    if preset not in FRONT_ENDS:
-        raise ConfigError(f"preset is {preset!r}; it must be one of {', '.join(FRONT_ENDS)}")
-    sections = {key: value for key, value in own.items() if key != "preset"}
-    parts = [*common, sections, {"train": {"seed": seed}}]
-    front_end = RunConfig(FRONT_ENDS[preset])
-    if isinstance(sections.get("train"), dict) and "seed" in sections["train"]:
-        raise ConfigError("train.seed: a plan's seeds, which hold for all its runs, stand in seeds")
-    for part in parts:
-        front_end = front_end.merge({key: value for key, value in part.items() if key == "front_end"})
-    return functools.reduce(RunConfig.merge, parts, RunConfig.for_front_end(front_end.front_end))
-
-
-def _no_data(config: RunConfig, manifests: dict[Path, Manifest]) -> str:
-    preset = next((name for name, front_end in FRONT_ENDS.items() if front_end == config.front_end), None)
-    differences = "; ".join(
-        f"{folder}: {', '.join(config.front_end.differences(manifest.front_end))}"
-        for folder, manifest in manifests.items()
-    )
-    remedy = f"build one with python -m tfrecords_builder --preset {preset}" if preset else "build one"
-    return f"no data set has its front end ({differences}); {remedy} and name it with --data"
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "run"
-
-
 def compare(
     plan: Plan,
     out: str | Path,
@@ -390,57 +271,59 @@ def compare(
     on_epoch: loop.OnEpoch | None = None,
     on_step: loop.OnStep | None = None,
 ) -> Comparison:
-    """Carries out a plan, going on where it was stopped, and writes the comparison into ``out``.
+    """Train and evaluate the runs of a plan, resuming where it was interrupted, and write the comparison to ``out``.
 
     Args:
-        plan: as :func:`read_plan` gives it.
-        out: folder of the comparison; made if need be.
-        on_run: called before each job with its name, its number from 1, and how many there are.
-        on_epoch: as :func:`mir_tf.training.loop.fit` takes it.
-        on_step: likewise.
+        plan: A plan, as :func:`mir_tf.experiments.plan.read_plan` returns it.
+        out: Folder of the comparison; created if needed.
+        on_run: Called before each run.
+        on_epoch: Called after each epoch, as in :func:`mir_tf.training.loop.fit`.
+        on_step: Called after each step, likewise.
 
     Raises:
-        DataError: a data set is damaged or has nothing to learn from.
-        TrainingError: a run cannot start or go on; what is finished stays, and the same call goes on with it.
+        DataError: A data set is damaged or has nothing to learn from.
+        TrainingError: A run cannot start or resume. Finished runs are kept; the same call resumes after them.
     """
     outcomes: dict[str, list[Outcome]] = {}
     done: dict[Path, Outcome] = {}
-    for number, job in enumerate(plan.jobs, start=1):
+    for number, run in enumerate(plan.runs, start=1):
         if on_run:
-            on_run(job.name, number, len(plan.jobs))
-        if job.folder not in done:
-            done[job.folder] = _carry_out(job, plan.split, on_epoch, on_step)
-        outcomes.setdefault(job.name, []).append(dataclasses.replace(done[job.folder], job=job))
+            on_run(run.name, number, len(plan.runs))
+        if run.folder not in done:
+            done[run.folder] = _train_and_score(run, plan.split, on_epoch, on_step)
+        outcomes.setdefault(run.name, []).append(dataclasses.replace(done[run.folder], run=run))
     comparison = Comparison(plan, outcomes)
     comparison.save(as_path(out))
     return comparison
 
 
-def _carry_out(job: PlannedRun, split: str, on_epoch: loop.OnEpoch | None, on_step: loop.OnStep | None) -> Outcome:
-    """Trains and scores a run; what is finished is not done again."""
-    result = loop.fit(job.data, job.folder, job.config, on_epoch, on_step)
-    model = bundle.load(job.folder)
-    frames = job.config.window.window_frames * job.config.front_end.subframes
+def _train_and_score(
+    run: PlannedRun, split: str, on_epoch: loop.OnEpoch | None, on_step: loop.OnStep | None
+) -> Outcome:
+    """Train and evaluate a run, except for the parts that are finished already."""
+    result = loop.fit(run.data, run.folder, run.config, on_epoch, on_step)
+    model = bundle.load(run.folder)
+    frames = run.config.window.window_frames * run.config.front_end.subframes
     return Outcome(
-        job=job,
+        run=run,
         history=result.history,
-        scores=_score(model, result.best_epoch, job, split),
+        scores=_score(model, result.best_epoch, run, split),
         parameters=parameters(model.model),
-        macs=macs(model.model, frames) / job.config.window.window_seconds,
+        macs=macs(model.model, frames) / run.config.window.window_seconds,
     )
 
 
-def _score(model: Bundle, epoch: int, job: PlannedRun, split: str) -> Scores:
-    """The scores of a run's best epoch, kept beside it for the next time."""
-    path = job.folder / f"scores-{split}.json"
-    digest = bundle.describe(job.folder).model_sha256
-    # Those that are missing, damaged or of another model are made anew.
+def _score(model: Bundle, epoch: int, run: PlannedRun, split: str) -> Scores:
+    """Return the scores of a run's best epoch, from the file beside it if it is of the same model."""
+    path = run.folder / f"scores-{split}.json"
+    digest = bundle.describe(run.folder).model_sha256
+    # A file that is missing, damaged or of another model is written again.
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["model_sha256"] == digest:
             counts = ConfusionCounts(*(np.array(column) for column in kept["counts"]))
             return Scores(epoch, tuple(kept["tracks"]), tuple(kept["songs"]), counts)
-    scores = Scores(epoch, *count_frames(model, job.data, split))
+    scores = Scores(epoch, *count_frames(model, run.data, split))
     columns = [getattr(scores.counts, field.name).tolist() for field in dataclasses.fields(ConfusionCounts)]
     kept = {"model_sha256": digest, "tracks": scores.tracks, "songs": scores.songs, "counts": columns}
     write_text(path, json.dumps(kept) + "\n")
@@ -450,12 +333,12 @@ def _score(model: Bundle, epoch: int, job: PlannedRun, split: str) -> Scores:
 def count_frames(
     model: Bundle, data: str | Path, split: str
 ) -> tuple[tuple[str, ...], tuple[str, ...], ConfusionCounts]:
-    """What a model gets right in each track of a split, at its thresholds.
+    """Count true and false frames of a model in each track of a split, at its thresholds.
 
     Args:
-        model: a trained model.
-        data: folder of a data set.
-        split: of it.
+        model: A trained model.
+        data: Folder of a data set.
+        split: Name of a split.
 
     Returns:
         Ids of the tracks, their songs, and counts of frames [tracks, classes].

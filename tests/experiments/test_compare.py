@@ -1,37 +1,21 @@
-"""Plans of runs: what is trained, what is not trained again, and what the tables say."""
+"""Comparisons: what is trained, what is not trained again, and what the tables show."""
 
-import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from helpers.commands import run
-from helpers.tiny_data import CONFIG, FRONT_END, write_data
+from helpers.experiments import write_plan
+from helpers.tiny_data import write_data
 
-from mir_tf.config import FRONT_ENDS, RunConfig
-from mir_tf.errors import ConfigError
-from mir_tf.experiments.compare import Comparison, Outcome, Plan, PlannedRun, Scores, compare, read_plan
+from mir_tf.config import RunConfig
+from mir_tf.experiments.compare import Comparison, Outcome, Scores, compare
+from mir_tf.experiments.plan import Plan, PlannedRun, read_plan
 from mir_tf.metrics import bootstrap, counts
 from mir_tf.metrics.counts import ConfusionCounts
-from mir_tf.training import loop
 
 SPLITS = {"train": [[30, 50, 15], [25, 60]], "validation": [[35, 60]], "test": [[40, 20, 30, 33]]}
-
-PLAN = {
-    "title": "Narrow and wide",
-    "seeds": [1, 0],
-    "front_end": FRONT_END.to_dict(),
-    "model": {**CONFIG.model.to_dict(), "architecture": "cnn", "conv_filters": [2]},
-    "train": {**CONFIG.train.to_dict(), "epochs": 1, "steps_per_epoch": 1, "image_every": 0},
-    "window": CONFIG.window.to_dict(),
-    "runs": {
-        "Narrow": {},
-        "Wide": {"model": {"conv_filters": [6]}},
-        "Narrow again": {"model": {"conv_filters": [2]}},
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +23,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_data(folder, SPLITS)
     return folder
-
-
-def write_plan(folder: Path, **changes: object) -> Path:
-    path = folder / "widths.yaml"
-    path.write_text(yaml.safe_dump({**PLAN, **changes}, sort_keys=False))
-    return path
 
 
 def test_a_plan_says_which_split_is_scored(tmp_path: Path, data: Path) -> None:
@@ -60,25 +38,8 @@ def test_a_plan_says_which_split_is_scored(tmp_path: Path, data: Path) -> None:
         assert frames == sum(sum(record) for record in SPLITS[split])
         assert f"On the {split} split, {len(SPLITS[split][0])} tracks" in comparison.to_markdown()
         assert comparison.to_dict()["split"] == split
-    names = sorted(path.name for path in plan.jobs[0].folder.glob("scores-*.json"))
+    names = sorted(path.name for path in plan.runs[0].folder.glob("scores-*.json"))
     assert names == ["scores-test.json", "scores-validation.json"]
-
-
-def test_a_budget_wins_over_the_plan_but_not_over_a_run(tmp_path: Path, data: Path) -> None:
-    budget = {"train": {"steps_per_epoch": 7}, "model": {"conv_filters": [3]}}
-    plan = read_plan(write_plan(tmp_path), [data], tmp_path / "out", budget)
-    assert {job.config.train.steps_per_epoch for job in plan.jobs} == {7}
-    assert {job.name: job.config.model.conv_filters for job in plan.jobs} == {
-        "Narrow": (3,),
-        "Wide": (6,),
-        "Narrow again": (2,),
-    }
-    wrong = tmp_path / "budget.yaml"
-    wrong.write_text(yaml.safe_dump({"train": {"batches": 7}}))
-    words = ["compare", write_plan(tmp_path), "--data", data, "--out", tmp_path / "out", "--config", wrong]
-    refused = run(*words)
-    assert refused.exit_code == 2
-    assert "TrainConfig has no field 'batches'" in refused.stderr
 
 
 def test_a_plan_is_carried_out_once_and_reported(data: Path, tmp_path: Path) -> None:
@@ -131,7 +92,7 @@ def test_what_was_finished_is_kept_when_a_plan_is_stopped(data: Path, tmp_path: 
 
 def test_scores_of_another_model_are_not_used(data: Path, tmp_path: Path) -> None:
     plan = read_plan(write_plan(tmp_path, seeds=[0], runs={"Narrow": {}}), [data], tmp_path / "out")
-    folder = plan.jobs[0].folder
+    folder = plan.runs[0].folder
     before = compare(plan, tmp_path / "out")
     scores = folder / "scores-test.json"
     kept = json.loads(scores.read_text())
@@ -154,7 +115,7 @@ def outcome(name: str, tp: list[int], fp: list[int], fn: list[int], vocabulary: 
 
 
 def comparison(*outcomes: Outcome) -> Comparison:
-    return Comparison(Plan("p", "P", "test", ()), {each.job.name: [each] for each in outcomes})
+    return Comparison(Plan("p", "P", "test", ()), {each.run.name: [each] for each in outcomes})
 
 
 def test_measures_are_the_field_s() -> None:
@@ -205,49 +166,3 @@ def test_seeds_show_their_spread() -> None:
     pair = [outcome("A", [8], [2], [0]), outcome("A", [8], [0], [0])]
     found = Comparison(Plan("p", "P", "test", ()), {"A": pair})
     assert found.table()[1][1] == f"{(16 / 18 + 1) / 2:.3f} ± {(1 - 16 / 18) / 2:.3f}"
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"runs": []}, "must map the names of runs"),
-        ({"runs": {}}, "must map the names of runs"),
-        ({"split": "training"}, "split is 'training'; it must be train or validation or test"),
-        ({"split": ["test"]}, r"split is \['test'\]; it must be train or validation or test"),
-        ({"seeds": []}, "must be a list of whole numbers"),
-        ({"seeds": ["one"]}, "must be a list of whole numbers"),
-        ({"runs": {"A": 3}}, "run 'A': it is 3; it must hold sections"),
-        ({"runs": {"A": {"preset": "best"}}}, "run 'A': preset is 'best'; it must be one of default"),
-        ({"runs": {"A": {"model": {"depth": 3}}}}, "run 'A': ModelConfig has no field 'depth'"),
-        ({"network": {}}, "run 'Narrow': no section 'network'"),
-        ({"runs": {"A": {"train": {"seed": 3}}}}, "run 'A': train.seed: a plan's seeds"),
-        ({"runs": {"A": {"train": 5}}}, "run 'A': "),
-        ({"runs": {"A!": {}, "a?": {"model": {"conv_filters": [3]}}}}, "names of runs must differ in letters"),
-        (
-            {"runs": {"A": {"front_end": {"n_mels": 16}}}},
-            "run 'A': no data set has its front end .*n_mels: 16 here, 8 there.*build one and name it with --data",
-        ),
-    ],
-)
-def test_a_wrong_plan_is_named(data: Path, tmp_path: Path, changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=rf"(?s)widths\.yaml: .*{message}"):
-        read_plan(write_plan(tmp_path, **changes), [data], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "tools" / "plans").iterdir()), ids=lambda p: p.stem
-)
-def test_the_plans_of_the_original_s_questions_fit_the_presets(path: Path, tmp_path: Path) -> None:
-    for preset in ("seed_44k", "seed_22k"):
-        write_data(tmp_path / preset, {"train": [[10]]}, FRONT_ENDS[preset])
-    with pytest.raises(ConfigError, match="build one with python -m tfrecords_builder --preset seed_44k"):
-        read_plan(path, [tmp_path / "seed_22k"], tmp_path / "out")
-    plan = read_plan(path, [tmp_path / "seed_44k", tmp_path / "seed_22k"], tmp_path / "out")
-    assert len(plan.jobs) == 4
-    for job in plan.jobs:
-        assert job.data.name == ("seed_22k" if "22.05" in job.name else "seed_44k")
-        assert job.config.model.alignment == "stretch"
-        assert dataclasses.replace(job.config.train, seed=0, vocabulary="family") == loop.TrainConfig(
-            crop_seconds=100.0
-        )

@@ -1,4 +1,4 @@
-"""Searches: what is tried, what survives a failure, a stop and a second start."""
+"""Searches: their trials, and how they survive a failure, an interruption and a second start."""
 
 import errno
 import json
@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 from helpers.commands import run
-from helpers.tiny_data import CONFIG, FRONT_END, write_data
+from helpers.experiments import SECTIONS
+from helpers.tiny_data import FRONT_END, write_data
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
@@ -21,24 +22,9 @@ from mir_tf.bundle.history import HISTORY_FILE, LOGS_FOLDER
 from mir_tf.config import RunConfig, read_yaml
 from mir_tf.errors import ConfigError, TrainingError
 from mir_tf.experiments import tune
-from mir_tf.experiments.tune import Range, Space, search
+from mir_tf.experiments.search_space import SearchSpace
+from mir_tf.experiments.tune import search
 from mir_tf.training import loop, summaries
-
-SECTIONS = {
-    "model": {
-        **CONFIG.model.to_dict(),
-        "architecture": "cnn",
-        "conv_filters": [[2], [4]],
-        "conv_dropout": {"min": 0.0, "max": 0.4},
-    },
-    "train": {
-        **CONFIG.train.to_dict(),
-        "steps_per_epoch": 1,
-        "learning_rate": {"min": "1e-3", "max": 1e-2, "log": True},
-        "image_every": 0,
-    },
-    "window": CONFIG.window.to_dict(),
-}
 
 
 @pytest.fixture(scope="module")
@@ -46,78 +32,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_data(folder, {"train": [[30, 50, 15], [25, 60]], "validation": [[35, 60]]})
     return folder
-
-
-class TestSpace:
-    def test_a_value_fixes_a_list_chooses_and_bounds_bound(self) -> None:
-        space = Space.of(SECTIONS)
-        assert space.choices == {"model.conv_filters": ([2], [4])}
-        assert space.ranges == {
-            "model.conv_dropout": Range(0.0, 0.4, False, False),
-            "train.learning_rate": Range(0.001, 0.01, True, False),
-        }
-        values = {"model.conv_filters": "[4]", "model.conv_dropout": 0.25, "train.learning_rate": 0.002}
-        config = RunConfig(FRONT_END).merge(space.sections(values))
-        assert (config.model.conv_filters, config.model.conv_dropout) == ((4,), 0.25)
-        assert (config.train.learning_rate, config.train.batch_size) == (0.002, 4)
-
-    def test_a_flat_list_is_one_value_of_a_field_of_lists(self) -> None:
-        assert Space.of({"model": {"conv_filters": [8, 8]}}).fixed["model"] == {"conv_filters": [8, 8]}
-
-    @pytest.mark.parametrize(
-        ("field", "values", "held"),
-        [
-            ("pos_weight_max", [1, 3.0], (1.0, 3.0)),
-            ("learning_rate", ["1e-3", 0.01], (0.001, 0.01)),
-            ("noise_db", [None, -10.0], (None, -10.0)),
-            ("steps_per_epoch", [None, 100], (None, 100)),
-        ],
-    )
-    def test_choices_may_be_of_several_types(self, field: str, values: list[object], held: tuple[object, ...]) -> None:
-        space = Space.of({"train": {field: values}})
-        (choice,) = (each for each in space.hyperparameters([Path("data")]).space if each.name == f"train.{field}")
-        drawn = {**space.hyperparameters([Path("data")]).values}
-        found = [space.sections({**drawn, choice.name: value})["train"][field] for value in choice.values]
-        assert tuple(found) == held
-
-    def test_a_range_of_an_optional_whole_number_is_of_whole_numbers(self) -> None:
-        assert Space.of({"train": {"steps_per_epoch": {"min": 50, "max": 200}}}).ranges[
-            "train.steps_per_epoch"
-        ] == Range(50, 200, False, True)
-
-    def test_whole_numbers_stay_whole(self) -> None:
-        assert Space.of({"model": {"gru_layers": {"min": 1, "max": 3}}}).ranges["model.gru_layers"].is_whole
-
-    def test_all_of_the_default_space_is_searched_and_can_be_had(self) -> None:
-        space = Space.of({})
-        searched = {*space.choices, *space.ranges}
-        assert searched == {f"{name}.{field}" for name, fields in tune.DEFAULT_SPACE.items() for field in fields}
-        names = {parameter.name for parameter in space.hyperparameters([Path("a"), Path("b")]).space}
-        assert names == searched | {"data"}
-
-    @pytest.mark.parametrize(
-        ("sections", "message"),
-        [
-            ({"model": {"depth": 3}}, "ModelConfig has no field 'depth'"),
-            ({"optimizer": {"momentum": 0.9}}, "no section 'optimizer'"),
-            ({"model": 3}, "section 'model' is 3"),
-            ({"model": {"gru_units": []}}, "model.gru_units: no choice"),
-            ({"model": {"gru_units": [0]}}, "gru_units is 0; it must be at least 1"),
-            ({"model": {"conv_dropout": {"min": 0.2, "max": 1.5}}}, "conv_dropout is 1.5; it must be"),
-            ({"model": {"conv_dropout": {"min": 0.2, "max": 0.1}}}, "min must be below max"),
-            ({"model": {"conv_dropout": {"min": 0.0, "max": 0.1, "log": True}}}, "above 0 with log"),
-            ({"model": {"conv_dropout": {"from": 0.0, "max": 0.1}}}, "from; a range has min, max"),
-            ({"model": {"conv_dropout": {"min": "low", "max": 0.1}}}, "min is 'low'; it must be a number"),
-            ({"model": {"conv_dropout": {"min": 0.0, "max": 0.1, "log": "false"}}}, "log is 'false'; it must be true"),
-            ({"model": 0}, "section 'model' is 0"),
-            ({"model": {"gru_units": 60, "attention_heads": [1, 7]}}, "attention_heads is 7; .* width, 120"),
-            ({"front_end": {"n_mels": 64}}, "front_end.n_mels: the front end is that of the data set"),
-            ({"train": {"epochs": [5, 50]}}, r"train.epochs is \[5, 50\]; it is not searched"),
-        ],
-    )
-    def test_what_no_configuration_takes_is_refused(self, sections: dict[str, object], message: str) -> None:
-        with pytest.raises(ConfigError, match=message):
-            Space.of(sections)
 
 
 def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: Path) -> None:
@@ -144,30 +58,12 @@ def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: 
     again = run(*words, env={"COLUMNS": "160"})
     assert again.exit_code == 0
     assert "epoch 1:" not in again.output
-    with pytest.raises(TrainingError, match="holds a search that differs: seed: 0 there, 1 now"):
+    with pytest.raises(TrainingError, match="contains a different search: seed: 0 there, 1 now"):
         search([data], tmp_path / "out", trials=2, epochs=1, sections=SECTIONS, seed=1)
     for damaged, content in (("search/oracle.json", "{}"), ("search/oracle.json", "{"), (tune.SETTINGS, "null")):
         (tmp_path / "out" / damaged).write_text(content)
         with pytest.raises(TrainingError, match=rf"{damaged.partition('/')[0]} cannot be read"):
             search([data], tmp_path / "out", trials=2, epochs=1, sections=SECTIONS)
-
-    @pytest.mark.parametrize(
-        "sections",
-        [
-            {"window": {"window_seconds": [6.0, 8.0], "overlap_seconds": 1.0}},
-            {"window": {"window_seconds": 60.0, "overlap_seconds": {"min": 5.0, "max": 20.0}}},
-            {"model": {"gru_units": 60, "attention_heads": [1, 3]}},
-            {"model": {"gru_units": [60, 90], "attention_heads": [1, 3]}},
-        ],
-    )
-    def test_values_are_judged_beside_those_of_the_space_and_not_the_defaults(
-        self, sections: dict[str, dict[str, object]]
-    ) -> None:
-        space = Space.of(sections)
-        for section, fields in sections.items():
-            for field, value in fields.items():
-                if isinstance(value, list):
-                    assert space.choices[f"{section}.{field}"] == tuple(value)
 
 
 def test_the_best_trials_data_set_is_that_to_train_on(data: Path, tmp_path: Path) -> None:
@@ -200,7 +96,7 @@ def test_the_data_set_is_a_column_of_the_search_where_several_are_given(data: Pa
 
 def test_the_seed_decides_what_is_tried(data: Path, tmp_path: Path) -> None:
     def first_values(folder: str, seed: int) -> dict[str, object]:
-        space = Space.of(SECTIONS)
+        space = SearchSpace.of(SECTIONS)
         drawn = space.hyperparameters([data])
         tried = tune.Search("random", [data], tmp_path / folder, space, drawn, 3, 1, seed)
         return tried.oracle.create_trial("tuner0").hyperparameters.values
@@ -217,8 +113,8 @@ def test_a_failed_trial_is_marked_and_the_search_goes_on(data: Path, tmp_path: P
     fixed = {"conv_filters": [2], "conv_dropout": 0.0}
     model = {**SECTIONS["model"], **fixed, "attention_heads": [4, 3], "gru_units": [4, 3]}
     sections = {**SECTIONS, "model": model, "train": {**SECTIONS["train"], "learning_rate": 0.01}}
-    found, is_through = search([data], tmp_path, trials=4, epochs=1, sections=sections)
-    assert is_through
+    found, is_complete = search([data], tmp_path, trials=4, epochs=1, sections=sections)
+    assert is_complete
     results = found.results()
     assert [result.status for result in results] == ["COMPLETED", "COMPLETED", "FAILED", "FAILED"]
     for bad in results[2:]:
@@ -238,8 +134,8 @@ def test_a_search_that_was_stopped_goes_on_within_the_trial(data: Path, tmp_path
     with pytest.raises(Killed):
         search([data], tmp_path, **arguments, on_epoch=stop)
     epochs: list[int] = []
-    found, is_through = search([data], tmp_path, **arguments, on_epoch=lambda epoch, row: epochs.append(epoch))
-    assert is_through
+    found, is_complete = search([data], tmp_path, **arguments, on_epoch=lambda epoch, row: epochs.append(epoch))
+    assert is_complete
     assert epochs == [3]
     assert [result.id for result in found.results()] == ["0"]
 
@@ -254,8 +150,8 @@ def test_a_failure_that_is_no_trials_fault_ends_the_search_and_loses_nothing(
         patch.setattr(loop, "fit", full)
         with pytest.raises(OSError, match="No space left on device"):
             search([data], tmp_path, trials=2, epochs=1, sections=SECTIONS)
-    found, is_through = search([data], tmp_path, trials=2, epochs=1, sections=SECTIONS)
-    assert is_through
+    found, is_complete = search([data], tmp_path, trials=2, epochs=1, sections=SECTIONS)
+    assert is_complete
     assert [result.status for result in found.results()] == ["COMPLETED"] * 2
 
 
@@ -272,19 +168,19 @@ def test_time_that_is_over_ends_the_search_and_loses_nothing(
         now += 2000.0
         epochs.append(epoch)
 
-    _, is_through = search([data], tmp_path, **arguments, hours=1 / 3, on_epoch=on_epoch)  # 1200 s
-    assert not is_through
+    _, is_complete = search([data], tmp_path, **arguments, hours=1 / 3, on_epoch=on_epoch)  # 1200 s
+    assert not is_complete
     assert epochs == [1]
-    _, is_through = search([data], tmp_path, **arguments, on_epoch=on_epoch)
-    assert is_through
+    _, is_complete = search([data], tmp_path, **arguments, on_epoch=on_epoch)
+    assert is_complete
     assert epochs == [1, 2, 1, 2]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tuner", ["hyperband", "bayesian"])
 def test_other_tuners_search_too(data: Path, tmp_path: Path, tuner: str) -> None:
-    found, is_through = search([data], tmp_path, tuner, trials=5, epochs=3, sections=SECTIONS)
-    assert is_through
+    found, is_complete = search([data], tmp_path, tuner, trials=5, epochs=3, sections=SECTIONS)
+    assert is_complete
     assert [result.status for result in found.results()] == ["COMPLETED"] * 5
     lengths = {len((found.folder(result.id) / HISTORY_FILE).read_text().splitlines()) - 1 for result in found.results()}
     assert lengths == ({1, 3} if tuner == "hyperband" else {3})

@@ -14,7 +14,7 @@ from helpers.tiny_model import make_bundle
 from mir_tf.config import FRONT_ENDS
 from mir_tf.data import manifest as records
 from mir_tf.data import pipeline
-from mir_tf.experiments import compare
+from mir_tf.experiments.plan import read_plan
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.records.verify import damages
 
@@ -77,9 +77,9 @@ def test_what_is_chosen_on_validation_is_cross_validated(
 
 def test_the_ablations_change_one_thing_each(tmp_path: Path) -> None:
     write_data(tmp_path / "data", {"train": [[10]]}, FRONT_ENDS["default"])
-    plan = compare.read_plan(ROOT / "tools" / "pretrained" / "ablations.yaml", [tmp_path / "data"], tmp_path / "out")
+    plan = read_plan(ROOT / "tools" / "pretrained" / "ablations.yaml", [tmp_path / "data"], tmp_path / "out")
     assert plan.split == "validation"
-    recipe, *others = [job.config for job in plan.jobs]
+    recipe, *others = [run.config for run in plan.runs]
     assert others
     for other in others:
         changed = [*recipe.model.differences(other.model), *recipe.train.differences(other.train)]
