@@ -45,7 +45,7 @@ def main(model: Path, recording: Path, out: Path) -> None:
             page.goto(address)
             page.wait_for_selector("[data-state=empty]")
             page.set_input_files("#choice", recording)
-            page.wait_for_selector("[data-state=heard]")
+            page.wait_for_selector("[data-state=done]")
             lane = page.locator("#lanes .lane").nth(4).bounding_box()
             assert lane is not None
             page.mouse.click(lane["x"] + lane["width"] / 3, lane["y"] + lane["height"] / 2)

@@ -1,1 +1,1 @@
-"""The app: a page on this machine that hears recordings, for people who do not write programs."""
+"""The app: a local web page that detects instruments in recordings, for people who do not program."""

@@ -1,7 +1,7 @@
-"""What people give the app: every recording is heard in a worker thread, kept while its page uses it, and then gone.
+"""The recordings that people upload: each is processed in a worker thread and kept while its page uses it.
 
-Nothing here trusts what comes from a browser: files are named by random ids, decoded in blocks, and given up as soon as
-they turn out longer than they may be, whatever their headers say.
+Nothing here trusts the browser: files are named by random ids, decoded in blocks, and rejected as soon as they exceed
+the maximum length, whatever their headers state.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ from mir_tf.inference.prediction import Prediction
 from mir_tf.io.audio import read_blocks
 from mir_tf.loading import Model, digest, load
 
-LEAST_AT_ONCE = 4
-"""Recordings that are heard at the same time, also where cores are fewer: a short one need not wait for a long one."""
+MIN_WORKERS = 4
+"""Minimum number of recordings processed at once, even with fewer cores, so that short ones overtake long ones."""
 
 PEAK_RATE = 50
-"""Peaks of the waveform a second."""
+"""Peaks of the waveform per second."""
 
 _WAVEFORM_RATE = 44100
-"""Hz of the copy that is played and of the waveform that is drawn."""
+"""Sample rate in Hz of the copy to play and of the waveform."""
 
 
-class State(enum.Enum):
-    """How far a recording is."""
+class RecordingState(enum.Enum):
+    """The progress of a recording."""
 
     ARRIVING = "arriving"
     WAITING = "waiting"
     READING = "reading"
-    HEARING = "hearing"
-    HEARD = "heard"
+    PREDICTING = "predicting"
+    DONE = "done"
     FAILED = "failed"
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
-    """What one recording, and all of them, may take.
+class UploadLimits:
+    """Limits for each recording and for all of them together.
 
     Attributes:
-        max_bytes: of a file.
-        max_seconds: of audio.
-        max_recordings: that are kept at once; the one unused for longest goes first.
-        idle_seconds: without a request after which a recording is forgotten.
+        max_bytes: Maximum size of a file.
+        max_seconds: Maximum length of the audio.
+        max_recordings: Maximum number of recordings to keep; the least recently used one is discarded first.
+        idle_seconds: Time without a request after which a recording is discarded.
     """
 
     max_bytes: int
@@ -68,38 +68,40 @@ class Limits:
 
 
 class TooManyRecordings(MirTfError):
-    """As many recordings wait or are being heard as may be kept."""
+    """The maximum number of recordings is waiting or in progress."""
 
 
-class _Discarded(Exception):  # no error: ends the work for a recording that nobody waits for
-    """The recording was discarded while it was being heard."""
+class _Discarded(Exception):  # not an error: ends the work on a recording that nobody waits for
+    """The recording was discarded while it was being processed."""
 
 
 @dataclasses.dataclass(eq=False)
 class Recording:
-    """One recording and what has been found in it. Written by one thread at a time, read by any.
+    """A recording and its prediction. Written by one thread at a time, read by any.
 
     Attributes:
-        id: by which its owner asks for it; nobody can guess it.
-        name: that the browser stated, for people: no path.
-        file: where its bytes lie until it has been heard.
-        copy: where a FLAC that every browser plays is to lie; None where none was asked for.
-        state: how far it is.
-        message: what is wrong, for people, where it has failed.
-        seconds: of audio, as soon as it has been read.
-        heard_seconds: of them, those that the model has been given.
-        peaks: float32 [peaks], the greatest magnitude in each 1 / PEAK_RATE s.
-        prediction: once it has been heard.
+        id: Random id with which its owner requests it; it cannot be guessed.
+        name: Name stated by the browser, to show to people; not a path.
+        file: The uploaded file, until it has been processed.
+        copy: Path for a FLAC copy that every browser plays; None if none was requested.
+        state: Progress.
+        message: Reason of a failure, to show to people.
+        seconds: Length of the audio, once it has been read.
+        seconds_done: Length of the part that the model has processed.
+        peaks: Greatest magnitude in each 1 / PEAK_RATE s, float32 [peaks].
+        prediction: The prediction, once the recording has been processed.
+        used: Time of the last request, by the monotonic clock.
+        discarded: Whether nobody waits for it any more.
     """
 
     id: str
     name: str
     file: Path
     copy: Path | None
-    state: State = State.ARRIVING
+    state: RecordingState = RecordingState.ARRIVING
     message: str = ""
     seconds: float = 0.0
-    heard_seconds: float = 0.0
+    seconds_done: float = 0.0
     peaks: NDArray[np.float32] = dataclasses.field(default_factory=lambda: np.zeros(0, np.float32))
     prediction: Prediction | None = None
     used: float = dataclasses.field(default_factory=time.monotonic)
@@ -107,60 +109,60 @@ class Recording:
 
     @property
     def finished(self) -> bool:
-        """Whether no worker has it or will have it."""
-        return self.state in (State.HEARD, State.FAILED)
+        """Whether processing has ended."""
+        return self.state in (RecordingState.DONE, RecordingState.FAILED)
 
     def touch(self) -> None:
-        """Begins the time of use anew."""
+        """Record that the recording was used now."""
         self.used = time.monotonic()
 
     def remove_files(self) -> None:
-        """Removes what lies on disk."""
+        """Remove its files from the disk."""
         for path in (self.file, self.copy):
             if path is not None:
                 path.unlink(missing_ok=True)
 
 
 class Recordings:
-    """All recordings of a server. Its methods are called by one thread, the server's; the work is done by others."""
+    """All recordings of a server. Only the server's thread may call its methods; worker threads do the work."""
 
-    def __init__(self, model_path: Path, limits: Limits) -> None:
-        """Loads the model and hears silence with it, so that the first recording need not wait for it.
+    def __init__(self, model_path: Path, limits: UploadLimits) -> None:
+        """Load the model and warm it up with silence.
 
         Args:
-            model_path: a run's folder or a ``.tflite`` file.
-            limits: see :class:`Limits`.
+            model_path: Folder of a run, or a ``.tflite`` file.
+            limits: The limits.
 
         Raises:
-            BundleError: the model is missing, damaged, or gives no timeline.
+            BundleError: The model is missing, damaged, or gives no timeline.
         """
         self.limits = limits
         self._recordings: dict[str, Recording] = {}
-        at_once = max(LEAST_AT_ONCE, os.cpu_count() or 1)
+        num_workers = max(MIN_WORKERS, os.cpu_count() or 1)
         self._models: queue.SimpleQueue[Model] = queue.SimpleQueue()
-        for model in _models(model_path, at_once):
+        for model in _load_models(model_path, num_workers):
             self._models.put(model)
         self.model_id = digest(model_path)
-        self._workers = ThreadPoolExecutor(at_once, "hearing")
+        self._workers = ThreadPoolExecutor(num_workers, "predict")
         with self._model() as model:
             self.silence = model.predict(np.zeros(8000, np.float32), 8000)
-        self._folder = Path(tempfile.mkdtemp(prefix="mir-tf-app-"))  # readable by this user only
+        self._folder = Path(tempfile.mkdtemp(prefix="mir-tf-app-"))  # readable only by this user
 
     def new(self, name: str, wants_copy: bool) -> Recording:
-        """A place for a recording whose bytes arrive.
+        """Create a recording whose upload begins.
 
         Args:
-            name: of the file, as the browser states it.
-            wants_copy: whether a FLAC is to be made for the browser to play.
+            name: Name of the file, as the browser states it.
+            wants_copy: Whether to make a FLAC copy for the browser to play.
 
         Raises:
-            TooManyRecordings: all that are kept are still to be heard.
+            TooManyRecordings: The maximum number of recordings is waiting or in progress.
         """
-        self.forget_idle()
+        self.discard_idle()
         if len(self._recordings) >= self.limits.max_recordings:
             finished = [each for each in self._recordings.values() if each.finished]
             if not finished:
-                raise TooManyRecordings("Too many recordings are being heard. Try again in a minute.")
+                raise TooManyRecordings("Too many recordings are being processed. Try again in a minute.")
             self.discard(min(finished, key=lambda each: each.used))
         key = secrets.token_urlsafe(16)
         recording = Recording(
@@ -169,40 +171,40 @@ class Recordings:
         self._recordings[key] = recording
         return recording
 
-    def hear(self, recording: Recording) -> None:
-        """Has a recording heard whose bytes have arrived, as soon as a worker is free."""
-        recording.state = State.WAITING
-        if recording.id in self._recordings:  # last in the queue, whenever its upload began
+    def predict(self, recording: Recording) -> None:
+        """Process an uploaded recording as soon as a worker is free."""
+        recording.state = RecordingState.WAITING
+        if recording.id in self._recordings:  # to the end of the queue, whenever its upload began
             self._recordings[recording.id] = self._recordings.pop(recording.id)
         self._workers.submit(self._work, recording)
 
     def find(self, key: str) -> Recording | None:
-        """The recording of an id, whose time of use begins anew; None where there is none, or none any more."""
-        self.forget_idle()
+        """Return the recording with an id and record its use; None if there is none, or it was discarded."""
+        self.discard_idle()
         recording = self._recordings.get(key)
         if recording is not None:
             recording.touch()
         return recording
 
     def ahead_of(self, recording: Recording) -> int:
-        """How many recordings wait before this one."""
-        waiting = [each for each in self._recordings.values() if each.state is State.WAITING]
+        """Return the number of recordings that wait before this one."""
+        waiting = [each for each in self._recordings.values() if each.state is RecordingState.WAITING]
         return waiting.index(recording) if recording in waiting else 0
 
     def discard(self, recording: Recording) -> None:
-        """Forgets a recording and removes its files; work for it ends."""
+        """Discard a recording with its files, and end the work on it."""
         recording.discarded = True
         self._recordings.pop(recording.id, None)
         recording.remove_files()
 
-    def forget_idle(self) -> None:
-        """Forgets the recordings that nobody has asked for in a long time."""
+    def discard_idle(self) -> None:
+        """Discard the recordings that have not been used for a long time."""
         oldest = time.monotonic() - self.limits.idle_seconds
         for recording in [each for each in self._recordings.values() if each.used < oldest]:
             self.discard(recording)
 
     def close(self) -> None:
-        """Forgets everything, once no worker works any more, and leaves nothing on disk."""
+        """Discard everything, wait for the workers, and leave nothing on disk."""
         for recording in list(self._recordings.values()):
             self.discard(recording)
         self._workers.shutdown(cancel_futures=True)
@@ -217,41 +219,41 @@ class Recordings:
             self._models.put(model)
 
     def _work(self, recording: Recording) -> None:
-        """All that is done with a recording, in a worker thread. Nothing escapes: the page is told what is wrong."""
+        """Process a recording in a worker thread. Every error becomes a message for the page."""
         try:
             self._read(recording)
-            recording.state = State.HEARING
+            recording.state = RecordingState.PREDICTING
             with self._model() as model:
                 prediction = model.predict(recording.file, progress=_progress_of(recording))
             recording.prediction = dataclasses.replace(prediction, path=recording.name)
-            recording.state = State.HEARD
+            recording.state = RecordingState.DONE
         except _Discarded:
-            recording.state = State.FAILED
+            recording.state = RecordingState.FAILED
         except MirTfError as error:
             cause = str(error).removeprefix(f"{recording.file}: ")
-            recording.message = f"“{recording.name}” cannot be heard: {cause}."
+            recording.message = f"“{recording.name}” cannot be processed: {cause}."
             if "not audio" in cause:
                 recording.message = (
-                    f"“{recording.name}” is no recording, or of a kind that cannot be read, as m4a, aac and wma. "
-                    "Try wav, flac, mp3, ogg or aiff."
+                    f"“{recording.name}” is not a recording, or has a format that is not supported, such as m4a, aac "
+                    "or wma. Try wav, flac, mp3, ogg or aiff."
                 )
-            recording.state = State.FAILED
+            recording.state = RecordingState.FAILED
         except Exception:
-            recording.message = f"“{recording.name}” could not be heard: something went wrong on this machine."
-            recording.state = State.FAILED
-            logging.getLogger(__name__).exception("A recording could not be heard")
+            recording.message = f"“{recording.name}” could not be processed: something went wrong on this machine."
+            recording.state = RecordingState.FAILED
+            logging.getLogger(__name__).exception("A recording could not be processed")
         finally:
             recording.file.unlink(missing_ok=True)
-            if recording.discarded or recording.state is State.FAILED:
+            if recording.discarded or recording.state is RecordingState.FAILED:
                 recording.remove_files()
 
     def _read(self, recording: Recording) -> None:
-        """Decodes a recording once: its true length, its waveform and, where one is wanted, a copy to play.
+        """Decode a recording to measure its length, draw its waveform and, if requested, write a copy to play.
 
         Raises:
-            AudioError: it cannot be decoded, or lasts longer than it may; or the copy cannot be written.
+            AudioError: It cannot be decoded, or is too long, or the copy cannot be written.
         """
-        recording.state = State.READING
+        recording.state = RecordingState.READING
         meter, num_samples = _PeakMeter(), 0
         with contextlib.nullcontext() if recording.copy is None else _copy_into(recording.copy) as copy:
             for block in read_blocks(recording.file, _WAVEFORM_RATE):
@@ -259,7 +261,7 @@ class Recordings:
                     raise _Discarded
                 num_samples += len(block)
                 if num_samples > self.limits.max_seconds * _WAVEFORM_RATE:
-                    raise AudioError(f"it lasts longer than {self.limits.max_seconds / 60:g} minutes")
+                    raise AudioError(f"it is longer than {self.limits.max_seconds / 60:g} minutes")
                 meter.add(block)
                 if copy is not None:
                     copy.write(np.clip(block, -1, 1))
@@ -269,22 +271,22 @@ class Recordings:
 
 @contextlib.contextmanager
 def _copy_into(path: Path) -> Iterator[soundfile.SoundFile]:
-    """A new FLAC for the browser to play.
+    """Open a new FLAC file for the browser to play.
 
     Raises:
-        AudioError: it cannot be written.
+        AudioError: It cannot be written.
     """
     try:
         with soundfile.SoundFile(path, "w", _WAVEFORM_RATE, 1, "PCM_16", format="FLAC") as copy:
             yield copy
     except soundfile.SoundFileError as error:
         raise AudioError(
-            f"the copy that the browser is to play cannot be written ({error}); is this machine's disk full?"
+            f"the copy for the browser to play cannot be written ({error}); is this machine's disk full?"
         ) from error
 
 
 class _PeakMeter:
-    """The waveform as the greatest magnitude in each 1 / PEAK_RATE s."""
+    """Computes the waveform: the greatest magnitude in each 1 / PEAK_RATE s."""
 
     _SAMPLES = _WAVEFORM_RATE // PEAK_RATE
 
@@ -293,23 +295,23 @@ class _PeakMeter:
         self._peaks: list[NDArray[np.float32]] = []
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """Takes the next samples [samples]."""
+        """Add the next samples, float32 [samples]."""
         samples = np.concatenate([self._rest, np.abs(block)])
         whole = len(samples) // self._SAMPLES * self._SAMPLES
         self._peaks.append(samples[:whole].reshape(-1, self._SAMPLES).max(axis=1))
         self._rest = samples[whole:]
 
     def peaks(self) -> NDArray[np.float32]:
-        """Float32 [peaks], at least one."""
+        """Return the peaks, float32 [peaks]; at least one."""
         rest = [self._rest.max(keepdims=True)] if len(self._rest) else []
         return np.concatenate([*self._peaks, *rest])
 
 
-def _models(path: Path, count: int) -> Sequence[Model]:
-    """What ``count`` threads hear with at once.
+def _load_models(path: Path, count: int) -> Sequence[Model]:
+    """Return a model for each of ``count`` threads.
 
-    An interpreter of LiteRT serves one thread at a time: each has its own. Keras' model serves all: it is a traced
-    function, which only reads its variables.
+    A LiteRT interpreter serves one thread at a time, so each thread gets its own. All threads share a Keras model,
+    which is a traced function that only reads its variables.
     """
     if path.is_file():
         return [load(path, threads=1) for _ in range(count)]
@@ -317,15 +319,17 @@ def _models(path: Path, count: int) -> Sequence[Model]:
 
 
 def _progress_of(recording: Recording) -> Callable[[float], None]:
+    """Return a progress callback for a recording, which also ends the work on a discarded one."""
+
     def progress(seconds: float) -> None:
         if recording.discarded:
             raise _Discarded
-        recording.heard_seconds = seconds
+        recording.seconds_done = seconds
 
     return progress
 
 
 def _plain(name: str) -> str:
-    """A name that a browser stated, as people may see it: no folders, no control characters, of bounded length."""
+    """Return a file name from a browser without folders and control characters, and of limited length."""
     last = name.replace("\\", "/").rpartition("/")[2]
     return "".join(character for character in last if character.isprintable()).strip()[-120:] or "recording"

@@ -1,8 +1,8 @@
-"""The app's web server: Starlette and uvicorn, the page's files, and a handful of addresses under ``/api``.
+"""The app's web server, with Starlette and uvicorn: the files of the page, and an API under ``/api``.
 
-It is made to be safe on a machine where other web pages are open. It answers to names of its own only, so that no
-foreign name can be pointed at it (DNS rebinding); requests that change something must come from its own page; and the
-page may load nothing from elsewhere. The event loop only moves bytes: threads decode, hear and draw.
+The server is safe on a machine where other web pages are open. It accepts only its own host names, against DNS
+rebinding; requests that change something must come from its own page; and the page must not load anything from
+elsewhere. The event loop only moves bytes: threads decode, predict and draw.
 """
 
 from __future__ import annotations
@@ -38,14 +38,16 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mir_tf import pretrained
-from mir_tf.app.recordings import PEAK_RATE, Limits, Recording, Recordings, State, TooManyRecordings
+from mir_tf.app.recordings import PEAK_RATE, Recording, Recordings, RecordingState, TooManyRecordings, UploadLimits
 from mir_tf.config import LABEL_RATE
 from mir_tf.errors import ConfigError
 from mir_tf.inference.formats import FORMATS
 from mir_tf.inference.prediction import Prediction
 
 STATIC = Path(__file__).parent / "static"
-mimetypes.add_type("text/javascript", ".js")  # a Windows registry may say otherwise, and browsers then run none of it
+mimetypes.add_type(
+    "text/javascript", ".js"
+)  # a Windows registry may map it to another type, and browsers then refuse to run it
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -58,26 +60,26 @@ _HEADERS = {
 }
 
 _CHUNK_SECONDS = 60
-"""Between two pieces of an upload: a browser that says nothing for longer has gone."""
+"""Maximum time between two chunks of an upload; after that, the browser is considered gone."""
 
 _IDLE_CHECK_SECONDS = 60
-"""Between two looks for recordings that nobody asks for any more."""
+"""Time between two searches for idle recordings."""
 
-_SMALL = 100_000
-"""Bytes of a request that is no upload."""
+_MAX_BODY_BYTES = 100_000
+"""Maximum size in bytes of a request that is not an upload."""
 
 
 class Guard:
-    """Lets requests through that the app's own page makes, and gives every answer the headers that protect it."""
+    """Middleware that accepts only requests from the app's own page, and adds security headers to every response."""
 
     def __init__(self, app: ASGIApp, host: str) -> None:
-        """Guards ``app``, which is served at ``host``."""
+        """Protect ``app``, which is served at ``host``."""
         self._app = app
         own = socket.gethostname().lower()
         self._names = {"localhost", own, own.partition(".")[0], f"{own}.local", host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, or has it answered."""
+        """Refuse a request, or pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -89,7 +91,7 @@ class Guard:
 
         headers = Headers(scope=scope)
         if not self._is_own_name(headers.get("host", "")):
-            refusal = _error(421, "This name does not belong to the app: use the address that mir-tf app printed.")
+            refusal = _error(421, "Unknown host name. Use the address that mir-tf app printed.")
         elif scope["method"] not in ("GET", "HEAD") and not _is_own_page(headers):
             refusal = _error(403, "Only the app's own page may do this.")
         else:
@@ -98,7 +100,7 @@ class Guard:
         await refusal(scope, receive, protected)
 
     def _is_own_name(self, host: str) -> bool:
-        """Whether a Host header names this server. A number always does: only names can be pointed elsewhere."""
+        """Return whether a Host header names this server; IP addresses always do, because only names can be rebound."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
             if name in self._names:
@@ -110,7 +112,7 @@ class Guard:
 
 
 def _is_own_page(headers: Headers) -> bool:
-    """Whether a request comes from the server's own page, or from a program that is no browser."""
+    """Return whether a request comes from the server's own page, or from a program that is not a browser."""
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
@@ -121,17 +123,17 @@ def _is_own_page(headers: Headers) -> bool:
 
 
 class Api:
-    """What the page asks for."""
+    """The API that the page uses."""
 
     def __init__(self, recordings: Recordings, model_name: str) -> None:
-        """Serves ``recordings``, heard by the model of this name."""
+        """Serve ``recordings``, which the model with this name processes."""
         self._recordings, self._model_name = recordings, model_name
         self._formats = {
             name: each for name, each in FORMATS.items() if all(find_spec(package) for package in each.needs)
         }
 
     def routes(self) -> list[Route]:
-        """The addresses."""
+        """Return the routes."""
         one = "/recordings/{id}"
         return [
             Route("/model", self.model),
@@ -144,7 +146,7 @@ class Api:
         ]
 
     async def model(self, request: Request) -> Response:
-        """The model, its classes and their colours, what files may be, and what can be downloaded."""
+        """Return the model, its classes and colours, the limits of uploads, and the formats of downloads."""
         silence, limits = self._recordings.silence, self._recordings.limits
         return JSONResponse(
             {
@@ -167,9 +169,11 @@ class Api:
         )
 
     async def upload(self, request: Request) -> Response:
-        """Takes the bytes of a recording, its name in the query, and has it heard."""
+        """Receive a recording, with its name in the query, and process it."""
         limits = self._recordings.limits
-        too_large = _error(413, f"The file is larger than {limits.max_bytes / 1e6:g} MB. Try a compressed one, as mp3.")
+        too_large = _error(
+            413, f"The file is larger than {limits.max_bytes / 1e6:g} MB. Try a compressed format such as mp3."
+        )
         if int(request.headers.get("content-length", "0")) > limits.max_bytes:
             return too_large
         query = request.query_params
@@ -182,58 +186,58 @@ class Api:
         except (ClientDisconnect, TimeoutError, OSError) as error:
             self._recordings.discard(recording)
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-                return _error(507, "The file does not fit on this machine's disk.")
-            return _error(408, "The file did not arrive.")
+                return _error(507, "There is not enough space for the file on this machine's disk.")
+            return _error(408, "The upload was interrupted.")
         except BaseException:
             self._recordings.discard(recording)
             raise
         if not arrived:
             self._recordings.discard(recording)
             return too_large
-        self._recordings.hear(recording)
+        self._recordings.predict(recording)
         return JSONResponse({"id": recording.id}, 202)
 
     async def state(self, request: Request) -> Response:
-        """How far a recording is and, when it has been heard, its waveform and length."""
+        """Return the progress of a recording and, when it is done, its waveform and length."""
         recording = self._find(request)
-        answer: dict[str, Any] = {
+        status: dict[str, Any] = {
             "model": self._recordings.model_id,
             "state": recording.state.value,
             "name": recording.name,
             "ahead": self._recordings.ahead_of(recording),
             "seconds": recording.seconds,
-            "heard_seconds": recording.heard_seconds,
+            "seconds_done": recording.seconds_done,
             "message": recording.message,
         }
         if recording.prediction is not None:
-            answer["seconds"] = recording.prediction.seconds
-            answer["peaks"] = recording.peaks.round(3).astype(float).round(3).tolist()
-        return JSONResponse(answer)
+            status["seconds"] = recording.prediction.seconds
+            status["peaks"] = recording.peaks.round(3).astype(float).round(3).tolist()
+        return JSONResponse(status)
 
     async def discard(self, request: Request) -> Response:
-        """Forgets a recording."""
+        """Discard a recording."""
         self._recordings.discard(self._find(request))
         return Response(status_code=204)
 
     async def probabilities(self, request: Request) -> Response:
-        """Every probability: little-endian float32 [label frames, classes], row after row."""
+        """Return all probabilities: little-endian float32 [label frames, classes] in row-major order."""
         content = self._prediction(request).probabilities.astype("<f4").tobytes()
         return Response(content, media_type="application/octet-stream")
 
     async def audio(self, request: Request) -> Response:
-        """The copy for browsers that cannot play the recording itself, whole or the range that is asked for."""
+        """Return the copy for browsers that cannot play the recording itself, or the requested range of it."""
         recording = self._find(request)
-        if recording.copy is None or recording.state is not State.HEARD:
-            raise HTTPException(404, "No copy of this recording was asked for.")
+        if recording.copy is None or recording.state is not RecordingState.DONE:
+            raise HTTPException(404, "There is no copy of this recording.")
         return FileResponse(recording.copy, media_type="audio/flac")
 
     async def file(self, request: Request) -> Response:
-        """The prediction in a format, by the thresholds [classes] that the body states as JSON."""
+        """Return the prediction in a format, with the thresholds [classes] in the body as JSON."""
         form = self._formats.get(request.path_params["format"])
         if form is None:
-            raise HTTPException(404, "There is no such format.")
+            raise HTTPException(404, "Unknown format.")
         prediction = self._prediction(request)
-        thresholds = _thresholds(await _small_body(request), len(prediction.classes))
+        thresholds = _parse_thresholds(await _read_body(request), len(prediction.classes))
         content = await to_thread.run_sync(lambda: form.encode(prediction.with_thresholds(thresholds)))
         name = quote(f"{prediction.path}{form.suffix}")
         disposition = {"Content-Disposition": f"attachment; filename*=utf-8''{name}"}
@@ -242,18 +246,18 @@ class Api:
     def _find(self, request: Request) -> Recording:
         recording = self._recordings.find(request.path_params["id"])
         if recording is None:
-            raise HTTPException(404, "The app has forgotten this recording. Choose it again.")
+            raise HTTPException(404, "This recording is no longer available. Choose it again.")
         return recording
 
     def _prediction(self, request: Request) -> Prediction:
         prediction = self._find(request).prediction
         if prediction is None:
-            raise HTTPException(409, "This recording has not been heard yet.")
+            raise HTTPException(409, "This recording has not been processed yet.")
         return prediction
 
 
 async def _store(request: Request, recording: Recording, max_bytes: int) -> bool:
-    """Writes a request's body to its file; False, and no more of it read, where it is larger than ``max_bytes``."""
+    """Write a request's body to the recording's file; stop and return False if it is larger than ``max_bytes``."""
     size, pieces = 0, request.stream()
     async with await anyio.open_file(recording.file, "wb") as file:
         while True:
@@ -268,16 +272,16 @@ async def _store(request: Request, recording: Recording, max_bytes: int) -> bool
             await file.write(piece)
 
 
-async def _small_body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     body = b""
     async for piece in request.stream():
         body += piece
-        if len(body) > _SMALL:
+        if len(body) > _MAX_BODY_BYTES:
             raise HTTPException(413, "The request is too large.")
     return body
 
 
-def _thresholds(body: bytes, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _parse_thresholds(body: bytes, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     try:
         numbers = json.loads(body)
         thresholds = np.array(numbers, np.float32)
@@ -298,12 +302,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return _error(error.status_code, error.detail, error.headers)
 
 
-async def _gone(request: Request, error: Exception) -> Response:
-    return _error(408, "The request did not arrive.")
+async def _disconnected(request: Request, error: Exception) -> Response:
+    return _error(408, "The request was interrupted.")
 
 
 async def _failure(request: Request, error: Exception) -> Response:
-    return _error(500, "Something went wrong on this machine.", _HEADERS)  # given outside of the guard
+    return _error(500, "Something went wrong on this machine.", _HEADERS)  # this response bypasses the guard
 
 
 async def _page(request: Request) -> Response:
@@ -311,23 +315,23 @@ async def _page(request: Request) -> Response:
 
 
 def make_app(recordings: Recordings, model_name: str, host: str = "127.0.0.1") -> Starlette:
-    """The application that serves ``recordings`` and closes them at its end: uvicorn then ends by the signal it got.
+    """Return the application, which closes ``recordings`` when it shuts down.
 
     Args:
-        recordings: see :class:`Recordings`.
-        model_name: for people.
-        host: name or address at which it is served.
+        recordings: The recordings to serve.
+        model_name: Name of the model, to show to people.
+        host: Host name or address at which it is served.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async def forget_idle() -> None:
+        async def discard_idle() -> None:
             while True:
                 await anyio.sleep(_IDLE_CHECK_SECONDS)
-                recordings.forget_idle()
+                recordings.discard_idle()
 
         async with anyio.create_task_group() as group:
-            group.start_soon(forget_idle)
+            group.start_soon(discard_idle)
             yield
             group.cancel_scope.cancel()
         await to_thread.run_sync(recordings.close)
@@ -339,23 +343,23 @@ def make_app(recordings: Recordings, model_name: str, host: str = "127.0.0.1") -
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, host=host)],
-        exception_handlers={HTTPException: _http_error, ClientDisconnect: _gone, Exception: _failure},
+        exception_handlers={HTTPException: _http_error, ClientDisconnect: _disconnected, Exception: _failure},
         lifespan=lifespan,
     )
 
 
-def _is_worth_saying(record: logging.LogRecord) -> bool:
-    """Whether a log record says more than that an answer was not waited for when the server was ended."""
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Return whether a log record is about more than responses that were cut off by the end of the server."""
     error = record.exc_info[1] if record.exc_info else None
     is_cancelled = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
     return not is_cancelled and "timeout graceful shutdown exceeded" not in record.getMessage()
 
 
 def make_server(app: Starlette) -> uvicorn.Server:
-    """A server that keeps quiet; ``run(sockets=[...])`` serves until a signal or ``should_exit`` ends it."""
+    """Return a server that logs only errors; ``run(sockets=[...])`` serves until a signal or ``should_exit``."""
     logger = logging.getLogger("uvicorn.error")
     logger.setLevel(logging.ERROR)
-    logger.addFilter(_is_worth_saying)
+    logger.addFilter(_is_worth_logging)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -369,10 +373,10 @@ def make_server(app: Starlette) -> uvicorn.Server:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """Open a listening socket.
 
     Raises:
-        ConfigError: the address is not this machine's, or another program listens there.
+        ConfigError: The address does not belong to this machine, or another program listens there.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -386,13 +390,13 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigError(
-            f"cannot listen at {host}, port {port}: {error.strerror}; another --port, or --port 0 for a free one"
+            f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port, or --port 0 for a free one"
         ) from None
     return listener
 
 
 def address_of(host: str, port: int) -> str:
-    """The address of the page, for people: at 0.0.0.0, which is every address of the machine, by the machine's name."""
+    """Return the URL of the page; for 0.0.0.0, which stands for every address, with the name of this machine."""
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_unspecified:
             host = socket.gethostname()
@@ -400,7 +404,7 @@ def address_of(host: str, port: int) -> str:
 
 
 def is_local(listener: socket.socket) -> bool:
-    """Whether only this machine reaches it."""
+    """Return whether only this machine can reach the socket."""
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
@@ -408,29 +412,29 @@ def serve(
     model: Path,
     listener: socket.socket,
     host: str,
-    limits: Limits,
+    limits: UploadLimits,
     opens_browser: bool,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serves the page until Ctrl-C, SIGTERM or the end of the terminal, and leaves nothing behind.
+    """Serve the page until Ctrl-C, SIGTERM or the end of the terminal, and leave no files behind.
 
     Args:
-        model: a run's folder or a ``.tflite`` file.
-        listener: see :func:`bind`.
-        host: that people name in the address.
-        limits: see :class:`Limits`.
-        opens_browser: whether the page is opened in this machine's browser.
-        on_ready: is given the address when the model is loaded.
+        model: Folder of a run, or a ``.tflite`` file.
+        listener: A socket from :func:`bind`.
+        host: Host name or address to show in the URL.
+        limits: Limits for recordings.
+        opens_browser: Whether to open the page in this machine's browser.
+        on_ready: Called with the URL when the model is loaded.
 
     Raises:
-        BundleError: the model is missing, damaged, or gives no timeline.
+        BundleError: The model is missing, damaged, or gives no timeline.
     """
     with listener:
         recordings = Recordings(model, limits)
         try:
             address = address_of(host, listener.getsockname()[1])
             on_ready(address)
-            if opens_browser:  # some browsers end only with their window
+            if opens_browser:  # some browsers block until their window is closed
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
             server = make_server(make_app(recordings, pretrained.display_name(model), host))
             if hasattr(signal, "SIGHUP"):

@@ -342,7 +342,7 @@ def app(model: Path, host: str, port: int, max_mb: int, max_minutes: int, browse
       mir-tf app model.float32.tflite --host 0.0.0.0 --no-browser   for a class
     """
     from mir_tf.app import server
-    from mir_tf.app.recordings import Limits
+    from mir_tf.app.recordings import UploadLimits
 
     announce_pretrained(model)
     listener = server.bind(host, port)
@@ -354,7 +354,7 @@ def app(model: Path, host: str, port: int, max_mb: int, max_minutes: int, browse
         model,
         listener,
         host,
-        Limits(max_mb * 1_000_000, max_minutes * 60.0),
+        UploadLimits(max_mb * 1_000_000, max_minutes * 60.0),
         browser,
         lambda address: click.echo(f"{address}   Ctrl-C to stop"),
     )

@@ -1,72 +1,73 @@
-/** The server's addresses. Every failure is an Error whose message is for people. */
+/** Requests to the server. Every failure is an Error whose message can be shown to the user. */
 
 const POLL = 200; // ms
-const GONE = "The app does not answer. Is mir-tf app still running?";
+const UNREACHABLE = "The app does not respond. Is mir-tf app still running?";
 
-async function ask(address, options) {
-  let answer;
+async function request(address, options) {
+  let response;
   try {
-    answer = await fetch(address, options);
+    response = await fetch(address, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error(GONE);
+    throw new Error(UNREACHABLE);
   }
-  if (!answer.ok) {
-    const told = await answer.json().catch(() => ({}));
-    throw new Error(told.message ?? GONE);
+  if (!response.ok) {
+    const content = await response.json().catch(() => ({}));
+    throw new Error(content.message ?? UNREACHABLE);
   }
-  return answer;
+  return response;
 }
 
-export const getModel = async () => (await ask("api/model")).json();
+export const getModel = async () => (await request("api/model")).json();
 
 /**
- * Sends a file; fetch tells nothing of uploads, so this is an XMLHttpRequest.
+ * Uploads a file. It uses XMLHttpRequest, because fetch does not report the progress of uploads.
  *
  * @returns {Promise<string>} the recording's id
  */
-function send(file, wantsCopy, onProgress, signal) {
+function upload(file, wantsCopy, onProgress, signal) {
   return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
+    const xhr = new XMLHttpRequest();
     const query = new URLSearchParams({ name: file.name, copy: wantsCopy ? "yes" : "no" });
-    request.open("POST", `api/recordings?${query}`);
-    request.responseType = "json";
-    request.upload.onprogress = (event) => onProgress(event.loaded / event.total);
-    request.onload = () => {
-      if (request.status === 202) resolve(request.response.id);
-      else reject(new Error(request.response?.message ?? GONE));
+    xhr.open("POST", `api/recordings?${query}`);
+    xhr.responseType = "json";
+    xhr.upload.onprogress = (event) => onProgress(event.loaded / event.total);
+    xhr.onload = () => {
+      if (xhr.status === 202) resolve(xhr.response.id);
+      else reject(new Error(xhr.response?.message ?? UNREACHABLE));
     };
-    request.onerror = () => reject(new Error(GONE));
-    request.onabort = () => reject(new DOMException("stopped", "AbortError"));
-    signal.addEventListener("abort", () => request.abort());
-    request.send(file);
+    xhr.onerror = () => reject(new Error(UNREACHABLE));
+    xhr.onabort = () => reject(new DOMException("stopped", "AbortError"));
+    signal.addEventListener("abort", () => xhr.abort());
+    xhr.send(file);
   });
 }
 
 /**
- * Has a file heard.
+ * Uploads a file and waits for its prediction.
  *
  * @param {File} file
- * @param {string} modelId of the model that the page knows: no other's answers fit its thresholds
- * @param {boolean} wantsCopy whether the server is to make a copy that this browser plays
+ * @param {string} modelId of the model that the page knows: predictions of another do not fit its thresholds
+ * @param {boolean} wantsCopy whether the server should make a copy that this browser can play
  * @param {(message: string, share: number | undefined) => void} onProgress
  * @param {AbortSignal} signal
  */
-export async function hear(file, modelId, wantsCopy, onProgress, signal) {
-  onProgress("Sending it to the app", 0);
-  const id = await send(file, wantsCopy, (share) => onProgress("Sending it to the app", share), signal);
+export async function predict(file, modelId, wantsCopy, onProgress, signal) {
+  onProgress("Uploading", 0);
+  const id = await upload(file, wantsCopy, (share) => onProgress("Uploading", share), signal);
   try {
     for (;;) {
-      const told = await (await ask(`api/recordings/${id}`, { signal })).json();
-      if (told.model !== modelId) throw new Error("The app was started anew, with another model. Reload the page.");
-      if (told.state === "failed") throw new Error(told.message);
-      if (told.state === "heard") {
-        const content = await (await ask(`api/recordings/${id}/probabilities`, { signal })).arrayBuffer();
-        return { id, name: told.name, seconds: told.seconds, peaks: told.peaks, probabilities: new Float32Array(content) };
+      const status = await (await request(`api/recordings/${id}`, { signal })).json();
+      if (status.model !== modelId) throw new Error("The app was restarted with another model. Reload the page.");
+      if (status.state === "failed") throw new Error(status.message);
+      if (status.state === "done") {
+        const content = await (await request(`api/recordings/${id}/probabilities`, { signal })).arrayBuffer();
+        const { name, seconds, peaks } = status;
+        return { id, name, seconds, peaks, probabilities: new Float32Array(content) };
       }
-      if (told.state === "waiting") onProgress(told.ahead ? `Waiting, ${told.ahead} before it` : "Waiting");
-      else if (told.state === "reading") onProgress("Reading it");
-      else onProgress("Listening", told.seconds ? told.heard_seconds / told.seconds : undefined);
+      if (status.state === "waiting") onProgress(status.ahead ? `Waiting, ${status.ahead} ahead` : "Waiting");
+      else if (status.state === "reading") onProgress("Reading");
+      else onProgress("Detecting instruments", status.seconds ? status.seconds_done / status.seconds : undefined);
       await wait(POLL, signal);
     }
   } catch (error) {
@@ -75,7 +76,7 @@ export async function hear(file, modelId, wantsCopy, onProgress, signal) {
   }
 }
 
-/** Some time, or until the work is stopped: a page that is left says so at once, or not at all. */
+/** Waits, or rejects as soon as the signal aborts: a page being left has no time for more. */
 function wait(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);
@@ -87,15 +88,15 @@ function wait(milliseconds, signal) {
   });
 }
 
-/** Has the server forget a recording; nothing depends on whether it hears of it. */
+/** Asks the server to discard a recording, and ignores failures. */
 export function discard(id) {
   fetch(`api/recordings/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
 }
 
 export const copyAddress = (id) => `api/recordings/${id}/audio`;
 
-/** The prediction in a format, by these thresholds. */
+/** Downloads the prediction in a format, with the given thresholds. */
 export async function getFile(id, format, thresholds) {
   const body = JSON.stringify([...thresholds]);
-  return (await ask(`api/recordings/${id}/files/${format}`, { method: "POST", body })).blob();
+  return (await request(`api/recordings/${id}/files/${format}`, { method: "POST", body })).blob();
 }

@@ -1,11 +1,11 @@
-/** Pictures on canvases: crisp at every pixel density, and in colours that are seen on light and on dark. */
+/** Drawings on canvases: sharp at every pixel density, in colours that are visible on light and on dark. */
 
 const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600]; // seconds
-const TICK_WIDTH = 90; // CSS pixels that one takes at least
-const LEAST_CONTRAST = 3; // of pictures, WCAG 2.2, 1.4.11
+const TICK_WIDTH = 90; // minimum distance in CSS pixels
+const MIN_CONTRAST = 3; // for graphics, WCAG 2.2, 1.4.11
 
-/** Seconds as m:ss, or as m:ss.s. */
-export function clock(seconds, digits = 0) {
+/** Formats seconds as m:ss, or as m:ss.s. */
+export function formatTime(seconds, digits = 0) {
   const unit = 10 ** digits;
   const units = Math.round(seconds * unit);
   const rest = (units % (60 * unit)) / unit;
@@ -22,18 +22,18 @@ function luminance(rgb) {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
-/** The colour nearest to `color`, #rrggbb, towards white or black, that is seen on lanes and paper. */
+/** Returns the colour nearest to `color` (#rrggbb), mixed with white or black, that is visible on lanes and page. */
 export function visible(color, isDark) {
   const behind = luminance(channels(isDark ? "#222830" : "#eef1f5")); // --lane
   const target = isDark ? 255 : 0;
   for (let share = 0; ; share += 0.04) {
     const mixed = channels(color).map((value) => Math.round(value + (target - value) * share));
     const [low, high] = [behind, luminance(mixed)].sort((one, other) => one - other);
-    if ((high + 0.05) / (low + 0.05) >= LEAST_CONTRAST) return `rgb(${mixed.join(" ")})`;
+    if ((high + 0.05) / (low + 0.05) >= MIN_CONTRAST) return `rgb(${mixed.join(" ")})`;
   }
 }
 
-/** A canvas as many pixels large as it shows, cleared; null while it is not shown. */
+/** Resizes a canvas to its pixels on the screen and clears it; returns its context, or null while it is hidden. */
 function prepare(canvas) {
   const { width, height } = canvas.getBoundingClientRect();
   if (!width) return null;
@@ -42,7 +42,7 @@ function prepare(canvas) {
   return canvas.getContext("2d");
 }
 
-/** The greatest value in the part of `values` that a column of pixels shows, out of `columns` for the span. */
+/** Returns the greatest of the `values` in one of the `columns` of pixels for the span. */
 function greatest(values, [start, end], column, columns) {
   const each = (end - start) / columns;
   const first = Math.floor(start + column * each);
@@ -53,11 +53,11 @@ function greatest(values, [start, end], column, columns) {
 }
 
 /**
- * The waveform as a canvas shows it: a height for each column of pixels, 1 for the loudest.
+ * Computes the waveform for a canvas: a height for each column of pixels, 1 for the loudest.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {number[]} peaks
- * @param {number[]} span first and last peak, as fractions, that its width shows
+ * @param {number[]} span first and last visible peak, as fractions
  */
 export function waveform(canvas, peaks, span) {
   prepare(canvas);
@@ -67,12 +67,12 @@ export function waveform(canvas, peaks, span) {
 }
 
 /**
- * Draws it, for every picture while it plays; what has been played has another colour.
+ * Draws the waveform, with the part that has been played in another colour.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {Float32Array} heights see `waveform`
- * @param {string[]} colors of what is to come and of what has been played
- * @param {number} position share of the width that has been played
+ * @param {string[]} colors of the parts not yet played and played
+ * @param {number} position played share of the width
  */
 export function drawWaveform(canvas, heights, colors, position) {
   const context = canvas.getContext("2d");
@@ -86,12 +86,12 @@ export function drawWaveform(canvas, heights, colors, position) {
 }
 
 /**
- * A lane: probability as a curve, intervals as blocks, the threshold as a dashed line.
+ * Draws a lane: probability as a curve, intervals as blocks, the threshold as a dashed line.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {Float32Array} probabilities [frames]
- * @param {number[][]} intervals see `stretches`
- * @param {number[]} span first and last frame, as fractions, that its width shows
+ * @param {number[][]} intervals see `findIntervals`
+ * @param {number[]} span first and last visible frame, as fractions
  * @param {number} threshold
  * @param {string} color
  * @param {string} ink of the threshold
@@ -100,7 +100,7 @@ export function drawLane(canvas, probabilities, intervals, span, threshold, colo
   const context = prepare(canvas);
   if (!context) return;
   const { width, height } = canvas;
-  const foot = Math.round(5 * devicePixelRatio); // where blocks stand
+  const foot = Math.round(5 * devicePixelRatio); // height of the blocks
   const room = height - foot;
   const y = (probability) => room * (1 - 0.94 * probability);
   context.fillStyle = color;
@@ -132,10 +132,10 @@ function block(context, start, end, span, top, height) {
 }
 
 /**
- * Ticks with their times under the lanes.
+ * Draws ticks with their times under the lanes.
  *
  * @param {HTMLElement} ruler
- * @param {number[]} span first and last second that it shows
+ * @param {number[]} span first and last visible second
  */
 export function drawRuler(ruler, [start, end]) {
   const most = Math.max(2, ruler.clientWidth / TICK_WIDTH);
@@ -146,7 +146,7 @@ export function drawRuler(ruler, [start, end]) {
     if ((1 - share) * ruler.clientWidth < 36) break; // no room for its text
     const tick = document.createElement("span");
     tick.className = "tick";
-    tick.textContent = clock(count * step, step < 1 ? 1 : 0);
+    tick.textContent = formatTime(count * step, step < 1 ? 1 : 0);
     tick.style.left = `${100 * share}%`;
     ticks.push(tick);
   }

@@ -1,30 +1,30 @@
-import { copyAddress, discard, getFile, getModel, hear } from "./api.js";
-import { clock, drawLane, drawRuler, drawWaveform, visible, waveform } from "./lanes.js";
-import { moved, playingTime, stretches } from "./rule.js";
+import { copyAddress, discard, getFile, getModel, predict } from "./api.js";
+import { drawLane, drawRuler, drawWaveform, formatTime, visible, waveform } from "./lanes.js";
+import { adapt, findIntervals, playingTime } from "./post_processing.js";
 import { View } from "./view.js";
 
 const FORMAT_NAMES = { json: "JSON", csv: "CSV", jams: "JAMS", audacity: "Audacity labels", png: "PNG", svg: "SVG" };
 
-const ZOOM_STEP = 2; // of a button or a key
-const ZOOM_WHEEL = 200; // pixels of the wheel for as much
-const PROBE = 5000; // ms that a browser has to say whether it plays a file
-const TAP = 8; // CSS pixels that a finger moves before it pulls
+const ZOOM_STEP = 2; // factor of a button or key
+const ZOOM_WHEEL = 200; // pixels of the wheel for a factor of 2
+const PROBE_TIMEOUT = 5000; // ms to wait until the browser reports whether it can play a file
+const TAP = 8; // CSS pixels that a finger moves before a tap becomes a drag
 
 const $ = (id) => document.getElementById(id);
 const player = $("player");
 const seekBar = $("seek");
 const timeline = $("timeline");
-const night = matchMedia("(prefers-color-scheme: dark)");
+const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 
 let model = null;
-let heard = null; // what api.js's `hear` gives, with columns: Float32Array [frames] of each class
-let thresholds = null; // Float32Array [classes], as the sliders stand
-let lanes = []; // {index, row, canvas, slider, value, label}, the longest playing first
-let view = null; // what is shown of it
-let heights = null; // of the waveform
+let result = null; // as returned by `predict`, with columns: Float32Array [frames] of each class
+let thresholds = null; // Float32Array [classes], the values of the sliders
+let lanes = []; // {index, row, canvas, slider, value, label}, longest playing time first
+let view = null; // the visible part of the recording
+let heights = null; // heights of the waveform
 let showsAll = false;
-let work = null; // AbortController of the recording under way
-let playedAddress = null;
+let work = null; // AbortController of the recording in progress
+let playerAddress = null;
 
 // States
 
@@ -37,7 +37,7 @@ function fail(message) {
 }
 
 function progress(message, share) {
-  if ($("message").textContent !== message) $("message").textContent = message; // read aloud once
+  if ($("message").textContent !== message) $("message").textContent = message; // so that screen readers read it once
   if (share === undefined) $("progress").removeAttribute("value");
   else $("progress").value = share;
 }
@@ -61,8 +61,8 @@ async function start() {
 async function open(file) {
   if (!model) return;
   fail("");
-  if (file.size > model.max_bytes) { // what is being heard goes on
-    fail(`“${file.name}” is larger than ${model.max_bytes / 1e6} MB. Try a compressed one, as mp3.`);
+  if (file.size > model.max_bytes) { // the recording in progress continues
+    fail(`“${file.name}” is larger than ${model.max_bytes / 1e6} MB. Try a compressed format such as mp3.`);
     return;
   }
   work?.abort();
@@ -70,7 +70,7 @@ async function open(file) {
   const { signal } = work;
   player.pause();
   $("working").textContent = file.name;
-  progress("Opening it");
+  progress("Opening");
   enter("working");
   const address = URL.createObjectURL(file);
   try {
@@ -79,23 +79,23 @@ async function open(file) {
     });
     const plays = await canPlay(address, signal);
     signal.throwIfAborted();
-    const found = await hear(file, model.id, !plays, progress, signal);
+    const found = await predict(file, model.id, !plays, progress, signal);
     if (!plays) URL.revokeObjectURL(address);
-    if (heard) discard(heard.id);
+    if (result) discard(result.id);
     show(found, plays ? address : copyAddress(found.id));
   } catch (error) {
     URL.revokeObjectURL(address);
-    if (signal.aborted && work.signal !== signal) return; // another recording is under way
+    if (signal.aborted && work.signal !== signal) return; // another recording is in progress
     if (!signal.aborted) fail(error.message);
-    enter(heard ? "heard" : "empty");
+    enter(result ? "done" : "empty");
     redraw();
   }
 }
 
-/** Whether this browser plays what is there; one that does not come to a conclusion does not. */
+/** Returns whether this browser can play the recording at an address; false if it does not report in time. */
 function canPlay(address, signal) {
   return new Promise((resolve) => {
-    setTimeout(() => resolve(false), PROBE);
+    setTimeout(() => resolve(false), PROBE_TIMEOUT);
     signal.addEventListener("abort", () => resolve(false));
     const probe = document.createElement("audio");
     probe.onloadedmetadata = () => resolve(Number.isFinite(probe.duration));
@@ -104,36 +104,36 @@ function canPlay(address, signal) {
   });
 }
 
-// What was heard
+// The result
 
 function show(found, address) {
   const count = model.classes.length;
   const frames = found.probabilities.length / count;
   const columns = model.classes.map((_, index) =>
     Float32Array.from({ length: frames }, (__, frame) => found.probabilities[frame * count + index]));
-  heard = { ...found, columns };
-  view = new View(heard.seconds);
+  result = { ...found, columns };
+  view = new View(result.seconds);
   thresholds = Float32Array.from(model.thresholds);
   showsAll = false;
-  if (playedAddress?.startsWith("blob:")) URL.revokeObjectURL(playedAddress);
-  playedAddress = address;
+  if (playerAddress?.startsWith("blob:")) URL.revokeObjectURL(playerAddress);
+  playerAddress = address;
   player.src = address;
-  $("file").textContent = heard.name;
-  $("length").textContent = clock(heard.seconds);
-  seekBar.setAttribute("aria-valuemax", heard.seconds.toFixed(1));
+  $("file").textContent = result.name;
+  $("length").textContent = formatTime(result.seconds);
+  seekBar.setAttribute("aria-valuemax", result.seconds.toFixed(1));
   lanes = order().map(makeLane);
   $("lanes").replaceChildren(...lanes.map(({ row }) => row));
-  enter("heard");
+  enter("done");
   update();
   redraw();
-  $("file").focus(); // "Stop" has gone, and a screen reader says what has come
+  $("file").focus(); // the focused "Stop" is hidden now, and screen readers announce the result
 }
 
-const seconds = (index) => playingTime(heard.columns[index], thresholds[index], model.frame_rate);
+const seconds = (index) => playingTime(result.columns[index], thresholds[index], model.frame_rate);
 
-/** The classes, the longest playing first; those that never play by their greatest probability. */
+/** Sorts the classes by playing time, those that never play by their greatest probability. */
 function order() {
-  const keys = heard.columns.map((column, index) => [seconds(index), column.reduce((one, other) => Math.max(one, other), 0)]);
+  const keys = result.columns.map((column, index) => [seconds(index), column.reduce((one, other) => Math.max(one, other), 0)]);
   return model.classes.map((_, index) => index).sort((one, other) =>
     keys[other][0] - keys[one][0] || (keys[one][0] ? one - other : keys[other][1] - keys[one][1]));
 }
@@ -166,14 +166,14 @@ function makeLane(index) {
   return made;
 }
 
-const intervalsOf = (index, rule = moved(model.post_processing, model.thresholds, thresholds)) =>
-  stretches(heard.columns[index], thresholds[index], rule, index, model.frame_rate);
+const intervalsOf = (index, postProcessing = adapt(model.post_processing, model.thresholds, thresholds)) =>
+  findIntervals(result.columns[index], thresholds[index], postProcessing, index, model.frame_rate);
 
-/** Everything that follows from the thresholds, but for the pictures. */
+/** Updates everything that depends on the thresholds except for the canvases. */
 function update() {
   const times = model.classes.map((_, index) => seconds(index));
   const playing = order().filter((index) => times[index] > 0);
-  $("dominant").textContent = playing.length ? model.classes[playing[0]] : "nothing heard";
+  $("dominant").textContent = playing.length ? model.classes[playing[0]] : "none detected";
   $("dominant").closest(".badge").style.setProperty("--class-color", playing.length ? color(playing[0]) : "");
   $("bars").replaceChildren(...playing.map((index) => bar(index, times[index])));
   for (const { index, row, slider, value, label } of lanes) {
@@ -182,55 +182,55 @@ function update() {
     value.textContent = thresholds[index].toFixed(2);
     const count = intervalsOf(index).length;
     label.setAttribute("aria-label",
-      `${model.classes[index]} plays ${clock(times[index], 1)}, in ${count} ${count === 1 ? "interval" : "intervals"}`);
-    // One that was moved to silence stays: its slider is still in somebody's hand.
+      `${model.classes[index]}: ${formatTime(times[index], 1)} in ${count} ${count === 1 ? "interval" : "intervals"}`);
+    // A lane whose threshold was changed stays visible: its slider may be in use.
     row.hidden = !showsAll && !times[index] && thresholds[index] === Math.fround(model.thresholds[index]);
     row.style.setProperty("--class-color", color(index));
   }
   const hidden = lanes.filter(({ row }) => row.hidden).length;
   $("others").hidden = !showsAll && !hidden;
-  $("others").textContent = showsAll ? "Only those heard" : `Show ${hidden} more`;
+  $("others").textContent = showsAll ? "Show fewer" : `Show ${hidden} more`;
   $("others").setAttribute("aria-expanded", showsAll);
   $("reset").hidden = model.thresholds.every((threshold, index) => Math.fround(threshold) === thresholds[index]);
 }
 
 function bar(index, time) {
-  const share = time * model.frame_rate / heard.columns[index].length;
+  const share = time * model.frame_rate / result.columns[index].length;
   const percent = share < 0.01 ? "< 1 %" : `${Math.round(100 * share)} %`;
   const item = element("li", "", element("span", "", model.classes[index]), element("span", "bar", element("i", "")),
-    element("span", "figure", clock(time), " ", element("small", "", percent)));
+    element("span", "figure", formatTime(time), " ", element("small", "", percent)));
   item.style.setProperty("--class-color", color(index));
   item.style.setProperty("--share", share);
   return item;
 }
 
-// Pictures
+// Canvases
 
-const isDark = () => (document.documentElement.dataset.theme ?? (night.matches ? "dark" : "light")) === "dark";
+const isDark = () => (document.documentElement.dataset.theme ?? (darkScheme.matches ? "dark" : "light")) === "dark";
 const color = (index) => visible(model.colors[index], isDark());
 
 function redrawLane({ index, row, canvas }) {
   if (row.hidden) return;
-  drawLane(canvas, heard.columns[index], intervalsOf(index), view.among(model.frame_rate), thresholds[index],
+  drawLane(canvas, result.columns[index], intervalsOf(index), view.indices(model.frame_rate), thresholds[index],
     color(index), isDark() ? "#a6b0bc" : "#56606c");
 }
 
 function drawPosition() {
   const position = view.shareOf(player.currentTime);
   timeline.style.setProperty("--position", position);
-  $("part").style.setProperty("--played", player.currentTime / heard.seconds);
-  $("time").textContent = `${clock(player.currentTime)} / ${clock(heard.seconds)}`;
+  $("part").style.setProperty("--played", player.currentTime / result.seconds);
+  $("time").textContent = `${formatTime(player.currentTime)} / ${formatTime(result.seconds)}`;
   seekBar.setAttribute("aria-valuenow", player.currentTime.toFixed(1));
-  seekBar.setAttribute("aria-valuetext", `${clock(player.currentTime)} of ${clock(heard.seconds)}`);
+  seekBar.setAttribute("aria-valuetext", `${formatTime(player.currentTime)} of ${formatTime(result.seconds)}`);
   drawWaveform(seekBar.firstElementChild, heights, isDark() ? ["#66727f", "#6cbcf5"] : ["#8c97a4", "#0067a3"], position);
 }
 
 function redraw() {
-  if (!heard || document.body.dataset.state !== "heard") return;
+  if (!result || document.body.dataset.state !== "done") return;
   lanes.forEach(redrawLane);
-  drawRuler($("ruler"), view.among(1));
+  drawRuler($("ruler"), view.indices(1));
   drawPart();
-  heights = waveform(seekBar.firstElementChild, heard.peaks, view.among(model.peak_rate));
+  heights = waveform(seekBar.firstElementChild, result.peaks, view.indices(model.peak_rate));
   drawPosition();
 }
 
@@ -243,18 +243,18 @@ function drawPart() {
   part.style.setProperty("--span", view.span / view.seconds);
   part.setAttribute("aria-valuemax", (view.seconds - view.span).toFixed(1));
   part.setAttribute("aria-valuenow", view.start.toFixed(1));
-  part.setAttribute("aria-valuetext", `${clock(view.start, 1)} to ${clock(view.end, 1)}`);
+  part.setAttribute("aria-valuetext", `${formatTime(view.start, 1)} to ${formatTime(view.end, 1)}`);
 }
 
-let isDue = false;
+let isScheduled = false;
 
-/** Redraws with the next picture of the screen, however often it is asked to until then. */
+/** Redraws once before the next repaint, however often it is called until then. */
 function redrawSoon() {
-  if (!isDue) requestAnimationFrame(() => {
-    isDue = false;
+  if (!isScheduled) requestAnimationFrame(() => {
+    isScheduled = false;
     redraw();
   });
-  isDue = true;
+  isScheduled = true;
 }
 
 // Playing
@@ -262,7 +262,7 @@ function redrawSoon() {
 function toggle() {
   if (player.paused) {
     player.play().catch((error) => {
-      if (error.name !== "AbortError") fail("This browser cannot play the recording."); // paused again before it began
+      if (error.name !== "AbortError") fail("This browser cannot play the recording."); // aborted: paused before it began
     });
   } else {
     player.pause();
@@ -270,11 +270,11 @@ function toggle() {
 }
 
 function seek(time) {
-  player.currentTime = Math.max(0, Math.min(heard.seconds, time));
+  player.currentTime = Math.max(0, Math.min(result.seconds, time));
   reveal();
 }
 
-/** Shows where it plays. */
+/** Scrolls to the playing position if it is not visible. */
 function reveal() {
   if (view.shows(player.currentTime)) {
     drawPosition();
@@ -284,7 +284,7 @@ function reveal() {
   redraw();
 }
 
-/** Keeps up with what plays, unless somebody looks elsewhere. */
+/** Follows the playing position, unless the user has scrolled elsewhere. */
 function follow(wasShown) {
   if (wasShown) reveal();
   else drawPosition();
@@ -307,18 +307,18 @@ const shareAt = (x, surface) => {
   return Math.max(0, Math.min(1, (x - left) / width));
 };
 
-// A mouse seeks on lanes and pulls the ruler; a finger pulls both, and seeks where it only taps; two fingers zoom.
-const held = new Map(); // x of each pointer that pulls
-let tapAt = null; // x of the one that may only tap
+// A mouse seeks on lanes and drags the ruler; a finger drags both and seeks with a tap; two fingers zoom.
+const held = new Map(); // x of each pointer that drags
+let tapAt = null; // x of a pointer that may be tapping
 
-const surfaceOf = (event) => heard && event.target.closest(".lane, .ruler");
-const pulls = (event, surface) => event.pointerType !== "mouse" || surface.matches(".ruler");
+const surfaceOf = (event) => result && event.target.closest(".lane, .ruler");
+const drags = (event, surface) => event.pointerType !== "mouse" || surface.matches(".ruler");
 
 timeline.addEventListener("pointerdown", (event) => {
   const surface = surfaceOf(event);
   if (!surface || event.button) return;
   surface.setPointerCapture(event.pointerId);
-  if (pulls(event, surface)) {
+  if (drags(event, surface)) {
     held.set(event.pointerId, event.clientX);
     tapAt = held.size === 1 && surface.matches(".lane") ? event.clientX : null;
   } else {
@@ -328,7 +328,7 @@ timeline.addEventListener("pointerdown", (event) => {
 
 timeline.addEventListener("pointermove", (event) => {
   const surface = surfaceOf(event);
-  if (held.has(event.pointerId)) pull(event, surface);
+  if (held.has(event.pointerId)) drag(event, surface);
   else if (surface?.matches(".lane") && event.buttons & 1) seek(view.timeAt(shareAt(event.clientX, surface)));
   read(event, surface);
 });
@@ -343,8 +343,8 @@ for (const name of ["pointerup", "pointercancel"]) {
   });
 }
 
-/** Moves what is shown as the pointers move that hold it, and zooms as two of them part. */
-function pull(event, surface) {
+/** Scrolls with the pointers that drag, and zooms with the distance of two of them. */
+function drag(event, surface) {
   const before = [...held.values()].slice(0, 2);
   held.set(event.pointerId, event.clientX);
   const after = [...held.values()].slice(0, 2);
@@ -358,7 +358,7 @@ function pull(event, surface) {
   redrawSoon();
 }
 
-/** Tells what is under the pointer. */
+/** Shows the time and the probability under the pointer. */
 function read(event, surface) {
   const lane = surface?.matches(".lane") ? surface : null;
   $("reading").hidden = !lane;
@@ -370,10 +370,10 @@ function read(event, surface) {
   const time = view.timeAt(share);
   timeline.style.setProperty("--pointer", share);
   const index = lane.parentElement.dataset.index;
-  const frame = Math.min(Math.floor(time * model.frame_rate), heard.columns[0].length - 1);
-  const probability = index === undefined ? "" : `  ${model.classes[index]} ${heard.columns[index][frame].toFixed(2)}`;
+  const frame = Math.min(Math.floor(time * model.frame_rate), result.columns[0].length - 1);
+  const probability = index === undefined ? "" : `  ${model.classes[index]} ${result.columns[index][frame].toFixed(2)}`;
   const reading = $("reading");
-  reading.textContent = clock(time, 1) + probability;
+  reading.textContent = formatTime(time, 1) + probability;
   const area = timeline.getBoundingClientRect();
   const left = Math.min(event.clientX - area.left + 12, area.width - reading.offsetWidth);
   reading.style.left = `${Math.max(0, left)}px`;
@@ -386,7 +386,7 @@ timeline.addEventListener("wheel", (event) => {
   const surface = surfaceOf(event);
   if (!surface) return;
   const unit = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? 1 : 16;
-  const isSideways = event.shiftKey && !event.deltaX; // some browsers leave that to the page
+  const isSideways = event.shiftKey && !event.deltaX; // some browsers leave this to the page
   const [across, along] = (isSideways ? [event.deltaY, 0] : [event.deltaX, event.deltaY]).map((delta) => delta * unit);
   if (event.ctrlKey || event.metaKey) view.zoom(2 ** (-along / ZOOM_WHEEL), view.timeAt(shareAt(event.clientX, surface)));
   else if (Math.abs(across) > Math.abs(along) && !view.isWhole) view.moveTo(view.start + (across / surface.clientWidth) * view.span);
@@ -395,7 +395,7 @@ timeline.addEventListener("wheel", (event) => {
   redrawSoon();
 }, { passive: false });
 
-/** By buttons and keys: where it plays stays where it is. */
+/** Zooms with buttons and keys, with the playing position fixed. */
 function zoom(factor) {
   view.zoom(factor, player.currentTime);
   redraw();
@@ -413,8 +413,8 @@ for (const name of ["pointerdown", "pointermove"]) {
   });
 }
 
-/** The keys of a scroll bar; whether it was one. */
-function scrolled(key) {
+/** Handles a key on the scroll bar; returns whether it did. */
+function scrollByKey(key) {
   if (key === "ArrowLeft") view.moveTo(view.start - view.span / 4);
   else if (key === "ArrowRight") view.moveTo(view.start + view.span / 4);
   else if (key === "PageUp") view.moveTo(view.start - view.span);
@@ -427,17 +427,17 @@ function scrolled(key) {
 }
 
 addEventListener("keydown", (event) => {
-  if (!heard || document.body.dataset.state !== "heard" || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input[type=range]")) return; // its own keys
+  if (!result || document.body.dataset.state !== "done" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input[type=range]")) return; // it has its own keys
   const step = event.shiftKey ? 0.5 : 5;
-  if (event.target === $("part") && scrolled(event.key)) event.preventDefault();
-  else if (event.key === "+" || event.key === "=") zoom(ZOOM_STEP); // = is + without Shift on many keyboards
+  if (event.target === $("part") && scrollByKey(event.key)) event.preventDefault();
+  else if (event.key === "+" || event.key === "=") zoom(ZOOM_STEP); // on many keyboards, = is + without Shift
   else if (event.key === "-") zoom(1 / ZOOM_STEP);
   else if (event.key === " " && !event.target.closest("button, summary, input")) toggle();
   else if (event.key === "ArrowLeft") seek(player.currentTime - step);
   else if (event.key === "ArrowRight") seek(player.currentTime + step);
   else if (event.key === "Home") seek(0);
-  else if (event.key === "End") seek(heard.seconds);
+  else if (event.key === "End") seek(result.seconds);
   else return;
   event.preventDefault();
 });
@@ -454,8 +454,8 @@ function formatButton({ name, suffix, description }) {
     fail("");
     try {
       const link = element("a", "");
-      link.href = URL.createObjectURL(await getFile(heard.id, name, thresholds));
-      link.download = heard.name + suffix;
+      link.href = URL.createObjectURL(await getFile(result.id, name, thresholds));
+      link.download = result.name + suffix;
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     } catch (error) {
@@ -469,7 +469,7 @@ function formatButton({ name, suffix, description }) {
 
 $("choice").addEventListener("change", ({ target }) => {
   if (target.files.length) open(target.files[0]);
-  target.value = ""; // the same one may be chosen again
+  target.value = ""; // so that the same file can be chosen again
 });
 $("stop").addEventListener("click", () => work?.abort());
 $("others").addEventListener("click", () => {
@@ -481,16 +481,16 @@ $("reset").addEventListener("click", () => {
   thresholds = Float32Array.from(model.thresholds);
   update();
   redraw();
-  lanes[0].slider.focus(); // the button has gone
+  lanes[0].slider.focus(); // the focused button is hidden now
 });
 
 addEventListener("pagehide", ({ persisted }) => {
-  if (persisted) return; // it may come back
+  if (persisted) return; // the page may be restored
   work?.abort();
-  if (heard) discard(heard.id);
+  if (result) discard(result.id);
 });
 
-let entered = 0; // elements that something is being dragged over
+let entered = 0; // number of elements that a file is being dragged over
 addEventListener("dragenter", (event) => {
   event.preventDefault();
   entered += 1;
@@ -507,7 +507,7 @@ addEventListener("drop", (event) => {
   document.body.classList.remove("dragging");
   const { files } = event.dataTransfer;
   if (files.length) open(files[0]);
-  if (files.length > 1) fail(`One at a time: of these ${files.length}, “${files[0].name}” is heard.`);
+  if (files.length > 1) fail(`One recording at a time: of these ${files.length} files, only “${files[0].name}” is processed.`);
 });
 
 // Light and dark
@@ -515,7 +515,7 @@ addEventListener("drop", (event) => {
 function applyTheme() {
   $("theme").textContent = isDark() ? "Light" : "Dark";
   $("theme").setAttribute("aria-label", isDark() ? "Switch to light colours" : "Switch to dark colours");
-  if (heard) {
+  if (result) {
     update();
     redraw();
   }
@@ -525,13 +525,13 @@ $("theme").addEventListener("click", () => {
   const theme = isDark() ? "light" : "dark";
   document.documentElement.dataset.theme = theme;
   try {
-    localStorage.setItem("theme", theme); // theme.js puts it back
+    localStorage.setItem("theme", theme); // theme.js restores it
   } catch {
-    // It holds until the page is left.
+    // The choice lasts until the page is closed.
   }
   applyTheme();
 });
-night.addEventListener("change", applyTheme);
+darkScheme.addEventListener("change", applyTheme);
 new ResizeObserver(redraw).observe($("timeline"));
 applyTheme();
 start();

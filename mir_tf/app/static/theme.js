@@ -1,7 +1,7 @@
-/** Puts back the colours that were chosen, before anything is painted: a module would come too late for that. */
+/** Restores the chosen colours before the first paint; a module would run too late. */
 try {
   const theme = localStorage.getItem("theme");
   if (["light", "dark"].includes(theme)) document.documentElement.dataset.theme = theme;
 } catch {
-  // A browser that keeps nothing follows the system.
+  // Without storage, the page follows the system.
 }

@@ -1,6 +1,6 @@
-/** The part of a recording that the timeline shows, in seconds. */
+/** The visible part of a recording, in seconds. */
 
-const LEAST = 2; // seconds that fill the width at the greatest zoom
+const MIN_SPAN = 2; // seconds in the width at the greatest zoom
 
 export class View {
   constructor(seconds) {
@@ -18,10 +18,10 @@ export class View {
   }
 
   get isClosest() {
-    return this.span <= LEAST;
+    return this.span <= MIN_SPAN;
   }
 
-  /** Where in the width a time is: 0 left, 1 right. */
+  /** Returns the place of a time as a share of the width: 0 left, 1 right. */
   shareOf(time) {
     return (time - this.start) / this.span;
   }
@@ -30,21 +30,21 @@ export class View {
     return this.start + share * this.span;
   }
 
-  /** Of values that come `rate` times a second, the first and the last one that are shown, as fractions. */
-  among(rate) {
+  /** Returns the first and the last visible index, as fractions, of values that come `rate` times per second. */
+  indices(rate) {
     return [this.start * rate, this.end * rate];
   }
 
-  /** Shows the part from `start` on, or the nearest that there is. */
+  /** Scrolls to `start`, or to the nearest possible place. */
   moveTo(start) {
     this.start = Math.max(0, Math.min(this.seconds - this.span, start));
   }
 
-  /** Shows `factor` times as much detail; `time` stays where it is, and comes to the middle if it is not shown. */
+  /** Zooms by `factor`. `time` keeps its place if it is visible, and moves to the middle otherwise. */
   zoom(factor, time) {
     const share = this.shareOf(time);
     const kept = share >= 0 && share <= 1 ? share : 0.5;
-    this.span = Math.min(this.seconds, Math.max(LEAST, this.span / factor));
+    this.span = Math.min(this.seconds, Math.max(MIN_SPAN, this.span / factor));
     this.moveTo(time - kept * this.span);
   }
 
@@ -52,7 +52,7 @@ export class View {
     return time >= this.start && time <= this.end;
   }
 
-  /** Goes on to where `time` is near the left, unless it is shown. */
+  /** Scrolls so that `time` is near the left, unless it is visible. */
   reveal(time) {
     if (!this.shows(time)) this.moveTo(time - 0.1 * this.span);
   }

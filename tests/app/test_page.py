@@ -1,0 +1,397 @@
+"""The page in a browser."""
+
+import json
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.running_app import LIMITS, NOT_A_RECORDING, eventually, song
+
+from mir_tf.app import recordings
+from mir_tf.inference.formats import FORMATS
+from mir_tf.lite import LiteModel
+
+
+@pytest.fixture
+def page(chromium, app):
+    """The page, open; ``page.requests`` are the addresses that it asked for."""
+    page = chromium.new_page(viewport={"width": 360, "height": 740})
+    page.requests, page.faults = [], []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.goto(f"http://127.0.0.1:{app.port}/")
+    page.wait_for_selector("[data-state=empty]")
+    yield page
+    own = (f"http://127.0.0.1:{app.port}/", f"blob:http://127.0.0.1:{app.port}/", "data:")
+    assert not [address for address in page.requests if not address.startswith(own)]
+    assert not page.faults
+    page.close()
+
+
+def choose(page, path, state="[data-state=done]"):
+    page.set_input_files("#choice", path)
+    page.wait_for_selector(state, timeout=60_000)
+
+
+def download(page, name):
+    with page.expect_download() as found:
+        page.click(f"[data-format={name}]")
+    return found.value.suggested_filename, Path(found.value.path()).read_bytes()
+
+
+def until(page, condition):
+    """Playwright's own wait_for_function calls eval in the page, which its Content-Security-Policy forbids."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(condition)
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_python_finds_and_plays_it(page, app, tmp_path):
+    path = song(tmp_path / "song.wav")
+    choose(page, path)
+    expected = LiteModel(app.model).predict(path)
+    assert page.inner_text("#dominant") == expected.dominant
+    assert page.locator("#lanes .row:visible").count() == len(expected.detected) > 3
+    names = [text.split("\n")[0] for text in page.locator("#bars li").all_inner_texts()]
+    assert names == [expected.classes[index] for index in expected.detected]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+    page.locator("#lanes .lane").first.click()  # in its middle
+    until(page, "Math.abs(document.querySelector('#player').currentTime - 3) < 0.1")
+    until(page, "Math.abs(document.querySelector('#timeline').style.getPropertyValue('--position') - 0.5) < 0.02")
+    for key, time_after in {"ArrowLeft": 0.0, "Shift+ArrowRight": 0.5, "End": 6.0, "Home": 0.0}.items():
+        page.keyboard.press(key)
+        until(page, f"Math.abs(document.querySelector('#player').currentTime - {time_after}) < 0.1")
+    page.keyboard.press("Space")
+    until(page, "document.querySelector('#player').currentTime > 0.3")
+    assert page.get_attribute("#play", "aria-label") == "Pause"
+    page.keyboard.press("Space")
+    until(page, "document.querySelector('#player').paused")
+
+    page.click("#others")
+    assert page.locator("#lanes .row:visible").count() == 17
+
+
+def is_dark(page):
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return max(map(int, re.findall(r"\d+", paper))) < 128
+
+
+@pytest.mark.slow
+def test_the_system_s_colours_are_followed_until_others_are_chosen_which_are_kept(page):
+    for scheme in ("dark", "light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert is_dark(page) == (scheme == "dark")
+    page.get_by_role("button", name="Switch to light colours").click()
+    assert not is_dark(page)
+    page.reload()
+    assert not is_dark(page)
+    page.get_by_role("button", name="Switch to dark colours").click()
+    page.emulate_media(color_scheme="light")
+    page.reload()
+    assert is_dark(page)
+
+
+@pytest.mark.slow
+def test_colours_can_be_chosen_where_nothing_may_be_stored(page):
+    page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('', 'SecurityError'); } })"
+    )
+    page.reload()
+    page.wait_for_selector("[data-state=empty]")
+    page.click("#theme")
+    assert is_dark(page)
+
+
+class Timeline:
+    """What the timeline of a page shows, and the pointer on it."""
+
+    def __init__(self, page):
+        self.page = page
+        self.touch = page.context.new_cdp_session(page)
+
+    @property
+    def part(self):
+        """The seconds that are shown, first and last."""
+        text = self.page.get_by_role("scrollbar", include_hidden=True).get_attribute("aria-valuetext")
+        return tuple(60 * int(minutes) + float(seconds) for minutes, seconds in re.findall(r"(\d+):([\d.]+)", text))
+
+    @property
+    def ticks(self):
+        return self.page.locator("#ruler .tick").all_inner_texts()
+
+    @property
+    def position(self):
+        """Where in the width it plays."""
+        return float(self.page.evaluate("document.querySelector('#timeline').style.getPropertyValue('--position')"))
+
+    @property
+    def time(self):
+        return self.page.evaluate("document.querySelector('#player').currentTime")
+
+    def at(self, share, selector="#seek"):
+        """The point at a share of the width of something."""
+        found = self.page.locator(selector).first
+        found.scroll_into_view_if_needed()
+        box = found.bounding_box()
+        return box["x"] + share * box["width"], box["y"] + box["height"] / 2
+
+    def settle(self):
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def drag(self, selector, start, end):
+        self.page.mouse.move(*self.at(start, selector))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.at(end, selector), steps=4)
+        self.page.mouse.up()
+        self.settle()
+
+    def wheel(self, share, across, along, *keys):
+        self.page.mouse.move(*self.at(share))
+        for key in keys:
+            self.page.keyboard.down(key)
+        self.page.mouse.wheel(across, along)
+        self.page.wait_for_timeout(100)  # wheels arrive by another way than what is asked for here
+        for key in keys:
+            self.page.keyboard.up(key)
+        self.settle()
+
+    def fingers(self, *paths):
+        """Fingers on the first lane, each from one share of its width to another."""
+        for kind, moved in (
+            ("touchStart", 0.0),
+            *(("touchMove", step / 4) for step in range(1, 5)),
+            ("touchEnd", None),
+        ):
+            points = [
+                dict(zip("xy", self.at(start + (end - start) * moved, "#lanes .lane"), strict=True), id=index)
+                for index, (start, end) in enumerate(paths)
+                if moved is not None
+            ]
+            self.touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        self.settle()
+
+    def blocks(self, index, times):
+        """Whether the lane of a class has a block where these times are shown."""
+        start, end = self.part
+        return self.page.evaluate(
+            """({ index, shares }) => {
+                const canvas = document.querySelector(`[data-index='${index}'] canvas`);
+                const row = canvas.getContext("2d").getImageData(0, canvas.height - 2, canvas.width, 1).data;
+                return shares.map((share) => row[4 * Math.floor(share * canvas.width) + 3] === 255);
+            }""",
+            {"index": index, "shares": [(time - start) / (end - start) for time in times]},
+        )
+
+
+@pytest.mark.slow
+def test_the_timeline_zooms_and_scrolls_as_one(page, app, tmp_path):
+    path = song(tmp_path / "song.wav", 32.0)
+    choose(page, path)
+    expected = LiteModel(app.model).predict(path)
+    timeline = Timeline(page)
+    closer, wider = page.get_by_role("button", name="Zoom in"), page.get_by_role("button", name="Zoom out")
+    assert timeline.part == (0, 32)
+    assert wider.is_disabled()
+    assert not page.locator("#part").is_visible()
+
+    page.mouse.click(*timeline.at(0.5))
+    until(page, "Math.abs(document.querySelector('#player').currentTime - 16) < 0.2")
+    waveform = "document.querySelector('#seek canvas').toDataURL()"
+    whole, played = page.evaluate(waveform), timeline.position
+    closer.click()
+    page.keyboard.press("+")
+    assert timeline.part == pytest.approx((12, 20), abs=0.2)
+    assert timeline.position == pytest.approx(played, abs=0.01)
+    assert page.evaluate(waveform) != whole
+    assert timeline.ticks[0] == "0:15"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+    frames = np.arange(round(10 * timeline.part[0]) + 1, round(10 * timeline.part[1]) - 1)
+    drawn = 0
+    for index in expected.detected:
+        plays = np.zeros(320, bool)
+        for each in expected.intervals:
+            if each.label == expected.classes[index]:
+                plays[round(10 * each.start) : round(10 * each.end)] = True
+        assert timeline.blocks(index, (frames + 0.5) / 10) == plays[frames].tolist()
+        drawn += len(set(plays[frames].tolist())) - 1
+    assert drawn
+
+    page.mouse.click(*timeline.at(0.25, "#lanes .lane"))
+    assert timeline.time == pytest.approx(timeline.part[0] + 2, abs=0.1)
+    until(page, "document.querySelector('#reading').textContent.startsWith('0:14.')")
+
+    under = timeline.part[0] + 0.75 * 8
+    timeline.wheel(0.75, 0, -200, "Control")
+    start, end = timeline.part
+    assert end - start == pytest.approx(4, abs=0.2)
+    assert start + 0.75 * (end - start) == pytest.approx(under, abs=0.1)
+    timeline.wheel(0.5, 0, -60)
+    assert timeline.part == (start, end)  # that scrolls the page
+    timeline.wheel(0.5, page.locator("#seek").bounding_box()["width"] / 2, 0)
+    assert timeline.part == pytest.approx((start + 2, end + 2), abs=0.1)
+    timeline.drag("#ruler", 0.2, 0.7)
+    assert timeline.part == pytest.approx((start, end), abs=0.2)
+    timeline.drag("#part", 0.5, 0.25)
+    assert timeline.part == pytest.approx((6, 10), abs=0.2)
+    page.focus("#part")
+    page.keyboard.press("End")
+    assert timeline.part == pytest.approx((28, 32), abs=0.1)
+    page.keyboard.press("PageUp")
+    assert timeline.part == pytest.approx((24, 28), abs=0.1)
+    page.evaluate("document.activeElement.blur()")
+
+    for key in ("Home", "End", "ArrowLeft", "Shift+ArrowLeft"):  # what plays is shown
+        page.keyboard.press(key)
+        start, end = timeline.part
+        assert start - 0.05 <= timeline.time <= end + 0.05
+    while not closer.is_disabled():
+        page.keyboard.press("+")
+    start, end = timeline.part
+    assert end - start == pytest.approx(2, abs=0.1)
+    page.keyboard.press("Space")
+    until(page, f"document.querySelector('#player').currentTime > {end + 0.2}")
+    page.keyboard.press("Space")
+    timeline.settle()
+    assert timeline.part[0] > start
+    assert 0 <= timeline.position <= 1
+    while not wider.is_disabled():
+        page.keyboard.press("-")
+    assert timeline.part == (0, 32)
+    assert not page.locator("#part").is_visible()
+
+
+@pytest.mark.slow
+def test_fingers_seek_pull_and_zoom(page, tmp_path):
+    choose(page, song(tmp_path / "song.wav", 32.0))
+    timeline = Timeline(page)
+    timeline.fingers((0.25, 0.25))
+    assert timeline.time == pytest.approx(8, abs=0.3)
+    timeline.fingers((0.3, 0.1), (0.7, 0.9))  # twice as far apart, about the middle
+    assert timeline.part == pytest.approx((8, 24), abs=0.5)
+    assert timeline.time == pytest.approx(8, abs=0.3)
+    timeline.fingers((0.75, 0.25))
+    assert timeline.part == pytest.approx((16, 32), abs=1)
+    assert timeline.time == pytest.approx(8, abs=0.3)  # who looks elsewhere does not seek
+    timeline.fingers((0.5, 0.5))
+    assert timeline.time == pytest.approx(24, abs=1)
+
+
+@pytest.mark.slow
+def test_a_slider_redraws_and_downloads_follow_it(page, app, tmp_path):
+    path = song(tmp_path / "song.wav")
+    choose(page, path)
+    expected = LiteModel(app.model).predict(path)
+    index = expected.detected[0]
+    before = page.evaluate("document.querySelector('#lanes canvas').toDataURL()")
+    thresholds = expected.thresholds.copy()
+    thresholds[index] = 0.99
+    slider = page.locator(f"[data-index='{index}'] input")
+    slider.fill("0.99")
+    assert page.evaluate("document.querySelector('#lanes canvas').toDataURL()") != before
+    moved = expected.with_thresholds(thresholds)
+    assert page.inner_text("#dominant") == moved.dominant != expected.dominant
+    name, content = download(page, "jams")
+    assert name == "song.wav.jams"
+    tags = json.loads(content)["annotations"][0]["data"]
+    assert sorted((tag["value"], round(tag["time"], 1)) for tag in tags) == sorted(
+        (each.label, round(each.start, 1)) for each in moved.intervals
+    )
+    page.click("#reset")
+    assert page.inner_text("#dominant") == expected.dominant
+    for name, form in FORMATS.items():
+        assert download(page, name)[0] == f"song.wav{form.suffix}"
+
+
+@pytest.mark.slow
+def test_the_rule_in_the_page_is_that_of_python(page, app, tmp_path):
+    """Of the model's own thresholds, of random ones, and of the ends of their range."""
+    expected = LiteModel(app.model).predict(song(tmp_path / "song.wav", 30.0))
+    random = np.random.default_rng(1)
+    cases = [expected.thresholds, np.zeros(17), np.ones(17), *random.uniform(0.1, 0.9, (40, 17))]
+    total = 0
+    for case in cases:
+        thresholds = np.array(case, np.float32)
+        found = page.evaluate(
+            """async ({ postProcessing, from, to, columns }) => {
+                const { adapt, findIntervals, playingTime } = await import("/static/post_processing.js");
+                const thresholds = Float32Array.from(to);
+                const adapted = adapt(postProcessing, from, thresholds);
+                return columns.map((column, index) => {
+                    const values = Float32Array.from(column);
+                    return [findIntervals(values, thresholds[index], adapted, index, 10),
+                            playingTime(values, thresholds[index], 10)];
+                });
+            }""",
+            {
+                "postProcessing": expected.post_processing.to_dict(),
+                "from": expected.thresholds.tolist(),
+                "to": thresholds.tolist(),
+                "columns": expected.probabilities.T.tolist(),
+            },
+        )
+        moved = expected.with_thresholds(thresholds)
+        intervals = sorted((each.label, each.start, each.end) for each in moved.intervals)
+        total += len(intervals)
+        assert intervals == sorted(
+            (expected.classes[index], start / 10, min(end / 10, expected.seconds))
+            for index, (stretches, _) in enumerate(found)
+            for start, end in stretches
+        )
+        assert [seconds for _, seconds in found] == pytest.approx(moved.playing_time.tolist())
+    assert total > 200
+
+
+@pytest.mark.slow
+def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(page, app, tmp_path, monkeypatch):
+    (tmp_path / "rubbish.mp3").write_bytes(b"no sound")
+    choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
+    assert page.inner_text("#failure") == f"“rubbish.mp3” {NOT_A_RECORDING}"
+    assert page.get_attribute("body", "data-state") == "empty"
+    (tmp_path / "big.wav").write_bytes(bytes(LIMITS.max_bytes + 1))
+    choose(page, tmp_path / "big.wav", "#failure:has-text('big.wav')")
+    assert page.inner_text("#failure") == "“big.wav” is larger than 4 MB. Try a compressed format such as mp3."
+    choose(page, song(tmp_path / "song.aiff"))
+    assert not page.inner_text("#failure")
+    until(page, "Math.abs(document.querySelector('#player').duration - 6) < 0.1")
+    page.keyboard.press("ArrowRight")
+    until(page, "Math.abs(document.querySelector('#player').currentTime - 5) < 0.1")
+    choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
+    assert page.inner_text("#file") == "song.aiff"  # what was there stays
+    monkeypatch.setattr(app.recordings, "model_id", "another")
+    choose(page, song(tmp_path / "song.aiff"), "#failure:has-text('with another model. Reload the page.')")
+
+
+@pytest.mark.slow
+def test_who_stops_or_leaves_is_forgotten(page, app, tmp_path, monkeypatch):
+    path = song(tmp_path / "song.wav")
+    choose(page, path)
+    before = set(app.recordings._recordings)
+    held = threading.Event()
+
+    def slow(path, rate):
+        held.wait(60)
+        yield np.zeros(441, np.float32)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recordings, "read_blocks", slow)
+        choose(page, path, "#message:has-text('Reading')")
+        assert len(set(app.recordings._recordings) - before) == 1
+        (tmp_path / "big.wav").write_bytes(bytes(LIMITS.max_bytes + 1))
+        choose(page, tmp_path / "big.wav", "#failure:has-text('big.wav')")
+        assert page.get_attribute("body", "data-state") == "working"  # the other goes on
+        page.click("#stop")
+        page.wait_for_selector("[data-state=done]")
+        eventually(lambda: set(app.recordings._recordings) == before)
+        choose(page, path, "#message:has-text('Reading')")
+        assert not page.inner_text("#failure")
+        page.goto("about:blank")
+        eventually(lambda: len(app.recordings._recordings) == len(before) - 1)
+        held.set()
+    page.requests.clear()

@@ -1,0 +1,189 @@
+"""Recordings: their predictions, and when they wait, are discarded and leave nothing."""
+
+import json
+import re
+import threading
+import types
+import urllib.parse
+
+import anyio
+import numpy as np
+import pytest
+import soundfile
+from helpers.running_app import LIMITS, NOT_A_RECORDING, eventually, song
+
+from mir_tf.app import recordings, server
+from mir_tf.app.recordings import RecordingState
+from mir_tf.inference.formats import FORMATS
+from mir_tf.lite import LiteModel
+
+
+def test_a_recording_is_heard_as_python_hears_it(app, tmp_path):
+    path = song(tmp_path / "söng 1.wav")
+    key = app.upload(path.read_bytes(), "C:\\music\\söng 1.wav")
+    state = app.wait(key)
+    assert (state["state"], state["name"], state["seconds"]) == ("done", "söng 1.wav", 6.0)
+    assert len(state["peaks"]) == 6 * 50
+    assert 0.2 < max(state["peaks"]) <= 1
+    expected = LiteModel(app.model).predict(path)
+    _, _, content = app.ask("GET", f"/api/recordings/{key}/probabilities")
+    np.testing.assert_array_equal(np.frombuffer(content, "<f4").reshape(-1, 17), expected.probabilities)
+    assert not list(app.recordings._folder.iterdir())  # what was uploaded has gone
+
+    thresholds = np.linspace(0.2, 0.8, 17).astype(np.float32)
+    moved = expected.with_thresholds(thresholds)
+    assert moved.intervals != expected.intervals
+    model = json.loads(app.ask("GET", "/api/model")[2])
+    assert [each["name"] for each in model["formats"]] == list(FORMATS)
+    for name, form in FORMATS.items():
+        body = json.dumps(thresholds.tolist())
+        status, headers, content = app.ask("POST", f"/api/recordings/{key}/files/{name}", body)
+        assert (status, len(content) > 100) == (200, True)
+        assert urllib.parse.unquote(headers["content-disposition"]).endswith(f"''söng 1.wav{form.suffix}")
+        if name == "json":
+            found = json.loads(content)
+            assert found["instruments"] == moved.summary()["instruments"]
+            assert found["path"] == "söng 1.wav"
+
+
+def test_moved_thresholds_keep_the_shape_of_the_rule(app):
+    prediction = LiteModel(app.model).predict(np.zeros(8000, np.float32), 8000)
+    thresholds = (prediction.thresholds / 2).astype(np.float32)
+    moved = prediction.with_thresholds(thresholds)
+    np.testing.assert_allclose(np.array(moved.post_processing.offset_thresholds), 0.9 * thresholds, rtol=1e-6)
+    assert moved.post_processing.fits(thresholds)
+    nothing = prediction.with_thresholds(np.zeros(17, np.float32))
+    assert nothing.post_processing.fits(nothing.thresholds)
+    assert nothing.with_thresholds(thresholds).post_processing.fits(thresholds)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no sound", f"“song.wav” {NOT_A_RECORDING}"),
+        (b"", r"“song.wav” cannot be processed: empty file \(0 bytes\)."),
+        ("cut", "“song.wav” cannot be processed: damaged or cut off: .*"),
+        ("nan", "“song.wav” cannot be processed: contains NaN or infinity, after 0.0 s."),
+        ("long", "“song.wav” cannot be processed: it is longer than 1 minutes."),
+    ],
+)
+def test_a_bad_recording_is_told_in_words_and_leaves_nothing(app, tmp_path, content, message):
+    if content == "nan":
+        soundfile.write(tmp_path / "song.wav", np.full(8000, np.nan), 8000, subtype="FLOAT")
+        content = (tmp_path / "song.wav").read_bytes()
+    elif content == "long":
+        content = song(tmp_path / "long.flac", 61.0).read_bytes()
+    elif content == "cut":
+        content = song(tmp_path / "song.wav").read_bytes()[:20_000]
+    state = app.wait(app.upload(content, copy="yes"))
+    assert state["state"] == "failed"
+    assert re.fullmatch(message, state["message"])
+    assert not list(app.recordings._folder.iterdir())
+
+
+def test_a_copy_is_made_for_browsers_that_cannot_play_the_file_and_served_in_ranges(app, tmp_path):
+    key = app.upload(song(tmp_path / "song.aiff").read_bytes(), "song.aiff", copy="yes")
+    app.wait(key)
+    status, headers, content = app.ask("GET", f"/api/recordings/{key}/audio")
+    assert (status, headers["content-type"]) == (200, "audio/flac")
+    (tmp_path / "copy.flac").write_bytes(content)
+    assert soundfile.info(tmp_path / "copy.flac").duration == 6.0
+    status, _, part = app.ask("GET", f"/api/recordings/{key}/audio", Range="bytes=100-199")
+    assert (status, part) == (206, content[100:200])
+    assert app.ask("DELETE", f"/api/recordings/{key}")[0] == 204
+    assert app.ask("GET", f"/api/recordings/{key}")[0] == 404
+    assert not list(app.recordings._folder.iterdir())
+
+
+def test_short_recordings_overtake_long_ones_and_the_server_answers_meanwhile(app, tmp_path, monkeypatch):
+    """A recording that is not through holds one worker, and nothing else."""
+    held, first = threading.Event(), threading.Event()
+    progress_of = recordings._progress_of
+
+    def slow(recording):
+        progress = progress_of(recording)
+        if first.is_set():
+            return progress
+        first.set()
+        return lambda seconds: held.wait(60) and progress(seconds)  # it has a model, and keeps it
+
+    monkeypatch.setattr(recordings, "_progress_of", slow)
+    content = song(tmp_path / "song.wav").read_bytes()
+    try:
+        long = app.upload(content)
+        assert first.wait(60)
+        assert all(app.wait(app.upload(content))["state"] == "done" for _ in range(3))
+        assert json.loads(app.ask("GET", f"/api/recordings/{long}")[2])["state"] == "predicting"
+    finally:
+        held.set()
+    assert app.wait(long)["state"] == "done"
+
+
+def test_the_queue_is_that_of_uploads_that_ended(app, monkeypatch):
+    monkeypatch.setattr(app.recordings._workers, "submit", lambda *_: None)
+    first, second = app.recordings.new("first", False), app.recordings.new("second", False)
+    for recording in (second, first):
+        app.recordings.predict(recording)
+    assert [app.recordings.ahead_of(each) for each in (second, first)] == [0, 1]
+    for recording in (first, second):
+        app.recordings.discard(recording)
+
+
+def test_a_copy_that_does_not_fit_is_told(app, tmp_path, monkeypatch):
+    def full(self, samples):
+        raise soundfile.LibsndfileError(2)
+
+    content = song(tmp_path / "song.aiff").read_bytes()
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    state = app.wait(app.upload(content, "song.aiff", copy="yes"))
+    assert "the copy for the browser to play cannot be written" in state["message"]
+    assert "is this machine's disk full?" in state["message"]
+    assert not list(app.recordings._folder.iterdir())
+
+
+def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(app, tmp_path, monkeypatch):
+    content = song(tmp_path / "song.wav").read_bytes()
+    keys = [app.upload(content) for _ in range(LIMITS.max_recordings)]
+    for key in keys:
+        app.wait(key)
+    app.wait(keys[0])  # used last
+    app.wait(app.upload(content))
+    assert app.ask("GET", f"/api/recordings/{keys[1]}")[0] == 404
+    assert app.ask("GET", f"/api/recordings/{keys[0]}")[0] == 200
+    recording = app.recordings.find(keys[0])
+    recording.used -= 2 * LIMITS.idle_seconds
+    assert app.ask("GET", f"/api/recordings/{keys[0]}")[0] == 404
+
+    held = threading.Event()
+
+    def slow(path, rate):
+        held.wait(60)
+        yield np.zeros(441, np.float32)
+
+    monkeypatch.setattr(recordings, "read_blocks", slow)
+    keys = [app.upload(content) for _ in range(LIMITS.max_recordings)]
+    status, _, answer = app.ask("POST", "/api/recordings?name=a", content)
+    assert (status, json.loads(answer)["message"]) == (
+        503,
+        "Too many recordings are being processed. Try again in a minute.",
+    )
+    found = [app.recordings.find(key) for key in keys]
+    for key in keys:
+        assert app.ask("DELETE", f"/api/recordings/{key}")[0] == 204
+    held.set()
+    eventually(lambda: all(each.finished for each in found) and not list(app.recordings._folder.iterdir()))
+    assert {each.state for each in found} == {RecordingState.FAILED}
+
+
+def test_recordings_are_forgotten_without_a_request(monkeypatch):
+    monkeypatch.setattr(server, "_IDLE_CHECK_SECONDS", 0.01)
+    forgotten = threading.Event()
+    recordings = types.SimpleNamespace(close=lambda: None, discard_idle=forgotten.set)
+
+    async def live():
+        async with server.make_app(recordings, "model").router.lifespan_context(None):
+            with anyio.fail_after(10):
+                while not forgotten.is_set():
+                    await anyio.sleep(0.01)
+
+    anyio.run(live)
