@@ -184,3 +184,19 @@ def in_frames(seconds: tuple[float, ...]) -> NDArray[np.int64]:
     """Times as whole label frames."""
     frames: NDArray[np.int64] = np.rint(np.array(seconds) * LABEL_RATE).astype(np.int64)
     return frames
+
+
+def frames_of(starts: NDArray[np.float64], ends: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the label frames that intervals overlap, at least one frame for each.
+
+    Args:
+        starts: Seconds, float64 [intervals].
+        ends: Seconds, float64 [intervals].
+
+    Returns:
+        The first frame of each interval and the frame after its last one, int64 [intervals].
+    """
+    # Rounded because 0.3 s after 0.1 s must end frame 3, not begin frame 4.
+    first = np.floor(np.round(starts * LABEL_RATE, 6)).astype(np.int64)
+    stop = np.ceil(np.round(ends * LABEL_RATE, 6)).astype(np.int64)
+    return first, np.maximum(first + 1, stop)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mir_tf.config import LABEL_RATE
 from mir_tf.errors import AudioError, BundleError, DataError
 from mir_tf.evaluation.result import Evaluation, assess
+from mir_tf.events import frames_of
 from mir_tf.io.audio import SUFFIXES as AUDIO_SUFFIXES
 from mir_tf.loading import Model
 from mir_tf.metrics.track import TrackPrediction
@@ -71,9 +71,8 @@ class Reference:
                     f"{self.path}: {start:g} to {end:g} s is outside of its recording of {seconds:.2f} s: "
                     "is it of another one?"
                 )
-            # As for the labels of data sets: rounded, because 0.1 + 0.2 is more than 0.3.
-            first = math.floor(round(start * LABEL_RATE, 6))
-            active[first : max(first + 1, math.ceil(round(end * LABEL_RATE, 6))), index] = True
+            (first,), (stop,) = frames_of(np.array([start]), np.array([end]))
+            active[first:stop, index] = True
         return active
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
+from mir_tf.events import frames_of
 from tfrecords_builder.midi import read_parts
 
 AUDIBLE_DB = -60.0
@@ -50,11 +51,8 @@ def active_frames(
     Returns:
         bool [num_label_frames].
     """
-    # Rounded, because 0.3 s after 0.1 s must end frame 3 and not begin frame 4.
-    on, off = np.round((notes.T - start + np.array([[0.0], [tail]])) * LABEL_RATE, 6)  # [notes] each, in frames
-    first = np.floor(on)
-    edges = np.stack([first, np.maximum(first + 1, np.ceil(off))])  # [2, notes]
-    begins, ends = np.clip(edges, 0, num_label_frames).astype(np.int64)
+    on, off = notes.T - start  # [notes] each
+    begins, ends = np.clip(frames_of(on, off + tail), 0, num_label_frames)
     changes = np.zeros(num_label_frames + 1, np.int64)
     np.add.at(changes, begins, 1)
     np.add.at(changes, ends, -1)
