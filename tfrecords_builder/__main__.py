@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mir_tf.data.manifest import Manifest
     from tfrecords_builder.build import BuildReport, TrackSource
     from tfrecords_builder.estimate import BuildEstimate
-    from tfrecords_builder.processes import Progress
-    from tfrecords_builder.records.make import Recipe
+    from tfrecords_builder.processes import TrackProgress
+    from tfrecords_builder.records.make import RecordConfig
     from tfrecords_builder.slakh.tree import Skipped, Track
 
 _FOLDER = PathParameter(exists=True, file_okay=False)
@@ -98,7 +98,7 @@ _FIELDS = "\n".join(f"  {field.name} = {field.default!r}" for field in dataclass
     "--shuffle-programs half of them, the first among them, keep the song's own instruments.",
 )
 @click.option(
-    "--vary",
+    "--augment",
     type=click.IntRange(min=0),
     metavar="SEED",
     help="With --midi or --demo: let recordings differ as real ones do, in key, tuning, balance, equalisation, width, "
@@ -215,7 +215,7 @@ def main(
     soundfonts: tuple[Path, ...],
     shuffle_programs: int | None,
     renditions: int,
-    vary: int | None,
+    augment: int | None,
     excerpt: float | None,
     synthesizers: tuple[str, ...],
     validation_soundfonts: tuple[Path, ...],
@@ -264,7 +264,7 @@ def main(
             shuffle_programs,
             renditions,
             synthesizers or SYNTHESIZERS[:1],
-            vary,
+            augment,
             excerpt,
             validation_soundfonts,
             split,
@@ -306,14 +306,14 @@ def main(
             assert out is not None
             front_end = _front_end(preset, settings)
             from tfrecords_builder import build, resume
-            from tfrecords_builder.records.make import Recipe
+            from tfrecords_builder.records.make import RecordConfig
 
             if runner == "beam":
                 beam = _import_beam()
                 beam.check_options(beam_options)
                 build.use_one_core()  # a worker within this process could not, once TensorFlow has read a remote file
 
-            recipe = Recipe(front_end, labels, with_stems)
+            config = RecordConfig(front_end, labels, with_stems)
             if resume.is_finished(out, front_end, source):
                 resume.remove(out)
                 click.echo(f"{out}: the data set is finished; nothing to do")
@@ -321,9 +321,9 @@ def main(
             if dry_run:
                 resume.require_free(out, front_end, source)
                 if slakh is not None:
-                    skipped = _estimate_slakh(slakh, recipe, seed, split_scheme, drop_leaks, workers)
+                    skipped = _estimate_slakh(slakh, config, seed, split_scheme, drop_leaks, workers)
                 else:
-                    skipped = _estimate_midi(midi, demo, soundfonts, rendering, recipe, workers)
+                    skipped = _estimate_midi(midi, demo, soundfonts, rendering, config, workers)
             else:
                 with resume.unfinished(out, front_end, source) as unfinished, workspace(unfinished) as local:
                     if slakh is not None:
@@ -332,16 +332,16 @@ def main(
                         tree = keep_audio or local / resume.TREE
                         not_rendered = _render(midi, demo, soundfonts, rendering, tree, local, workers)
                     with _scratch(local) as scratch:
-                        tracks, skipped, supply = _choose(tree, scratch, recipe, seed, split_scheme, drop_leaks)
+                        tracks, skipped, track_source = _choose(tree, scratch, config, seed, split_scheme, drop_leaks)
                         skipped = not_rendered + skipped
                         with _progress_bar("Building") as progress:
                             if runner == "beam":
                                 report = beam.build_on_beam(
-                                    tracks, skipped, unfinished, recipe, source, tree, beam_options, progress
+                                    tracks, skipped, unfinished, config, source, tree, beam_options, progress
                                 )
                             else:
                                 report = build.build(
-                                    tracks, skipped, unfinished, recipe, source, workers, supply, progress
+                                    tracks, skipped, unfinished, config, source, workers, track_source, progress
                                 )
                 _print_summary(report, out)
                 skipped = report.skipped
@@ -419,20 +419,20 @@ def _scratch(parent: Path) -> Iterator[Path]:
 
 
 def _choose(
-    root: Path, scratch: Path, recipe: Recipe, seed: int, scheme: str, drop_leaks: bool
+    root: Path, scratch: Path, config: RecordConfig, seed: int, scheme: str, drop_leaks: bool
 ) -> tuple[list[Track], list[Skipped], TrackSource]:
     """The tracks of a tree or an archive, those left out, and where the files come from; unpacks into ``scratch``."""
     from tfrecords_builder.build import FilesOnDisk
     from tfrecords_builder.slakh import tree as slakh
     from tfrecords_builder.slakh.archive import Archive
 
-    supply: TrackSource
+    track_source: TrackSource
     if root.is_file():
-        supply = archive = Archive(root, scratch, with_stems=recipe.uses_stems)
+        track_source = archive = Archive(root, scratch, with_stems=config.uses_stems)
         with _reading_bar(root.name) as advance:
             layout, skipped = archive.layout(advance)
     else:
-        supply, layout, skipped = FilesOnDisk(root), slakh.read_layout(root), []
+        track_source, layout, skipped = FilesOnDisk(root), slakh.read_layout(root), []
     tracks, unused = slakh.choose_tracks(layout, seed, scheme)
     has_splits = scheme != "folder" or any(listing.split for listing in layout.listings)
     nameless = [track.id for track in tracks if track.song == track.id]
@@ -445,18 +445,18 @@ def _choose(
     if drop_leaks:
         tracks, dropped = slakh.drop_leaks(tracks)
         unused += dropped
-    return tracks, skipped + unused, supply
+    return tracks, skipped + unused, track_source
 
 
 def _estimate_slakh(
-    slakh: Path, recipe: Recipe, seed: int, scheme: str, drop_leaks: bool, workers: int
+    slakh: Path, config: RecordConfig, seed: int, scheme: str, drop_leaks: bool, workers: int
 ) -> list[Skipped]:
     """Prints what a build from Slakh2100 would give, and returns what it would leave out."""
     from tfrecords_builder import estimate
 
     with tempfile.TemporaryDirectory() as scratch:
-        tracks, skipped, supply = _choose(slakh, Path(scratch), recipe, seed, scheme, drop_leaks)
-        result = estimate.of_tracks(tracks, skipped, recipe, supply, is_stream=slakh.is_file())
+        tracks, skipped, track_source = _choose(slakh, Path(scratch), config, seed, scheme, drop_leaks)
+        result = estimate.of_tracks(tracks, skipped, config, track_source, is_stream=slakh.is_file())
     _print_estimate(result, workers)
     if slakh.is_file():
         click.echo("The archive was not unpacked: all tracks are taken to be as long as those few.")
@@ -468,19 +468,19 @@ def _estimate_midi(
     demo: int | None,
     soundfonts: tuple[Path, ...],
     rendering: RenderConfig,
-    recipe: Recipe,
+    config: RecordConfig,
     workers: int,
 ) -> list[Skipped]:
     """Prints what a build from MIDI or composed songs would give, and returns what it would leave out."""
     from tfrecords_builder import compose, estimate
-    from tfrecords_builder.synthesis import render
+    from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
     with tempfile.TemporaryDirectory() as composed:
         if demo is not None:
-            midi, soundfonts = Path(composed), (render.default_soundfont(),)
+            midi, soundfonts = Path(composed), (default_soundfont(),)
             compose.compose_folder(midi, demo, rendering.seed)
         assert midi is not None
-        result = estimate.of_midi(midi, soundfonts, rendering, recipe, workers)
+        result = estimate.of_midi(midi, soundfonts, rendering, config, workers)
     _print_estimate(result, workers)
     return result.skipped
 
@@ -525,9 +525,10 @@ def _render(
     from tfrecords_builder import compose
     from tfrecords_builder.slakh.tree import Skipped
     from tfrecords_builder.synthesis import render
+    from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
     if demo is not None:
-        midi, soundfonts = scratch / "midi", (render.default_soundfont(),)
+        midi, soundfonts = scratch / "midi", (default_soundfont(),)
         compose.compose_folder(midi, demo, rendering.seed)
     assert midi is not None
     with _progress_bar("Rendering") as progress:
@@ -573,7 +574,7 @@ def _front_end(preset: str, settings: tuple[str, ...]) -> FrontEndConfig:
 
 
 @contextlib.contextmanager
-def _progress_bar(title: str) -> Iterator[Progress]:
+def _progress_bar(title: str) -> Iterator[TrackProgress]:
     """A bar on stderr: tracks, hours of audio, speed as a multiple of real time, time left.
 
     Yields:
@@ -620,8 +621,8 @@ def _print_summary(report: BuildReport, out: Path) -> None:
         click.echo("labels of the mixes that differ, midi and audible, of the frames in which either is active:")
         for name, share in _differing(manifest).items():
             click.echo(f"  {name:<24}{share:>7.1%}")
-    for track, findings in manifest.findings.items():
-        for finding in findings:
+    for track, stem_checks in manifest.stem_checks.items():
+        for finding in stem_checks:
             click.echo(f"suspect: {track}/{finding}")
     for name, vocabulary in VOCABULARIES.items():
         if programs := _sounding(manifest, vocabulary.unmapped()):

@@ -27,9 +27,9 @@ from mir_tf.errors import ConfigError, DataError
 from mir_tf.io.files import is_remote, write_text
 from tfrecords_builder import build, processes, resume
 from tfrecords_builder.build import BuildReport
-from tfrecords_builder.processes import Failure, Progress
+from tfrecords_builder.processes import Failure, TrackProgress
 from tfrecords_builder.records import writer
-from tfrecords_builder.records.make import Recipe
+from tfrecords_builder.records.make import RecordConfig
 from tfrecords_builder.records.writer import TrackPart
 from tfrecords_builder.slakh.tree import Skipped, Track
 
@@ -62,11 +62,11 @@ def build_on_beam(
     tracks: Sequence[Track],
     skipped: list[Skipped],
     unfinished: Path,
-    recipe: Recipe,
+    config: RecordConfig,
     source: dict[str, Any],
     tree: Path,
     options: Sequence[str],
-    progress: Progress | None = None,
+    progress: TrackProgress | None = None,
 ) -> BuildReport:
     """Builds the data set that :func:`tfrecords_builder.build.build` builds, bit for bit, wherever Beam runs.
 
@@ -74,7 +74,7 @@ def build_on_beam(
         tracks: what to build; those that turn out to be damaged are left out.
         skipped: what has been left out before.
         unfinished: as there: what a local build has finished is taken up, and the other way round.
-        recipe: of the records.
+        config: of the records.
         source: what the tracks were made from and how, for the manifest.
         tree: the folder in which the files of all tracks lie.
         options: of Beam, as words of a command line: ``--runner=FlinkRunner``, ...; none run it on this machine.
@@ -88,19 +88,19 @@ def build_on_beam(
     folder = unfinished / resume.PARTS
     for stale in folder.glob(f"*{_BAD}"):
         stale.unlink()
-    results = _run(wanted, tree, folder, recipe, options, progress) if wanted else []
+    results = _run(wanted, tree, folder, config, options, progress) if wanted else []
     built = [result for result in results if isinstance(result, TrackPart)]
     failed = [result for result in results if isinstance(result, Skipped)]
-    return build.join_parts(found, built, skipped + failed, unfinished, recipe, source)
+    return build.join_parts(found, built, skipped + failed, unfinished, config, source)
 
 
 def _run(
     tracks: Sequence[Track],
     tree: Path,
     folder: Path,
-    recipe: Recipe,
+    config: RecordConfig,
     options: Sequence[str],
-    progress: Progress | None,
+    progress: TrackProgress | None,
 ) -> list[TrackPart | Skipped]:
     """Runs the pipeline, and meanwhile collects what it leaves in ``folder``."""
     # Logs the trace of what a worker in this process raises, which is told below.
@@ -115,7 +115,7 @@ def _run(
                     pipeline
                     | "Tracks" >> beam.Create(tracks)
                     | beam.Reshuffle()
-                    | "Records" >> beam.Map(build_part, tree, folder, recipe, versions())
+                    | "Records" >> beam.Map(build_part, tree, folder, config, versions())
                 )
         except Exception as error:  # each runner has its own
             # Of what a worker raised, runners give the trace too, as text: the last line with words says what happened.
@@ -128,7 +128,7 @@ def _run(
 
 
 def _collect(
-    tracks: Sequence[Track], folder: Path, is_through: threading.Event, progress: Progress | None
+    tracks: Sequence[Track], folder: Path, is_through: threading.Event, progress: TrackProgress | None
 ) -> list[TrackPart | Skipped]:
     """What becomes of the tracks; not every runner hands results back, so they are looked for in ``folder``.
 
@@ -168,7 +168,7 @@ def versions() -> str:
     return f"mir-tf {mir_tf.__version__} with TensorFlow {tf.__version__}"
 
 
-def build_part(track: Track, tree: Path, folder: Path, recipe: Recipe, expected: str) -> None:
+def build_part(track: Track, tree: Path, folder: Path, config: RecordConfig, expected: str) -> None:
     """What a worker does with a track.
 
     A runner may have it done twice, even at one time: each attempt has a folder of its own, and gives the same bytes.
@@ -177,7 +177,7 @@ def build_part(track: Track, tree: Path, folder: Path, recipe: Recipe, expected:
         track: what to build.
         tree: see :func:`build_on_beam`.
         folder: of the parts; beside them, where the track is bad, a file says why.
-        recipe: of the records.
+        config: of the records.
         expected: :func:`versions` on the machine that started the pipeline.
 
     Raises:
@@ -192,7 +192,7 @@ def build_part(track: Track, tree: Path, folder: Path, recipe: Recipe, expected:
     attempt = folder if is_remote(folder) else folder / f".{uuid.uuid4().hex}"
     attempt.mkdir(exist_ok=True)
     try:
-        result = processes.outcome(lambda: build.build_part(track, attempt, recipe))
+        result = processes.outcome(lambda: build.build_part(track, attempt, config))
         if isinstance(result, Failure):
             _require_seen(tree)
             write_text(attempt / _bad(track), result.reason)

@@ -14,9 +14,9 @@ from mir_tf.data import manifest as records
 from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError
 from tfrecords_builder import processes, resume
-from tfrecords_builder.processes import Failure, Progress
+from tfrecords_builder.processes import Failure, TrackProgress
 from tfrecords_builder.records import tfds_metadata, writer
-from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.records.writer import TrackPart
 from tfrecords_builder.slakh import splits
 from tfrecords_builder.slakh.tree import Skipped, Track
@@ -33,7 +33,7 @@ class TrackSource(Protocol):
 
 
 class FilesOnDisk:
-    """The supply of tracks whose files lie in a folder.
+    """The track_source of tracks whose files lie in a folder.
 
     Args:
         root: the folder.
@@ -75,11 +75,11 @@ def build(
     tracks: list[Track],
     skipped: list[Skipped],
     unfinished: Path,
-    recipe: Recipe,
+    config: RecordConfig,
     source: dict[str, Any],
     workers: int,
-    supply: TrackSource,
-    progress: Progress | None = None,
+    track_source: TrackSource,
+    progress: TrackProgress | None = None,
 ) -> BuildReport:
     """Builds a data set. The same tracks give the same shards, bit for bit, with any number of workers.
 
@@ -88,10 +88,10 @@ def build(
         skipped: what has been left out before, for the manifest and the report.
         unfinished: the folder that :func:`tfrecords_builder.resume.unfinished` yields; tracks that are finished
             there are taken up. The data set comes into the folder that holds it.
-        recipe: of the records.
+        config: of the records.
         source: what the tracks were made from and how, for the manifest.
         workers: processes, of at most 1 GB of memory each.
-        supply: of the tracks' files.
+        track_source: of the tracks' files.
         progress: called after each track.
 
     Raises:
@@ -99,8 +99,8 @@ def build(
         OSError: the disk is full, or cannot be written.
     """
     found, wanted = find_parts(tracks, unfinished)
-    built, failed = _build_parts(wanted, unfinished / resume.PARTS, recipe, workers, supply, progress)
-    return join_parts(found, built, skipped + failed, unfinished, recipe, source)
+    built, failed = _build_parts(wanted, unfinished / resume.PARTS, config, workers, track_source, progress)
+    return join_parts(found, built, skipped + failed, unfinished, config, source)
 
 
 def find_parts(tracks: Sequence[Track], unfinished: Path) -> tuple[list[TrackPart], list[Track]]:
@@ -116,7 +116,7 @@ def join_parts(
     built: list[TrackPart],
     skipped: list[Skipped],
     unfinished: Path,
-    recipe: Recipe,
+    config: RecordConfig,
     source: dict[str, Any],
 ) -> BuildReport:
     """Makes the data set of all parts, whoever built them.
@@ -126,7 +126,7 @@ def join_parts(
         built: of this one.
         skipped: as in the report, in any order.
         unfinished: see :func:`build`.
-        recipe: of the records.
+        config: of the records.
         source: see :func:`build`.
 
     Raises:
@@ -141,15 +141,15 @@ def join_parts(
         raise DataError(f"{out}: not built, because no track could be used:{causes}")
     mean, deviation = writer.feature_statistics([part for part in parts if part.split == "train"])
     manifest = Manifest(
-        front_end=recipe.front_end,
+        front_end=config.front_end,
         splits=writer.write_shards(out, unfinished / resume.PARTS, parts),
         feature_mean=mean,
         feature_std=deviation,
         skipped=[{"item": item.item, "reason": item.reason} for item in skipped],
         source=source,
-        labels=recipe.labels,
+        labels=config.labels,
         leaks=splits.find_leaks(parts),
-        findings={part.id: part.findings for part in sorted(parts, key=lambda part: part.id) if part.findings},
+        stem_checks={part.id: part.stem_checks for part in sorted(parts, key=lambda part: part.id) if part.stem_checks},
     )
     tfds_metadata.write(out, manifest)
     records.write_manifest(out, manifest)  # last: a folder without one is no data set
@@ -159,17 +159,17 @@ def join_parts(
 def _build_parts(
     tracks: list[Track],
     folder: Path,
-    recipe: Recipe,
+    config: RecordConfig,
     workers: int,
-    supply: TrackSource,
-    progress: Progress | None,
+    track_source: TrackSource,
+    progress: TrackProgress | None,
 ) -> tuple[list[TrackPart], list[Skipped]]:
     parts: list[TrackPart] = []
     failed: list[Skipped] = []
     with processes.pool(max(1, min(workers, len(tracks))), use_one_core) as pool:
-        work = functools.partial(build_part, folder=folder, recipe=recipe)
-        for track, part in pool.results(work, supply.open(tracks)):
-            supply.close(track)
+        work = functools.partial(build_part, folder=folder, config=config)
+        for track, part in pool.results(work, track_source.open(tracks)):
+            track_source.close(track)
             if isinstance(part, Failure):
                 failed.append(Skipped(track.id, part.reason))
             else:
@@ -186,6 +186,6 @@ def use_one_core() -> None:
     tf.config.set_visible_devices([], "GPU")
 
 
-def build_part(track: Track, folder: Path, recipe: Recipe) -> TrackPart:
+def build_part(track: Track, folder: Path, config: RecordConfig) -> TrackPart:
     """What a worker does with a track."""
-    return writer.write_part(folder, track, make_records(track, recipe), recipe.labels)
+    return writer.write_part(folder, track, make_records(track, config), config.labels)

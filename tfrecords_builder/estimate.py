@@ -17,9 +17,10 @@ from mir_tf.io.files import display_path
 from tfrecords_builder import processes
 from tfrecords_builder.build import TrackSource
 from tfrecords_builder.processes import Failure
-from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.slakh.tree import Skipped, Track, find_tracks
-from tfrecords_builder.synthesis import render
+from tfrecords_builder.synthesis import plan, render
+from tfrecords_builder.synthesis.midi_edits import TAIL
 from tfrecords_builder.synthesis.settings import RenderConfig
 
 MEASURED = 3
@@ -27,7 +28,7 @@ MEASURED = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class PlannedTrack:
+class TrackEstimate:
     """A track that would be built.
 
     Attributes:
@@ -72,11 +73,11 @@ class BuildEstimate:
         cost: of a part of the audio, for the whole.
     """
 
-    tracks: list[PlannedTrack]
+    tracks: list[TrackEstimate]
     skipped: list[Skipped]
     cost: Cost
 
-    def of_split(self, split: str) -> list[PlannedTrack]:
+    def of_split(self, split: str) -> list[TrackEstimate]:
         """The tracks of a split."""
         return [track for track in self.tracks if track.split == split]
 
@@ -92,16 +93,20 @@ class BuildEstimate:
 
 
 def of_tracks(
-    tracks: Sequence[Track], skipped: list[Skipped], recipe: Recipe, supply: TrackSource, is_stream: bool = False
+    tracks: Sequence[Track],
+    skipped: list[Skipped],
+    config: RecordConfig,
+    track_source: TrackSource,
+    is_stream: bool = False,
 ) -> BuildEstimate:
     """The estimate of a build from audio.
 
     Args:
         tracks: what would be built.
         skipped: what has been left out before.
-        recipe: of the records.
-        supply: of the tracks' files.
-        is_stream: whether only the measured tracks are asked of the supply; the others are taken to be as long.
+        config: of the records.
+        track_source: of the tracks' files.
+        is_stream: whether only the measured tracks are asked of the track_source; the others are taken to be as long.
 
     Raises:
         DataError: not one track can be built.
@@ -110,21 +115,21 @@ def of_tracks(
     bad = []
     measured: list[Cost] = []
     waiting = {track.id: track for track in tracks}
-    for track in supply.open(tracks):
+    for track in track_source.open(tracks):
         del waiting[track.id]
         try:
-            _, seconds = recipe.front_end.segment(audio.probe(track.mix).seconds)
+            _, seconds = config.front_end.segment(audio.probe(track.mix).seconds)
             if len(measured) < MEASURED:
-                measured.append(_measure(track, seconds, recipe))
-            planned.append(_planned(track, seconds, recipe))
+                measured.append(_measure(track, seconds, config))
+            planned.append(_planned(track, seconds, config))
         except MirTfError as error:
             bad.append(Skipped(track.id, str(error)))
-        supply.close(track)
+        track_source.close(track)
         if is_stream and len(measured) == MEASURED:
             break
     if waiting:  # in a stream
         seconds = statistics.fmean(track.seconds for track in planned)
-        planned += (_planned(track, seconds, recipe) for track in waiting.values())
+        planned += (_planned(track, seconds, config) for track in waiting.values())
     skipped = skipped + bad
     if not planned:
         causes = "".join(f"\n  {item.item}: {item.reason}" for item in skipped[:10])
@@ -136,7 +141,7 @@ def of_midi(
     midi: Path,
     soundfonts: Sequence[Path],
     settings: RenderConfig,
-    recipe: Recipe,
+    config: RecordConfig,
     workers: int,
 ) -> BuildEstimate:
     """The estimate of a build from MIDI files, a few of which are rendered into a folder for temporary files.
@@ -145,30 +150,30 @@ def of_midi(
         DataError: there is no MIDI file, a SoundFont cannot be read, or not one file can be rendered.
     """
     with processes.pool(workers) as pool:
-        plan, bad = render.plan_tree(midi, soundfonts, settings, pool)
-        extents = dict(pool.results(render.track_extent, sorted({item.job.midi for item in plan})))
+        tracks, bad = plan.plan_tree(midi, soundfonts, settings, pool)
+        extents = dict(pool.results(plan.track_extent, sorted({item.job.midi for item in tracks})))
     planned = []
     measured: list[Cost] = []
-    for item in plan:
+    for item in tracks:
         extent = extents[item.job.midi]
         if isinstance(extent, Failure):
             bad.append((item.job.midi, extent.reason))
             continue
-        length = extent.seconds if settings.excerpt is None else min(extent.seconds, settings.excerpt + render.TAIL)
-        if length > render.MAX_SECONDS:
-            bad.append((item.job.midi, render.too_long(item.job.midi, length)))
+        length = extent.seconds if settings.excerpt is None else min(extent.seconds, settings.excerpt + TAIL)
+        if length > plan.MAX_SECONDS:
+            bad.append((item.job.midi, plan.too_long(item.job.midi, length)))
             continue
-        seconds = recipe.front_end.segment(length)[1]
+        seconds = config.front_end.segment(length)[1]
         if len(measured) < MEASURED:
-            cost = processes.outcome(functools.partial(_measure_rendered, item.job, seconds, recipe))
+            cost = processes.outcome(functools.partial(_measure_rendered, item.job, seconds, config))
             if isinstance(cost, Failure):
                 bad.append((item.job.midi, cost.reason))
                 continue
             measured.append(cost)
-        has_stems = recipe.stems and item.split == "train"
-        variation = item.job.variation
-        voices = variation is not None and variation.singer() is not None
-        planned.append(PlannedTrack(item.song, item.split, seconds, 1 + (extent.stems + voices) * has_stems))
+        has_stems = config.stems and item.split == "train"
+        augmentation = item.job.augmentation
+        voices = augmentation is not None and augmentation.singer() is not None
+        planned.append(TrackEstimate(item.song, item.split, seconds, 1 + (extent.stems + voices) * has_stems))
     if not planned:
         causes = "".join(f"\n  {reason}" for _, reason in bad[:10])
         raise DataError(f"{midi}: not one file could be rendered:{causes}")
@@ -176,27 +181,27 @@ def of_midi(
     return BuildEstimate(planned, skipped, _sum(measured))
 
 
-def _planned(track: Track, seconds: float, recipe: Recipe) -> PlannedTrack:
-    has_stems = recipe.stems and track.split == "train"
-    return PlannedTrack(track.song, track.split, seconds, 1 + len(track.stems) * has_stems)
+def _planned(track: Track, seconds: float, config: RecordConfig) -> TrackEstimate:
+    has_stems = config.stems and track.split == "train"
+    return TrackEstimate(track.song, track.split, seconds, 1 + len(track.stems) * has_stems)
 
 
-def _measure(track: Track, seconds: float, recipe: Recipe) -> Cost:
-    make_records(track, recipe)  # once for nothing: TensorFlow's first run builds its graphs
+def _measure(track: Track, seconds: float, config: RecordConfig) -> Cost:
+    make_records(track, config)  # once for nothing: TensorFlow's first run builds its graphs
     began = time.perf_counter()
-    records = make_records(track, recipe)
+    records = make_records(track, config)
     size = sum(len(schema.encode(record)) for record in records)
     return Cost(seconds, seconds * len(records), time.perf_counter() - began, size)
 
 
-def _measure_rendered(job: render.RenderJob, seconds: float, recipe: Recipe) -> Cost:
+def _measure_rendered(job: plan.RenderJob, seconds: float, config: RecordConfig) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         render.render_track(job, Path(folder))
         work = time.perf_counter() - began
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
         (track,), _ = find_tracks(folder)
-        cost = _measure(track, seconds, recipe)
+        cost = _measure(track, seconds, config)
         return dataclasses.replace(cost, work=cost.work + work, rendered_bytes=size)
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from mir_tf.errors import DataError, MirTfError
 
-Progress = Callable[[int, float], None]
+TrackProgress = Callable[[int, float], None]
 """Called after each track with the number of tracks in all and the seconds of audio that it gave, 0 if it is bad."""
 
 ItemT = TypeVar("ItemT")
@@ -58,10 +58,10 @@ class Pool:
             OSError: nothing can be written, or what the workers need is gone: it would be so for the other items too.
             BrokenProcessPool: a process was killed.
         """
-        supply = iter(items)
+        track_source = iter(items)
         waiting: dict[concurrent.futures.Future[ResultT], ItemT] = {}
         while True:
-            for item in itertools.islice(supply, self._in_flight - len(waiting)):
+            for item in itertools.islice(track_source, self._in_flight - len(waiting)):
                 waiting[self._executor.submit(function, item)] = item
             if not waiting:
                 return

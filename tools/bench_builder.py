@@ -40,13 +40,14 @@ from mir_tf.io import audio
 from tfrecords_builder import build, compose, midi, processes
 from tfrecords_builder.processes import Failure
 from tfrecords_builder.records import labels
-from tfrecords_builder.records.make import Recipe
+from tfrecords_builder.records.make import RecordConfig
 from tfrecords_builder.slakh import tree as slakh
 from tfrecords_builder.slakh.tree import Track
 from tfrecords_builder.synthesis import render
 from tfrecords_builder.synthesis.settings import RenderConfig
+from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
-RECIPE = Recipe(FRONT_ENDS["default"])
+CONFIG = RecordConfig(FRONT_ENDS["default"])
 REFERENCE = FRONT_ENDS["seed_44k"]
 AIM = 3.0
 """Decodes that a whole track may take."""
@@ -87,7 +88,7 @@ def main(tree: Path | None, count: int, rounds: int) -> None:
 
 def _demo(folder: Path, count: int) -> Path:
     compose.compose_folder(folder / "midi", count, seed=0)
-    soundfonts = [render.default_soundfont()]
+    soundfonts = [default_soundfont()]
     render.render_tree(folder / "midi", soundfonts, folder / "tree", RenderConfig(), workers=os.cpu_count() or 1)
     return folder / "tree"
 
@@ -117,7 +118,7 @@ def _time_steps(tracks: Sequence[Track], folder: Path, rounds: int) -> Seconds:
 
 
 def _steps(track: Track, folder: Path) -> dict[str, Callable[[], object]]:
-    front_end = RECIPE.front_end
+    front_end = CONFIG.front_end
     all_notes = track.mix.parent / slakh.ALL_NOTES
     blocks = list(audio.read_blocks(track.mix, front_end.sample_rate))
     label_frames = front_end.num_label_frames(sum(map(len, blocks)))
@@ -126,7 +127,7 @@ def _steps(track: Track, folder: Path) -> dict[str, Callable[[], object]]:
         OUR_MIDI: lambda: midi.read_parts(all_notes),
         PRETTY_MIDI: lambda: pretty_midi.PrettyMIDI(str(all_notes)),
         REFERENCE_PATH: lambda: _reference(track.mix, all_notes),
-        WHOLE: lambda: build.build_part(track, folder, RECIPE),
+        WHOLE: lambda: build.build_part(track, folder, CONFIG),
         SAMPLES: lambda: list(audio.read_blocks(track.mix, front_end.sample_rate)),
         LOG_MEL: lambda: list(frontend.log_mel_blocks(blocks, front_end)),
         STEMS_MIDI: lambda: [labels.active_frames(labels.stem_notes(stem.midi), label_frames) for stem in track.stems],
@@ -198,7 +199,7 @@ def _time_pool(seconds: dict[Track, float], folder: Path, workers: int) -> tuple
 def _timed_part(track: Track, folder: Path) -> float:
     """Builds a track in a worker; returns the processor seconds that it took."""
     began = time.process_time()
-    build.build_part(track, folder, RECIPE)
+    build.build_part(track, folder, CONFIG)
     return time.process_time() - began
 
 

@@ -30,10 +30,11 @@ from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig
 from mir_tf.data import frontend
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import compose
-from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.slakh import tree
 from tfrecords_builder.synthesis import render
 from tfrecords_builder.synthesis.settings import RenderConfig
+from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 DEFAULT = "22.05 kHz 1024/441, the default"
 CANDIDATES = {
@@ -76,7 +77,7 @@ def main(songs: int, seed: int) -> None:
 
 def _render(folder: Path, songs: int, seed: int) -> Sequence[tree.Track]:
     compose.compose_folder(folder / "midi", songs, seed)
-    soundfonts = [render.default_soundfont()]
+    soundfonts = [default_soundfont()]
     render.render_tree(folder / "midi", soundfonts, folder / "tree", RenderConfig(seed), workers=os.cpu_count() or 1)
     tracks, _ = tree.find_tracks(folder / "tree")
     return tracks
@@ -111,7 +112,7 @@ def _probe(tracks: Sequence[tree.Track], front_end: FrontEndConfig) -> NDArray[n
     """Average precision of ridge regression [folds], each fold's songs scored by a fit on the others."""
     features, targets, folds = [], [], []
     for number, track in enumerate(tracks):
-        (record,) = make_records(track, Recipe(front_end))
+        (record,) = make_records(track, RecordConfig(front_end))
         features.append(_with_context(_pooled(record.log_mel, front_end)))
         targets.append(VOCABULARIES["family"].project(record.activity))
         folds.append(np.full(len(record.activity), number % _FOLDS))

@@ -122,7 +122,7 @@ def join(out: Path, folders: list[Path]) -> None:
         feature_std=math.sqrt(square - mean**2),
         skipped=[item for each in manifests.values() for item in each.skipped],
         source={"joined": [each.source for each in manifests.values()]},
-        findings={},
+        stem_checks={},
     )
     tfds_metadata.write(out, joined)
     manifest.write_manifest(out, joined)
@@ -235,21 +235,21 @@ def name_of(*words: str) -> str:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     """See the module's docstring."""
-    from tfrecords_builder.synthesis.render import default_soundfont
+    from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
     learnt = [soundfonts / name for name in LEARNT]
     varied = [*learnt, *alter(learnt, out / "soundfonts")]
     both = ("--synthesizer", "builtin", "--synthesizer", "fluidsynth")
     data, tree, evaluations = out / "data", out / "tree", out / "evaluations"
     variety = (*both, "--excerpt", EXCERPT, "--stems")
-    validated = (*variety, "--validation-soundfont", soundfonts / TUNED, "--vary", "1")
+    validated = (*variety, "--validation-soundfont", soundfonts / TUNED, "--augment", "1")
     orchestrated = ("--renditions", RENDITIONS, "--shuffle-programs", "1", "--keep-audio", tree)
     build(midi, out / "data_midi", varied, *validated, *orchestrated)
     composed = [compose(out / "midi" / f"composed{seed}", seed) for seed in (SEED, SEED + 1)]
     learnt_alone = (*variety, "--split", "train")
-    build(composed[0], out / "data_composed", varied, *learnt_alone, "--vary", "3")
+    build(composed[0], out / "data_composed", varied, *learnt_alone, "--augment", "3")
     # Once more with instruments that play any part, not only those that composers give them.
-    shuffled = ("--vary", "2", "--shuffle-programs", "2")
+    shuffled = ("--augment", "2", "--shuffle-programs", "2")
     build(composed[1], out / "data_shuffled", varied, *learnt_alone, *shuffled, seed=SEED + 1)
     join(data, [out / "data_midi", out / "data_composed", out / "data_shuffled"])
     held_out = [default_soundfont()]

@@ -30,8 +30,11 @@ MANIFEST_FILE = "manifest.json"
 MANIFEST_FORMAT = 3
 """Version of the records and the manifest. Format 2, which differs only in names, is still read."""
 
-FORMER_NAMES = {"feature_deviation": "feature_std", "left_out": "skipped"}
+FORMER_NAMES = {"feature_deviation": "feature_std", "left_out": "skipped", "findings": "stem_checks"}
 """Renamed fields of format 2: former name → current name."""
+
+FORMER_SOURCE_NAMES = {"vary": "augment"}
+"""Renamed fields of ``source`` in format 2: former name → current name."""
 
 
 def shard_name(split: str, index: int, count: int) -> str:
@@ -100,7 +103,7 @@ class Manifest:
         source: What the data set was built from, with which settings.
         labels: The policy of :data:`mir_tf.config.LABEL_POLICIES` that models are trained and evaluated on.
         leaks: Pair of splits → song in both → its tracks.
-        findings: Track → suspicions about its stems; only tracks with suspicions.
+        stem_checks: Track → warnings about its stems; only tracks with warnings.
     """
 
     front_end: FrontEndConfig
@@ -111,7 +114,7 @@ class Manifest:
     source: dict[str, Any]
     labels: str = "midi"
     leaks: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
-    findings: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    stem_checks: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def shards(self) -> list[Shard]:
         """Return the shards of all splits."""
@@ -129,7 +132,7 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     write_text(as_path(folder) / MANIFEST_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-_PLAIN = ("feature_mean", "feature_std", "skipped", "source", "labels", "leaks", "findings")
+_PLAIN = ("feature_mean", "feature_std", "skipped", "source", "labels", "leaks", "stem_checks")
 """Fields of the manifest that JSON stores unchanged."""
 
 
@@ -156,6 +159,7 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
     try:
         if content["format"] == 2:
             content = with_current_names(content, FORMER_NAMES)
+            content["source"] = with_current_names(content["source"], FORMER_SOURCE_NAMES)
         elif content["format"] != MANIFEST_FORMAT:
             raise DataError(
                 f"{path}: format {content['format']}; this version reads format {MANIFEST_FORMAT}: build it again"

@@ -44,7 +44,7 @@ class Record:
         log_mel: float16 [frames, mels] in dB, raw.
         activity: bool [label frames, 129]: the labels ``midi`` of each General MIDI program, drums last.
         audible: The labels ``audible``, in the same form; None if the audio of the stems was not measured.
-        findings: Suspicions about stems, for the manifest; they are not stored in the record.
+        stem_checks: Warnings about stems, for the manifest; they are not stored in the record.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Record:
     log_mel: NDArray[np.float16]
     activity: NDArray[np.bool_]
     audible: NDArray[np.bool_] | None = None
-    findings: tuple[str, ...] = ()
+    stem_checks: tuple[str, ...] = ()
 
     def targets(self, labels: str) -> NDArray[np.bool_]:
         """Return the activity [label frames, 129] by a policy of :data:`mir_tf.config.LABEL_POLICIES`.

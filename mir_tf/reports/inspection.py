@@ -35,8 +35,8 @@ def tables(manifest: Manifest) -> list[tuple[str, list[list[str]]]]:
     if manifest.leaks:
         rows = [[pair, str(len(songs))] for pair, songs in manifest.leaks.items()]
         titled.append(("Songs in two splits", [["splits", "songs"], *rows]))
-    if manifest.findings:
-        rows = [[track, str(len(findings))] for track, findings in manifest.findings.items()]
+    if manifest.stem_checks:
+        rows = [[track, str(len(warnings))] for track, warnings in manifest.stem_checks.items()]
         titled.append(("Suspicions against stems", [["track", "suspicions"], *rows]))
     return titled
 

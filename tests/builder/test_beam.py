@@ -18,7 +18,7 @@ from mir_tf.config import FRONT_ENDS
 from tfrecords_builder import processes, resume
 from tfrecords_builder.processes import Failure
 from tfrecords_builder.records import writer
-from tfrecords_builder.records.make import Recipe
+from tfrecords_builder.records.make import RecordConfig
 from tfrecords_builder.slakh.tree import find_tracks
 
 needs_beam = pytest.mark.skipif(
@@ -114,9 +114,9 @@ def test_a_track_may_be_worked_on_twice_at_one_time(tmp_path: Path) -> None:
     folder = tmp_path / "parts"
     in_use = ".unfinished-Track00000.tfrecord"
     (folder / in_use).mkdir(parents=True)  # as another attempt would have it, if it shared this one's folder
-    recipe = Recipe(FRONT_ENDS["default"])
+    config = RecordConfig(FRONT_ENDS["default"])
     with processes.pool(1) as pool:
-        work = functools.partial(beam.build_part, tree=tree, folder=folder, recipe=recipe, expected=beam.versions())
+        work = functools.partial(beam.build_part, tree=tree, folder=folder, config=config, expected=beam.versions())
         assert {result for _, result in pool.results(work, 2 * tracks)} == {None}
         unseen = functools.partial(work, folder=tmp_path / "absent" / "parts")
         ((_, blind),) = pool.results(unseen, tracks[:1])

@@ -28,11 +28,11 @@ from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder import resume
 from tfrecords_builder.__main__ import _front_end
 from tfrecords_builder.build import BuildReport, FilesOnDisk, TrackSource, build
-from tfrecords_builder.processes import Progress
-from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.processes import TrackProgress
+from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.slakh.archive import Archive
 from tfrecords_builder.slakh.tree import Stem, Track, find_tracks
-from tfrecords_builder.synthesis.render import default_soundfont
+from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 DEFAULT = FRONT_ENDS["default"]
 
@@ -181,7 +181,7 @@ def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
     assert (train.tracks, train.records, test.tracks, test.records) == (3, 3 + 5, 1, 1)
     assert manifest.labels == "audible"
     assert manifest.leaks == {"train, test": {"uuid-twin": ["Track00004", "Track01939"]}}
-    assert manifest.findings == {"Track00003": ["S01: silent while its MIDI plays (100% of 2 notes)"]}
+    assert manifest.stem_checks == {"Track00003": ["S01: silent while its MIDI plays (100% of 2 notes)"]}
     assert [item["item"] for item in manifest.skipped] == ["Track00262/S01"]
     for said in (
         "leak: 1 songs are in both of train, test",
@@ -246,7 +246,7 @@ def test_a_scheme_without_leaks(tmp_path: Path) -> None:
     assert result.exit_code == 0
     manifest = read_manifest(tmp_path / "data")
     assert {name: split.tracks for name, split in manifest.splits.items()} == {"train": 2, "validation": 0, "test": 1}
-    assert (manifest.leaks, manifest.findings, manifest.labels) == ({}, {}, "midi")
+    assert (manifest.leaks, manifest.stem_checks, manifest.labels) == ({}, {}, "midi")
     assert not any(split.disagreement for split in manifest.splits.values())
     assert "not used: 1 items dropped from train: its song is in test too" in result.stdout
     assert manifest.source["split_scheme"] == "original"
@@ -269,15 +269,15 @@ def interrupt(total: int, seconds: float) -> None:
         (interrupt, "interrupted"),
     ],
 )
-def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: Progress, reason: str) -> None:
+def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: TrackProgress, reason: str) -> None:
     for number in range(12):
         write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seed=number)
     tracks, _ = find_tracks(tmp_path / "tree")
-    supply = FilesOnDisk(tmp_path / "tree")
+    track_source = FilesOnDisk(tmp_path / "tree")
 
-    def build_into(out: Path, progress: Progress | None = None) -> BuildReport:
+    def build_into(out: Path, progress: TrackProgress | None = None) -> BuildReport:
         with resume.unfinished(out, DEFAULT, {}) as unfinished:
-            return build(tracks, [], unfinished, Recipe(DEFAULT), {}, 1, supply, progress)
+            return build(tracks, [], unfinished, RecordConfig(DEFAULT), {}, 1, track_source, progress)
 
     with pytest.raises(DataError, match=rf"{reason}[^\n]*\n.* keeps what is finished: run the same command again"):
         build_into(tmp_path / "data", stop)
@@ -294,9 +294,9 @@ def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: Progress, rea
     assert contents(tmp_path / "data") == contents(tmp_path / "undisturbed")
 
 
-def build_tree(out: Path, tracks: list[Track], supply: TrackSource) -> BuildReport:
+def build_tree(out: Path, tracks: list[Track], track_source: TrackSource) -> BuildReport:
     with resume.unfinished(out, DEFAULT, {}) as unfinished:
-        return build(tracks, [], unfinished, Recipe(DEFAULT), {}, 1, supply)
+        return build(tracks, [], unfinished, RecordConfig(DEFAULT), {}, 1, track_source)
 
 
 def test_a_track_that_vanishes_after_the_scan_is_named_and_left_out(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_tree_that_vanishes_stops_the_build(tmp_path: Path) -> None:
 
 
 class Unpacked:
-    """A supply whose files are there from open to close only."""
+    """A track_source whose files are there from open to close only."""
 
     def __init__(self, packed: Path, tree: Path) -> None:
         self.packed, self.tree = packed, tree
@@ -347,10 +347,10 @@ def test_tracks_may_come_from_where_they_cannot_be_read(tmp_path: Path) -> None:
     build_tree(tmp_path / "data", tracks, FilesOnDisk(tree))
     tree.rename(packed)
     (tree / "train").mkdir(parents=True)
-    supply = Unpacked(packed, tree)
-    build_tree(tmp_path / "by supply", tracks, supply)
-    assert contents(tmp_path / "by supply") == contents(tmp_path / "data")
-    assert 0 < supply.most <= 2  # in flight with one worker
+    track_source = Unpacked(packed, tree)
+    build_tree(tmp_path / "by track_source", tracks, track_source)
+    assert contents(tmp_path / "by track_source") == contents(tmp_path / "data")
+    assert 0 < track_source.most <= 2  # in flight with one worker
     assert not list(tree.glob("*/*"))
 
 
@@ -365,7 +365,7 @@ def test_nothing_built_is_an_error_that_tells_the_causes(tmp_path: Path) -> None
 @pytest.mark.parametrize("release", ["slakh2100_flac_redux", "babyslakh_16k"])
 def test_the_genuine_tracks_are_as_librosa_and_their_midi_say(shared_folder: Path, release: str) -> None:
     ((track,), _) = find_tracks(shared_folder / "data" / "slakh_fixture" / "mirdata" / release)
-    (record,) = make_records(track, Recipe(DEFAULT))
+    (record,) = make_records(track, RecordConfig(DEFAULT))
     assert (record.num_samples, record.sample_rate) == (44100, 22050)
 
     samples, rate = soundfile.read(track.mix)
@@ -396,7 +396,7 @@ def clicks(tmp_path: Path, *onsets: float, seconds: float) -> Track:
 def test_audio_and_labels_share_one_clock(tmp_path: Path, segment: float | None, first: int) -> None:
     onsets = (0.5, 3.3, 5.0, 6.9, 9.4)
     track = clicks(tmp_path, *onsets, seconds=10.0)
-    (record,) = make_records(track, Recipe(DEFAULT.replace(segment_seconds=segment)))
+    (record,) = make_records(track, RecordConfig(DEFAULT.replace(segment_seconds=segment)))
     loudness = record.log_mel.astype(np.float32).sum(axis=1).reshape(-1, DEFAULT.subframes).max(axis=1)
     # A window of 93 ms around a click reaches into its neighbours: only peaks count.
     padded = np.pad(loudness, 1, constant_values=loudness.min())
@@ -409,7 +409,7 @@ def test_audio_and_labels_share_one_clock(tmp_path: Path, segment: float | None,
 
 @pytest.mark.parametrize("preset", FRONT_ENDS)
 def test_a_track_shorter_than_the_segment_is_used_whole(tmp_path: Path, preset: str) -> None:
-    (record,) = make_records(clicks(tmp_path, 0.5, seconds=1.02), Recipe(FRONT_ENDS[preset]))
+    (record,) = make_records(clicks(tmp_path, 0.5, seconds=1.02), RecordConfig(FRONT_ENDS[preset]))
     assert len(record.activity) == 11
     assert len(record.log_mel) == 11 * FRONT_ENDS[preset].subframes
 
@@ -418,13 +418,13 @@ def test_midi_that_ends_at_another_time_than_the_mix_is_cut_or_filled(tmp_path: 
     track = clicks(tmp_path, 0.5, seconds=1.0)
     for end, frames in ((0.6, [5]), (30.0, [5, 6, 7, 8, 9])):
         write_midi(tmp_path / "S00.mid", [(115, [(0.5, end)])])
-        (record,) = make_records(track, Recipe(DEFAULT))
+        (record,) = make_records(track, RecordConfig(DEFAULT))
         assert np.flatnonzero(record.activity[:, 115]).tolist() == frames
 
 
 def test_a_missing_mix_is_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"gone\.flac: cannot be opened"):
-        make_records(Track("a", "a", "train", tmp_path / "gone.flac", ()), Recipe(DEFAULT))
+        make_records(Track("a", "a", "train", tmp_path / "gone.flac", ()), RecordConfig(DEFAULT))
 
 
 @pytest.mark.parametrize(

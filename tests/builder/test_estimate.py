@@ -14,9 +14,9 @@ from mir_tf.data import manifest
 from mir_tf.errors import DataError
 from tfrecords_builder import estimate
 from tfrecords_builder.build import FilesOnDisk
-from tfrecords_builder.records.make import Recipe
+from tfrecords_builder.records.make import RecordConfig
 from tfrecords_builder.slakh.tree import find_tracks
-from tfrecords_builder.synthesis.render import default_soundfont
+from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 
 def table(output: str) -> list[list[str]]:
@@ -52,20 +52,20 @@ def test_a_dry_run_tells_what_is_built(tmp_path: Path) -> None:
 def test_time_and_size_are_scaled_by_the_audio(tmp_path: Path) -> None:
     for number in range(5):
         write_track(tmp_path / "train" / f"Track{number:05d}", seconds=2.0 + number)
-    result = estimate.of_tracks(*find_tracks(tmp_path), Recipe(FRONT_ENDS["default"]), FilesOnDisk(tmp_path))
+    result = estimate.of_tracks(*find_tracks(tmp_path), RecordConfig(FRONT_ENDS["default"]), FilesOnDisk(tmp_path))
     assert result.cost.audio == pytest.approx(2 + 3 + 4)
     assert result.scale == pytest.approx((2 + 3 + 4 + 5 + 6) / 9)
     # By hand: 50 frames of 128 float16 and 10 label frames of 17 bytes in a second.
     assert result.cost.num_bytes == pytest.approx(9 * (50 * 128 * 2 + 10 * 17), rel=0.01)
     short = FRONT_ENDS["default"].replace(segment_seconds=3.0)
-    result = estimate.of_tracks(*find_tracks(tmp_path), Recipe(short), FilesOnDisk(tmp_path))
+    result = estimate.of_tracks(*find_tracks(tmp_path), RecordConfig(short), FilesOnDisk(tmp_path))
     assert result.scale == pytest.approx((2 + 3 + 3 + 3 + 3) / (2 + 3 + 3))
 
 
 def test_nothing_to_build_is_said(tmp_path: Path) -> None:
     (write_track(tmp_path / "train" / "Track00001") / "mix.flac").write_bytes(b"none")
     with pytest.raises(DataError, match=r"no track can be used:\n  Track00001: .*mix\.flac"):
-        estimate.of_tracks(*find_tracks(tmp_path), Recipe(FRONT_ENDS["default"]), FilesOnDisk(tmp_path))
+        estimate.of_tracks(*find_tracks(tmp_path), RecordConfig(FRONT_ENDS["default"]), FilesOnDisk(tmp_path))
 
 
 def test_a_dry_run_refuses_what_the_build_refuses(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_dry_run_counts_voices(tmp_path: Path) -> None:
         part.notes = [pretty_midi.Note(90, 50 + (number + 1) * step % 13, step, step + 0.9) for step in range(4)]
         song.instruments.append(part)
         song.write(str(tmp_path / "songs" / f"{number}.mid"))
-    sounds = ("--soundfont", default_soundfont(), "--vary", 1)
+    sounds = ("--soundfont", default_soundfont(), "--augment", 1)
     arguments = ("--midi", tmp_path / "songs", *sounds, "--split", "train", "--stems", "--out", tmp_path / "data")
     dry, built = run_builder(*arguments, "--dry-run"), run_builder(*arguments)
     assert (dry.exit_code, built.exit_code) == (0, 0), dry.output + built.output
@@ -137,11 +137,11 @@ def test_a_dry_run_leaves_out_what_the_build_leaves_out(tmp_path: Path) -> None:
     result = run_builder(*arguments, "--dry-run", "--workers", 1)
     assert result.exit_code == 1
     assert re.search(
-        r"left out: long\.mid: .* 2502 s long; at most 2400 s can be rendered: give --excerpt", result.stdout
+        r"skipped: long\.mid: .* 2502 s long; at most 2400 s can be rendered. Shorten it with --excerpt", result.stdout
     )
     assert table(result.stdout)[1][1] == "2"
     assert run_builder(*arguments, "--dry-run", "--workers", 1, "--skip-bad").exit_code == 0
     assert table(run_builder(*arguments, "--dry-run", "--workers", 1, "--excerpt", 10).stdout)[1][1] == "3"
     result = run_builder(*arguments, "--dry-run", "--excerpt", "nan")
     assert result.exit_code == 2
-    assert "excerpt is nan; it must be at least 1 s and finite" in result.output
+    assert "excerpt is nan; it must be a finite number of at least 1 second" in result.output

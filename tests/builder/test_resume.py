@@ -18,6 +18,8 @@ from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import DataError
 from tfrecords_builder import resume
 from tfrecords_builder.synthesis import render
+from tfrecords_builder.synthesis.plan import RenderJob
+from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 FRONT_END = FRONT_ENDS["default"]
 
@@ -162,7 +164,7 @@ def test_a_full_disk_is_a_clear_error_and_the_build_goes_on_with_more_room(tmp_p
 def test_a_full_disk_while_rendering_is_not_the_fault_of_the_song(tmp_path: Path) -> None:
     midi = tmp_path / "a.mid"
     write_midi(midi, [(19, [(at, at + 1) for at in range(20)])])
-    job = render.RenderJob(midi, render.default_soundfont(), "Track00001")
+    job = RenderJob(midi, default_soundfont(), "Track00001")
     raw = 4 * render.SAMPLE_RATE * 22  # two files of a tenth of this follow
     with small_disk(tmp_path / "disk", str(raw + 100_000)) as disk:
         with pytest.raises(OSError, match="No space left on device"):
@@ -200,7 +202,7 @@ def test_killed_at_random_moments_a_build_ends_as_if_undisturbed(tmp_path: Path)
         notes = [(at / 4, (at + 1) / 4) for at in range(240)]
         write_midi(songs / f"{number:02d}.mid", [(chance.randrange(128), notes) for _ in range(3)], seed=number)
     (songs / "broken.mid").write_bytes(b"MThd")
-    arguments = ("--midi", songs, "--soundfont", render.default_soundfont(), "--skip-bad", "--out")
+    arguments = ("--midi", songs, "--soundfont", default_soundfont(), "--skip-bad", "--out")
     undisturbed = start(*arguments, tmp_path / "undisturbed", "--workers", 1)
 
     out = tmp_path / "data"

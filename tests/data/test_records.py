@@ -90,7 +90,7 @@ def manifest(tmp_path: Path) -> Manifest:
         source={"slakh": "tree", "seed": 3},
         labels="audible",
         leaks={"train, test": {"waltz": ["Track00001", "Track00002"]}},
-        findings={"Track00001": ["S03: silent while its MIDI plays (100% of 9 notes)"]},
+        stem_checks={"Track00001": ["S03: silent while its MIDI plays (100% of 9 notes)"]},
     )
     write_manifest(tmp_path, manifest)
     return manifest

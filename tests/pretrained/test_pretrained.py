@@ -24,8 +24,8 @@ from mir_tf.errors import BundleError
 from mir_tf.export.exporter import probe_signal
 from mir_tf.lite import LiteModel
 from mir_tf.vocabulary import VOCABULARIES
-from tfrecords_builder.synthesis.render import default_soundfont
 from tfrecords_builder.synthesis.soundfont import SoundFont
+from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("model.tflite", "model.keras", "bundle.json", "MODEL_CARD.md")

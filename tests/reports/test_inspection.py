@@ -51,7 +51,7 @@ def test_leaks_and_suspicions_are_counted(manifest: Manifest) -> None:
     manifest = dataclasses.replace(
         manifest,
         leaks={"train/test": {"a": ["Track00001"], "b": ["Track00002"]}},
-        findings={"Track00001": ["S01: silent"]},
+        stem_checks={"Track00001": ["S01: silent"]},
     )
     tables = dict(inspection.tables(manifest))
     assert tables["Songs in two splits"] == [["splits", "songs"], ["train/test", "2"]]

@@ -16,12 +16,12 @@ from mir_tf.errors import ConfigError
 from mir_tf.io import audio
 from mir_tf.vocabulary import NUM_PROGRAMS
 from tfrecords_builder.records import labels
-from tfrecords_builder.slakh import known_faults
+from tfrecords_builder.records.stem_checks import check_stem
 from tfrecords_builder.slakh.tree import Track
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class RecordConfig:
     """What is made of a track.
 
     Attributes:
@@ -49,8 +49,8 @@ _SHORTEST = 1e-3
 """Seconds of a stem that are worth reading."""
 
 
-def make_records(track: Track, recipe: Recipe) -> list[Record]:
-    """Reads a track: a record of its mix and, of a train track with ``recipe.stems``, one of each stem after it.
+def make_records(track: Track, config: RecordConfig) -> list[Record]:
+    """Reads a track: a record of its mix and, of a train track with ``config.stems``, one of each stem after it.
 
     Levels are measured at the front end's sample rate: what lies above its band is not audible to it.
 
@@ -58,13 +58,13 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
         AudioError: the mix, or a stem that is to be heard, cannot be decoded.
         DataError: the MIDI of a stem cannot be read.
     """
-    front_end = recipe.front_end
+    front_end = config.front_end
     start, seconds = front_end.segment(audio.probe(track.mix).seconds)
     log_mel, num_samples = _log_mel(audio.read_blocks(track.mix, front_end.sample_rate, start, seconds), front_end)
     num_label_frames = front_end.num_label_frames(num_samples)
     activity = np.zeros((num_label_frames, NUM_PROGRAMS), np.bool_)
-    audible = np.zeros_like(activity) if recipe.uses_stems else None
-    findings: list[str] = []
+    audible = np.zeros_like(activity) if config.uses_stems else None
+    stem_checks: list[str] = []
     stems: list[Record] = []
     for stem in track.stems:
         notes = labels.stem_notes(stem.midi)
@@ -80,7 +80,7 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
         is_there = there >= _SHORTEST
         read = audio.read_blocks(stem.audio, front_end.sample_rate, start, there) if is_there else iter(())
         blocks = meter.through(read)
-        is_item = recipe.stems and track.split == "train" and is_there
+        is_item = config.stems and track.split == "train" and is_there
         if is_item:
             stem_log_mel, stem_samples = _log_mel(blocks, front_end)
         else:
@@ -89,7 +89,7 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
         heard = labels.audible_frames(notes, levels, start)
         own_audible = heard[:, np.newaxis] & own
         audible |= own_audible
-        findings += (f"{stem.name}: {text}" for text in known_faults.suspicions(notes, levels, start))
+        stem_checks += (f"{stem.name}: {text}" for text in check_stem(notes, levels, start))
         if is_item:
             length = front_end.num_label_frames(stem_samples)
             stems.append(
@@ -111,7 +111,7 @@ def make_records(track: Track, recipe: Recipe) -> list[Record]:
         log_mel=log_mel,
         activity=activity,
         audible=audible,
-        findings=tuple(findings),
+        stem_checks=tuple(stem_checks),
     )
     return [mix, *stems]
 

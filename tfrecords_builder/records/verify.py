@@ -11,11 +11,11 @@ import tensorflow as tf
 from mir_tf.data.manifest import Shard, read_manifest
 from mir_tf.data.records import parse
 from mir_tf.io.files import sha256
-from tfrecords_builder.processes import Progress
+from tfrecords_builder.processes import TrackProgress
 from tfrecords_builder.records import tfds_metadata
 
 
-def damages(folder: Path, progress: Progress | None = None) -> Iterator[str]:
+def damages(folder: Path, progress: TrackProgress | None = None) -> Iterator[str]:
     """Reads a data set whole, and names each file that is not as the manifest tells, with what is wrong.
 
     The manifest itself is taken on trust.
@@ -43,7 +43,7 @@ def damages(folder: Path, progress: Progress | None = None) -> Iterator[str]:
             yield f"{path}: missing, or not as the manifest tells"
 
 
-def _damage(path: Path, shard: Shard, labels: str, total: int, progress: Progress | None) -> str | None:
+def _damage(path: Path, shard: Shard, labels: str, total: int, progress: TrackProgress | None) -> str | None:
     if (size := path.stat().st_size) != shard.num_bytes:
         return f"{size} bytes; the manifest says {shard.num_bytes}"
     if sha256(path) != shard.sha256:

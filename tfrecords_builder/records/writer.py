@@ -43,7 +43,7 @@ class TrackPart:
         activity: vocabulary name → label frames of each class, in the vocabulary's order, of all records.
         disagreement: vocabulary name → label frames of the mix in which each class sounds by the labels ``midi``
             alone, by ``audible`` alone, and by both; empty where the stems were not heard.
-        findings: suspicions against stems.
+        stem_checks: check_stem against stems.
         num_values: values of the log-mel of the mix: stems, mostly silent, would move the mean away from what a
             model is to hear.
         total: their sum.
@@ -60,7 +60,7 @@ class TrackPart:
     label_frames: int
     activity: dict[str, list[int]]
     disagreement: dict[str, list[list[int]]]
-    findings: list[str]
+    stem_checks: list[str]
     num_values: int
     total: float
     total_squares: float
@@ -104,7 +104,7 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
         label_frames=sum(len(record.activity) for record in records),
         activity={name: frames.tolist() for name, frames in activity.items()},
         disagreement=_disagreement(mix),
-        findings=list(mix.findings),
+        stem_checks=list(mix.stem_checks),
         num_values=mix.log_mel.size,
         total=float(mix.log_mel.sum(dtype=np.float64)),
         total_squares=float(squares.sum(dtype=np.float64)),

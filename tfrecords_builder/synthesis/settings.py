@@ -1,4 +1,4 @@
-"""How a folder of songs is rendered. Nothing heavy loads here: the command line reads it."""
+"""How to render a folder of songs. This module loads nothing heavy, because the command line imports it."""
 
 from __future__ import annotations
 
@@ -15,38 +15,40 @@ SYNTHESIZERS = ("builtin", "fluidsynth")
 
 @dataclasses.dataclass(frozen=True)
 class RenderConfig:
-    """How a folder of songs is rendered.
+    """How to render a folder of songs.
 
     Attributes:
-        seed: of the split by song and the dealing of SoundFonts.
-        shuffle_programs: a seed of random programs for every instrument but drum kits; None keeps the songs' own. Of
-            several renditions of a song half keep them too, the first among them.
-        renditions: tracks that are made of each song.
-        synthesizers: of :data:`SYNTHESIZERS`; with the SoundFonts, they are dealt out among the tracks.
-        vary: a seed of :mod:`tfrecords_builder.synthesis.augmentation`; None renders plainly.
-        excerpt: seconds that are rendered of each song at most, from a place drawn at random; None renders all.
-        validation_soundfonts: of the songs of the split validation, where they are to differ from the others'.
-        split: that all songs go to; None divides them.
+        seed: Seed of the split by song and of the assignment of SoundFonts.
+        shuffle_programs: Seed of random programs for every instrument except drums; None keeps the songs' own
+            programs. With several renditions of a song, half of them keep its own programs too, including the first.
+        renditions: Number of tracks made from each song.
+        synthesizers: Some of :data:`SYNTHESIZERS`. Combined with the SoundFonts, they are dealt out to the tracks.
+        augment: Seed of :mod:`tfrecords_builder.synthesis.augmentation`; None renders plainly.
+        excerpt: Most seconds to render of each song, from a random place; None renders all of it.
+        validation_soundfonts: SoundFonts for the songs of the validation split; empty for the same as the others.
+        split: Split for all songs; None divides them.
     """
 
     seed: int = 0
     shuffle_programs: int | None = None
     renditions: int = 1
     synthesizers: tuple[str, ...] = SYNTHESIZERS[:1]
-    vary: int | None = None
+    augment: int | None = None
     excerpt: float | None = None
     validation_soundfonts: tuple[Path, ...] = ()
     split: str | None = None
 
     def __post_init__(self) -> None:
-        """Checks what goes together.
+        """Check the values.
 
         Raises:
-            ConfigError: a value that is out of range, or that another one excludes.
+            ConfigError: A value is out of range or excludes another one.
         """
         if self.excerpt is not None and not 1 <= self.excerpt < math.inf:
-            raise ConfigError(f"excerpt is {self.excerpt}; it must be at least 1 s and finite")
+            raise ConfigError(f"excerpt is {self.excerpt}; it must be a finite number of at least 1 second")
         if self.split is not None and self.split not in SPLITS:
             raise ConfigError(f"split is {self.split!r}; it must be {' or '.join(SPLITS)}")
         if self.split not in (None, "validation") and self.validation_soundfonts:
-            raise ConfigError(f"all songs go to {self.split!r}: there are none for validation's SoundFonts")
+            raise ConfigError(
+                f"validation SoundFonts are given, but split={self.split!r} leaves no songs for validation"
+            )

@@ -9,7 +9,7 @@ from helpers.slakh_tree import write_track
 
 from mir_tf.config import FRONT_ENDS, FrontEndConfig
 from mir_tf.errors import AudioError, ConfigError
-from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.slakh.tree import Track, find_tracks
 
 DEFAULT = FRONT_ENDS["default"]
@@ -52,22 +52,22 @@ def frames(labels: np.ndarray, program: int) -> list[int]:
 def test_midi_labels_need_no_stem_audio(track: Track) -> None:
     for stem in track.stems:
         stem.audio.unlink()
-    (mix,) = make_records(track, Recipe(FRONT_END))
+    (mix,) = make_records(track, RecordConfig(FRONT_END))
     assert frames(mix.activity, 30) == [10, 11, *range(40, 50), 60]
     assert frames(mix.activity, 128) == [30]
     assert np.flatnonzero(mix.activity.any(axis=0)).tolist() == [30, 128]
-    assert (mix.audible, mix.findings) == (None, ())
+    assert (mix.audible, mix.stem_checks) == (None, ())
 
 
 def test_audible_labels_follow_the_sound(track: Track) -> None:
-    (mix,) = make_records(track, Recipe(FRONT_END, labels="audible"))
+    (mix,) = make_records(track, RecordConfig(FRONT_END, labels="audible"))
     assert mix.audible is not None
     # The guitar until it falls under -60 dBFS; neither its second note nor the other guitar is heard.
     assert frames(mix.audible, 30) == list(range(10, 25))
     # The drums from their note to two seconds after it, though they sound before and longer.
     assert frames(mix.audible, 128) == list(range(30, 51))
     assert frames(mix.activity, 30) == [10, 11, *range(40, 50), 60]
-    assert mix.findings == (
+    assert mix.stem_checks == (
         "S00: silent while its MIDI plays (50% of 2 notes)",
         "S01: silent while its MIDI plays (100% of 1 notes)",
     )
@@ -76,7 +76,7 @@ def test_audible_labels_follow_the_sound(track: Track) -> None:
 
 
 def test_stems_are_items_of_their_own(track: Track) -> None:
-    mix, *stems = make_records(track, Recipe(FRONT_END, stems=True))
+    mix, *stems = make_records(track, RecordConfig(FRONT_END, stems=True))
     assert [stem.id for stem in stems] == ["Track00001-S00", "Track00001-S01", "Track00001-S02"]
     assert {stem.song for stem in stems} == {mix.song}
     assert frames(stems[0].activity, 30) == [10, 11, 60]
@@ -96,13 +96,13 @@ def test_stems_are_items_of_their_own(track: Track) -> None:
 def test_stems_are_items_in_train_only(tmp_path: Path, split: str) -> None:
     write_track(tmp_path / split / "Track00001")
     ((track,), _) = find_tracks(tmp_path)
-    (mix,) = make_records(track, Recipe(DEFAULT, stems=True))
+    (mix,) = make_records(track, RecordConfig(DEFAULT, stems=True))
     assert mix.audible is not None
 
 
 def test_a_segment_is_heard_on_the_clock_of_the_mix(track: Track) -> None:
     front_end = FRONT_END.replace(segment_seconds=4.0)  # from 2 s on
-    mix, guitar, *_ = make_records(track, Recipe(front_end, labels="audible", stems=True))
+    mix, guitar, *_ = make_records(track, RecordConfig(front_end, labels="audible", stems=True))
     assert mix.audible is not None
     assert frames(mix.audible, 128) == list(range(10, 31))
     assert frames(mix.audible, 30) == list(range(5))
@@ -111,7 +111,7 @@ def test_a_segment_is_heard_on_the_clock_of_the_mix(track: Track) -> None:
 
 def test_a_stem_may_end_before_its_mix(track: Track) -> None:
     write_sounds(track.mix.parent, "S02", [(0.0, 3.5, -30)], seconds=3.5)
-    mix, *stems = make_records(track, Recipe(FRONT_END, stems=True))
+    mix, *stems = make_records(track, RecordConfig(FRONT_END, stems=True))
     assert mix.audible is not None
     assert frames(mix.audible, 128) == list(range(30, 35))
     assert len(stems[2].activity) == 35
@@ -121,7 +121,7 @@ def test_a_stem_may_end_before_its_mix(track: Track) -> None:
 def test_a_stem_may_end_before_the_segment_begins(track: Track) -> None:
     write_sounds(track.mix.parent, "S02", [(0.0, 1.5, -30)], seconds=1.5)
     front_end = FRONT_END.replace(segment_seconds=4.0)  # from 2 s on
-    mix, *stems = make_records(track, Recipe(front_end, labels="audible", stems=True))
+    mix, *stems = make_records(track, RecordConfig(front_end, labels="audible", stems=True))
     assert mix.audible is not None
     assert frames(mix.audible, 128) == []
     assert frames(mix.activity, 128) == [10]
@@ -132,10 +132,10 @@ def test_a_damaged_stem_is_named(track: Track) -> None:
     path = track.stems[2].audio
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(AudioError, match=r"S02\.flac: damaged or cut off"):
-        make_records(track, Recipe(FRONT_END, labels="audible"))
-    assert len(make_records(track, Recipe(FRONT_END))) == 1
+        make_records(track, RecordConfig(FRONT_END, labels="audible"))
+    assert len(make_records(track, RecordConfig(FRONT_END))) == 1
 
 
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(ConfigError, match="labels is 'loud'; it must be midi or audible"):
-        Recipe(DEFAULT, labels="loud")
+        RecordConfig(DEFAULT, labels="loud")

@@ -104,10 +104,10 @@ def test_the_statistics_are_those_of_all_values(tmp_path: Path) -> None:
 
 
 def test_stems_count_but_for_the_statistics_and_what_labels_disagree(tmp_path: Path) -> None:
-    mix = dataclasses.replace(record(3), audible=record(4).activity[:8], findings=("S00: silent",))
+    mix = dataclasses.replace(record(3), audible=record(4).activity[:8], stem_checks=("S00: silent",))
     stem = dataclasses.replace(record(5), id="Track00003-S00", audible=record(6).activity[:10])
     part = writer.write_part(tmp_path, track(3), [mix, stem], "audible")
-    assert (part.id, part.records, part.label_frames, part.findings) == ("Track00003", 2, 8 + 10, ["S00: silent"])
+    assert (part.id, part.records, part.label_frames, part.stem_checks) == ("Track00003", 2, 8 + 10, ["S00: silent"])
     assert part.num_values == mix.log_mel.size
     assert writer.feature_statistics([part])[0] == pytest.approx(mix.log_mel.astype(np.float64).mean())
     assert mix.audible is not None

@@ -11,11 +11,11 @@ from helpers.slakh_tree import write_track
 
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import DataError
-from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.slakh.archive import Archive
 from tfrecords_builder.slakh.tree import Skipped, Track, choose_tracks, find_tracks
 
-RECIPE = Recipe(FRONT_ENDS["default"], labels="audible")
+CONFIG = RecordConfig(FRONT_ENDS["default"], labels="audible")
 
 
 def write_tree(root: Path, flat: bool = False) -> Path:
@@ -68,8 +68,8 @@ def test_an_archive_gives_the_records_of_its_tree(
     for track in archive.open(tracks):
         others = [other for other in tracks if other.mix.exists() and other is not track]
         assert not others
-        (record,) = make_records(track, RECIPE)
-        (same,) = make_records(next(other for other in expected if other.id == track.id), RECIPE)
+        (record,) = make_records(track, CONFIG)
+        (same,) = make_records(next(other for other in expected if other.id == track.id), CONFIG)
         np.testing.assert_array_equal(record.log_mel, same.log_mel)
         np.testing.assert_array_equal(record.activity, same.activity)
         np.testing.assert_array_equal(record.audible, same.audible)

@@ -2,6 +2,7 @@ import collections
 import hashlib
 import json
 import math
+import random
 import shutil
 import subprocess
 import sys
@@ -20,12 +21,15 @@ from helpers.sine_soundfont import write_sine
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import ConfigError, DataError
 from tfrecords_builder import compose, processes
-from tfrecords_builder.records.make import Recipe, make_records
+from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.slakh.tree import find_tracks
-from tfrecords_builder.synthesis import augmentation, render
+from tfrecords_builder.synthesis import augmentation, midi_edits, render
 from tfrecords_builder.synthesis.augmentation import Augmentation
+from tfrecords_builder.synthesis.loudness import integrated_loudness
+from tfrecords_builder.synthesis.plan import RenderJob, plan_tree
 from tfrecords_builder.synthesis.settings import SYNTHESIZERS, RenderConfig
 from tfrecords_builder.synthesis.soundfont import SoundFont
+from tfrecords_builder.synthesis.synthesizers import default_soundfont, play_builtin
 
 RATE = render.SAMPLE_RATE
 SILENT_DRUM = 5
@@ -61,7 +65,7 @@ PARTS = [
 def track(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("render")
     midi = write_midi(folder / "song.mid", PARTS, tempos=((0.0, 120.0), (2.0, 75.0)))
-    render.render_track(render.RenderJob(midi, render.default_soundfont(), "Track00007"), folder / "train")
+    render.render_track(RenderJob(midi, default_soundfont(), "Track00007"), folder / "train")
     return folder / "train" / "Track00007"
 
 
@@ -147,7 +151,7 @@ def test_a_stem_louder_than_the_mix_does_not_clip(tmp_path):
         part.notes = [pretty_midi.Note(100, pitch, start, end) for start, end, pitch in notes]
         song.instruments.append(part)
     song.write(str(tmp_path / "song.mid"))
-    render.render_track(render.RenderJob(tmp_path / "song.mid", font, "Track00001"), tmp_path)
+    render.render_track(RenderJob(tmp_path / "song.mid", font, "Track00001"), tmp_path)
     mix, stem = (soundfile.read(tmp_path / "Track00001" / name)[0] for name in ("mix.flac", "stems/S00.flac"))
     middle = slice(RATE, 3 * RATE)
     assert np.abs(mix[middle]).max() < 0.05 * np.abs(stem[middle]).max()
@@ -183,7 +187,7 @@ def test_loudness_is_pyloudnorms(seconds):
     rng = np.random.default_rng(0)
     signal = rng.normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
     signal[: len(signal) // 3] *= 0.001  # for the gates
-    ours = render.integrated_loudness(signal, RATE)
+    ours = integrated_loudness(signal, RATE)
     if seconds < 0.4:
         assert ours == -math.inf
     else:
@@ -191,8 +195,8 @@ def test_loudness_is_pyloudnorms(seconds):
 
 
 def test_silence_has_no_loudness():
-    assert render.integrated_loudness(np.zeros(RATE, np.float32), RATE) == -math.inf
-    assert render.integrated_loudness(np.full(RATE, 1e-6, np.float32), RATE) == -math.inf
+    assert integrated_loudness(np.zeros(RATE, np.float32), RATE) == -math.inf
+    assert integrated_loudness(np.full(RATE, 1e-6, np.float32), RATE) == -math.inf
 
 
 def programs(track: Path) -> list[int]:
@@ -207,7 +211,7 @@ def test_shuffled_programs_follow_seed_and_name(tmp_path, track):
         ("c", "Track00002", 3),
         ("d", "Track00001", 4),
     ):
-        job = render.RenderJob(midi, render.default_soundfont(), name, shuffle_programs=seed)
+        job = RenderJob(midi, default_soundfont(), name, shuffle_programs=seed)
         render.render_track(job, tmp_path / folder)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     found = [programs(path) for path in sorted(tmp_path.glob("*/Track*"))]
@@ -226,7 +230,7 @@ def test_shuffled_programs_follow_seed_and_name(tmp_path, track):
 def test_shuffled_programs_are_spread_over_all_families():
     song = pretty_midi.PrettyMIDI()
     song.instruments = [pretty_midi.Instrument(0) for _ in range(3200)]
-    render._shuffle_programs(song, "seed")
+    midi_edits.shuffle_programs(song, "seed")
     drawn = np.bincount([part.program for part in song.instruments], minlength=128)
     assert len(drawn) == 128
     assert drawn.min() > 0
@@ -249,15 +253,15 @@ def test_what_cannot_be_rendered_is_named_and_leaves_nothing(tmp_path):
         (tmp_path / "long.mid", font, "long.mid: 4003 s long; at most 2400 s"),
     ):
         with pytest.raises(DataError, match=message):
-            render.render_track(render.RenderJob(midi, soundfont, "Track00001"), tmp_path / "out")
+            render.render_track(RenderJob(midi, soundfont, "Track00001"), tmp_path / "out")
     assert not list((tmp_path / "out").glob("*")) + list((tmp_path / "out").glob(".*"))
 
 
 def test_a_stuck_note_ends_in_audio_and_midi(tmp_path, monkeypatch):
-    monkeypatch.setattr(render, "MAX_NOTE_SECONDS", 2.0)
+    monkeypatch.setattr(midi_edits, "MAX_NOTE_SECONDS", 2.0)
     font = write_sine(tmp_path / "sine.sf2", program=5)
     midi = write_midi(tmp_path / "stuck.mid", [(5, False, [(1, 9, 60)])])
-    render.render_track(render.RenderJob(midi, font, "Track00001"), tmp_path)
+    render.render_track(RenderJob(midi, font, "Track00001"), tmp_path)
     assert soundfile.info(tmp_path / "Track00001/mix.flac").duration == pytest.approx(5, abs=0.01)
     assert pretty_midi.PrettyMIDI(str(tmp_path / "Track00001/MIDI/S00.mid")).get_end_time() == pytest.approx(
         3, abs=0.01
@@ -270,7 +274,7 @@ def test_long_notes_are_not_kept_in_memory(tmp_path):
     part.notes = [pretty_midi.Note(100, pitch, 0, seconds) for pitch in range(40, 60)]
     soundfont = SoundFont(write_sine(tmp_path / "sine.sf2", program=5))
     tracemalloc.start()
-    render._synthesize(part, soundfont, seconds * rate, rate, cents=0.0)
+    play_builtin(part, soundfont, seconds * rate, rate, cents=0.0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # The track itself, and 50 bytes a sample of the note that is played; twenty kept ones would be another 38 MB.
@@ -305,8 +309,8 @@ def tree(midi_folder, tmp_path_factory) -> tuple[Path, render.RenderReport, list
 def fonts(midi_folder: Path) -> list[Path]:
     copy = midi_folder / "copy.sf2"
     if not copy.exists():
-        shutil.copy(render.default_soundfont(), copy)
-    return [render.default_soundfont(), copy]
+        shutil.copy(default_soundfont(), copy)
+    return [default_soundfont(), copy]
 
 
 def test_tree_is_split_by_song(tree):
@@ -363,7 +367,7 @@ def test_a_tree_of_other_settings_is_refused(tree, midi_folder):
 
 def test_nothing_to_render_is_said(tmp_path):
     with pytest.raises(DataError, match=r"no \.mid or \.midi file"):
-        render.render_tree(tmp_path, [render.default_soundfont()], tmp_path / "out", RenderConfig(), 1)
+        render.render_tree(tmp_path, [default_soundfont()], tmp_path / "out", RenderConfig(), 1)
     (tmp_path / "text.sf2").write_text("none")
     with pytest.raises(DataError, match=r"text\.sf2"):
         render.render_tree(tmp_path, [tmp_path / "text.sf2"], tmp_path / "out", RenderConfig(), 1)
@@ -373,7 +377,7 @@ def test_nothing_to_render_is_said(tmp_path):
 @pytest.mark.slow
 def test_composed_songs_render_without_a_silent_stem(tmp_path):
     for path in compose.compose_folder(tmp_path / "midi", 4, seed=0):
-        render.render_track(render.RenderJob(path, render.default_soundfont(), path.stem), tmp_path)
+        render.render_track(RenderJob(path, default_soundfont(), path.stem), tmp_path)
         assert all(stem["audio_rendered"] for stem in metadata(tmp_path / path.stem)["stems"].values())
 
 
@@ -384,7 +388,7 @@ def test_workers_load_no_tensorflow():
 
 
 def test_renditions_take_turns_and_every_other_one_keeps_its_programs(midi_folder, tmp_path):
-    settings = RenderConfig(seed=1, shuffle_programs=5, renditions=3, vary=2, excerpt=2.0)
+    settings = RenderConfig(seed=1, shuffle_programs=5, renditions=3, augment=2, excerpt=2.0)
     report = render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", settings, 2)
     plan = json.loads((tmp_path / "out" / "songs.json").read_text())
     assert report.tracks == 15
@@ -400,7 +404,7 @@ def test_renditions_take_turns_and_every_other_one_keeps_its_programs(midi_folde
         folders = [tmp_path / "out" / entry["split"] / entry["name"] for entry in entries]
         assert programs(folders[0]) in ([0], [40], [0, None], [40, None])  # None is a voice
         for folder in folders:
-            assert soundfile.info(folder / "mix.flac").duration <= 2.0 + render.TAIL + 0.1
+            assert soundfile.info(folder / "mix.flac").duration <= 2.0 + midi_edits.TAIL + 0.1
 
 
 def test_validation_songs_have_soundfonts_of_their_own(midi_folder, tmp_path):
@@ -416,14 +420,14 @@ def test_all_songs_can_go_to_one_split(midi_folder, tmp_path):
     assert len(list((tmp_path / "out" / "test").iterdir())) == 5
     with pytest.raises(ConfigError, match="must be train or validation or test"):
         RenderConfig(split="dev")
-    with pytest.raises(ConfigError, match="none for validation"):
+    with pytest.raises(ConfigError, match="leaves no songs for validation"):
         RenderConfig(split="test", validation_soundfonts=(Path("other.sf2"),))
 
 
 def test_an_excerpt_is_a_stretch_of_the_song(tmp_path):
     notes = [(float(i), i + 0.5, 40 + i) for i in range(60)]
     midi = write_midi(tmp_path / "long.mid", [(0, False, notes), (40, False, [(0.0, 60.0, 60)])])
-    job = render.RenderJob(midi, render.default_soundfont(), "Track00001", excerpt=10.0)
+    job = RenderJob(midi, default_soundfont(), "Track00001", excerpt=10.0)
     render.render_track(job, tmp_path)
     track = tmp_path / "Track00001"
     stems = sorted((track / "MIDI").iterdir())
@@ -436,7 +440,7 @@ def test_an_excerpt_is_a_stretch_of_the_song(tmp_path):
 
 
 @pytest.mark.parametrize("synthesizer", SYNTHESIZERS)
-def test_every_synthesizer_plays_the_key_of_the_variation(synthesizer, tmp_path, monkeypatch):
+def test_every_synthesizer_plays_the_key_of_the_augmentation(synthesizer, tmp_path, monkeypatch):
     """The A of 440 Hz of a square wave, transposed; tuned too by the synthesiser that can."""
     if synthesizer == "fluidsynth" and shutil.which("fluidsynth") is None:
         pytest.skip("FluidSynth is not installed")
@@ -444,7 +448,7 @@ def test_every_synthesizer_plays_the_key_of_the_variation(synthesizer, tmp_path,
     midi = write_midi(tmp_path / "a.mid", [(80, False, [(0.0, 3.0, 69)])])
     for seed in (1, 3):
         drawn = Augmentation.draw(f"{seed}:Track{seed}")
-        job = render.RenderJob(midi, render.default_soundfont(), f"Track{seed}", synthesizer, vary=seed)
+        job = RenderJob(midi, default_soundfont(), f"Track{seed}", synthesizer, augment=seed)
         render.render_track(job, tmp_path)
         written = pretty_midi.PrettyMIDI(str(tmp_path / job.name / "MIDI" / "S00.mid")).instruments[0]
         assert written.notes[0].pitch == 69 + drawn.semitones
@@ -463,14 +467,14 @@ def test_a_voice_is_heard_and_no_label_names_it(sings, tmp_path, monkeypatch):
     monkeypatch.setattr(augmentation, "SUNG", float(sings))
     monkeypatch.setattr(Augmentation, "mix", lambda self, signal, sample_rate: signal / np.abs(signal).max())
     midi = write_midi(tmp_path / "song.mid", PARTS)
-    job = render.RenderJob(midi, render.default_soundfont(), "Track00001", vary=1)
+    job = RenderJob(midi, default_soundfont(), "Track00001", augment=1)
     render.render_track(job, tmp_path / "train")
     folder = tmp_path / "train" / "Track00001"
     stems = metadata(folder)["stems"]
     assert [stem["inst_class"] == "Voice" for stem in stems.values()] == [False] * 5 + [True] * sings
     ((track,), skipped) = find_tracks(tmp_path)
     assert not skipped
-    mix, *items = make_records(track, Recipe(FRONT_ENDS["default"], stems=True))
+    mix, *items = make_records(track, RecordConfig(FRONT_ENDS["default"], stems=True))
     assert set(np.flatnonzero(mix.activity.any(axis=0))) == {0, 33, 73, 128}
     assert set(np.flatnonzero(mix.audible.any(axis=0))) <= {0, 33, 73, 128}
     if sings:
@@ -492,7 +496,7 @@ def test_a_missing_fluidsynth_is_named(tmp_path, monkeypatch):
     midi = write_midi(tmp_path / "a.mid", [(0, False, [(0.0, 1.0, 69)])])
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match="apt install fluidsynth"):
-        render.render_track(render.RenderJob(midi, render.default_soundfont(), "T", "fluidsynth"), tmp_path / "out")
+        render.render_track(RenderJob(midi, default_soundfont(), "T", "fluidsynth"), tmp_path / "out")
 
 
 def test_what_was_set_before_an_excerpt_holds_as_it_was_left(tmp_path):
@@ -509,8 +513,8 @@ def test_what_was_set_before_an_excerpt_holds_as_it_was_left(tmp_path):
             (64, 127, 1.0), (7, 120, 1.0), (64, 0, 2.0), (7, 40, 3.0), (7, 90, 12.0),
         )
     ]  # fmt: skip
-    render._cut(song, 10.0, render.random.Random(0))
-    render._alone(part).write(str(tmp_path / "cut.mid"))
+    midi_edits.cut(song, 10.0, random.Random(0))
+    midi_edits.song_of_one(part).write(str(tmp_path / "cut.mid"))
     begin = 9.5 - next(bend.time for bend in part.pitch_bends if bend.pitch == 4000)
     assert 3.0 < begin < 9.5
     (part,) = pretty_midi.PrettyMIDI(str(tmp_path / "cut.mid")).instruments
@@ -535,7 +539,7 @@ def test_every_synthesizer_plays_a_song_with_its_own_programs_and_with_others(sy
         synthesizers=("first", "second", "third")[:synthesizers],
     )
     with processes.pool(1) as pool:
-        plan, _ = render.plan_tree(midi_folder, fonts(midi_folder)[:1], settings, pool)
+        plan, _ = plan_tree(midi_folder, fonts(midi_folder)[:1], settings, pool)
     seen = collections.Counter(
         (job.synthesizer, job.shuffle_programs is None)
         for job in (item.job for item in plan)
@@ -548,10 +552,10 @@ def test_every_synthesizer_plays_a_song_with_its_own_programs_and_with_others(sy
 def test_equal_seeds_of_programs_and_variety_are_independent(tmp_path, monkeypatch):
     """Two draws by the same words would go together."""
     seeds = []
-    monkeypatch.setattr(render, "_shuffle_programs", lambda song, seed: seeds.append(seed))
-    monkeypatch.setattr(render.Augmentation, "draw", lambda seed: seeds.append(seed))
+    monkeypatch.setattr(midi_edits, "shuffle_programs", lambda song, seed: seeds.append(seed))
+    monkeypatch.setattr(Augmentation, "draw", lambda seed: seeds.append(seed))
     midi = write_midi(tmp_path / "song.mid", PARTS[:1])
-    render.render_track(render.RenderJob(midi, render.default_soundfont(), "T", shuffle_programs=1, vary=1), tmp_path)
+    render.render_track(RenderJob(midi, default_soundfont(), "T", shuffle_programs=1, augment=1), tmp_path)
     assert len(seeds) == len(set(seeds)) == 2
 
 
@@ -559,7 +563,7 @@ def test_equal_seeds_of_programs_and_variety_are_independent(tmp_path, monkeypat
 def test_fluidsynth_keeps_to_the_labels_through_changes_of_tempo(tmp_path):
     tempos = [(0.05 * index, 90.0 + 37 * index % 61) for index in range(800)]
     midi = write_midi(tmp_path / "song.mid", [(115, False, [(38.0, 38.5, 76)])], tempos)
-    render.render_track(render.RenderJob(midi, render.default_soundfont(), "T", "fluidsynth"), tmp_path)
+    render.render_track(RenderJob(midi, default_soundfont(), "T", "fluidsynth"), tmp_path)
     (note,) = pretty_midi.PrettyMIDI(str(tmp_path / "T" / "MIDI" / "S00.mid")).instruments[0].notes
     audio, rate = soundfile.read(tmp_path / "T" / "mix.flac")
     begin = np.flatnonzero(np.abs(audio) > 0.1 * np.abs(audio).max())[0] / rate
@@ -571,7 +575,7 @@ def test_a_note_shorter_than_a_tick_is_left_out(tmp_path):
     """Its end would stand before its beginning, and FluidSynth would hold it for ever."""
     part = pretty_midi.Instrument(16)
     part.notes = [pretty_midi.Note(100, 60, 0.0, 0.0002), pretty_midi.Note(100, 72, 1.0, 1.5)]
-    render._alone(part).write(str(tmp_path / "S00.mid"))
+    midi_edits.song_of_one(part).write(str(tmp_path / "S00.mid"))
     assert [note.pitch for note in part.notes] == [72]
     messages = [message for track in mido.MidiFile(tmp_path / "S00.mid").tracks for message in track]
     assert [message.note for message in messages if message.type in ("note_on", "note_off")] == [72, 72]
@@ -584,7 +588,7 @@ def test_an_instrument_that_the_soundfont_lacks_is_silent(synthesizer, tmp_path)
         pytest.skip("FluidSynth is not installed")
     font = write_sine(tmp_path / "sine.sf2", program=0, generators=((ROOT_KEY, 69),))
     midi = write_midi(tmp_path / "song.mid", [(0, False, [(0.0, 2.0, 69)]), (40, False, [(0.0, 2.0, 81)])])
-    render.render_track(render.RenderJob(midi, font, "Track00001", synthesizer), tmp_path)
+    render.render_track(RenderJob(midi, font, "Track00001", synthesizer), tmp_path)
     stems = metadata(tmp_path / "Track00001")["stems"]
     assert {name: stem["audio_rendered"] for name, stem in stems.items()} == {"S00": True, "S01": False}
 
@@ -594,7 +598,7 @@ def test_hidden_files_are_no_songs(tmp_path):
     (tmp_path / "._song.mid").write_bytes(b"macOS")
     (tmp_path / ".unfinished").mkdir()
     shutil.copy(tmp_path / "song.mid", tmp_path / ".unfinished" / "S00.mid")
-    report = render.render_tree(tmp_path, [render.default_soundfont()], tmp_path / "out", SETTINGS, workers=1)
+    report = render.render_tree(tmp_path, [default_soundfont()], tmp_path / "out", SETTINGS, workers=1)
     assert (report.tracks, report.bad) == (1, [])
 
 
@@ -606,11 +610,11 @@ def test_a_tree_of_files_that_have_changed_is_refused(tmp_path):
     render.render_tree(midi, [font], tmp_path / "out", settings, workers=1)
     assert render.render_tree(midi, [font], tmp_path / "out", settings, workers=1).seconds == 0.0
     write_sine(font, program=0, generators=((ROOT_KEY, 69),))
-    with pytest.raises(DataError, match="holds a tree of other files or settings"):
+    with pytest.raises(DataError, match="contains a tree of other files or settings"):
         render.render_tree(midi, [font], tmp_path / "out", settings, workers=1)
     write_sine(font, program=0)
     write_midi(midi / "song.mid", PARTS[1:2])
-    with pytest.raises(DataError, match="holds a tree of other files or settings"):
+    with pytest.raises(DataError, match="contains a tree of other files or settings"):
         render.render_tree(midi, [font], tmp_path / "out", settings, workers=1)
 
 

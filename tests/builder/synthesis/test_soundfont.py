@@ -4,8 +4,8 @@ import pytest
 from helpers.sine_soundfont import RATE, write_sine
 
 from mir_tf.errors import DataError
-from tfrecords_builder.synthesis.render import default_soundfont
 from tfrecords_builder.synthesis.soundfont import SoundFont
+from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 ROOT_KEY, COARSE_TUNE, FINE_TUNE, SCALE, ATTENUATION, RELEASE = 58, 51, 52, 56, 48, 38
 
