@@ -1,7 +1,7 @@
-"""The work of :mod:`tfrecords_builder.build` as an Apache Beam pipeline, for the machines of a cluster.
+"""The build as an Apache Beam pipeline, for the machines of a cluster.
 
-The pipeline makes the parts, one element a track; the machine that starts it reads the tree before, and joins the parts
-into shards after. Workers read the tree, and write into the folder of the data set, by the paths of that machine.
+The pipeline makes the parts, one element per track. The machine that starts it reads the tree before, and joins the
+parts into shards afterwards. Workers use the same paths as that machine to read the tree and to write the parts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tfrecords_builder.records.writer import TrackPart
 from tfrecords_builder.slakh.tree import Skipped, Track
 
 _BAD = ".bad"
-"""Suffix of a file beside the parts that says why a track has none."""
+"""Suffix of a file beside the parts with the reason why a track was skipped."""
 
 _POLL_SECONDS = 2.0
 
@@ -43,14 +43,14 @@ _ON_THIS_MACHINE = "--runner=FnApiRunner"
 
 
 def _pipeline(options: Sequence[str]) -> beam.Pipeline:
-    return beam.Pipeline(options=PipelineOptions([_ON_THIS_MACHINE, *options]))  # of two runners the last one counts
+    return beam.Pipeline(options=PipelineOptions([_ON_THIS_MACHINE, *options]))  # of two runners, the last one counts
 
 
 def check_options(options: Sequence[str]) -> None:
-    """Has Beam read its options, and end the process with status 2 where a value is wrong.
+    """Let Beam parse its options; it ends the process with status 2 if a value is wrong.
 
     Raises:
-        ConfigError: there is no such runner, or an option is missing.
+        ConfigError: There is no such runner, or an option is missing.
     """
     try:
         _pipeline(options)
@@ -68,21 +68,22 @@ def build_on_beam(
     options: Sequence[str],
     progress: TrackProgress | None = None,
 ) -> BuildReport:
-    """Builds the data set that :func:`tfrecords_builder.build.build` builds, bit for bit, wherever Beam runs.
+    """Build a data set, bit for bit the same as :func:`tfrecords_builder.build.build`, wherever Beam runs.
 
     Args:
-        tracks: what to build; those that turn out to be damaged are left out.
-        skipped: what has been left out before.
-        unfinished: as there: what a local build has finished is taken up, and the other way round.
-        config: of the records.
-        source: what the tracks were made from and how, for the manifest.
-        tree: the folder in which the files of all tracks lie.
-        options: of Beam, as words of a command line: ``--runner=FlinkRunner``, ...; none run it on this machine.
-        progress: called after each track, by another thread.
+        tracks: Tracks to build; damaged ones are skipped.
+        skipped: Tracks skipped before.
+        unfinished: As for a local build. Either kind of build continues the other.
+        config: Configuration of the records.
+        source: Source and settings, for the manifest.
+        tree: The folder with the files of all tracks.
+        options: Beam's options as words of a command line, such as ``--runner=FlinkRunner``; empty to run on this
+            machine.
+        progress: Called after each track, by another thread.
 
     Raises:
-        DataError: the pipeline failed, no track could be built, or workers do not see the folders.
-        OSError: the disk is full, or cannot be written.
+        DataError: The pipeline failed, no track could be built, or workers cannot access the folders.
+        OSError: The disk is full or not writable.
     """
     found, wanted = build.find_parts(tracks, unfinished)
     folder = unfinished / resume.PARTS
@@ -102,26 +103,26 @@ def _run(
     options: Sequence[str],
     progress: TrackProgress | None,
 ) -> list[TrackPart | Skipped]:
-    """Runs the pipeline, and meanwhile collects what it leaves in ``folder``."""
-    # Logs the trace of what a worker in this process raises, which is told below.
+    """Run the pipeline, and collect its results from ``folder`` at the same time."""
+    # This logger prints the traceback of errors that are reported below.
     logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     is_through = threading.Event()
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         results = executor.submit(_collect, tracks, folder, is_through, progress)
         try:
             with _pipeline(options) as pipeline:
-                # Reshuffled, for a runner may otherwise give all elements of one Create to one worker.
+                # Without a reshuffle, a runner may give all elements of one Create to one worker.
                 (
                     pipeline
                     | "Tracks" >> beam.Create(tracks)
                     | beam.Reshuffle()
                     | "Records" >> beam.Map(build_part, tree, folder, config, versions())
                 )
-        except Exception as error:  # each runner has its own
-            # Of what a worker raised, runners give the trace too, as text: the last line with words says what happened.
+        except Exception as error:  # each runner has its own errors
+            # Runners return a worker's traceback as text; its last line with words names the error.
             lines = [line.strip() for line in str(error).splitlines() if re.search(r"\w", line)]
             cause = lines[-1] if lines else type(error).__name__
-            raise DataError(f"the Beam pipeline failed: {cause}; what its runner said stands above") from error
+            raise DataError(f"the Beam pipeline failed: {cause}; see the messages of its runner above") from error
         finally:
             is_through.set()
     return results.result()
@@ -130,10 +131,10 @@ def _run(
 def _collect(
     tracks: Sequence[Track], folder: Path, is_through: threading.Event, progress: TrackProgress | None
 ) -> list[TrackPart | Skipped]:
-    """What becomes of the tracks; not every runner hands results back, so they are looked for in ``folder``.
+    """Return the results of the tracks from ``folder``, because not every runner returns results.
 
     Raises:
-        DataError: the pipeline is through, and a track has no result.
+        DataError: The pipeline has ended, and a track has no result.
     """
     waiting = {track.id: track for track in tracks}
     results: list[TrackPart | Skipped] = []
@@ -149,8 +150,8 @@ def _collect(
                 progress(len(tracks), result.seconds if isinstance(result, TrackPart) else 0.0)
         if is_last and waiting:
             raise DataError(
-                f"{folder}: the pipeline ended without {min(waiting)}; its workers have another folder of this name, "
-                "or it was told not to wait"
+                f"{folder}: the pipeline ended without {min(waiting)}: its workers have another folder of this name, "
+                "or it does not wait for its result"
             )
     return results
 
@@ -164,31 +165,31 @@ def _result(track: Track, folder: Path) -> TrackPart | Skipped | None:
 
 
 def versions() -> str:
-    """Of what records depend on."""
+    """Return the versions that records depend on."""
     return f"mir-tf {mir_tf.__version__} with TensorFlow {tf.__version__}"
 
 
 def build_part(track: Track, tree: Path, folder: Path, config: RecordConfig, expected: str) -> None:
-    """What a worker does with a track.
+    """Build a track in a worker.
 
-    A runner may have it done twice, even at one time: each attempt has a folder of its own, and gives the same bytes.
+    A runner may do this twice, even at the same time: each attempt has a folder of its own and gives the same bytes.
 
     Args:
-        track: what to build.
-        tree: see :func:`build_on_beam`.
-        folder: of the parts; beside them, where the track is bad, a file says why.
-        config: of the records.
+        track: The track to build.
+        tree: See :func:`build_on_beam`.
+        folder: Folder of the parts, and of a file with the reason if the track is bad.
+        config: Configuration of the records.
         expected: :func:`versions` on the machine that started the pipeline.
 
     Raises:
-        DataError: this worker cannot work for that machine: it does not see a folder, or has other versions.
-        OSError: the disk is full, or cannot be written.
+        DataError: This worker cannot access a folder, or has other versions than the starting machine.
+        OSError: The disk is full or not writable.
     """
     if versions() != expected:
-        raise DataError(f"a worker has {versions()}, the starting machine {expected}; records would differ")
+        raise DataError(f"a worker has {versions()}, the starting machine {expected}: their records would differ")
     build.use_one_core()
     _require_seen(folder.parent)
-    # Objects in a store appear whole, whoever writes them; on disk two attempts would share temporary names.
+    # Objects in a store appear complete, whoever writes them; on disk, two attempts would share temporary names.
     attempt = folder if is_remote(folder) else folder / f".{uuid.uuid4().hex}"
     attempt.mkdir(exist_ok=True)
     try:
@@ -208,8 +209,7 @@ def build_part(track: Track, tree: Path, folder: Path, config: RecordConfig, exp
 def _require_seen(folder: Path) -> None:
     if not folder.is_dir():
         raise DataError(
-            f"{folder}: a worker does not see it; the tree and the data set must lie where all workers have them "
-            "under one path"
+            f"{folder}: a worker cannot access it; all workers must have the tree and the data set under the same path"
         )
 
 

@@ -1,4 +1,4 @@
-"""The work: a pool of processes turns tracks into records, which then become a data set."""
+"""The build: a pool of processes turns tracks into records, which become a data set."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ from tfrecords_builder.slakh.tree import Skipped, Track
 
 
 class TrackSource(Protocol):
-    """Where the files of tracks come from."""
+    """Interface of the place that the files of tracks come from."""
 
     def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
-        """Yields each of ``wanted`` once, in any order, when its files can be read."""
+        """Yield each track of ``wanted`` once, in any order, when its files can be read."""
 
     def close(self, track: Track) -> None:
-        """Says that nobody reads the files of ``track`` any more."""
+        """Release the files of ``track``: nothing reads them any more."""
 
 
 class FilesOnDisk:
-    """The track_source of tracks whose files lie in a folder.
+    """The source of tracks whose files are in a folder.
 
     Args:
-        root: the folder.
+        root: The folder.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
-        """Yields all at once."""
+        """Yield all tracks at once."""
         yield from wanted
 
     def close(self, track: Track) -> None:
-        """Makes sure that it was not the whole folder that vanished, as with a disk that was unplugged.
+        """Check that the whole folder still exists; it would not if its disk were unplugged.
 
         Raises:
-            DataError: it was.
+            DataError: The folder has disappeared.
         """
         if not self._root.exists():
-            raise DataError(f"{self._root}: vanished during the build")
+            raise DataError(f"{self._root}: disappeared during the build")
 
 
 @dataclasses.dataclass(frozen=True)
 class BuildReport:
-    """What came of a build.
+    """Outcome of a build.
 
     Attributes:
-        manifest: as it was written.
-        skipped: what is not in the data set, by name.
-        resumed: tracks that an interrupted build had finished.
+        manifest: The manifest as written.
+        skipped: Everything that is not in the data set, sorted by name.
+        resumed: Number of tracks that an interrupted build had finished.
     """
 
     manifest: Manifest
@@ -81,22 +81,22 @@ def build(
     track_source: TrackSource,
     progress: TrackProgress | None = None,
 ) -> BuildReport:
-    """Builds a data set. The same tracks give the same shards, bit for bit, with any number of workers.
+    """Build a data set. The same tracks give the same shards, bit for bit, with any number of workers.
 
     Args:
-        tracks: what to build; those that turn out to be damaged are left out.
-        skipped: what has been left out before, for the manifest and the report.
-        unfinished: the folder that :func:`tfrecords_builder.resume.unfinished` yields; tracks that are finished
-            there are taken up. The data set comes into the folder that holds it.
-        config: of the records.
-        source: what the tracks were made from and how, for the manifest.
-        workers: processes, of at most 1 GB of memory each.
-        track_source: of the tracks' files.
-        progress: called after each track.
+        tracks: Tracks to build; damaged ones are skipped.
+        skipped: Tracks skipped before, for the manifest and the report.
+        unfinished: The folder that :func:`tfrecords_builder.resume.unfinished` yields. Tracks that are finished there
+            are kept. The data set is written into its parent folder.
+        config: Configuration of the records.
+        source: Source and settings, for the manifest.
+        workers: Number of processes; each needs at most 1 GB of memory.
+        track_source: Source of the tracks' files.
+        progress: Called after each track.
 
     Raises:
-        DataError: no track could be built, a worker was killed, the files vanished.
-        OSError: the disk is full, or cannot be written.
+        DataError: No track could be built, a worker was killed, or the files disappeared.
+        OSError: The disk is full or not writable.
     """
     found, wanted = find_parts(tracks, unfinished)
     built, failed = _build_parts(wanted, unfinished / resume.PARTS, config, workers, track_source, progress)
@@ -104,7 +104,7 @@ def build(
 
 
 def find_parts(tracks: Sequence[Track], unfinished: Path) -> tuple[list[TrackPart], list[Track]]:
-    """The tracks that an interrupted build had finished, and those that are still to be built."""
+    """Return the parts of an interrupted build, and the tracks that are still to be built."""
     folder = unfinished / resume.PARTS
     folder.mkdir(exist_ok=True)
     found = {track.id: part for track in tracks if (part := writer.find_part(folder, track)) is not None}
@@ -119,19 +119,19 @@ def join_parts(
     config: RecordConfig,
     source: dict[str, Any],
 ) -> BuildReport:
-    """Makes the data set of all parts, whoever built them.
+    """Join all parts into the data set.
 
     Args:
-        found: of an interrupted build.
-        built: of this one.
-        skipped: as in the report, in any order.
-        unfinished: see :func:`build`.
-        config: of the records.
-        source: see :func:`build`.
+        found: Parts of an interrupted build.
+        built: Parts of this build.
+        skipped: As in the report, in any order.
+        unfinished: See :func:`build`.
+        config: Configuration of the records.
+        source: See :func:`build`.
 
     Raises:
-        DataError: there is no part.
-        OSError: the disk is full, or cannot be written.
+        DataError: There is no part.
+        OSError: The disk is full or not writable.
     """
     out = unfinished.parent
     parts = found + built
@@ -152,7 +152,7 @@ def join_parts(
         stem_checks={part.id: part.stem_checks for part in sorted(parts, key=lambda part: part.id) if part.stem_checks},
     )
     tfds_metadata.write(out, manifest)
-    records.write_manifest(out, manifest)  # last: a folder without one is no data set
+    records.write_manifest(out, manifest)  # last: a folder without it is not a data set
     return BuildReport(manifest, skipped, len(found))
 
 
@@ -180,12 +180,12 @@ def _build_parts(
 
 
 def use_one_core() -> None:
-    """Keeps a worker from the other workers' cores, and from the accelerator."""
+    """Keep a worker off the other workers' cores and off the accelerator."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.set_visible_devices([], "GPU")
 
 
 def build_part(track: Track, folder: Path, config: RecordConfig) -> TrackPart:
-    """What a worker does with a track."""
+    """Build a track in a worker process."""
     return writer.write_part(folder, track, make_records(track, config), config.labels)

@@ -1,4 +1,4 @@
-"""What a build would give, how large and how long: from the length of every track, and the work on a few."""
+"""Estimate of a build's size and duration, from the length of every track and the work on a few."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tfrecords_builder.synthesis.midi_edits import TAIL
 from tfrecords_builder.synthesis.settings import RenderConfig
 
 MEASURED = 3
-"""Tracks that are really built."""
+"""Number of tracks that are built for the measurement."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +32,10 @@ class TrackEstimate:
     """A track that would be built.
 
     Attributes:
-        song: its song.
-        split: its split.
-        seconds: audio that would be used of its mix.
-        records: items that it would give.
+        song: Its song.
+        split: Its split.
+        seconds: Audio of its mix that would be used.
+        records: Number of its records.
     """
 
     song: str
@@ -46,14 +46,14 @@ class TrackEstimate:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What audio costs.
+    """The cost of the measured tracks.
 
     Attributes:
-        audio: seconds of the mixes that were measured.
-        items: seconds of all their records.
-        work: seconds that they took one core.
-        num_bytes: size of their records.
-        rendered_bytes: size of their rendered audio, kept until the data set is finished.
+        audio: Seconds of their mixes.
+        items: Seconds of all their records.
+        work: Seconds of work of one core.
+        num_bytes: Size of their records.
+        rendered_bytes: Size of their rendered audio, which is kept until the data set is finished.
     """
 
     audio: float
@@ -65,12 +65,12 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True)
 class BuildEstimate:
-    """What a build would give.
+    """Estimate of a build.
 
     Attributes:
-        tracks: those that would be built.
-        skipped: what would not be in the data set, as far as can be told without building it.
-        cost: of a part of the audio, for the whole.
+        tracks: Tracks that would be built.
+        skipped: Tracks and stems that would be skipped, as far as is known without building.
+        cost: Cost of the measured part of the audio.
     """
 
     tracks: list[TrackEstimate]
@@ -78,12 +78,12 @@ class BuildEstimate:
     cost: Cost
 
     def of_split(self, split: str) -> list[TrackEstimate]:
-        """The tracks of a split."""
+        """Return the tracks of a split."""
         return [track for track in self.tracks if track.split == split]
 
     @property
     def scale(self) -> float:
-        """The audio of all tracks, as a multiple of the measured part."""
+        """Audio of all tracks, as a multiple of the measured part."""
         return sum(track.seconds for track in self.tracks) / self.cost.audio
 
     @property
@@ -99,17 +99,17 @@ def of_tracks(
     track_source: TrackSource,
     is_stream: bool = False,
 ) -> BuildEstimate:
-    """The estimate of a build from audio.
+    """Estimate a build from audio.
 
     Args:
-        tracks: what would be built.
-        skipped: what has been left out before.
-        config: of the records.
-        track_source: of the tracks' files.
-        is_stream: whether only the measured tracks are asked of the track_source; the others are taken to be as long.
+        tracks: Tracks that would be built.
+        skipped: Tracks skipped before.
+        config: Configuration of the records.
+        track_source: Source of the tracks' files.
+        is_stream: Whether to open the measured tracks only, and assume that the others are as long.
 
     Raises:
-        DataError: not one track can be built.
+        DataError: No track can be built.
     """
     planned = []
     bad = []
@@ -144,10 +144,10 @@ def of_midi(
     config: RecordConfig,
     workers: int,
 ) -> BuildEstimate:
-    """The estimate of a build from MIDI files, a few of which are rendered into a folder for temporary files.
+    """Estimate a build from MIDI files, a few of which are rendered into a temporary folder.
 
     Raises:
-        DataError: there is no MIDI file, a SoundFont cannot be read, or not one file can be rendered.
+        DataError: There is no MIDI file, a SoundFont cannot be read, or no file can be rendered.
     """
     with processes.pool(workers) as pool:
         tracks, bad = plan.plan_tree(midi, soundfonts, settings, pool)
@@ -187,7 +187,7 @@ def _planned(track: Track, seconds: float, config: RecordConfig) -> TrackEstimat
 
 
 def _measure(track: Track, seconds: float, config: RecordConfig) -> Cost:
-    make_records(track, config)  # once for nothing: TensorFlow's first run builds its graphs
+    make_records(track, config)  # warm-up: TensorFlow builds its graphs in the first run
     began = time.perf_counter()
     records = make_records(track, config)
     size = sum(len(schema.encode(record)) for record in records)

@@ -1,8 +1,7 @@
-"""The notes of a MIDI file, and nothing else of it: what labels are made from and songs are told apart by.
+"""A reader of the notes in a MIDI file, for labels and for the identification of songs.
 
-The notes are pretty_midi's, to the microsecond, in an eighth of its time: that one makes an object of every event
-first. symusic is faster still, but ends overlapping notes of one pitch at other times and
-takes the program at note-on, where pretty_midi, with which Slakh's MIDI was written, takes it at note-off.
+The notes are those of pretty_midi, to the microsecond, in an eighth of its time, because pretty_midi makes an object of
+every event. As in pretty_midi, with which Slakh's MIDI was written, a note has the program in force at its note-off.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from mir_tf.errors import DataError
 _DRUM_CHANNEL = 9
 
 _MAX_TICK = 10_000_000
-"""Later events are taken for damage, as by pretty_midi: nearly three hours at 120 beats of 480 ticks."""
+"""Last tick of an undamaged file, as in pretty_midi: nearly three hours at 120 beats of 480 ticks."""
 
 _DEFAULT_TEMPO = 500_000
-"""Microseconds of a beat where a file names no tempo."""
+"""Microseconds per beat if a file sets no tempo."""
 
 # Bytes after the status byte of channel messages, by its upper four bits.
 _LENGTHS = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
@@ -33,11 +32,11 @@ class MidiPart:
     """The notes that one program plays on one channel of one track.
 
     Attributes:
-        program: General MIDI program, 0 to 127; of drums the kit.
-        is_drum: whether it plays on channel 10.
-        pitches: int [notes].
-        starts: note-on of each in seconds, float64 [notes], in the order of the note-offs.
-        ends: note-off of each in seconds, float64 [notes]; always after its start.
+        program: General MIDI program, 0 to 127; for drums the kit.
+        is_drum: Whether it plays on channel 10.
+        pitches: int64 [notes].
+        starts: Note-on of each in seconds, float64 [notes], in the order of the note-offs.
+        ends: Note-off of each in seconds, float64 [notes]; always after its start.
     """
 
     program: int
@@ -48,26 +47,26 @@ class MidiPart:
 
 
 def read_parts(path: Path) -> list[MidiPart]:
-    """Reads the notes of a MIDI file.
+    """Read the notes of a MIDI file.
 
-    As in pretty_midi, tempo is read from the first track alone; a note-off ends all notes of its pitch that began
-    before its tick; a note that ends at the tick of its beginning, or never, is none.
+    As in pretty_midi, only the first track sets the tempo, and a note-off ends all notes of its pitch that began before
+    its tick. A note that never ends, or ends at the tick of its beginning, is dropped.
 
     Args:
-        path: the file.
+        path: The file.
 
     Returns:
-        Those parts that have notes, in the order of their first note-off.
+        The parts with notes, in the order of their first note-off.
 
     Raises:
-        DataError: the file cannot be read; says why.
+        DataError: The file cannot be read.
     """
     try:
         return _parts(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except (struct.error, IndexError):
-        raise DataError(f"{path}: unreadable MIDI: it ends too early") from None
+        raise DataError(f"{path}: unreadable MIDI: the file is truncated") from None
     except ValueError as error:
         raise DataError(f"{path}: unreadable MIDI: {error}") from error
 
@@ -81,7 +80,7 @@ def _parts(data: bytes) -> list[MidiPart]:
     if name != b"MThd":
         raise ValueError("it does not begin with MThd")
     if resolution <= 0:
-        raise ValueError(f"it counts {resolution} ticks to a beat; times in frames of film are not supported")
+        raise ValueError(f"its resolution is {resolution} ticks per beat; SMPTE times are not supported")
     position = 8 + size
     tempos: list[tuple[int, int]] = []
     tracks: list[Notes] = []
@@ -96,7 +95,7 @@ def _parts(data: bytes) -> list[MidiPart]:
             tempos = changes
         position += size
 
-    # Tempo changes at [changes] ticks and seconds, and the seconds of a tick from there on.
+    # Ticks and seconds of the tempo changes [changes], and the seconds per tick from there on.
     first_tick = np.array([0] + [tick for tick, _ in tempos])
     tick_seconds = np.array([_DEFAULT_TEMPO] + [tempo for _, tempo in tempos]) * 1e-6 / resolution
     first_second = np.concatenate([[0.0], np.cumsum(np.diff(first_tick) * tick_seconds[:-1])])
@@ -115,7 +114,7 @@ def _parts(data: bytes) -> list[MidiPart]:
 
 
 def _read_track(data: bytes, size: int) -> tuple[Notes, list[tuple[int, int]]]:
-    """Notes of a track, and its tempo changes as tick and microseconds of a beat."""
+    """Return the notes of a track, and its tempo changes as tick and microseconds per beat."""
     notes: Notes = {}
     tempos: list[tuple[int, int]] = []
     sounding: dict[tuple[int, int], list[int]] = {}  # (channel, pitch) → ticks of note-on
@@ -143,7 +142,7 @@ def _read_track(data: bytes, size: int) -> tuple[Notes, list[tuple[int, int]]]:
             length, position = _variable_length(data, position)
             if is_tempo:
                 if length != 3:
-                    raise ValueError(f"a tempo of {length} bytes")
+                    raise ValueError(f"a tempo of {length} bytes instead of 3")
                 tempos.append((tick, int.from_bytes(data[position : position + 3], "big")))
             position += length
             continue
@@ -171,12 +170,12 @@ def _read_track(data: bytes, size: int) -> tuple[Notes, list[tuple[int, int]]]:
     if position > len(data):
         raise IndexError
     if tick > _MAX_TICK:
-        raise ValueError(f"it lasts {tick} ticks; more than {_MAX_TICK} are taken for damage")
+        raise ValueError(f"it lasts {tick} ticks; more than {_MAX_TICK} count as damage")
     return notes, tempos
 
 
 def _variable_length(data: bytes, position: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and the position after it."""
+    """Return a number stored in seven bits per byte, and the position after it."""
     value = 0
     while True:
         byte = data[position]

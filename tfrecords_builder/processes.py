@@ -1,4 +1,4 @@
-"""A pool of processes in which a bad file spoils nothing but itself."""
+"""A pool of processes in which a bad file affects only its own result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import TypeVar
 from mir_tf.errors import DataError, MirTfError
 
 TrackProgress = Callable[[int, float], None]
-"""Called after each track with the number of tracks in all and the seconds of audio that it gave, 0 if it is bad."""
+"""Function called after each track with the number of all tracks and its seconds of audio, 0 if it is bad."""
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -26,10 +26,10 @@ ResultT = TypeVar("ResultT")
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """Why an item has no result.
+    """The reason why an item has no result.
 
     Attributes:
-        reason: the message of an error that a person can mend; of any other error its type too.
+        reason: The message of an error that a user can fix; for any other error, with its type.
     """
 
     reason: str
@@ -40,28 +40,28 @@ class Pool:
 
     def __init__(self, executor: concurrent.futures.Executor, workers: int) -> None:
         self._executor = executor
-        self._in_flight = 2 * workers  # the next item waits for each worker, while all others stay where they are
+        self._in_flight = 2 * workers  # one item waits for each worker, the others are not fetched yet
 
     def results(
         self, function: Callable[[ItemT], ResultT], items: Iterable[ItemT]
     ) -> Iterator[tuple[ItemT, ResultT | Failure]]:
-        """Calls ``function`` with each item.
+        """Call ``function`` with each item.
 
         Args:
-            function: of a module, for it is looked up there by the workers.
-            items: taken one by one, two a worker ahead of the results.
+            function: Defined in a module, where the workers look it up.
+            items: Fetched one by one, two per worker ahead of the results.
 
         Yields:
-            Items and what became of them, in the order in which they are finished.
+            Items with their results, in the order in which they are finished.
 
         Raises:
-            OSError: nothing can be written, or what the workers need is gone: it would be so for the other items too.
-            BrokenProcessPool: a process was killed.
+            OSError: The disk is not writable or files that the workers need are gone, which would affect all items.
+            BrokenProcessPool: A process was killed.
         """
-        track_source = iter(items)
+        remaining = iter(items)
         waiting: dict[concurrent.futures.Future[ResultT], ItemT] = {}
         while True:
-            for item in itertools.islice(track_source, self._in_flight - len(waiting)):
+            for item in itertools.islice(remaining, self._in_flight - len(waiting)):
                 waiting[self._executor.submit(function, item)] = item
             if not waiting:
                 return
@@ -72,33 +72,33 @@ class Pool:
 
 @contextlib.contextmanager
 def pool(workers: int, initializer: Callable[[], None] | None = None) -> Iterator[Pool]:
-    """Worker processes for the block; what still waits when it ends is cancelled.
+    """Yield worker processes; work that still waits when the block ends is cancelled.
 
     Args:
-        workers: processes, one at least.
-        initializer: called in each of them first.
+        workers: Number of processes, at least one.
+        initializer: Called first in each of them.
 
     Raises:
-        DataError: a process was killed.
+        DataError: A process was killed.
     """
-    # A fork of a process that has loaded TensorFlow hangs.
+    # A forked process hangs if its parent has loaded TensorFlow.
     spawn = multiprocessing.get_context("spawn")
     executor = concurrent.futures.ProcessPoolExecutor(workers, spawn, _initialize, (initializer,))
     try:
         yield Pool(executor, workers)
     except BrokenProcessPool as error:
         raise DataError(
-            f"a worker process was killed, most likely for want of memory: {workers} need up to 1 GB each; "
-            "take fewer, or free memory"
+            f"a worker process was killed, probably because memory ran out: {workers} workers need up to 1 GB each. "
+            "Use fewer --workers, or free memory"
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)
 
 
 def _initialize(initializer: Callable[[], None] | None) -> None:
-    # Ctrl-C reaches every process of a terminal: the parent alone decides, and tells what stands.
+    # Ctrl-C reaches every process of a terminal; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The executor's workers wait for ever for a parent that was killed.
+    # Otherwise workers would wait for ever after their parent was killed.
     threading.Thread(target=_die_with_parent, daemon=True).start()
     if initializer is not None:
         initializer()
@@ -112,10 +112,10 @@ def _die_with_parent() -> None:
 
 
 def outcome(work: Callable[[], ResultT]) -> ResultT | Failure:
-    """What ``work`` returns, or why its item is bad.
+    """Return the result of ``work``, or the failure of its item.
 
     Raises:
-        OSError, BrokenProcessPool: not the item is at fault.
+        OSError, BrokenProcessPool: The cause is not the item.
     """
     try:
         return work()
@@ -123,5 +123,5 @@ def outcome(work: Callable[[], ResultT]) -> ResultT | Failure:
         raise
     except MirTfError as error:
         return Failure(str(error))
-    except Exception as error:  # MemoryError, or what damage in a file makes a library raise
+    except Exception as error:  # MemoryError, or any error of a library that reads a damaged file
         return Failure(traceback.format_exception_only(error)[-1].strip())

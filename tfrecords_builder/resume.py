@@ -1,6 +1,6 @@
-"""What an interrupted build leaves behind, and when a build may go on with it.
+"""Leftovers of an interrupted build, and the check of whether a build may continue with them.
 
-All that is not yet the data set stands in a hidden folder within it: the arguments of the build, a part for each
+A hidden folder within the data set contains everything unfinished: the arguments of the build, a part for each
 finished track (:mod:`tfrecords_builder.records.writer`), and the rendered tree of a build from MIDI.
 """
 
@@ -26,7 +26,7 @@ UNFINISHED = ".unfinished"
 
 PARTS = "parts"
 TREE = "tree"
-"""Its folders that hold finished work: of tracks, and of rendered ones."""
+"""Its folders of finished work: parts of tracks, and rendered tracks."""
 
 _ARGUMENTS = "arguments.json"
 
@@ -34,36 +34,36 @@ _REMEDY = "give the same arguments or choose another folder"
 
 
 def is_finished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> bool:
-    """Whether ``out`` holds a finished data set of these arguments.
+    """Return whether ``out`` contains a finished data set with these arguments.
 
     Raises:
-        DataError: it holds one of other arguments, or one that is damaged.
+        DataError: It contains one with other arguments, or one that is damaged.
     """
     if not (out / records.MANIFEST_FILE).exists():
         return False
     manifest = records.read_manifest(out)
     there = manifest.front_end.to_dict() | manifest.source
     if differences := _differences(there, front_end.to_dict() | source):
-        raise DataError(f"{out}: holds a finished data set of other arguments ({differences}); {_REMEDY}")
+        raise DataError(f"{out}: contains a finished data set with other arguments ({differences}); {_REMEDY}")
     return True
 
 
 @contextlib.contextmanager
 def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> Iterator[Path]:
-    """Begins a data set in ``out``, or goes on with one, and yields the hidden folder, which goes with the block's end.
+    """Begin or continue a data set in ``out``. Yield the hidden folder, which is removed when the block ends.
 
-    Where the block fails or the process is killed, the folder stays, and the same arguments take it up; but for a
-    failure before any track was finished.
+    If the block fails or the process is killed after a track was finished, the folder remains, and a build with the
+    same arguments continues with it.
 
     Args:
-        out: folder of the data set: empty, not there yet, or with an interrupted build of the same arguments.
-        front_end: of the data set.
-        source: of the data set, as in its manifest.
+        out: Folder of the data set: new, empty, or with an interrupted build with the same arguments.
+        front_end: Front end of the data set.
+        source: Source of the data set, as in its manifest.
 
     Raises:
-        DataError: ``out`` is a file, holds other things, a build of other arguments or of another version of this
-            package or of TensorFlow, or cannot be written; the block was interrupted or raised an error that a person
-            can mend.
+        DataError: ``out`` is a file, contains something else, contains a build with other arguments or another version
+            of this package or of TensorFlow, or is not writable; or the block was interrupted or raised an error that
+            a user can fix.
     """
     require_free(out, front_end, source)
     folder = out / UNFINISHED
@@ -78,41 +78,41 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
             with contextlib.suppress(OSError):
                 remove_all(folder)
                 if is_new:
-                    out.rmdir()  # where it holds nothing
+                    out.rmdir()  # if it is empty
         if isinstance(error, (AudioError, DataError, OSError, KeyboardInterrupt)):
             message = str(error) or "interrupted"
-            hint = f"\n{out} keeps what is finished: run the same command again to go on" if stands else ""
+            hint = f"\n{out} keeps the finished tracks: run the same command again to continue" if stands else ""
             raise DataError(message + hint) from error
         raise
     remove(out)
 
 
 def remove(out: Path) -> None:
-    """Removes what a build needed until its data set was finished."""
+    """Remove the hidden folder of a finished data set."""
     with contextlib.suppress(OSError):
         remove_all(out / UNFINISHED)
 
 
 def _arguments(front_end: FrontEndConfig, source: dict[str, Any]) -> dict[str, Any]:
-    # Records are the same, bit for bit, from one version of TensorFlow and of this package only.
+    # Only one version of TensorFlow and of this package gives the same records, bit for bit.
     versions = {"tensorflow": tf.__version__, "mir-tf": mir_tf.__version__}
-    # One relative path is two trees in two folders.
+    # In another working directory, a relative path is another tree.
     root = source.get("slakh") or source.get("midi")
     place = {} if root is None or is_remote(root) else {"place": str(Path(root).resolve())}
     return front_end.to_dict() | source | versions | place
 
 
 def require_free(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> None:
-    """Checks that a data set can begin in ``out``, or go on there.
+    """Check that a data set can begin or continue in ``out``.
 
     Raises:
-        DataError: it is a file, holds other things, or a build of other arguments or of another version of this package
-            or of TensorFlow.
+        DataError: It is a file, contains something else, or contains a build with other arguments or another version of
+            this package or of TensorFlow.
     """
     if not out.exists():
         return
     if not out.is_dir():
-        raise DataError(f"{out}: is a file; a data set is a folder")
+        raise DataError(f"{out}: is a file; choose a folder for the data set")
     stored = out / UNFINISHED / _ARGUMENTS
     if stored.exists():
         try:
@@ -120,12 +120,12 @@ def require_free(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -
         except (OSError, ValueError) as error:
             raise DataError(f"{stored}: cannot be read: {error}; remove {out} or choose another folder") from error
         if differences := _differences(there, _arguments(front_end, source)):
-            raise DataError(f"{out}: holds an interrupted build of other arguments ({differences}); {_REMEDY}")
+            raise DataError(f"{out}: contains an interrupted build with other arguments ({differences}); {_REMEDY}")
     elif held := sorted(path.name for path in out.iterdir() if path.name != UNFINISHED):
-        raise DataError(f"{out}: is not empty, it holds {held[0]}; choose another folder")
+        raise DataError(f"{out}: is not empty, it contains {held[0]}; choose another folder")
 
 
 def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:
-    here = json.loads(json.dumps(here))  # as it comes back from a file: lists for tuples
+    here = json.loads(json.dumps(here))  # as read from a file: lists instead of tuples
     names = [name for name in there | here if there.get(name) != here.get(name)]
     return "; ".join(f"{name}: {there.get(name)!r} there, {here.get(name)!r} here" for name in names)

@@ -68,8 +68,8 @@ def test_beam_gives_the_bytes_of_a_local_run(tmp_path: Path, options: tuple[str,
     beam = subprocess.run(command, capture_output=True, text=True)
     assert beam.returncode == local.exit_code == 1, beam.stderr
     assert beam.stdout == local.stdout
-    assert "left out: Track00100: " in beam.stdout
-    assert "left out: Track00101: " in beam.stdout
+    assert "skipped: Track00100: " in beam.stdout
+    assert "skipped: Track00101: " in beam.stdout
     assert contents(tmp_path / "data") == contents(tmp_path / "local")
     assert "manifest.json" in contents(tmp_path / "local")
 
@@ -97,7 +97,7 @@ def test_killed_pipelines_are_taken_up_by_either_runner(tmp_path: Path) -> None:
         assert not (out / "manifest.json").exists()
     local = run_builder("--slakh", tree, "--out", out, "--workers", 1, "--skip-bad")
     assert local.exit_code == 0, local.output
-    assert f"taken up from the interrupted build: {reached} tracks" in local.stdout
+    assert f"resumed: {reached} tracks were finished" in local.stdout
     resumed = contents(out)
     out.rename(tmp_path / "taken up")
     beam = subprocess.run(command, capture_output=True, text=True)
@@ -130,7 +130,7 @@ def test_a_track_may_be_worked_on_twice_at_one_time(tmp_path: Path) -> None:
     ]
     assert writer.find_part(folder, tracks[0]) is not None
     assert isinstance(blind, Failure)
-    assert f"{tmp_path / 'absent'}: a worker does not see it" in blind.reason
+    assert f"{tmp_path / 'absent'}: a worker cannot access it" in blind.reason
     assert isinstance(stale, Failure)
     assert "the starting machine mir-tf 0; records would differ" in stale.reason
 
@@ -166,16 +166,16 @@ def test_wrong_options_of_beam_have_exit_status_2(tmp_path: Path, option: str, m
     [
         (
             ["--slakh", "{here}", "--", "--runner=FlinkRunner"],
-            "--runner=FlinkRunner: what follows the options belongs to",
+            "--runner=FlinkRunner: arguments after the options are for",
         ),
-        (["--slakh", "{file}", "--runner", "beam"], "--runner beam needs a tree"),
-        (["--slakh", ".", "--runner", "beam"], "--slakh .: --runner beam needs absolute paths"),
+        (["--slakh", "{file}", "--runner", "beam"], "--runner beam cannot read an archive"),
+        (["--slakh", ".", "--runner", "beam"], "--slakh .: must be absolute, because workers run elsewhere"),
         (
             ["--demo", "3", "--keep-audio", "audio", "--runner", "beam"],
-            "--keep-audio audio: --runner beam needs absolute",
+            "--keep-audio audio: must be absolute",
         ),
-        (["--slakh", "{here}", "--runner", "beam", "--dry-run"], "--runner belongs to builds"),
-        (["--slakh", "{here}", "--runner", "beam", "--workers", "2"], "--workers belongs to --runner local"),
+        (["--slakh", "{here}", "--runner", "beam", "--dry-run"], "--dry-run has no --runner"),
+        (["--slakh", "{here}", "--runner", "beam", "--workers", "2"], "--workers does not apply to --runner beam"),
         (["--slakh", "{here}", "--runner", "flink"], "'flink' is not one of"),
     ],
 )

@@ -98,11 +98,11 @@ def test_bad_tracks_are_named_and_the_rest_is_built(built: tuple[Path, click.tes
         assert cause in skipped[track]
         assert f"{track}: {skipped[track]}" in result.stdout
     assert "omitted" in skipped["Track00005"]
-    assert "not used: 1 items set apart in the folder omitted" in result.stdout
+    assert "not used: 1 items: set apart in the folder omitted" in result.stdout
     assert f"mir-tf fit --data {root / 'data'}" in result.stdout
     # Three label frames of 33 + 20 + 6 + 20; the other vocabularies have a class for each program.
-    assert result.stdout.count("no class in vocabulary") == 1
-    assert "no class in vocabulary slakh: Banjo (3.8%)\n" in result.stdout
+    assert result.stdout.count("without a class in vocabulary") == 1
+    assert "programs without a class in vocabulary slakh (share of label frames): Banjo (3.8%)\n" in result.stdout
     assert "4/10 tracks" not in result.stderr
     assert "8/8" in result.stderr  # two of ten were found out before the work began
 
@@ -148,7 +148,7 @@ def test_a_finished_data_set_is_not_touched(built: tuple[Path, click.testing.Res
     assert result.stdout == f"{root / 'data'}: the data set is finished; nothing to do\n"
     result = run_builder("--slakh", root / "tree", "--out", root / "data", *SETTINGS[:2], "--seed", 1)
     assert result.exit_code == 1
-    assert "holds a finished data set of other arguments" in result.stderr
+    assert "contains a finished data set with other arguments" in result.stderr
     assert "(log_floor_db: -70.0 there, -60.0 here; seed: 0 there, 1 here)" in result.stderr
     assert contents(root / "data") == before
 
@@ -184,10 +184,10 @@ def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
     assert manifest.stem_checks == {"Track00003": ["S01: silent while its MIDI plays (100% of 2 notes)"]}
     assert [item["item"] for item in manifest.skipped] == ["Track00262/S01"]
     for said in (
-        "leak: 1 songs are in both of train, test",
+        "leak: songs in train and test: 1 (",
         "  Track00004, Track01939",
-        "suspect: Track00003/S01: silent while its MIDI plays (100% of 2 notes)",
-        "not used: 1 items left out of the labels, known for short-labels",
+        "suspect stem: Track00003/S01: silent while its MIDI plays (100% of 2 notes)",
+        "not used: 1 items: excluded from the labels, known for short-labels",
     ):
         assert said in result.stdout
     # Guitar: frames 3 to 8 and 15, and heard, in noise without end, from 3 on: 7 and 17 of each of 3 mixes.
@@ -220,7 +220,7 @@ def test_a_build_from_an_archive_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
         patch.setattr(Archive, "close", interrupt_after_first_track)
         result = run_builder(*arguments, tmp_path / "data")
     assert result.exit_code == 1
-    assert "keeps what is finished" in result.stderr
+    assert "keeps the finished tracks" in result.stderr
     finished = tmp_path / "data" / resume.UNFINISHED
     assert sorted(path.name for path in finished.iterdir()) == ["arguments.json", "parts"]
     count = len(list((finished / "parts").glob("*.json")))
@@ -230,7 +230,7 @@ def test_a_build_from_an_archive_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     assert "labels: 'midi' there, 'audible' here; stems: False there, True here" in other.stderr
     again = run_builder(*arguments, tmp_path / "data")
     assert again.exit_code == 0, again.output
-    assert f"taken up from the interrupted build: {count} tracks" in again.stdout
+    assert f"resumed: {count} tracks were finished" in again.stdout
     assert run_builder(*arguments, tmp_path / "undisturbed").exit_code == 0
     assert contents(tmp_path / "data") == contents(tmp_path / "undisturbed")
 
@@ -248,7 +248,7 @@ def test_a_scheme_without_leaks(tmp_path: Path) -> None:
     assert {name: split.tracks for name, split in manifest.splits.items()} == {"train": 2, "validation": 0, "test": 1}
     assert (manifest.leaks, manifest.stem_checks, manifest.labels) == ({}, {}, "midi")
     assert not any(split.disagreement for split in manifest.splits.values())
-    assert "not used: 1 items dropped from train: its song is in test too" in result.stdout
+    assert "not used: 1 items: dropped from train: its song is in test too" in result.stdout
     assert manifest.source["split_scheme"] == "original"
 
 
@@ -279,7 +279,7 @@ def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: TrackProgress
         with resume.unfinished(out, DEFAULT, {}) as unfinished:
             return build(tracks, [], unfinished, RecordConfig(DEFAULT), {}, 1, track_source, progress)
 
-    with pytest.raises(DataError, match=rf"{reason}[^\n]*\n.* keeps what is finished: run the same command again"):
+    with pytest.raises(DataError, match=rf"{reason}[^\n]*\n.* keeps the finished tracks: run the same command again"):
         build_into(tmp_path / "data", stop)
     assert [path.name for path in (tmp_path / "data").iterdir()] == [resume.UNFINISHED]
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.tfrecord")}
@@ -316,7 +316,7 @@ def test_a_tree_that_vanishes_stops_the_build(tmp_path: Path) -> None:
     write_track(tmp_path / "tree" / "train" / "Track00000")
     tracks, _ = find_tracks(tmp_path / "tree")
     (tmp_path / "tree").rename(tmp_path / "unplugged")
-    with pytest.raises(DataError, match="tree: vanished during the build"):
+    with pytest.raises(DataError, match="tree: disappeared during the build"):
         build_tree(tmp_path / "data", tracks, FilesOnDisk(tmp_path / "tree"))
     assert not (tmp_path / "data").exists()
 
@@ -430,25 +430,32 @@ def test_a_missing_mix_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "exactly one of --slakh, --midi, --demo"),
-        (["--slakh", ".", "--demo", "3"], "exactly one of --slakh, --midi, --demo"),
-        (["--midi", "."], "--midi and --soundfont belong together"),
-        (["--demo", "3", "--soundfont", __file__], "--midi and --soundfont belong together"),
-        (["--slakh", ".", "--keep-audio", "x"], "--keep-audio and all options of rendering belong to"),
-        (["--slakh", ".", "--shuffle-programs", "1"], "--keep-audio and all options of rendering belong to"),
+        ([], "give exactly one of --slakh, --midi, --demo and --verify"),
+        (["--slakh", ".", "--demo", "3"], "give exactly one of --slakh, --midi, --demo and --verify"),
+        (["--midi", "."], "--midi needs --soundfont"),
+        (["--demo", "3", "--soundfont", __file__], "--soundfont belongs to --midi, not to --demo"),
+        (["--slakh", ".", "--keep-audio", "x"], "--keep-audio belongs to --midi and --demo, not to --slakh"),
+        (
+            ["--slakh", ".", "--shuffle-programs", "1"],
+            "--shuffle-programs belongs to --midi and --demo, not to --slakh",
+        ),
         (["--slakh", "no such folder"], "does not exist"),
-        (["--demo", "3", "--drop-leaks"], "--split-scheme and --drop-leaks belong to --slakh"),
-        (["--demo", "3", "--split-scheme", "redux"], "--split-scheme and --drop-leaks belong to --slakh"),
+        (["--demo", "3", "--drop-leaks"], "--drop-leaks belongs to --slakh, not to --demo"),
+        (["--demo", "3", "--split-scheme", "redux"], "--split-scheme belongs to --slakh, not to --demo"),
         (["--slakh", ".", "--split-scheme", "redux2"], "'redux2' is not one of"),
         (["--slakh", ".", "--labels", "loud"], "'loud' is not one of"),
         (["--slakh", ".", "--set", "hop_length"], "expected FIELD=VALUE"),
         (["--slakh", ".", "--set", "hop=3"], "has no field 'hop'"),
         (["--slakh", ".", "--set", "hop_length=440"], "a divisor of the label frame"),
         (["--slakh", ".", "--set", "hop_length=wide"], "hop_length is 'wide', a str"),
-        (["--slakh", ".", "--set", "hop_length=[1"], "is no value that YAML knows"),
+        (["--slakh", ".", "--set", "hop_length=[1"], "is not a valid YAML value"),
         (["--slakh", ".", "--workers", "0"], "0 is not in the range"),
-        (["--slakh", ".", "--verify", "."], "exactly one of --slakh, --midi, --demo, --verify"),
-        (["--verify", "."], "--out belongs to --slakh, --midi and --demo"),
+        (["--slakh", ".", "--verify", "."], "give exactly one of --slakh, --midi, --demo and --verify"),
+        (
+            ["--demo", "3", "--validation-soundfont", __file__],
+            "--validation-soundfont belongs to --midi, not to --demo",
+        ),
+        (["--verify", "."], "--out belongs to --slakh, --midi and --demo, not to --verify"),
     ],
 )
 def test_wrong_usage_has_exit_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -482,7 +489,7 @@ def test_audio_is_not_kept_among_the_midi_files(tmp_path: Path) -> None:
 def test_verifying_keeps_no_audio(tmp_path: Path) -> None:
     result = run_builder("--verify", tmp_path, "--keep-audio", tmp_path / "audio")
     assert result.exit_code == 2
-    assert "--keep-audio and all options of rendering belong to" in " ".join(result.stderr.split())
+    assert "--keep-audio belongs to --midi and --demo, not to --verify" in " ".join(result.stderr.split())
 
 
 def test_what_cannot_be_written_has_exit_status_1(tmp_path: Path) -> None:
@@ -561,7 +568,7 @@ def test_midi_is_built_without_its_bad_files(tmp_path: Path) -> None:
     soundfont = default_soundfont()
     result = run_builder("--midi", songs, "--soundfont", soundfont, "--out", tmp_path / "data", "--workers", 1)
     assert result.exit_code == 1
-    assert "left out: broken.mid: " in result.stdout
+    assert "skipped: broken.mid: " in result.stdout
     manifest = read_manifest(tmp_path / "data")
     activity = manifest.splits["train"].activity["family"]
     assert {name: frames for name, frames in activity.items() if frames} == {"Piano": 10, "Drums": 1}

@@ -38,7 +38,9 @@ def interrupt(out: Path, source: dict[str, object]) -> None:
 
 def interrupted(out: Path, source: dict[str, object]) -> None:
     """Leaves a build behind that finished a track."""
-    with pytest.raises(DataError, match=r"^no space\n.* keeps what is finished: run the same command again to go on"):
+    with pytest.raises(
+        DataError, match=r"^no space\n.* keeps the finished tracks: run the same command again to continue"
+    ):
         interrupt(out, source)
 
 
@@ -64,7 +66,7 @@ def test_other_arguments_are_refused_by_name(tmp_path: Path) -> None:
     other = {"seed": 2, "soundfonts": ["a.sf2"], "stems": True}
     expected = r"\(n_mels: 128 there, 64 here; seed: 1 there, 2 here; stems: None there, True here\)"
     with (
-        pytest.raises(DataError, match=rf"interrupted build of other arguments {expected}; give the same"),
+        pytest.raises(DataError, match=rf"interrupted build with other arguments {expected}; give the same"),
         resume.unfinished(tmp_path, FRONT_END.replace(n_mels=64), other),
     ):
         pass
@@ -94,7 +96,7 @@ def test_another_version_is_refused(tmp_path: Path, package: str) -> None:
 def test_a_folder_that_holds_something_else_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with (
-        pytest.raises(DataError, match=r"is not empty, it holds thesis\.tex"),
+        pytest.raises(DataError, match=r"is not empty, it contains thesis\.tex"),
         resume.unfinished(tmp_path, FRONT_END, {}),
     ):
         pass
@@ -151,12 +153,12 @@ def test_a_full_disk_is_a_clear_error_and_the_build_goes_on_with_more_room(tmp_p
         assert result.exit_code == 1
         assert isinstance(result.exception, SystemExit)
         assert "No space left on device" in result.stderr
-        assert "run the same command again to go on" in result.stderr
+        assert "run the same command again to continue" in result.stderr
         assert [path.name for path in (disk / "data").iterdir()] == [resume.UNFINISHED]
         subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
         result = run_builder(*arguments, disk / "data")
         assert result.exit_code == 0, result.output
-        assert "taken up from the interrupted build: " in result.stdout
+        assert " tracks were finished by an interrupted build" in result.stdout
         assert run_builder(*arguments, tmp_path / "data").exit_code == 0
         assert contents(disk / "data") == contents(tmp_path / "data")
 

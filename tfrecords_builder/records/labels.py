@@ -1,4 +1,4 @@
-"""From the MIDI of rendered stems, and from how loud they are, to activity at ten frames a second."""
+"""Activity of stems at ten frames per second, from their MIDI and their loudness."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from mir_tf.events import frames_of
 from tfrecords_builder.midi import read_parts
 
 AUDIBLE_DB = -60.0
-"""dBFS that a frame must exceed to be audible."""
+"""Level in dBFS that an audible frame exceeds."""
 
 _UNDER_LOUD_DB = 40.0
-"""A frame this far under the 95th percentile of those above :data:`AUDIBLE_DB` is not audible either."""
+"""An audible frame is less than this far below the 95th percentile of the frames above :data:`AUDIBLE_DB`."""
 
 AUDIBLE_TAIL = 2.0
-"""Seconds after a note-off in which its sound still counts."""
+"""Seconds after a note-off in which sound still counts."""
 
 _SILENCE_DB = -200.0
 
 
 def stem_notes(midi: Path) -> NDArray[np.float64]:
-    """Note-on and note-off of all notes of a stem, in seconds [notes, 2], whatever instruments the file names.
+    """Return note-on and note-off of all notes of a stem in seconds, float64 [notes, 2], for any instruments.
 
     Raises:
-        DataError: the file cannot be read as MIDI.
+        DataError: The file cannot be read as MIDI.
     """
     parts = read_parts(midi)
     return np.concatenate([np.zeros((0, 2)), *(np.stack([part.starts, part.ends], axis=1) for part in parts)])
@@ -37,16 +37,16 @@ def stem_notes(midi: Path) -> NDArray[np.float64]:
 def active_frames(
     notes: NDArray[np.float64], num_label_frames: int, start: float = 0.0, tail: float = 0.0
 ) -> NDArray[np.bool_]:
-    """In which label frames a stem plays: from note-on to note-off, one frame at least.
+    """Return the label frames in which a stem plays: from note-on to note-off, at least one frame for each note.
 
-    A note sounds in every frame that it overlaps. The pedal is ignored, drums count as they are written. One thing is
-    lost: a note whose note-off comes at the very tick of its note-on is no note for the reader, and marks nothing.
+    A note sounds in every frame that it overlaps. The pedal is ignored, and drums count as they are written. Notes
+    whose note-off is at the tick of their note-on do not count, because the MIDI reader drops them.
 
     Args:
         notes: float64 [notes, 2], on the clock of the mix.
-        num_label_frames: frames wanted.
-        start: seconds of the mix before the first frame.
-        tail: seconds that each note lasts longer.
+        num_label_frames: Number of frames.
+        start: Seconds of the mix before the first frame.
+        tail: Seconds by which each note is extended.
 
     Returns:
         bool [num_label_frames].
@@ -61,15 +61,15 @@ def active_frames(
 
 
 def audible_frames(notes: NDArray[np.float64], levels: NDArray[np.float64], start: float = 0.0) -> NDArray[np.bool_]:
-    """In which label frames a stem is heard: decays count, silent notes do not.
+    """Return the label frames in which a stem is audible: decays count, silent notes do not.
 
-    These are the frames within [note-on, note-off + 2 s] that are louder than -60 dBFS and less than 40 dB under the
-    95th percentile of those above -60 dBFS.
+    These are the frames within [note-on, note-off + 2 s] that are louder than -60 dBFS and less than 40 dB below the
+    95th percentile of the frames above -60 dBFS.
 
     Args:
         notes: float64 [notes, 2], on the clock of the mix.
-        levels: of each label frame in dBFS, float64 [label frames], from :class:`LevelMeter`.
-        start: seconds of the mix before the first frame.
+        levels: Level of each label frame in dBFS, float64 [label frames], from :class:`LevelMeter`.
+        start: Seconds of the mix before the first frame.
 
     Returns:
         bool [label frames].
@@ -79,23 +79,23 @@ def audible_frames(notes: NDArray[np.float64], levels: NDArray[np.float64], star
     sounding = levels > AUDIBLE_DB
     if not sounding.any():
         return sounding
-    # Of the frames that sound: those in which a stem rests say nothing of how loud it plays.
+    # Frames in which the stem rests do not show how loud it plays.
     loud = float(np.percentile(levels[sounding], 95))
     is_audible = sounding & (levels > loud - _UNDER_LOUD_DB)
     return is_audible & active_frames(notes, len(levels), start, AUDIBLE_TAIL)
 
 
 class LevelMeter:
-    """Measures the level of each label frame of a signal that passes through."""
+    """A meter of the level in each label frame of a signal that passes through."""
 
     def __init__(self, sample_rate: int) -> None:
-        """Begins with a signal of ``sample_rate`` Hz."""
+        """Prepare for a signal of ``sample_rate`` Hz."""
         self._rate = sample_rate
         self._energies: list[tuple[int, NDArray[np.float64]]] = []
         self._num_samples = 0
 
     def through(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Yields the blocks [samples] as they come."""
+        """Yield the blocks [samples] unchanged."""
         for block in blocks:
             first, last = (
                 position * LABEL_RATE // self._rate
@@ -108,7 +108,7 @@ class LevelMeter:
             yield block
 
     def levels(self, num_label_frames: int) -> NDArray[np.float64]:
-        """RMS of the first label frames in dBFS, float64 [num_label_frames]; -200 for silence and after the end."""
+        """Return the RMS of the first label frames in dBFS, float64 [num_label_frames]; -200 in silence and at the end."""
         energies = np.zeros(max([num_label_frames, *(first + len(own) for first, own in self._energies)]))
         for first, own in self._energies:
             energies[first : first + len(own)] += own

@@ -1,4 +1,4 @@
-"""From a track to its records: log-mel frames of the mix, and activity of the stems on the same clock."""
+"""The records of a track: log-mel frames of the mix, and activity of the stems on the same clock."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tfrecords_builder.slakh.tree import Track
 
 @dataclasses.dataclass(frozen=True)
 class RecordConfig:
-    """What is made of a track.
+    """Configuration of the records of a track.
 
     Attributes:
-        front_end: of the log-mel frames.
-        labels: the policy, one of ``config.LABELS``.
-        stems: whether each stem of a train track becomes a record of its own.
+        front_end: Front end of the log-mel frames.
+        labels: Label policy, one of ``config.LABEL_POLICIES``.
+        stems: Whether each stem of a train track becomes a record of its own.
     """
 
     front_end: FrontEndConfig
@@ -35,28 +35,28 @@ class RecordConfig:
     stems: bool = False
 
     def __post_init__(self) -> None:
-        """Checks the policy."""
+        """Check the policy."""
         if self.labels not in LABEL_POLICIES:
             raise ConfigError(f"labels is {self.labels!r}; it must be {' or '.join(LABEL_POLICIES)}")
 
     @property
     def uses_stems(self) -> bool:
-        """Whether the audio of the stems is read: then both kinds of labels are made, and faults are looked for."""
+        """Whether the audio of the stems is read. If so, records have both kinds of labels, and stems are checked."""
         return self.stems or self.labels == "audible"
 
 
 _SHORTEST = 1e-3
-"""Seconds of a stem that are worth reading."""
+"""Fewest seconds of a stem to read."""
 
 
 def make_records(track: Track, config: RecordConfig) -> list[Record]:
-    """Reads a track: a record of its mix and, of a train track with ``config.stems``, one of each stem after it.
+    """Return the record of a track's mix and, for a train track with ``config.stems``, one for each stem after it.
 
-    Levels are measured at the front end's sample rate: what lies above its band is not audible to it.
+    Levels are measured at the front end's sample rate, so that sound above its band does not count as audible.
 
     Raises:
-        AudioError: the mix, or a stem that is to be heard, cannot be decoded.
-        DataError: the MIDI of a stem cannot be read.
+        AudioError: The mix, or a stem that must be read, cannot be decoded.
+        DataError: The MIDI of a stem cannot be read.
     """
     front_end = config.front_end
     start, seconds = front_end.segment(audio.probe(track.mix).seconds)
@@ -69,25 +69,25 @@ def make_records(track: Track, config: RecordConfig) -> list[Record]:
     for stem in track.stems:
         notes = labels.stem_notes(stem.midi)
         active = labels.active_frames(notes, num_label_frames, start)
-        own = np.arange(NUM_PROGRAMS) == stem.program  # [129]; none where no label names it
+        own = np.arange(NUM_PROGRAMS) == stem.program  # [129]; all False for a stem without a label
         own_activity = active[:, np.newaxis] & own
         activity |= own_activity
         if audible is None:
             continue
         meter = labels.LevelMeter(front_end.sample_rate)
-        # A stem may end before the mix does, and before the segment begins.
-        there = min(seconds, audio.probe(stem.audio).seconds - start)
-        is_there = there >= _SHORTEST
-        read = audio.read_blocks(stem.audio, front_end.sample_rate, start, there) if is_there else iter(())
+        # A stem may end before the mix, and even before the segment begins.
+        available = min(seconds, audio.probe(stem.audio).seconds - start)
+        has_audio = available >= _SHORTEST
+        read = audio.read_blocks(stem.audio, front_end.sample_rate, start, available) if has_audio else iter(())
         blocks = meter.through(read)
-        is_item = config.stems and track.split == "train" and is_there
+        is_item = config.stems and track.split == "train" and has_audio
         if is_item:
             stem_log_mel, stem_samples = _log_mel(blocks, front_end)
         else:
-            collections.deque(blocks, maxlen=0)  # to the meter
+            collections.deque(blocks, maxlen=0)  # for the meter
         levels = meter.levels(num_label_frames)
-        heard = labels.audible_frames(notes, levels, start)
-        own_audible = heard[:, np.newaxis] & own
+        audible_now = labels.audible_frames(notes, levels, start)
+        own_audible = audible_now[:, np.newaxis] & own
         audible |= own_audible
         stem_checks += (f"{stem.name}: {text}" for text in check_stem(notes, levels, start))
         if is_item:
@@ -117,7 +117,7 @@ def make_records(track: Track, config: RecordConfig) -> list[Record]:
 
 
 def _log_mel(blocks: Iterator[NDArray[np.float32]], front_end: FrontEndConfig) -> tuple[NDArray[np.float16], int]:
-    """Log-mel [frames, mels] of a signal, and how many samples it has."""
+    """Return the log-mel [frames, mels] of a signal, and its number of samples."""
     num_samples = 0
 
     def counted() -> Iterator[NDArray[np.float32]]:

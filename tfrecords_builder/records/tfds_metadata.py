@@ -1,6 +1,6 @@
 """The files that let TensorFlow Datasets read a data set: ``tfds.builder_from_directory(DATA)``.
 
-Written by hand, in the form that version 4.9 writes: the package itself is not needed to build.
+They have the form that version 4.9 writes. The package itself is not needed to build.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _INTEGER = {
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Writes ``dataset_info.json`` and ``features.json``."""
+    """Write ``dataset_info.json`` and ``features.json``."""
     for name, text in contents(manifest).items():
         write_text(folder / name, text)
 
 
 def contents(manifest: Manifest) -> dict[str, str]:
-    """File name → its content."""
+    """Return file name → content."""
     info = {
         "name": DATA_SET_NAME,
         "version": "1.0.0",
@@ -71,7 +71,7 @@ def contents(manifest: Manifest) -> dict[str, str]:
 
 
 def _matrix(dtype: str, width: int) -> dict[str, Any]:
-    """A matrix of any length, stored as bare bytes in the order of its rows."""
+    """Return the feature of a matrix of any length, stored as bare bytes in row order."""
     return {
         "pythonClassName": f"{_CONNECTORS}.tensor_feature.Tensor",
         "tensor": {"shape": {"dimensions": ["-1", str(width)]}, "dtype": dtype, "encoding": "bytes"},

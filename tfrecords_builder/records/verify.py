@@ -1,4 +1,4 @@
-"""Whether a data set is still what its build wrote."""
+"""Verification that a data set is still as its build wrote it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tfrecords_builder.processes import TrackProgress
 from tfrecords_builder.records import tfds_metadata
 
 
-def damages(folder: Path, progress: TrackProgress | None = None) -> Iterator[str]:
-    """Reads a data set whole, and names each file that is not as the manifest tells, with what is wrong.
+def find_damage(folder: Path, progress: TrackProgress | None = None) -> Iterator[str]:
+    """Read all of a data set, and yield a message for each file that differs from the manifest.
 
-    The manifest itself is taken on trust.
+    The manifest itself is trusted.
 
     Args:
-        folder: the data set.
-        progress: called after each record that can be read.
+        folder: The data set.
+        progress: Called after each readable record.
 
     Raises:
-        DataError: there is no manifest, it is damaged or of another version.
+        DataError: There is no manifest, or it is damaged or of another version.
     """
     manifest = read_manifest(folder, require_shards=False)
     total = sum(split.records for split in manifest.splits.values())
@@ -40,15 +40,15 @@ def damages(folder: Path, progress: TrackProgress | None = None) -> Iterator[str
     for name, text in tfds_metadata.contents(manifest).items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != text.encode():
-            yield f"{path}: missing, or not as the manifest tells"
+            yield f"{path}: missing, or different from the manifest"
 
 
 def _damage(path: Path, shard: Shard, labels: str, total: int, progress: TrackProgress | None) -> str | None:
     if (size := path.stat().st_size) != shard.num_bytes:
         return f"{size} bytes; the manifest says {shard.num_bytes}"
     if sha256(path) != shard.sha256:
-        return "its SHA-256 is not that of the manifest"
-    # Bytes as they were written: what follows fails where the build itself was at fault.
+        return "its SHA-256 differs from the manifest"
+    # The bytes are as they were written, so an error from here on is a fault of the build.
     records = 0
     try:
         for record in tf.data.TFRecordDataset(str(path)).map(lambda item: parse(item, labels)):
@@ -56,7 +56,7 @@ def _damage(path: Path, shard: Shard, labels: str, total: int, progress: TrackPr
             if progress is not None:
                 progress(total, int(record["num_samples"]) / int(record["sample_rate"]))
     except tf.errors.OpError as error:
-        # Before its message TensorFlow puts the graph node, {{...}}, and after it a graph trace.
+        # TensorFlow prefixes its message with the graph node, {{...}}, and appends a graph trace.
         cause = re.sub(r"{{.*?}} ?", "", error.message).partition("\n")[0]
         return f"record {records} cannot be parsed ({cause})"
     return None if records == shard.records else f"{records} records; the manifest says {shard.records}"

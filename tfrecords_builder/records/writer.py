@@ -1,4 +1,4 @@
-"""From finished tracks to a data set: part files, then shards, each whole or absent under its name."""
+"""Files of a data set: parts of finished tracks, then shards. Each appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.slakh.tree import Track
 
 SHARD_BYTES = 100_000_000
-"""Size that shards come close to: few enough files for a bucket, enough of them to shuffle."""
+"""Approximate size of a shard: few enough files for a bucket, enough of them to shuffle."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackPart:
-    """A finished track: the file ``ID.tfrecord`` of its records, and in ``ID.json`` what the manifest needs to know.
+    """A finished track: the file ``ID.tfrecord`` of its records, and ``ID.json`` with its facts for the manifest.
 
     Attributes:
-        id: of the track.
-        song: of the track.
-        split: of the track.
-        records: how many.
-        num_bytes: size of the file.
-        sha256: of the file.
-        seconds: of audio, of all records.
-        label_frames: of all records.
-        activity: vocabulary name → label frames of each class, in the vocabulary's order, of all records.
-        disagreement: vocabulary name → label frames of the mix in which each class sounds by the labels ``midi``
-            alone, by ``audible`` alone, and by both; empty where the stems were not heard.
-        stem_checks: check_stem against stems.
-        num_values: values of the log-mel of the mix: stems, mostly silent, would move the mean away from what a
-            model is to hear.
-        total: their sum.
-        total_squares: the sum of their squares.
+        id: Name of the track.
+        song: Its song.
+        split: Its split.
+        records: Number of records.
+        num_bytes: Size of the file.
+        sha256: SHA-256 of the file.
+        seconds: Seconds of audio of all records.
+        label_frames: Label frames of all records.
+        activity: Vocabulary name → label frames of each class, in the vocabulary's order, of all records.
+        disagreement: Vocabulary name → label frames of the mix in which each class sounds by the labels ``midi`` alone,
+            by ``audible`` alone, and by both; empty if the stems were not read.
+        stem_checks: Warnings about stems.
+        num_values: Number of log-mel values of the mix. Stems do not count: they are mostly silent and would move the
+            mean.
+        total: Sum of the values.
+        total_squares: Sum of their squares.
     """
 
     id: str
@@ -67,16 +67,16 @@ class TrackPart:
 
 
 def write_part(folder: Path, track: Track, records: Sequence[Record], labels: str) -> TrackPart:
-    """Writes a finished track into ``folder``.
+    """Write a finished track into ``folder``.
 
     Args:
-        folder: of the parts.
-        track: whose records they are.
-        records: of the mix, then of its stems.
-        labels: the policy that the counts go by.
+        folder: Folder of the parts.
+        track: The track.
+        records: Record of the mix, then records of its stems.
+        labels: Label policy of the counts.
 
     Raises:
-        OSError: the disk is full, or cannot be written.
+        OSError: The disk is full or not writable.
     """
     mix = records[0]
     activity = {name: np.zeros(len(vocabulary.classes), int) for name, vocabulary in VOCABULARIES.items()}
@@ -91,7 +91,7 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
         except tf.errors.OpError as error:
             raise OSError(error.message) from error
         num_bytes, digest = temporary.stat().st_size, sha256(temporary)
-    # The square of a float16 is exact in float32, and half as large as in float64.
+    # The square of a float16 is exact in float32, which takes half the memory of float64.
     squares = np.square(mix.log_mel, dtype=np.float32)
     part = TrackPart(
         id=track.id,
@@ -109,13 +109,13 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
         total=float(mix.log_mel.sum(dtype=np.float64)),
         total_squares=float(squares.sum(dtype=np.float64)),
     )
-    # Last: a part without this file is none.
+    # Last: a part without this file does not count.
     write_text(_facts(folder, track.id), json.dumps(dataclasses.asdict(part)))
     return part
 
 
 def move_part(track: str, start: Path, folder: Path) -> None:
-    """Moves the part of a track from one folder to another, in the order of :func:`write_part`."""
+    """Move the part of a track from one folder to another, in the order of :func:`write_part`."""
     for path in (_data, _facts):
         os.replace(path(start, track), path(folder, track))
 
@@ -125,14 +125,14 @@ def _disagreement(mix: Record) -> dict[str, list[list[int]]]:
         return {}
     result = {}
     for name, vocabulary in VOCABULARIES.items():
-        written, heard = vocabulary.project(mix.activity), vocabulary.project(mix.audible)  # [label frames, classes]
-        kinds = (written & ~heard, heard & ~written, written & heard)
+        midi, audible = vocabulary.project(mix.activity), vocabulary.project(mix.audible)  # [label frames, classes]
+        kinds = (midi & ~audible, audible & ~midi, midi & audible)
         result[name] = np.stack([kind.sum(axis=0) for kind in kinds], axis=1).tolist()
     return result
 
 
 def find_part(folder: Path, track: Track) -> TrackPart | None:
-    """The part of a track in ``folder``, or None where it is missing, not whole, or of another split or song."""
+    """Return the part of a track in ``folder``; None if it is missing, incomplete, or has another split or song."""
     try:
         part = TrackPart(**json.loads(_facts(folder, track.id).read_text(encoding="utf-8")))
         fits = (part.id, part.song, part.split) == (track.id, track.song, track.split)
@@ -152,24 +152,24 @@ def _facts(folder: Path, track: str) -> Path:
 def write_shards(
     out: Path, folder: Path, parts: list[TrackPart], shard_bytes: int = SHARD_BYTES
 ) -> dict[str, SplitSummary]:
-    """Joins parts into the shards of their splits; shards that stand in ``out`` already go.
+    """Join parts into the shards of their splits. Existing shards in ``out`` are removed.
 
-    The SHA-256 of its id tells the shard of a track, its id the place in there: the same tracks give the same
-    bytes, in whatever order they were finished.
+    The SHA-256 of a track's id determines its shard, and the id its place there. So the same tracks give the same
+    bytes, whatever order they were finished in.
 
     Args:
-        out: the folder of the data set.
-        folder: of the parts.
-        parts: the finished tracks.
-        shard_bytes: size that shards come close to.
+        out: The folder of the data set.
+        folder: Folder of the parts.
+        parts: The finished tracks.
+        shard_bytes: Approximate size of a shard.
 
     Returns:
         Split name → its summary, for every split.
 
     Raises:
-        OSError: the disk is full, or cannot be written.
+        OSError: The disk is full or not writable.
     """
-    for pattern in manifest.SHARDS, f".{manifest.SHARDS}":  # hidden: what was being written when a process was killed
+    for pattern in manifest.SHARDS, f".{manifest.SHARDS}":  # hidden: incomplete after a kill
         for stale in out.glob(pattern):
             stale.unlink()
     return {
@@ -179,10 +179,10 @@ def write_shards(
 
 
 def feature_statistics(parts: list[TrackPart]) -> tuple[float, float]:
-    """Mean and standard deviation in dB of all log-mel values of the mixes; 0 and 1, which change nothing, for none."""
+    """Return mean and standard deviation in dB of all log-mel values of the mixes; 0 and 1 without parts."""
     if not parts:
         return 0.0, 1.0
-    # In the order of ids, because the sum of floats depends on the order.
+    # Sorted by id, because the sum of floats depends on the order.
     ordered = sorted(parts, key=lambda part: part.id)
     count = sum(part.num_values for part in ordered)
     mean = sum(part.total for part in ordered) / count

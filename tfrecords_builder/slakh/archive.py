@@ -1,6 +1,6 @@
-"""A Slakh tree in a .tar or .tar.gz, read as a stream: only the tracks that are being built lie on disk.
+"""A Slakh tree in a .tar or .tar.gz, read as a stream: only the tracks that are being built are on disk.
 
-Reading takes two passes: one lists what there is, the other unpacks track after track.
+Reading takes two passes. The first lists the contents, the second unpacks one track after the other.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 16
 
 _DAMAGE = (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
-"""What a truncated or altered archive raises; the last for a wrong checksum, which is read after all that it is of."""
+"""Errors of a truncated or altered archive. The last one reports a wrong checksum, which is read after the data."""
 
-Read = Callable[[int, int], None]
-"""Called while an archive is read, with the bytes read and the bytes in all."""
+ReadProgress = Callable[[int, int], None]
+"""Function that is called while an archive is read, with the bytes read and the bytes in all."""
 
 
 @dataclasses.dataclass
 class _Found:
-    """A track folder while it is listed."""
+    """A track folder during listing."""
 
     split: str
     files: set[str] = dataclasses.field(default_factory=set)
     metadata: bytes | str | None = None
     fault: str = ""
-    """Why it cannot be built, if something in how it was packed forbids it."""
+    """Why it cannot be built, if it was packed in an unsuitable way."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Member:
-    """A file of the archive that belongs to a track; ``key`` is the track folder, ``name`` the file within it."""
+    """A file of a track in the archive: ``key`` is the track folder, ``name`` the file within it."""
 
     key: str
     split: str
@@ -52,35 +52,35 @@ class _Member:
 
 
 class Archive:
-    """A Slakh tree in an archive; supplies the files of its tracks.
+    """A Slakh tree in an archive, and the source of its tracks' files.
 
-    Layouts redux, original and baby, with or without a folder around them.
+    The layouts redux, original and baby are supported, with or without an outer folder.
     """
 
     def __init__(self, path: Path, scratch: Path, with_stems: bool) -> None:
-        """Begins with an archive.
+        """Store the arguments.
 
         Args:
-            path: a .tar or .tar.gz.
-            scratch: folder to unpack in; tracks lie in there from :meth:`open` to :meth:`close`.
-            with_stems: whether the audio of the stems is needed too.
+            path: A .tar or .tar.gz.
+            scratch: Folder to unpack into. It contains a track from :meth:`open` to :meth:`close`.
+            with_stems: Whether the audio of the stems is needed too.
         """
         self._path = path
         self._scratch = scratch
         self._with_stems = with_stems
 
-    def layout(self, progress: Read | None = None) -> tuple[Layout, list[Skipped]]:
-        """Lists the archive: the first pass.
+    def layout(self, progress: ReadProgress | None = None) -> tuple[Layout, list[Skipped]]:
+        """List the archive, which is the first pass.
 
         Args:
-            progress: called from time to time.
+            progress: Called from time to time.
 
         Returns:
-            What it holds, and what damage kept out: the archive, if it is cut off or altered, with all that follows
-            the damage, and the track in which it lies; and tracks of which files are links, or there twice.
+            The layout, and the skipped tracks: those with links or duplicate files. If the archive is truncated or
+            damaged, the track with the damage is skipped, and an entry for the archive says that the rest is unknown.
 
         Raises:
-            DataError: it cannot be opened, is no archive, or its checksum is wrong, which tells of no track.
+            DataError: It cannot be opened, is not an archive, or has a wrong checksum, so that any track may be wrong.
         """
         found: dict[str, _Found] = {}
         songs = None
@@ -90,36 +90,36 @@ class Archive:
             for info, file in _members(self._path, progress):
                 if file is not None and PurePosixPath(info.name).name == SONGS:
                     songs = file.read()
-                # A link to a folder stands for all that is in it.
+                # A link to a folder stands for everything in it.
                 member = _member(info.name) or (_member(f"{info.name}/{METADATA_NAME}") if file is None else None)
                 if member is None:
                     continue
                 last = member.key
                 track = found.setdefault(member.key, _Found(member.split))
                 if file is None:
-                    track.fault = f"{info.name}: is a link; pack with tar --dereference --hard-dereference"
+                    track.fault = f"{info.name}: is a link; pack the archive with tar --dereference --hard-dereference"
                 elif member.name in track.files or (member.name == METADATA_NAME and track.metadata is not None):
-                    track.fault = f"{info.name}: is in the archive twice, as tar -r and -u leave it; pack it anew"
+                    track.fault = f"{info.name}: is in the archive twice, as after tar -r or -u; pack the archive again"
                 elif member.name == METADATA_NAME:
                     track.metadata = file.read()
                 else:
                     track.files.add(member.name)
-                    # Where no folder tells the split, songs are told apart by their notes.
+                    # Without a folder of a split, songs are identified by their notes.
                     if member.name == ALL_NOTES and not member.split:
                         self._unpack(member, file)
         except _DAMAGE as error:
             if not found:
-                raise DataError(f"{self._path}: no .tar or .tar.gz that can be read: {_cause(error)}") from error
+                raise DataError(f"{self._path}: not a readable .tar or .tar.gz: {_cause(error)}") from error
             if isinstance(error, gzip.BadGzipFile):
                 raise DataError(
-                    f"{self._path}: altered: {_cause(error)}; nothing tells where, and any track may be wrong: get it "
-                    "anew"
+                    f"{self._path}: altered: {_cause(error)}; the place of the damage is unknown, so any track may be "
+                    "wrong. Download it again"
                 ) from error
             del found[last]
             name = PurePosixPath(last).name
-            reason = f"{self._path}: damaged or cut off: {_cause(error)}"
+            reason = f"{self._path}: damaged or truncated: {_cause(error)}"
             skipped = [Skipped(name, f"{reason}; the damage is in or after this track")]
-            skipped.append(Skipped(self._path.name, f"{reason}; what follows {name} is not known"))
+            skipped.append(Skipped(self._path.name, f"{reason}; the tracks after {name} are unknown"))
         skipped += (Skipped(PurePosixPath(key).name, track.fault) for key, track in found.items() if track.fault)
         listings = [
             Listing(self._scratch / key, track.split, frozenset(track.files), track.metadata or "it is missing")
@@ -129,19 +129,19 @@ class Archive:
         return Layout(self._path, listings, songs), skipped
 
     def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
-        """Unpacks tracks, in the order of the archive: the second pass.
+        """Unpack tracks in the order of the archive, which is the second pass.
 
         Args:
-            wanted: tracks chosen from :meth:`layout`.
+            wanted: Tracks chosen from :meth:`layout`.
 
         Yields:
-            Each of them once its files lie on disk.
+            Each track, once its files are on disk.
 
         Raises:
-            DataError: the archive has changed since it was listed, or cannot be read any more.
+            DataError: The archive has changed since it was listed, or cannot be read any more.
         """
         tracks = {track.mix.parent: track for track in wanted}
-        missing = {folder: self._needed(track) for folder, track in tracks.items()}
+        missing = {folder: self._files_of(track) for folder, track in tracks.items()}
         try:
             if missing:
                 for info, file in _members(self._path):
@@ -149,12 +149,12 @@ class Archive:
                     if member is None or file is None:
                         continue
                     folder = self._scratch / member.key
-                    needed = missing.get(folder, set())
-                    if folder / member.name not in needed:
+                    expected = missing.get(folder, set())
+                    if folder / member.name not in expected:
                         continue
                     self._unpack(member, file)
-                    needed.remove(folder / member.name)
-                    if not needed:
+                    expected.remove(folder / member.name)
+                    if not expected:
                         del missing[folder]
                         yield tracks[folder]
                     if not missing:
@@ -166,10 +166,10 @@ class Archive:
             raise DataError(f"{self._path}: has changed since it was listed: files of {names} are gone")
 
     def close(self, track: Track) -> None:
-        """Removes the files of a track."""
+        """Remove the files of a track."""
         shutil.rmtree(track.mix.parent, ignore_errors=True)
 
-    def _needed(self, track: Track) -> set[Path]:
+    def _files_of(self, track: Track) -> set[Path]:
         stems = {stem.audio for stem in track.stems} if self._with_stems else set()
         return {track.mix, *(stem.midi for stem in track.stems), *stems}
 
@@ -181,24 +181,26 @@ class Archive:
 
 
 def _member(name: str) -> _Member | None:
-    """Which file of which track a member is, None for all others and for hidden ones, as macOS adds."""
+    """Return which file of which track a member is; None for other files and hidden ones such as those of macOS."""
     parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
     within: tuple[list[str], ...] = ([], ["MIDI"], ["stems"])
     tracks = [at for at, part in enumerate(parts[:-1]) if part.startswith("Track") and parts[at + 1 : -1] in within]
     if not tracks or parts[-1].startswith(".") or ".." in parts:
         return None
-    at = tracks[-1]  # the innermost: a folder around the tree may be called so too
+    at = tracks[-1]  # the innermost: an outer folder may have such a name too
     outer, rest = parts[:at], parts[at + 1 :]
     split = outer[-1] if outer and outer[-1] in (*SPLITS, OMITTED) else ""
     return _Member("/".join(parts[: at + 1]), split, "/".join(rest))
 
 
-def _members(path: Path, progress: Read | None = None) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
-    """The files of an archive, in order; each can be read until the next is asked for. Of a link there is no file.
+def _members(path: Path, progress: ReadProgress | None = None) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """Yield the files of an archive in order, and None in place of the file for a link.
+
+    Each file can be read until the next one is requested.
 
     Raises:
-        DataError: it cannot be opened.
-        TarError, zlib.error, EOFError, BadGzipFile: it is damaged or cut off.
+        DataError: It cannot be opened.
+        TarError, zlib.error, EOFError, BadGzipFile: It is damaged or truncated.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -219,13 +221,13 @@ def _members(path: Path, progress: Read | None = None) -> Iterator[tuple[tarfile
             elif info.issym() or info.islnk():
                 yield info, None
         if source.is_exhausted:
-            raise EOFError("it lacks the mark of its end")
+            raise EOFError("its end mark is missing")
         while source.read(_BLOCK):
             pass  # to the checksum of a .gz
 
 
 class _Source:
-    """What tarfile reads from; remembers whether it was read to its end, where the mark of the end stands before."""
+    """The file that tarfile reads. It records whether it was read to its end, which comes after the end mark."""
 
     def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
         self._file = file

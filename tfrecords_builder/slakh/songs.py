@@ -1,4 +1,4 @@
-"""Which files are one song, judged by their notes, and which split a song goes to."""
+"""Identification of songs by their notes, and the split of songs."""
 
 from __future__ import annotations
 
@@ -13,59 +13,58 @@ import numpy as np
 from tfrecords_builder import midi
 
 _SHARED = 0.6
-"""Two items are one song when they share more than this part of their notes."""
+"""Two items are one song if they share more than this part of their notes."""
 
 _GRAM = 6
-"""Notes in a row that count as one trait of a song."""
+"""Consecutive notes that form one trait of a song."""
 
 _FEW = 50
-"""An item with fewer traits could lie within a long one by chance: the larger's size counts then."""
+"""With fewer traits, an item could be part of a long one by chance, so the larger item's size counts."""
 
 _PARTS = {"validation": 0.1, "test": 0.1}
 
 
 def song_notes(path: Path) -> frozenset[int]:
-    """The notes of a MIDI file as :func:`group_songs` compares them.
+    """Return the notes of a MIDI file in the form that :func:`group_songs` compares.
 
-    Every run of six notes in one part, by pitch only, is a trait; a trait counts once. Programs, names and
-    the order of parts do not enter, nor does time: so a new orchestration, another tempo, silence before the
-    beginning, and parts added or left out change little, where onsets would all differ. Runs of six notes
-    rather than single notes because unrelated songs in one key use the same single notes; each counted once
-    because an ostinato would otherwise outweigh the song. Drums enter only where nothing else does: unrelated
-    songs share their patterns.
+    Every run of six notes in one part, by pitch only, is a trait, and each trait counts once. Programs, names, the
+    order of parts and time are ignored. So a new orchestration, another tempo, silence at the beginning, and added or
+    missing parts change little. Single notes would not do, because unrelated songs in one key use the same ones. Traits
+    count once because an ostinato would otherwise outweigh the song. Drums count only if nothing else plays, because
+    unrelated songs share drum patterns.
 
     Args:
-        path: a MIDI file.
+        path: A MIDI file.
 
     Returns:
-        A number for each run of up to six pitches, for they take a fifth of the memory of tuples; none for a file
+        A number for each run of up to six pitches (numbers take a fifth of the memory of tuples); empty for a file
         without notes.
 
     Raises:
-        DataError: the file is unreadable.
+        DataError: The file cannot be read.
     """
     parts = midi.read_parts(path)
     pitched = [part for part in parts if not part.is_drum]
     traits: set[int] = set()
     for part in pitched or parts:
         pitches = bytes(part.pitches[np.lexsort((part.pitches, part.starts))].tolist())
-        # The byte 1 before them tells runs of different lengths apart.
+        # The leading byte 1 distinguishes runs of different lengths.
         runs = (pitches[i : i + _GRAM] for i in range(max(1, len(pitches) - _GRAM + 1)))
         traits.update(int.from_bytes(b"\1" + run, "big") for run in runs)
     return frozenset(traits)
 
 
 def group_songs(notes: Mapping[str, Collection[Hashable]]) -> dict[str, str]:
-    """Groups items that share more than 60 % of their notes, directly or through others.
+    """Group items that share more than 60 % of their notes, directly or through others.
 
-    The share is that of the smaller item: a song cut short is still the song. Below fifty traits it is that
-    of the larger.
+    The share refers to the smaller item, because a shortened song is still the same song. Below fifty traits it refers
+    to the larger one.
 
     Args:
-        notes: item → its traits, from :func:`song_notes`.
+        notes: Item → its traits, from :func:`song_notes`.
 
     Returns:
-        Item → song, which is named after its first item in sorted order. Items without notes stand alone.
+        Item → song, which is named after its first item in sorted order. An item without notes is a song of its own.
     """
     song = {item: item for item in notes}
 
@@ -89,17 +88,17 @@ def group_songs(notes: Mapping[str, Collection[Hashable]]) -> dict[str, str]:
 
 
 def split_songs(songs: Iterable[str], seed: int) -> dict[str, str]:
-    """Deals songs out to train (80 %), validation and test (10 % each).
+    """Assign songs to train (80 %), validation and test (10 % each).
 
-    The order is that of SHA-256 of seed and name: the same on every machine, and a song more or less moves
-    few others.
+    The order is that of the SHA-256 of seed and name. It is the same on every machine, and adding or removing a song
+    moves few others.
 
     Args:
-        songs: names; each is counted once.
-        seed: another seed gives another split.
+        songs: Names; duplicates count once.
+        seed: Another seed gives another split.
 
     Returns:
-        Song → ``train``, ``validation`` or ``test``. From three songs on no split is empty.
+        Song → ``train``, ``validation`` or ``test``. With at least three songs, no split is empty.
     """
     order = sorted(set(songs), key=lambda song: hashlib.sha256(f"{seed}:{song}".encode()).digest())
     split = dict.fromkeys(order, "train")

@@ -1,8 +1,8 @@
-"""The published splits of Slakh2100, by track number, and songs that stand on both sides of a split.
+"""The published splits of Slakh2100, by track number, and the songs that are in several splits.
 
 The numbers are facts from github.com/ethman/slakh-utils (MIT, Ethan Manilow), its folder ``splits``. In the original
 split 57 of the 225 test tracks have the MIDI of a train track; split2 moves tracks until no MIDI file is in two splits,
-redux leaves all but one track of a MIDI file out.
+redux omits all but one track of a MIDI file.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
 
 SCHEMES = ("folder", "original", "split2", "redux")
-"""``folder`` is where a track lies; the others are published."""
+"""``folder`` is the folder that a track is in; the other schemes are published."""
 
 OMITTED = "omitted"
-"""What the redux scheme, and a folder of its release, call the tracks that stay out."""
+"""Name of the excluded tracks in the redux scheme, and of their folder in its release."""
 
 _LAST = {"train": 1500, "validation": 1875, "test": 2100}
-"""Last track number of each original split."""
+"""Last track number of each split of the scheme original."""
 
 
 def _numbers(text: str) -> frozenset[int]:
-    """Numbers and ranges such as ``3-5``, between spaces."""
+    """Return the numbers in a text of numbers and ranges, such as ``1 3-5``."""
     ranges = (item.partition("-") for item in text.split())
     return frozenset(itertools.chain.from_iterable(range(int(a), int(b or a) + 1) for a, _, b in ranges))
 
@@ -52,7 +52,7 @@ _OMITTED_BY_REDUX = _numbers(
     2041 2043 2055 2057-2060 2065-2066 2068 2071-2073 2075-2078 2080 2085 2089 2091 2097 2099-2100
     """
 )
-"""Tracks whose MIDI another track has too."""
+"""Tracks with the same MIDI as another track."""
 
 _MOVED_BY_SPLIT2 = {
     "train": _numbers(
@@ -83,11 +83,11 @@ _MOVED_BY_SPLIT2 = {
         """
     ),
 }
-"""Split → tracks that split2 moves there from another one."""
+"""Split → tracks that split2 moves there from another split."""
 
 
 class Placed(Protocol):
-    """What has a name, a song and a split."""
+    """Interface of an item with a name, a song and a split."""
 
     @property
     def id(self) -> str:
@@ -95,7 +95,7 @@ class Placed(Protocol):
 
     @property
     def song(self) -> str:
-        """What it is a rendering of."""
+        """The song that it is a rendering of."""
 
     @property
     def split(self) -> str:
@@ -103,10 +103,10 @@ class Placed(Protocol):
 
 
 def published_split(track: str, scheme: str) -> str:
-    """The split of a track of Slakh2100, :data:`OMITTED` where the scheme leaves it out.
+    """Return the split of a track of Slakh2100, or :data:`OMITTED` if the scheme omits it.
 
     Args:
-        track: its name, ``Track00001`` to ``Track02100``.
+        track: Its name, ``Track00001`` to ``Track02100``.
         scheme: original, split2 or redux.
 
     Raises:
@@ -115,7 +115,7 @@ def published_split(track: str, scheme: str) -> str:
     match = re.fullmatch(r"Track(\d{5})", track)
     number = int(match[1]) if match else 0
     if not 1 <= number <= _LAST["test"]:
-        raise DataError(f"{track}: not of Slakh2100, which has Track00001 to Track02100; take --split-scheme folder")
+        raise DataError(f"{track}: not a track of Slakh2100 (Track00001 to Track02100); use --split-scheme folder")
     if scheme == "redux" and number in _OMITTED_BY_REDUX:
         return OMITTED
     if scheme == "split2":
@@ -126,11 +126,11 @@ def published_split(track: str, scheme: str) -> str:
 
 
 def find_leaks(items: Iterable[Placed]) -> dict[str, dict[str, list[str]]]:
-    """Songs that stand in more than one split.
+    """Return the songs that are in more than one split.
 
     Returns:
-        Pair of splits, as ``train, test`` → song → the names of its items in either split, sorted. Pairs without
-        such a song are left out.
+        Pair of splits, such as ``train, test`` → song → the names of its items in either split, sorted. Pairs without
+        such songs are missing.
     """
     members: dict[str, dict[str, list[str]]] = collections.defaultdict(dict)
     for item in items:

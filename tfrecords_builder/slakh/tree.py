@@ -1,9 +1,9 @@
-"""The layout of a Slakh2100 tree: what its tracks and stems are, and what is wrong with them.
+"""The layout of a Slakh2100 tree: its tracks and stems, and what is wrong with them.
 
 A track is a folder ``TrackNNNNN`` with ``mix.flac``, ``stems/Sxx.flac``, ``MIDI/Sxx.mid``, ``all_src.mid``
 and ``metadata.yaml`` (Manilow et al., "Cutting music source separation some Slakh", WASPAA 2019). Releases
-redux and original have folders train, validation, test (and omitted), babyslakh_16k has none, and wav files.
-The paths and the flag ``audio_rendered`` in metadata.yaml vary and err: the files are believed, not they.
+redux and original have the folders train, validation, test (and omitted); babyslakh_16k has none of them, and wav
+files. The paths and the flag ``audio_rendered`` in metadata.yaml are not reliable, so this module trusts the files.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tfrecords_builder.slakh.splits import OMITTED
 METADATA_NAME = "metadata.yaml"
 ALL_NOTES = "all_src.mid"
 SONGS = "songs.json"
-"""File in the root of a rendered tree: of each track the song, its MIDI file and its SoundFont."""
+"""File in the root of a rendered tree. It lists the song, MIDI file and SoundFont of each track."""
 
 _AUDIO = (".flac", ".wav")
 _FILES = (("", "[!.]*"), ("MIDI/", "[!.]*"), ("stems/", "[!.]*"))
-"""Folders in a track, and the pattern of the names in there."""
+"""Folders in a track, and the pattern of file names in each."""
 
 _REQUESTS_AT_ONCE = 16
-"""To a remote store."""
+"""Parallel requests to a remote store."""
 
 # libyaml reads the 2,100 metadata files in seconds, the loader in Python in minutes.
 _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -41,13 +41,13 @@ _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclasses.dataclass(frozen=True)
 class Stem:
-    """A stem that was rendered: it has an audio file, and sounds in the mix.
+    """A rendered stem: it has an audio file and sounds in the mix.
 
     Attributes:
         name: ``S00``, ``S01``, ...
-        program: its General MIDI program, or 128 for drums; None where no label names it, as a rendered voice.
-        midi: its MIDI file.
-        audio: its audio file.
+        program: General MIDI program, or 128 for drums; None for a stem without a label, such as a rendered voice.
+        midi: Its MIDI file.
+        audio: Its audio file.
     """
 
     name: str
@@ -61,11 +61,11 @@ class Track:
     """A mix and the stems that sound in it.
 
     Attributes:
-        id: name of its folder.
-        song: the song that it is a rendering of.
+        id: Name of its folder.
+        song: Name of the song that it is a rendering of.
         split: train, validation or test.
-        mix: audio file.
-        stems: the rendered ones, by name.
+        mix: Audio file.
+        stems: The rendered stems, by name.
     """
 
     id: str
@@ -77,12 +77,12 @@ class Track:
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """A track that does not come into the data set, or a stem that does not come into the labels.
+    """A track that is not in the data set, or a stem that is not in the labels.
 
     Attributes:
-        item: the track or stem, or the file it would have come from.
-        reason: why not, naming the file at fault.
-        is_bad: something is wrong with it; False where it is meant to stay out.
+        item: The track or stem, or the file that it would have come from.
+        reason: The reason, with the name of the damaged file.
+        is_bad: Whether something is wrong with it; False if it is excluded on purpose.
     """
 
     item: str
@@ -92,13 +92,13 @@ class Skipped:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """A track folder: what it holds, before anything is believed.
+    """The contents of a track folder, before anything is checked.
 
     Attributes:
-        folder: where its files lie, or will lie once they are unpacked.
-        split: the folder around it where that is train, validation, test or omitted, otherwise empty.
-        files: names of its files, as ``stems/S00.flac``.
-        metadata: content of metadata.yaml, or why it cannot be read.
+        folder: Folder of its files, now or after unpacking.
+        split: Name of the parent folder if that is train, validation, test or omitted; otherwise empty.
+        files: Names of its files, such as ``stems/S00.flac``.
+        metadata: Content of metadata.yaml, or the reason why it cannot be read.
     """
 
     folder: Path
@@ -112,9 +112,9 @@ class Layout:
     """A Slakh tree, on disk or in an archive.
 
     Attributes:
-        root: the tree or the archive, for messages.
-        listings: its track folders.
-        songs: content of songs.json, None where there is none.
+        root: The tree or the archive, for messages.
+        listings: Its track folders.
+        songs: Content of songs.json, or None without that file.
     """
 
     root: Path
@@ -123,17 +123,17 @@ class Layout:
 
 
 def find_tracks(root: str | Path, seed: int = 0, scheme: str = "folder") -> tuple[list[Track], list[Skipped]]:
-    """Finds the tracks of a Slakh tree on disk, as :func:`choose_tracks`."""
+    """Return the tracks of a Slakh tree on disk, as :func:`choose_tracks` does."""
     return choose_tracks(read_layout(root), seed, scheme)
 
 
 def read_layout(root: str | Path) -> Layout:
-    """Lists a Slakh tree on disk: a folder with folders train, validation and test (any of them), or with tracks.
+    """List a Slakh tree on disk: a folder with any of the folders train, validation and test, or with tracks.
 
-    Tracks beside these folders, and in others, are listed too, of no split.
+    Tracks beside these folders and in other folders are listed too, without a split.
 
     Raises:
-        DataError: it holds no track.
+        DataError: songs.json cannot be read.
     """
     root = as_path(root)
     folders = [root, *(path for path in sorted(root.glob("*")) if not path.name.startswith((".", "Track")))]
@@ -146,35 +146,35 @@ def read_layout(root: str | Path) -> Layout:
     def listing(folder: Path) -> Listing:
         return Listing(folder, split_of[folder], _files(folder), _metadata(folder / METADATA_NAME))
 
-    # A remote store is asked four times for every track.
+    # Each track takes four requests to a remote store.
     with concurrent.futures.ThreadPoolExecutor(_REQUESTS_AT_ONCE if is_remote(root) else 1) as threads:
         listings = list(threads.map(listing, split_of))
     return Layout(root, listings, _content(root / SONGS))
 
 
 def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tuple[list[Track], list[Skipped]]:
-    """Tells the tracks of a layout, their stems, songs and splits.
+    """Find the tracks of a layout, with their stems, songs and splits.
 
-    A song is, of Slakh, the MIDI file that a track was rendered from, and of a rendered tree what that one names.
+    A song is the MIDI file that a track of Slakh was rendered from. A rendered tree names its songs itself.
 
     Args:
-        layout: of a tree or an archive.
-        seed: of the split 80/10/10 by song, made where the scheme is ``folder`` and tracks lie in no folder of a split;
-            songs are told apart by their notes then.
-        scheme: one of ``splits.SCHEMES``.
+        layout: A tree or an archive.
+        seed: Seed of the 80/10/10 split by song, which is made if the scheme is ``folder`` and there are no folders of
+            splits. Songs are then identified by their notes.
+        scheme: One of ``splits.SCHEMES``.
 
     Returns:
-        The tracks that can be built, by id, and those left out, with the stems known to be bad.
+        The tracks that can be built, sorted by id, and the skipped ones, with the stems known to be bad.
 
     Raises:
-        DataError: there is no track at all, two have one name, or the scheme does not know one.
+        DataError: There is no track at all, two tracks have one name, or the scheme does not list a track.
     """
     if not layout.listings:
         expected = "expected folders TrackNNNNN in it, or in its folders train, validation and test"
         raise DataError(f"{layout.root}: no track found; {expected}")
     _require_unique_names([listing.folder for listing in layout.listings])
     if scheme != "folder" and layout.songs is not None:
-        raise DataError(f"{layout.root}: was rendered and is not Slakh2100, of which {scheme} is a split")
+        raise DataError(f"{layout.root}: this is a rendered tree; the split scheme {scheme} is for Slakh2100 only")
     skipped = []
     tracks = []
     has_splits = any(listing.split for listing in layout.listings)
@@ -182,16 +182,16 @@ def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tupl
         name = listing.folder.name
         split = listing.split if scheme == "folder" else splits.published_split(name, scheme)
         if split == OMITTED:
-            where = f"set apart in the folder {OMITTED}" if scheme == "folder" else f"left out by the scheme {scheme}"
+            where = f"set apart in the folder {OMITTED}" if scheme == "folder" else f"omitted by the scheme {scheme}"
             skipped.append(Skipped(name, where, is_bad=False))
             continue
         if scheme == "folder" and has_splits and not split:
-            skipped.append(Skipped(name, f"lies in none of the folders {', '.join(SPLITS)}"))
+            skipped.append(Skipped(name, f"is in none of the folders {', '.join(SPLITS)}"))
             continue
-        if not is_utf8(name):  # it stands in the manifest
+        if not is_utf8(name):  # the manifest records it
             skipped.append(Skipped(display_path(name), "its name is not UTF-8; rename it"))
             continue
-        # In a rendered tree the name of a track says nothing.
+        # Tracks of a rendered tree have the same names, but are not Slakh2100.
         bad_stem, fault = known_faults.KNOWN.get(name, ("", "")) if layout.songs is None else ("", "")
         try:
             tracks.append(_read_track(listing, split, bad_stem))
@@ -200,7 +200,7 @@ def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tupl
         else:
             if bad_stem:
                 skipped.append(
-                    Skipped(f"{name}/{bad_stem}", f"left out of the labels, known for {fault}", is_bad=False)
+                    Skipped(f"{name}/{bad_stem}", f"excluded from the labels, known for {fault}", is_bad=False)
                 )
 
     if layout.songs is not None:
@@ -214,10 +214,10 @@ def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tupl
 
 
 def drop_leaks(tracks: list[Track]) -> tuple[list[Track], list[Skipped]]:
-    """Takes those tracks out of train whose song is in validation or test too.
+    """Remove the tracks from train whose song is also in validation or test.
 
     Returns:
-        The tracks that stay, and those that do not.
+        The remaining tracks and the removed ones.
     """
     held_out = {track.song: track for track in tracks if track.split != "train"}
     kept, dropped = [], []
@@ -230,12 +230,12 @@ def drop_leaks(tracks: list[Track]) -> tuple[list[Track], list[Skipped]]:
 
 
 def _track_folders(folder: Path) -> list[Path]:
-    # A remote store would be asked for each of them.
+    # Asking a remote store about each folder would take a request each.
     return [path for path in sorted(folder.glob("Track*")) if is_remote(path) or path.is_dir()]
 
 
 def _files(folder: Path) -> frozenset[str]:
-    """The files of a track, but for hidden ones, as macOS leaves."""
+    """Return the files of a track, except hidden ones such as those of macOS."""
     found = ((parent, path) for parent, pattern in _FILES for path in (folder / parent).glob(pattern))
     return frozenset(f"{parent}{path.name}" for parent, path in found if is_remote(path) or path.is_file())
 
@@ -243,7 +243,7 @@ def _files(folder: Path) -> frozenset[str]:
 def _metadata(path: Path) -> bytes | str:
     try:
         return path.read_bytes()
-    except OSError as error:  # of this track alone
+    except OSError as error:  # concerns this track alone
         return str(error.strerror)
 
 
@@ -260,54 +260,56 @@ def _require_unique_names(folders: list[Path]) -> None:
     by_name: dict[str, Path] = {}
     for folder in folders:
         if (other := by_name.setdefault(folder.name, folder)) is not folder:
-            raise DataError(f"{other} and {folder} have one name: remove or rename one of them")
+            raise DataError(f"{other} and {folder} have the same name: remove or rename one of them")
 
 
 def _audio_file(listing: Listing, name: str) -> Path | None:
-    """The audio file of that name without its suffix."""
+    """Return the audio file with a name that lacks its suffix."""
     names = (f"{name}{suffix}" for suffix in _AUDIO)
     return next((listing.folder / name for name in names if name in listing.files), None)
 
 
 def _read_track(listing: Listing, split: str, bad_stem: str) -> Track:
-    """The track in a folder, without a stem that is known to be bad.
+    """Return the track in a folder, without a stem that is known to be bad.
 
-    Its song is the MIDI file that it was rendered from, by Slakh's UUID, which is the MD5 of that file.
+    Its song is the MIDI file that it was rendered from, identified by Slakh's UUID, which is the MD5 of that file.
 
     Raises:
-        DataError: the mix or a stem lacks a file, metadata.yaml cannot be read, is wrong or lacks a stem.
+        DataError: The mix or a stem lacks a file, or metadata.yaml cannot be read, is wrong or lacks a stem.
     """
     folder = listing.folder
     mix = _audio_file(listing, "mix")
     if mix is None:
-        raise DataError(f"{folder / 'mix.flac'}: missing, and mix.wav too")
+        raise DataError(f"{folder / 'mix.flac'}: missing, and so is mix.wav")
     path = folder / METADATA_NAME
     if isinstance(listing.metadata, str):
         raise DataError(f"{path}: cannot be read: {listing.metadata}")
     try:
         metadata = yaml.load(listing.metadata.decode("utf-8"), _YamlLoader)
-    except Exception as error:  # also what PyYAML's constructors stumble over: an empty !!int, a !!timestamp of words
+    except Exception as error:  # PyYAML's constructors raise others too: for an empty !!int, a !!timestamp of words
         raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(metadata, dict) or not isinstance(metadata.get("stems"), dict):
-        raise DataError(f"{path}: holds no mapping 'stems'")
+        raise DataError(f"{path}: has no mapping 'stems'")
     entries = sorted((item for item in metadata["stems"].items() if item[0] != bad_stem), key=str)
     stems = tuple(stem for entry in entries if (stem := _read_stem(listing, *entry)))
-    heard = {PurePosixPath(name).stem for name in listing.files if name.startswith("stems/") and name.endswith(_AUDIO)}
-    if unknown := sorted(heard - set(metadata["stems"])):
-        raise DataError(f"{path}: holds no stem {', '.join(unknown)}, whose audio is there and sounds in the mix")
+    sounding = {
+        PurePosixPath(name).stem for name in listing.files if name.startswith("stems/") and name.endswith(_AUDIO)
+    }
+    if unknown := sorted(sounding - set(metadata["stems"])):
+        raise DataError(f"{path}: has no stem {', '.join(unknown)}, although its audio exists and sounds in the mix")
     if not stems:
         raise DataError(f"{folder}: no stem has both an audio and a MIDI file")
     return Track(folder.name, str(metadata.get("UUID") or folder.name), split, mix, stems)
 
 
 def _read_stem(listing: Listing, name: str, entry: Any) -> Stem | None:
-    """The stem that an entry of metadata.yaml tells of, or None where it was not rendered."""
+    """Return the stem that an entry of metadata.yaml describes, or None if it was not rendered."""
     folder = listing.folder
     path = folder / METADATA_NAME
     try:
         number, is_drum = entry["program_num"], entry["is_drum"]
         if number is not None and type(number) is not int:  # a bool is an int too
-            raise TypeError(f"program_num is {number!r}; it must be a whole number, or null where no label names it")
+            raise TypeError(f"program_num is {number!r}; it must be a whole number, or null for no label")
         if not isinstance(is_drum, bool):
             raise TypeError(f"is_drum is {is_drum!r}; it must be true or false")
         program = None if number is None else program_index(number, is_drum)
@@ -323,14 +325,14 @@ def _read_stem(listing: Listing, name: str, entry: Any) -> Stem | None:
     if audio is not None and has_midi:
         return Stem(name, program, midi, audio)
     if audio is not None:
-        raise DataError(f"{midi}: missing stem: its audio is there")
+        raise DataError(f"{midi}: missing stem: its audio exists")
     if names_plugin and (has_midi or says_rendered):
         raise DataError(f"{folder / 'stems' / name}.flac: missing stem: metadata.yaml says it was rendered")
     return None
 
 
 def _name_songs(tracks: list[Track], names: bytes, path: Path) -> list[Track]:
-    """The tracks with the songs that the renderer wrote down."""
+    """Return the tracks with the songs that the renderer recorded."""
     try:
         content = json.loads(names)
         return [dataclasses.replace(track, song=content[track.id]["song"]) for track in tracks]
@@ -339,7 +341,7 @@ def _name_songs(tracks: list[Track], names: bytes, path: Path) -> list[Track]:
 
 
 def _group_songs(tracks: list[Track], skipped: list[Skipped]) -> list[Track]:
-    """The tracks with the songs that their notes tell; those whose notes cannot be read join ``skipped``."""
+    """Return the tracks with songs identified by their notes; add those with unreadable notes to ``skipped``."""
     notes = {}
     for track in tracks:
         try:

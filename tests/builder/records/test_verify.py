@@ -45,9 +45,9 @@ def test_each_damaged_file_is_named(data: Path) -> None:
     lines = [line for line in result.stdout.splitlines() if line.startswith("damaged: ")]
     assert len(lines) == 4
     assert f"damaged: {cut}: {cut.stat().st_size} bytes; the manifest says {cut.stat().st_size + 1}" in lines
-    assert f"damaged: {changed}: its SHA-256 is not that of the manifest" in lines
+    assert f"damaged: {changed}: its SHA-256 differs from the manifest" in lines
     assert f"damaged: {gone}: cannot be read: No such file or directory" in lines
-    assert f"damaged: {data / 'features.json'}: missing, or not as the manifest tells" in lines
+    assert f"damaged: {data / 'features.json'}: missing, or different from the manifest" in lines
     assert "fine" not in result.stdout
 
 

@@ -123,7 +123,7 @@ def test_a_truncated_archive_is_named_and_what_stands_before_is_built(tmp_path: 
     assert abs(len(tracks) - 10 * keep) <= 1.5
     assert [track.id for track in tracks] == [f"Track{number + 1:05d}" for number in range(len(tracks))]
     assert sorted(item.item for item in skipped) == sorted([f"Track{len(tracks) + 1:05d}", name])
-    assert all(item.is_bad and f"{path}: damaged or cut off" in item.reason for item in skipped)
+    assert all(item.is_bad and f"{path}: damaged or truncated" in item.reason for item in skipped)
     for track in archive.open(tracks):
         for file in (track.mix, *(stem.audio for stem in track.stems), *(stem.midi for stem in track.stems)):
             assert file.read_bytes() == (tree / file.relative_to(tmp_path / "scratch")).read_bytes()
@@ -137,7 +137,7 @@ def test_an_archive_cut_between_two_members_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:border])
     _, tracks, skipped = read(path, tmp_path / "scratch")
     assert "a.tar" in [item.item for item in skipped]
-    assert "lacks the mark of its end" in skipped[0].reason
+    assert "its end mark is missing" in skipped[0].reason
     # In the order of the archive: test, train. What the last track lacks cannot be known.
     assert [track.id for track in tracks] == ["Track00001", "Track00004"]
 
@@ -147,7 +147,9 @@ def test_a_wrong_checksum_is_noticed(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-6] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.tar\.gz: altered: CRC check failed .*; nothing tells where"):
+    with pytest.raises(
+        DataError, match=r"a\.tar\.gz: altered: CRC check failed .*; the place of the damage is unknown"
+    ):
         read(path, tmp_path / "scratch")
 
 

@@ -37,7 +37,7 @@ def test_the_original_split_is_by_number() -> None:
 
 @pytest.mark.parametrize("track", ["Track00000", "Track02101", "Track1", "Track00001b", "song"])
 def test_what_slakh_does_not_have_is_refused(track: str) -> None:
-    with pytest.raises(DataError, match=f"{track}: not of Slakh2100"):
+    with pytest.raises(DataError, match=f"{track}: not a track of Slakh2100"):
         published_split(track, "original")
 
 

@@ -119,7 +119,7 @@ def test_an_empty_tree_is_refused(tmp_path: Path, folder: str) -> None:
 def test_two_tracks_of_one_name_are_refused(tmp_path: Path, make_track: MakeTrack) -> None:
     make_track("train/Track00001")
     make_track("test/Track00001")
-    with pytest.raises(DataError, match=r"test/Track00001 and .*train/Track00001 have one name"):
+    with pytest.raises(DataError, match=r"test/Track00001 and .*train/Track00001 have the same name"):
         tree.find_tracks(tmp_path / "tree")
 
 
@@ -201,8 +201,8 @@ def test_a_name_that_no_json_can_hold_is_named(tmp_path: Path, make_track: MakeT
         (remove_all_stems, "Track00001: no stem"),
         (write_metadata("stems: [unclosed"), "metadata.yaml: cannot be read"),
         (write_metadata("\x00"), "metadata.yaml: cannot be read"),
-        (write_metadata("just words"), "metadata.yaml: holds no mapping 'stems'"),
-        (write_metadata("stems: 3"), "metadata.yaml: holds no mapping 'stems'"),
+        (write_metadata("just words"), "metadata.yaml: has no mapping 'stems'"),
+        (write_metadata("stems: 3"), "metadata.yaml: has no mapping 'stems'"),
         (write_metadata("stems: {S00: 3}"), "metadata.yaml: stem S00: "),
         (write_metadata("stems: {S00: {is_drum: false}}"), "metadata.yaml: stem S00 has no 'program_num'"),
         (change_stem(program_num=129), "metadata.yaml: stem S00: program 129"),
@@ -214,7 +214,7 @@ def test_a_name_that_no_json_can_hold_is_named(tmp_path: Path, make_track: MakeT
         (write_metadata("UUID: 2001-99-99\nstems: {}"), "metadata.yaml: cannot be read: month must be in 1..12"),
         (write_metadata('stems: !!int ""'), "metadata.yaml: cannot be read"),
         (write_metadata("stems: !!timestamp foo"), "metadata.yaml: cannot be read"),
-        (add_unknown_stem, "metadata.yaml: holds no stem S07, whose audio is there"),
+        (add_unknown_stem, "metadata.yaml: has no stem S07, although its audio exists"),
     ],
 )
 def test_a_damaged_track_is_named_and_the_rest_found(
@@ -241,7 +241,7 @@ def test_a_scheme_goes_by_number_whatever_the_folder(tmp_path: Path, make_track:
     assert splits["split2"]["Track00003"] == "test"
     assert splits["redux"] == everywhere
     _, skipped = tree.find_tracks(tmp_path / "tree", scheme="redux")
-    assert skipped == [tree.Skipped("Track00049", "left out by the scheme redux", is_bad=False)]
+    assert skipped == [tree.Skipped("Track00049", "omitted by the scheme redux", is_bad=False)]
 
 
 def test_a_scheme_splits_a_flat_tree_and_knows_slakh_alone(tmp_path: Path, make_track: MakeTrack) -> None:
@@ -249,17 +249,17 @@ def test_a_scheme_splits_a_flat_tree_and_knows_slakh_alone(tmp_path: Path, make_
     ((track,), _) = tree.find_tracks(tmp_path / "tree", scheme="split2")
     assert (track.split, track.song) == ("test", "uuid-Track00003")
     (tmp_path / "tree" / "songs.json").write_text(json.dumps({"Track00003": {"song": "waltz"}}))
-    with pytest.raises(DataError, match="was rendered and is not Slakh2100, of which split2 is a split"):
+    with pytest.raises(DataError, match="this is a rendered tree; the split scheme split2 is for Slakh2100 only"):
         tree.find_tracks(tmp_path / "tree", scheme="split2")
     (tmp_path / "tree" / "songs.json").unlink()
     make_track("Track05000")
-    with pytest.raises(DataError, match="Track05000: not of Slakh2100"):
+    with pytest.raises(DataError, match="Track05000: not a track of Slakh2100"):
         tree.find_tracks(tmp_path / "tree", scheme="split2")
 
 
 def test_a_stem_known_to_be_bad_is_left_out_and_counted(tmp_path: Path, make_track: MakeTrack) -> None:
     folder = make_track("train/Track00262")
-    expected = tree.Skipped("Track00262/S01", "left out of the labels, known for short-labels", is_bad=False)
+    expected = tree.Skipped("Track00262/S01", "excluded from the labels, known for short-labels", is_bad=False)
     for _ in range(2):
         ((track,), skipped) = tree.find_tracks(tmp_path / "tree")
         assert [stem.name for stem in track.stems] == ["S00"]
@@ -307,6 +307,5 @@ def test_tracks_in_no_folder_of_a_split_are_named(tmp_path: Path, make_track: Ma
     tracks, skipped = tree.find_tracks(tmp_path / "tree")
     assert [track.id for track in tracks] == ["Track00001"]
     assert skipped == [
-        tree.Skipped(name, "lies in none of the folders train, validation, test")
-        for name in ("Track00002", "Track00003")
+        tree.Skipped(name, "is in none of the folders train, validation, test") for name in ("Track00002", "Track00003")
     ]
