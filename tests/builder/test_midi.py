@@ -105,7 +105,7 @@ def test_notes_of_no_length_and_without_end_are_none(tmp_path: Path) -> None:
         (b"RIFF" + bytes(20), "does not begin with MThd"),
         (midi_file(NOTE).replace(b"MTrk", b"XTrk"), "no track at byte 14"),
         (midi_file(NOTE, resolution=b"\xe7\x28"), "-6360 ticks per beat"),
-        (midi_file(NOTE, resolution=b"\0\0"), "0 ticks to a beat"),
+        (midi_file(NOTE, resolution=b"\0\0"), "0 ticks per beat"),
         (midi_file(b"\0\x40\x50"), "without a status"),
         (midi_file(b"\0\x90\xc0\x50"), "a data byte of 192"),
         (midi_file(b"\0\xf8"), "undefined status 0xf8"),

@@ -108,7 +108,7 @@ class LevelMeter:
             yield block
 
     def levels(self, num_label_frames: int) -> NDArray[np.float64]:
-        """Return the RMS of the first label frames in dBFS, float64 [num_label_frames]; -200 in silence and at the end."""
+        """Return the RMS of the first label frames in dBFS, float64 [num_label_frames]; -200 for silence."""
         energies = np.zeros(max([num_label_frames, *(first + len(own) for first, own in self._energies)]))
         for first, own in self._energies:
             energies[first : first + len(own)] += own
