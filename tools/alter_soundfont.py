@@ -1,11 +1,10 @@
-"""Writes a SoundFont with the instruments of another one that sound otherwise: more sounds to learn from.
+"""Make a variant of a SoundFont whose instruments sound different, to train on more sounds.
 
     python tools/alter_soundfont.py FluidR3_GM.sf2 --seed 1 --out FluidR3_GM-1.sf2
 
-What General MIDI calls a violin differs from one SoundFont to the next in what was recorded, between which keys each
-recording plays, how it begins and dies away, how bright it is, and how many play. All but the recordings is drawn anew
-here, for each instrument by itself; pitch stays, and so does the class of the 17, for only programs of one family of
-eight are layered. Drums keep their keys.
+SoundFonts differ in their recordings, the keys that each recording plays, attack, decay, brightness, and the number of
+players. This tool redraws everything except the recordings, for each instrument separately. Pitches stay the same. So
+do the 17 classes, because only programs of one family are layered. Drums keep their keys.
 """
 
 from __future__ import annotations
@@ -32,30 +31,30 @@ _ATTACK, _DECAY, _SUSTAIN, _RELEASE = 34, 36, 37, 38
 _INSTRUMENT, _KEY_RANGE, _ATTENUATION, _SEMITONES, _CENTS, _SAMPLE = 41, 43, 48, 51, 52, 53
 
 _BRIGHTEST = 13500
-"""Cutoff, in cents above 8.176 Hz, at which the filter lets everything through."""
+"""Cutoff of an open filter, in cents above 8.176 Hz."""
 
 Generators = dict[int, int]
 
 
 @dataclasses.dataclass
 class Zone:
-    """Generators of a zone by number, and its modulators as they are stored."""
+    """Generators of a zone by number, and its modulators as stored."""
 
     generators: Generators
     modulators: bytes
 
 
 def alter(source: Path, out: Path, seed: int) -> None:
-    """Writes ``source`` with other instruments to ``out``.
+    """Write ``source`` with altered instruments to ``out``.
 
     Args:
-        source: an .sf2 file.
-        out: another one.
-        seed: of all that is drawn.
+        source: An .sf2 file.
+        out: The .sf2 file to write.
+        seed: Seed of all random draws.
 
     Raises:
-        ValueError: ``source`` is no SoundFont, a compressed one, or one of too many zones.
-        IndexError, KeyError, struct.error: its tables are damaged or lacking.
+        ValueError: ``source`` is not a SoundFont, is compressed, or has too many zones.
+        IndexError, KeyError, struct.error: Its tables are damaged or missing.
     """
     data = np.memmap(source, np.uint8, mode="r").view(np.ndarray)
     chunks = read_chunks(data)
@@ -87,7 +86,7 @@ def alter(source: Path, out: Path, seed: int) -> None:
 def _zones(
     tables: dict[str, NDArray[np.void]], chunks: dict[str, NDArray[np.uint8]], kind: str, owners: str
 ) -> list[list[Zone]]:
-    """The zones of each preset ("p") or instrument ("i"), a global one first where there is one."""
+    """Return the zones of each preset ("p") or instrument ("i"), with a global zone first."""
     bags, generators = tables[f"{kind}bag"], tables[f"{kind}gen"]
     modulators = chunks[f"{kind}mod"].tobytes()
     found = []
@@ -103,7 +102,7 @@ def _zones(
 
 
 def _written(kind: str, owners: str, tables: dict[str, NDArray[np.void]], owned: list[list[Zone]]) -> bytes:
-    """The four tables of presets or of instruments, whose headers stay but for the place of their zones."""
+    """Return the four tables of presets or instruments, with headers that point to the new zones."""
     headers = tables[owners].copy()
     headers["bag"] = np.cumsum([0, *map(len, owned)])
     rows = [
@@ -115,13 +114,13 @@ def _written(kind: str, owners: str, tables: dict[str, NDArray[np.void]], owned:
 
 
 def _order(generator: tuple[int, int]) -> tuple[bool, bool, int]:
-    """The format wants the key range first, then the velocities, and what the zone plays last."""
+    """Sort as the format requires: key range first, then velocities, and the sample or instrument last."""
     number, _ = generator
     return number in (_INSTRUMENT, _SAMPLE), number not in (_KEY_RANGE, _KEY_RANGE + 1), number
 
 
 def _alter_tones(playing: list[Zone], drawn: random.Random) -> None:
-    """Gives an instrument other keys for each recording, another envelope, another brightness, perhaps vibrato."""
+    """Give an instrument other keys for each recording, another envelope and brightness, and perhaps vibrato."""
     moved = max(-7, min(round(drawn.gauss(0, 3)), 7))
     attack = 1200 * drawn.uniform(-9, -4.5)  # 2 to 44 ms
     slower = drawn.random() < 0.4
@@ -152,7 +151,7 @@ def _alter_tones(playing: list[Zone], drawn: random.Random) -> None:
 
 
 def _alter_drums(playing: list[Zone], drawn: random.Random) -> None:
-    """Tunes each drum otherwise, and lets it die away sooner or later."""
+    """Change the tuning and the decay of each drum."""
     for zone in playing:
         own = zone.generators
         _set(own, _SEMITONES, own.get(_SEMITONES, 0) + round(drawn.gauss(0, 1.2)))
@@ -164,7 +163,7 @@ def _alter_drums(playing: list[Zone], drawn: random.Random) -> None:
 
 
 def _layer(headers: NDArray[np.void], presets: list[list[Zone]], drawn: random.Random) -> None:
-    """Lets a third of the programs play together with one of their family, itself perhaps, a little out of tune."""
+    """Layer a third of the programs with one of their family, perhaps themselves, slightly out of tune."""
     families: dict[int, list[int]] = {}
     for number, header in enumerate(headers):
         if header["bank"] == 0:
@@ -182,7 +181,7 @@ def _layer(headers: NDArray[np.void], presets: list[list[Zone]], drawn: random.R
 
 
 def _filled(zones: list[Zone], link: int) -> list[Zone]:
-    """The zones that have the generator ``link``, sample or instrument, with what a global one says filled in."""
+    """Return the zones with the generator ``link`` (sample or instrument), completed by those of a global zone."""
     common = next((zone.generators for zone in zones[:1] if link not in zone.generators), {})
     linked = [zone for zone in zones if link in zone.generators]
     for zone in linked:
@@ -191,7 +190,7 @@ def _filled(zones: list[Zone], link: int) -> list[Zone]:
 
 
 def _keys(zone: Zone) -> tuple[int, int]:
-    """Lowest and highest key."""
+    """Return the lowest and highest key."""
     both = zone.generators.get(_KEY_RANGE, 127 << 8)
     return both & 0xFF, both >> 8 & 0xFF
 
@@ -201,15 +200,15 @@ def _set(generators: Generators, number: int, amount: float) -> None:
 
 
 def _add(generators: Generators, number: int, amount: float, default: int) -> None:
-    """Adds to a generator; to times that are as short as can be nothing, for they say that there is no such stage."""
+    """Add to a generator, except to the shortest possible times, which mean that there is no such stage."""
     if generators.get(number, default) > default or default == 0:
         _set(generators, number, generators.get(number, default) + amount)
 
 
 @click.command(help=__doc__)
 @click.argument("soundfont", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--seed", type=int, required=True, help="Another gives other sounds, the same one the same file.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The .sf2 file to write.")
+@click.option("--seed", type=int, required=True, help="Seed the variant. The same seed gives the same file.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Write this .sf2 file.")
 def main(soundfont: Path, seed: int, out: Path) -> None:
     """See the module's docstring."""
     try:

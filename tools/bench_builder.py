@@ -1,17 +1,17 @@
-"""How long the builder takes for a track, where its time goes, and how it scales with cores.
+"""Measure how long the builder takes for a track, where its time goes, and how it scales with cores.
 
     python tools/bench_builder.py --slakh TREE --tracks 24
 
-All figures come from one run on the same tracks: some of TREE, or composed and rendered songs where none is given.
-Steps are timed in rounds that alternate, in processor seconds of one core, and of each the best round counts: so their
-ratios hold on a machine that does other things too. Decoding a whole track with libsndfile is the scale of all; the
-builder's aim is three times that.
+All figures come from one run on the same tracks: some of TREE, or by default composed and rendered songs. Steps are
+timed in alternating rounds, in processor seconds of one core, and the best round of each counts. So their ratios are
+valid on a machine that does other work too. The unit is the decoding of a whole track with libsndfile; the builder
+should take at most three times that.
 
-The reference path is what the PyTorch project does for every item in every epoch: ``librosa.load`` of the whole file,
+The reference path is the work of the PyTorch project for every item in every epoch: ``librosa.load`` of the whole file,
 ``pretty_midi`` twice, librosa's mel spectrogram of 100 s at 1000 frames, and ``power_to_db``.
 
-Scaling is that of the real pool of processes, by the clock, without its start: so it needs a machine that does nothing
-else, and many tracks.
+Scaling is measured with the real pool of processes in wall-clock time, without its start. It needs an idle machine and
+many tracks.
 """
 
 from __future__ import annotations
@@ -62,17 +62,23 @@ LOG_MEL = "log-mel"
 STEMS_MIDI = "MIDI of all stems"
 
 Seconds = dict[str, float]
-"""Step → processor seconds of a track, in the mean."""
+"""Step → mean processor seconds per track."""
 
 
 @click.command(help=__doc__.partition("\n")[0])
 @click.option(
-    "--slakh", "tree", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A tree to take tracks from."
+    "--slakh", "tree", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Take tracks from this tree."
 )
-@click.option("--tracks", "count", default=12, show_default=True, type=click.IntRange(min=4), help="Tracks to measure.")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Of every step and pool.")
+@click.option("--tracks", "count", default=12, show_default=True, type=click.IntRange(min=4), help="Measure N tracks.")
+@click.option(
+    "--rounds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Time N rounds.",
+)
 def main(tree: Path | None, count: int, rounds: int) -> None:
-    """Measures, and prints the tables."""
+    """Measure, and print the tables."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     with threadpool_limits(1), tempfile.TemporaryDirectory() as temporary:
@@ -81,7 +87,7 @@ def main(tree: Path | None, count: int, rounds: int) -> None:
         seconds = np.mean([audio.probe(track.mix).seconds for track in tracks])
         stems = np.mean([len(track.stems) for track in tracks])
         console = Console(width=100)
-        console.print(f"{count} tracks of {seconds:.0f} s, with {stems:.0f} stems, in the mean")
+        console.print(f"{count} tracks, on average {seconds:.0f} s with {stems:.0f} stems")
         _print_steps(console, _time_steps(tracks, folder, rounds))
         _print_pools(console, tracks, folder, rounds)
 
@@ -94,16 +100,16 @@ def _demo(folder: Path, count: int) -> Path:
 
 
 def _tracks(tree: Path, count: int) -> list[Track]:
-    """``count`` tracks, evenly from all that the tree has."""
+    """Return ``count`` tracks, evenly spread over those of the tree."""
     found, _ = slakh.find_tracks(tree)
     if len(found) < count:
-        raise click.UsageError(f"{tree} holds {len(found)} tracks; --tracks asks for {count}")
+        raise click.UsageError(f"{tree} has {len(found)} tracks; --tracks asks for {count}")
     return [found[index * len(found) // count] for index in range(count)]
 
 
 def _time_steps(tracks: Sequence[Track], folder: Path, rounds: int) -> Seconds:
     for run in _steps(tracks[0], folder).values():
-        run()  # once for nothing: graphs and filter banks are built
+        run()  # warm-up: builds graphs and filter banks
     mean = dict.fromkeys(_steps(tracks[0], folder), 0.0)
     for track in tracks:
         steps = _steps(track, folder)
@@ -165,7 +171,7 @@ def _print_steps(console: Console, seconds: Seconds) -> None:
 
 def _print_pools(console: Console, tracks: Sequence[Track], folder: Path, rounds: int) -> None:
     seconds = {track: audio.probe(track.mix).seconds for track in tracks}
-    most = min(os.cpu_count() or 1, len(tracks) // 4)  # each shall build some after its first
+    most = min(os.cpu_count() or 1, len(tracks) // 4)  # each builds some after its first
     sizes = sorted({min(2**power, most) for power in range(most.bit_length() + 1)})
     speed = dict.fromkeys(sizes, 0.0)
     work = dict.fromkeys(sizes, float("inf"))
@@ -183,7 +189,7 @@ def _print_pools(console: Console, tracks: Sequence[Track], folder: Path, rounds
 
 
 def _time_pool(seconds: dict[Track, float], folder: Path, workers: int) -> tuple[float, float]:
-    """Seconds of audio a second of the clock, and processor seconds a track, of all but the first quarter of tracks."""
+    """Return seconds of audio per second, and processor seconds per track, without the first quarter of tracks."""
     done, work = [], []
     with processes.pool(workers, build.use_one_core) as pool:
         for track, took in pool.results(functools.partial(_timed_part, folder=folder), seconds):
@@ -197,7 +203,7 @@ def _time_pool(seconds: dict[Track, float], folder: Path, workers: int) -> tuple
 
 
 def _timed_part(track: Track, folder: Path) -> float:
-    """Builds a track in a worker; returns the processor seconds that it took."""
+    """Build a track in a worker, and return its processor seconds."""
     began = time.process_time()
     build.build_part(track, folder, CONFIG)
     return time.process_time() - began

@@ -1,15 +1,15 @@
-"""Why the default front end is what it is: a table of candidates, what they miss, cost, and are worth.
+"""Compare front ends: what each candidate misses, costs and gains over the default.
 
     python tools/bench_front_end.py --songs 40
 
-Composes and renders songs, and prints for each candidate
+The tool composes and renders songs, and prints for each candidate
 
-- heard: the share of places in time at which a click counts at least half of what it counts at the best place;
-- own: the share of a click's energy that lands in the label frame in which it happens;
-- speed: seconds of audio a second of one core turns into log-mel;
-- MB/h: size of an hour of it, in float16;
-- AP: average precision (macro over the families) of a linear probe on songs that it was not fitted to, and its
-  difference from the default's, with the standard error over five parts of the songs.
+- covered: share of positions in time at which a click counts at least half as much as at the best position;
+- own: share of a click's energy in its own label frame;
+- speed: seconds of audio turned into log-mel per second of one core;
+- MB/h: size of an hour of log-mel in float16;
+- AP: average precision (macro over the families) of a linear probe on held-out songs, and its difference from the
+  default's, with the standard error over five parts of the songs.
 """
 
 from __future__ import annotations
@@ -58,20 +58,20 @@ _RIDGE = 300.0
 @click.option("--songs", default=40, show_default=True, type=click.IntRange(min=2 * _FOLDS))
 @click.option("--seed", default=0, show_default=True)
 def main(songs: int, seed: int) -> None:
-    """Renders the songs and prints the table."""
+    """Render the songs and print the table."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         tracks = _render(Path(folder), songs, seed)
         precision = {name: _probe(tracks, front_end) for name, front_end in CANDIDATES.items()}
-    click.echo(f"{'':36}  heard    own  speed  MB/h     AP   against the default")
+    click.echo(f"{'':36}covered    own  speed  MB/h     AP   against the default")
     for name, front_end in CANDIDATES.items():
-        heard, own = _clicks(front_end)
+        covered, own = _clicks(front_end)
         size = front_end.frame_rate * front_end.n_mels * 2 * 3600 / 1e6
         gain = precision[name] - precision[DEFAULT]
         click.echo(
-            f"{name:36} {heard:5.0%}  {own:5.0%}  {_speed(front_end):4.0f}×  {size:4.0f}  {precision[name].mean():.3f}"
-            f"   {gain.mean():+.3f} ± {gain.std(ddof=1) / np.sqrt(_FOLDS):.3f}"
+            f"{name:36} {covered:5.0%}  {own:5.0%}  {_speed(front_end):4.0f}×  {size:4.0f}"
+            f"  {precision[name].mean():.3f}   {gain.mean():+.3f} ± {gain.std(ddof=1) / np.sqrt(_FOLDS):.3f}"
         )
 
 
@@ -84,7 +84,7 @@ def _render(folder: Path, songs: int, seed: int) -> Sequence[tree.Track]:
 
 
 def _clicks(front_end: FrontEndConfig) -> tuple[float, float]:
-    """The shares heard and own, from the windows alone, for clicks everywhere in a second."""
+    """Return the shares covered and own for clicks everywhere in a second, from the windows alone."""
     window = tf.signal.hann_window(front_end.n_fft).numpy() ** 2
     label_frame = front_end.sample_rate // LABEL_RATE
     margin, clicks = 2 * LABEL_RATE, np.arange(front_end.sample_rate) + 2 * front_end.sample_rate
@@ -109,7 +109,7 @@ def _speed(front_end: FrontEndConfig, seconds: int = 60) -> float:
 
 
 def _probe(tracks: Sequence[tree.Track], front_end: FrontEndConfig) -> NDArray[np.float64]:
-    """Average precision of ridge regression [folds], each fold's songs scored by a fit on the others."""
+    """Return the average precision of ridge regression [folds], each on songs of one fold after a fit on the others."""
     features, targets, folds = [], [], []
     for number, track in enumerate(tracks):
         (record,) = make_records(track, RecordConfig(front_end))
@@ -129,13 +129,13 @@ def _probe(tracks: Sequence[tree.Track], front_end: FrontEndConfig) -> NDArray[n
 
 
 def _pooled(log_mel: NDArray[np.float16], front_end: FrontEndConfig) -> NDArray[np.float32]:
-    """Power averaged over sub-frames, in dB [label frames, mels], as the models do."""
+    """Return the power averaged over sub-frames in dB [label frames, mels], as in the models."""
     power = 10 ** (log_mel.astype(np.float32) / 10)
     return 10 * np.log10(power.reshape(-1, front_end.subframes, front_end.n_mels).mean(axis=1))
 
 
 def _with_context(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each frame beside its neighbours: [frames, (2 context + 1) × mels]."""
+    """Return each frame with its neighbours: [frames, (2 context + 1) × mels]."""
     padded = np.pad(frames, [(_CONTEXT, _CONTEXT), (0, 0)], mode="edge")
     return np.concatenate([padded[i : i + len(frames)] for i in range(2 * _CONTEXT + 1)], axis=1)
 

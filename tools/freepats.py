@@ -1,9 +1,10 @@
-"""Writes the FreePats sounds, a folder of Gravis patches, as one SoundFont of General MIDI.
+"""Convert the FreePats sounds, a folder of Gravis patches, into one SoundFont of General MIDI.
 
     python tools/freepats.py --patches /usr/share/midi/freepats --out freepats.sf2
 
-Debian's package freepats has them. A program without a patch gets the nearest one of its family of eight, so that its
-class of the 17 stays true. Formats: the Gravis UltraSound SDK's GF1 patch, and SoundFont Technical Specification 2.01.
+Debian's package freepats contains them. A program without a patch gets the nearest one of its family, so that its class
+stays correct. The formats are the GF1 patch of the Gravis UltraSound SDK and the SoundFont Technical Specification
+2.01.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ _SIXTEEN_BITS, _UNSIGNED, _LOOPED, _BACK_AND_FORTH, _BACKWARDS, _ENVELOPE = 1, 2
 _FAMILY = 8
 _DRUMS_BANK = 128
 _SILENCE = 46
-"""Samples of silence that the format wants after each sample."""
+"""Samples of silence that the format requires after each sample."""
 
 _KEY_RANGE, _ATTACK, _DECAY, _SUSTAIN, _RELEASE = 43, 34, 36, 37, 38
 _INSTRUMENT, _SAMPLE_ID, _SAMPLE_MODES, _SCALE_TUNING = 41, 53, 54, 56
 
 _FULL_DECAY = 100.0
-"""dB by which a decay or a release of the time given falls."""
+"""Fall in dB within the time of a decay or release."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,15 +44,15 @@ class Sample:
 
     Attributes:
         audio: int16 [samples].
-        rate: in Hz.
-        loop: first sample of the loop and the one after its last; None plays once.
-        low: lowest key.
-        high: highest key.
-        root: key, with a fraction, that sounds as recorded.
-        attack: seconds.
-        decay: seconds for 100 dB.
+        rate: Hz.
+        loop: First sample of the loop and the one after its last; None without a loop.
+        low: Lowest key.
+        high: Highest key.
+        root: Fractional key that sounds as recorded.
+        attack: Seconds.
+        decay: Seconds for 100 dB.
         sustain: dB below the peak.
-        release: seconds for 100 dB.
+        release: Seconds for 100 dB.
     """
 
     audio: NDArray[np.int16]
@@ -67,14 +68,14 @@ class Sample:
 
 
 def read_patch(path: Path) -> list[Sample]:
-    """The samples of the first layer of a Gravis patch.
+    """Return the samples of the first layer of a Gravis patch.
 
     Raises:
-        ValueError: it is none, or has samples that are played backwards.
+        ValueError: It is not a Gravis patch, or has samples that are played backwards.
     """
     data = path.read_bytes()
     if not data.startswith((b"GF1PATCH110\0", b"GF1PATCH100\0")):
-        raise ValueError(f"{path} is no Gravis patch: it begins with {data[:11]!r}")
+        raise ValueError(f"{path} is not a Gravis patch: it begins with {data[:11]!r}")
     try:
         return _read(data)
     except (IndexError, struct.error, ValueError) as error:
@@ -92,7 +93,7 @@ def _read(data: bytes) -> list[Sample]:
         )
         place += _SAMPLE_HEADER
         if modes & _BACKWARDS:
-            raise ValueError("a sample is to be played backwards, which a SoundFont cannot say")
+            raise ValueError("a sample is played backwards, which SoundFonts do not support")
         width = 2 if modes & _SIXTEEN_BITS else 1
         kind = ("<u2" if modes & _UNSIGNED else "<i2") if width == 2 else ("u1" if modes & _UNSIGNED else "i1")
         values = np.frombuffer(data, kind, size // width, place).astype(np.int32)
@@ -107,7 +108,7 @@ def _read(data: bytes) -> list[Sample]:
         envelope = _envelope(rates, offsets) if modes & _ENVELOPE else (0.001, 1.0, 0.0, 0.5)
         samples.append(Sample(audio, rate, loop, *_keys(low, high), _key(root), *envelope))
     samples.sort(key=lambda sample: sample.low)
-    # Each key has one recording: up to where the next begins, and the outermost for all beyond.
+    # Each key has one recording: the last one that begins at or below it, or the lowest.
     lows = [0, *(sample.low for sample in samples[1:]), 128]
     return [
         dataclasses.replace(sample, low=low, high=max(low, above - 1))
@@ -120,15 +121,15 @@ def _key(millihertz: int) -> float:
 
 
 def _keys(low: int, high: int) -> tuple[int, int]:
-    """The keys nearest to two frequencies in millihertz."""
+    """Return the keys nearest to two frequencies in millihertz."""
     return max(0, min(round(_key(low)), 127)), max(0, min(round(_key(high)), 127))
 
 
 def _envelope(rates: bytes, offsets: bytes) -> tuple[float, float, float, float]:
-    """Attack, decay, sustain and release of six stages; held after the third.
+    """Return attack, decay, sustain and release of six stages; the third stage sustains.
 
-    The hardware's volume is logarithmic, 16 steps of an offset to 6 dB; each of a rate's six low bits moves it by a
-    sixteenth of a step every 1, 8, 64 or 512 samples of 44.1 kHz, as its two high bits say.
+    The hardware's volume is logarithmic, with 16 steps of an offset per 6 dB. The six low bits of a rate count
+    sixteenths of a step per 1, 8, 64 or 512 samples at 44.1 kHz, depending on its two high bits.
     """
 
     def seconds(stage: int, before: int) -> float:
@@ -150,7 +151,7 @@ def _envelope(rates: bytes, offsets: bytes) -> tuple[float, float, float, float]
 
 
 def write_soundfont(out: Path, programs: dict[int, list[Sample]], drums: dict[int, list[Sample]]) -> None:
-    """Writes ``programs`` and, by key, ``drums`` as a SoundFont; missing programs are those next to them."""
+    """Write ``programs`` and, by key, ``drums`` as a SoundFont; missing programs get their nearest neighbour."""
     patches = [*programs.values(), *drums.values()]
     number_of = {id(patch): number for number, patch in enumerate(patches)}
     everything = [sample for patch in patches for sample in patch]
@@ -159,7 +160,7 @@ def write_soundfont(out: Path, programs: dict[int, list[Sample]], drums: dict[in
     for number, sample in enumerate(everything):
         first, last = sample.loop or (0, len(sample.audio))
         root = max(0, min(round(sample.root), 127))
-        # What is recorded above its key is brought down to it; a drum stays as it is.
+        # A recording is tuned to its key; drums stay as recorded.
         cents = max(-99, min(round(100 * (root - sample.root)), 99)) if number < tones else 0
         headers.append(
             struct.pack(
@@ -214,7 +215,7 @@ def write_soundfont(out: Path, programs: dict[int, list[Sample]], drums: dict[in
 
 
 def _zone(sample: Sample, number: int, drum: bool) -> list[bytes]:
-    """Generators of one sample; that of a drum sounds as recorded, whatever the key."""
+    """Return the generators of one sample; a drum sounds as recorded on any key."""
     return [
         generator(_KEY_RANGE, sample.low | sample.high << 8),
         generator(_ATTACK, _timecents(sample.attack)),
@@ -240,9 +241,9 @@ def _preset(name: str, program: int, bank: int, bag: int) -> bytes:
     "--patches",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     required=True,
-    help="The folder of Tone_000 and Drum_000.",
+    help="Read the folders Tone_000 and Drum_000 in this folder.",
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The .sf2 file to write.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Write this .sf2 file.")
 def main(patches: Path, out: Path) -> None:
     """See the module's docstring."""
     try:

@@ -1,6 +1,6 @@
-"""Writes SoundFont files: what tools that make SoundFonts share. The builder's soundfont.py reads and plays them.
+"""Writer of SoundFont files, for the tools that make SoundFonts. The builder's soundfont.py reads and plays them.
 
-After the SoundFont Technical Specification 2.04.
+It follows the SoundFont Technical Specification 2.04.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pathlib import Path
 from mir_tf.io.files import write_bytes
 
 MOST_GENERATORS = 2**16 - 1
-"""Bags number them by 16 bits."""
+"""Most generators of a SoundFont, which bags number with 16 bits."""
 
 
 def write(path: Path, name: str, samples: bytes, tables: bytes) -> None:
-    """Writes a SoundFont: whole under its name, or not at all.
+    """Write a SoundFont file, which appears only when it is complete.
 
     Args:
-        path: of the file.
-        name: of the SoundFont, ASCII.
+        path: The file.
+        name: Name of the SoundFont, ASCII.
         samples: int16, little-endian.
-        tables: the chunks phdr, pbag, pmod, pgen, inst, ibag, imod, igen and shdr, in this order.
+        tables: The chunks phdr, pbag, pmod, pgen, inst, ibag, imod, igen and shdr, in this order.
     """
     title = name.encode("ascii") + b"\0"
     info = (
@@ -35,14 +35,14 @@ def write(path: Path, name: str, samples: bytes, tables: bytes) -> None:
 
 
 def bags(kind: bytes, zones: Iterable[tuple[list[bytes], bytes]]) -> bytes:
-    """The tables of the zones of presets (``p``) or instruments (``i``): bags, modulators and generators.
+    """Return the tables of the zones of presets (``p``) or instruments (``i``): bags, modulators and generators.
 
     Args:
         kind: ``p`` or ``i``.
-        zones: of each its generators, from :func:`generator`, and its modulators, of ten bytes each.
+        zones: Generators from :func:`generator` and modulators, ten bytes each, of every zone.
 
     Raises:
-        ValueError: they have more generators than the format can number.
+        ValueError: They have more generators than the format can number.
     """
     indices: list[bytes] = []
     generators: list[bytes] = []
@@ -50,7 +50,7 @@ def bags(kind: bytes, zones: Iterable[tuple[list[bytes], bytes]]) -> bytes:
     for own_generators, own_modulators in [*zones, ([], b"")]:  # the last one ends the list
         if len(generators) > MOST_GENERATORS:
             raise ValueError(
-                f"its zones have {len(generators)} generators and more; the format numbers {MOST_GENERATORS}"
+                f"its zones have at least {len(generators)} generators; the format allows {MOST_GENERATORS}"
             )
         indices.append(struct.pack("<HH", len(generators), len(modulators) // 10))
         generators += own_generators
@@ -63,10 +63,10 @@ def bags(kind: bytes, zones: Iterable[tuple[list[bytes], bytes]]) -> bytes:
 
 
 def generator(operator: int, amount: int) -> bytes:
-    """A generator; ``amount`` is a signed number, or two unsigned bytes."""
+    """Return a generator; ``amount`` is a signed number, or two unsigned bytes."""
     return struct.pack("<HH", operator, amount & 0xFFFF)
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
-    """A chunk of a RIFF file: its name, its size, its data, and a byte more where that is odd."""
+    """Return a chunk of a RIFF file: its name, its size, its data, and a padding byte after an odd size."""
     return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)

@@ -1,4 +1,4 @@
-"""The builder as an Apache Beam pipeline: the bytes of a local run, whatever is damaged, doubled, killed or wrong."""
+"""The builder as an Apache Beam pipeline gives the bytes of a local run, despite damage, repeated work and kills."""
 
 import functools
 import importlib.util
@@ -29,7 +29,7 @@ PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 
 def write_tree(root: Path, tracks: int = 4) -> Path:
-    """Good tracks, and two that are damaged."""
+    """Write good tracks and two damaged ones."""
     for number in range(tracks):
         split = ("train", "validation", "test")[number % 3]
         write_track(root / split / f"Track{number:05d}", seconds=1.5 + number % 3, seed=number)
@@ -43,7 +43,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def on_beam(*arguments: str | Path) -> list[str]:
-    """A command of its own: where Beam works in this process, TensorFlow must not have begun with several threads."""
+    """Return a separate command, because TensorFlow must not have started threads before Beam in one process."""
     return [
         sys.executable,
         "-m",

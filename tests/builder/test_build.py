@@ -1,4 +1,4 @@
-"""The whole builder: audio and labels on one clock, bad tracks named, the same bytes from any number of workers."""
+"""The whole builder: one clock for audio and labels, reported bad tracks, the same bytes with any number of workers."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ SAX_AND_BANJO = {"S00": (64, [(0.5, 1.0)]), "S01": (105, [(1.0, 1.2), (1.9, 2.0)
 
 
 def write_tree(root: Path) -> None:
-    """Four good tracks, one omitted, and one of every kind of damage."""
+    """Write four good tracks, one omitted, and one for every kind of damage."""
     write_track(root / "train" / "Track00001", seconds=3.21)
     write_track(root / "train" / "Track00002", rate=44100, seed=1, stems=SAX_AND_BANJO)
     write_track(root / "validation" / "Track00003", seconds=0.55)
@@ -76,7 +76,7 @@ CAUSES = {
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, click.testing.Result]:
-    """The data set of :func:`write_tree` by two workers, and what the command said."""
+    """Build the data set of :func:`write_tree` with two workers, and return the command's result."""
     root = tmp_path_factory.mktemp("built")
     write_tree(root / "tree")
     return root, run_builder("--slakh", root / "tree", "--out", root / "data", *SETTINGS, "--workers", 2)
@@ -154,7 +154,7 @@ def test_a_finished_data_set_is_not_touched(built: tuple[Path, click.testing.Res
 
 
 def write_slakh(root: Path) -> None:
-    """A leak from train to test, a known bad stem, and a stem that is silent."""
+    """Write a leak from train to test, a known bad stem, and a silent stem."""
     write_track(root / "train" / "Track00003", seed=1)
     write_track(root / "train" / "Track00262", seed=2)
     write_track(root / "train" / "Track00004", seed=3)
@@ -167,7 +167,7 @@ def write_slakh(root: Path) -> None:
 
 
 def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
-    """With audible labels, stems and leaks."""
+    """The labels are audible, with stems and leaks."""
     write_slakh(tmp_path / "tree")
     with tarfile.open(tmp_path / "slakh.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "tree", "slakh2100")
@@ -322,7 +322,7 @@ def test_a_tree_that_vanishes_stops_the_build(tmp_path: Path) -> None:
 
 
 class Unpacked:
-    """A track_source whose files are there from open to close only."""
+    """A source whose files exist from open to close only."""
 
     def __init__(self, packed: Path, tree: Path) -> None:
         self.packed, self.tree = packed, tree
@@ -381,7 +381,7 @@ def test_the_genuine_tracks_are_as_librosa_and_their_midi_say(shared_folder: Pat
 
 
 def clicks(tmp_path: Path, *onsets: float, seconds: float) -> Track:
-    """A track that clicks where its MIDI has notes."""
+    """Write a track with a click at each MIDI note."""
     samples = np.zeros(round(seconds * 44100), np.float32)
     for onset in onsets:
         samples[round((onset + 0.05) * 44100)] = 0.9

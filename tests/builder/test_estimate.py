@@ -1,4 +1,4 @@
-"""A dry run tells what the build then gives, and leaves nothing behind."""
+"""A dry run predicts the result of the build, and leaves no files."""
 
 import re
 import tarfile

@@ -1,4 +1,4 @@
-"""The fast reader of notes against pretty_midi, on real files and on files that are odd or damaged."""
+"""The fast reader of notes against pretty_midi, on real, odd and damaged files."""
 
 import random
 import warnings
@@ -14,7 +14,7 @@ from tfrecords_builder.midi import read_parts
 
 
 def assert_as_pretty_midi(path: Path) -> int:
-    """Compares all notes of a file, and returns how many they are."""
+    """Compare all notes of a file, and return their number."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # tempo changes outside the first track
         expected = [part for part in pretty_midi.PrettyMIDI(str(path)).instruments if part.notes]
@@ -42,7 +42,7 @@ def test_slakhs_files_give_the_notes_of_pretty_midi(shared_folder: Path, name: s
 
 
 def random_track(draw: random.Random, events: int) -> mido.MidiTrack:
-    """Few pitches and short waits, so that notes of one pitch overlap, touch, last no tick and lack an end."""
+    """Few pitches and short waits make notes of one pitch overlap, touch, last no tick or lack an end."""
     track = mido.MidiTrack()
     for _ in range(events):
         wait, channel, note = draw.choice([0, 0, 1, 5, 200, 20000]), draw.choice([0, 3, 9]), draw.choice([0, 60, 61])
@@ -62,7 +62,7 @@ def random_track(draw: random.Random, events: int) -> mido.MidiTrack:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_odd_files_give_the_notes_of_pretty_midi(tmp_path: Path, seed: int) -> None:
-    """Overlaps, running status, program changes within notes, tempo changes in any track."""
+    """The file has overlaps, running status, program changes within notes and tempo changes in any track."""
     draw = random.Random(seed)
     file = mido.MidiFile(type=1, ticks_per_beat=draw.choice([96, 480, 960]))
     file.tracks.extend(random_track(draw, 150) for _ in range(3))
@@ -71,7 +71,7 @@ def test_odd_files_give_the_notes_of_pretty_midi(tmp_path: Path, seed: int) -> N
 
 
 def midi_file(*tracks: bytes, resolution: bytes = b"\1\xe0") -> bytes:
-    """A file at 480 ticks to a beat, a tick being 1/960 s."""
+    """Return a file with 480 ticks per beat, each of 1/960 s."""
     header = b"MThd\0\0\0\6\0\1" + len(tracks).to_bytes(2, "big") + resolution
     return header + b"".join(b"MTrk" + len(track).to_bytes(4, "big") + track for track in tracks)
 

@@ -1,4 +1,4 @@
-"""A bad item gets a reason, a killed process an error, and all else its result."""
+"""A bad item gives a reason, a killed process an error, and every other item its result."""
 
 import os
 import subprocess

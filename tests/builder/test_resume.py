@@ -1,4 +1,4 @@
-"""A build goes on with what an interrupted one finished, and with nothing else; killed often, it ends the same."""
+"""A build continues with the finished tracks of an interrupted one; killed often, it gives the same result."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def interrupt(out: Path, source: dict[str, object]) -> None:
-    """Begins a build, finishes a track and stops."""
+    """Begin a build, finish a track and stop."""
     with resume.unfinished(out, FRONT_END, source) as folder:
         (folder / resume.PARTS).mkdir()
         (folder / resume.PARTS / "a.json").touch()
@@ -37,7 +37,7 @@ def interrupt(out: Path, source: dict[str, object]) -> None:
 
 
 def interrupted(out: Path, source: dict[str, object]) -> None:
-    """Leaves a build behind that finished a track."""
+    """Leave an interrupted build with a finished track."""
     with pytest.raises(
         DataError, match=r"^no space\n.* keeps the finished tracks: run the same command again to continue"
     ):
@@ -130,7 +130,7 @@ def test_a_clean_up_that_was_killed_is_finished(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str, *options: str) -> Iterator[Path]:
-    """A disk of its own at ``folder``, where this process may mount one."""
+    """Mount a separate disk at ``folder`` if this process may."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     try:
@@ -190,7 +190,7 @@ def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
 
 
 def finished_work(out: Path) -> int:
-    """Rendered tracks and parts."""
+    """Count rendered tracks and parts."""
     folder = out / resume.UNFINISHED
     return len([*(folder / resume.TREE).glob("*/Track*"), *(folder / resume.PARTS).glob("*.json")])
 

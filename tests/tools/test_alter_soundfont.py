@@ -26,7 +26,7 @@ def tools(monkeypatch: pytest.MonkeyPatch):
 
 
 def partial_of(program: int, high: bool) -> int:
-    """The partial beside the fundamental by which a recording is known: even below A3, odd from there on."""
+    """Return the partial that identifies a recording: even below A3, odd from there on."""
     return 2 + 2 * (program // 8) + high
 
 
@@ -162,5 +162,5 @@ def test_more_generators_than_the_format_numbers_are_refused(tools):
 
     zone = ([soundfont_file.generator(43, 127 << 8)] * 1000, b"")
     assert soundfont_file.bags(b"i", [zone] * 65).startswith(b"ibag")
-    with pytest.raises(ValueError, match=r"66000 generators and more; the format numbers 65535"):
+    with pytest.raises(ValueError, match=r"at least 66000 generators; the format allows 65535"):
         soundfont_file.bags(b"i", [zone] * 66)

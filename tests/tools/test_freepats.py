@@ -30,7 +30,7 @@ def sample(
     keys: tuple[float, float, float] = (0, 127, 57),
     envelope: tuple[bytes, bytes] = SILENT_ENVELOPE,
 ) -> bytes:
-    """A sample header and its audio; ``loop`` in bytes, ``keys`` the lowest, highest and root."""
+    """Return a sample header and its audio; ``loop`` in bytes, ``keys`` the lowest, highest and root."""
     low, high, root = (round(440000 * 2 ** ((key - 69) / 12)) for key in keys)
     header = struct.pack(
         "<7sBIIIHIIIhB6s6s3s3sBHH36x",
@@ -143,7 +143,7 @@ def test_loops_last_as_long_as_the_note(freepats, tmp_path):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"RIFF and more", "is no Gravis patch"),
+        (b"RIFF and more", "is not a Gravis patch"),
         (patch(sample(b"\1\0", 1))[:-40], "cannot be converted"),
         (patch(sample(b"\1\0", 1 | 16)), "backwards"),
         (None, "no patch Tone_000/NNN_"),

@@ -3,11 +3,11 @@
     python -m tfrecords_builder.ensembles --songs 400 --out SONGS
     python -m tfrecords_builder --midi SONGS --soundfont FluidR3_GM.sf2 --out DATA
 
-Where few songs are at hand, a network learns these by heart: that what plays chords is a guitar. These songs have as
-many arrangements as one likes. A song is in a style (:mod:`tfrecords_builder.ensembles.styles`), which says who may
-play what: a part has a role, such as bass or melody, and the programs that play it there. Guests and doubled parts
-join in (:mod:`tfrecords_builder.ensembles.arrangement`). Harmony is a walk over the degrees of a scale; a player
-(:mod:`tfrecords_builder.ensembles.players`) has habits, which last for a section of the form and come back with it.
+From few songs, a network learns the arrangements instead of the sounds, for example that chords are a guitar. These
+songs provide any number of arrangements. A song has a style (:mod:`tfrecords_builder.ensembles.styles`), which lists
+its possible parts: each has a role, such as bass or melody, and programs. Guests and doubled parts are added
+(:mod:`tfrecords_builder.ensembles.arrangement`). Harmony is a walk over the degrees of a scale. A player
+(:mod:`tfrecords_builder.ensembles.players`) has habits, which last for a section of the form and return with it.
 Bends, swells and long notes are added at the end (:mod:`tfrecords_builder.ensembles.expression`).
 
 The songs of :mod:`tfrecords_builder.compose`, which the demo has, deal out the classes evenly instead, and care for no
@@ -29,7 +29,7 @@ from tfrecords_builder.ensembles.players import Bar, Note, drums
 from tfrecords_builder.ensembles.styles import STYLES
 
 SECONDS = 100.0
-"""Length of a song, about."""
+"""Approximate length of a song."""
 
 _NEXT = {
     0: (3, 4, 5, 1, 3, 2),
@@ -40,27 +40,27 @@ _NEXT = {
     5: (3, 1, 4, 3),
     6: (0, 2, 5),
 }
-"""Degrees on which a chord may stand after one on another degree; repeated ones are the more usual."""
+"""Degree of a chord → degrees of the next chord; repeated ones are more likely."""
 
 _SECTION = 8
-"""Bars of a section."""
+"""Bars in a section."""
 
 _HELD = 0.6
-"""How often a track's notes last until its next ones begin, as sequencers have them."""
+"""Share of tracks whose notes last until the next ones begin, as in sequencers."""
 
 _TYPED = 0.4
-"""How often a song is not played but typed in: a part's notes are all as loud."""
+"""Share of songs that sound typed in: all notes of a part are equally loud."""
 
 
 def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
-    """Composes one song of about :data:`SECONDS`.
+    """Compose one song of about :data:`SECONDS`.
 
     Args:
-        seed: of the collection.
-        index: of the song in it. Songs that follow one another are in all styles before a style comes again.
+        seed: Seed of the collection.
+        index: Index of the song. Consecutive songs go through all styles before a style is repeated.
 
     Returns:
-        The song; the same arguments give the same one.
+        The song; the same arguments give the same song.
     """
     rng = random.Random(f"{seed}:ensemble:{index}")
     deck, card = divmod(index, len(STYLES))
@@ -89,7 +89,7 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
     for section, name in enumerate(form):
         begin = section * _SECTION
         players, kit_player = habits[name]
-        # In the first section parts enter one after the other where there are several.
+        # In the first section, parts may enter one after the other.
         late = rng.random() < 0.5 and section == 0
         for number in range(min(_SECTION, bars - begin)):
             root = harmony[name][number % len(harmony[name])]
@@ -127,13 +127,13 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
 
 
 def _form(bars: int, rng: random.Random) -> list[str]:
-    """Names of the sections: some come again."""
+    """Return the names of the sections; some are repeated."""
     names = rng.choice(("ABAB", "AABA", "ABAC", "ABCB", "ABCA"))
     return [names[section % len(names)] for section in range(-(-bars // _SECTION))]
 
 
 def _progression(rng: random.Random) -> list[int]:
-    """Degrees of the roots of four to eight bars, or of one chord throughout."""
+    """Return the degrees of the roots of four to eight bars, or one degree for a single chord."""
     if rng.random() < 0.1:
         return [0]
     degrees = [rng.choice((0, 0, 5))]
@@ -147,7 +147,7 @@ def _shifted(scale: Sequence[int], key: int) -> tuple[int, ...]:
 
 
 def _chord(scale: Sequence[int], key: int, root: int, seventh: bool) -> tuple[int, ...]:
-    """Pitches of the chord on a degree, in thirds of the scale, the root below 12."""
+    """Return the pitches of the chord on a degree, in thirds of the scale, with the root below 12."""
     count = len(scale)
     steps = [root + third for third in (0, 2, 4, 6)[: 4 if seventh else 3]]
     pitches = [scale[step % count] + 12 * (step // count) + key for step in steps]
@@ -155,7 +155,7 @@ def _chord(scale: Sequence[int], key: int, root: int, seventh: bool) -> tuple[in
 
 
 def _active(densities: Sequence[float], rng: random.Random) -> list[bool]:
-    """Which of the parts play in a section: at least one."""
+    """Draw which of the parts play in a section, at least one."""
     active = [rng.random() < density for density in densities]
     if not any(active):
         active[rng.randrange(len(active))] = True
@@ -165,7 +165,7 @@ def _active(densities: Sequence[float], rng: random.Random) -> list[bool]:
 def _write(
     track: pretty_midi.Instrument, notes: Iterable[Note], begin: int, tempo: float, swing: bool, rng: random.Random
 ) -> None:
-    """Adds the notes of the bar that begins at beat ``begin``, a little out of time as people play."""
+    """Add the notes of the bar that begins at beat ``begin``, slightly out of time as people play."""
     for start, length, pitch, velocity in notes:
         onset = start + (1 / 6 if swing and start % 1 == 0.5 else 0.0)
         time = max((begin + onset) * 60 / tempo + rng.gauss(0, 0.006), 0.0)
@@ -173,12 +173,12 @@ def _write(
 
 
 def compose_folder(out: Path, count: int, seed: int) -> list[Path]:
-    """Writes ``count`` songs as MIDI files.
+    """Write ``count`` songs as MIDI files.
 
     Args:
-        out: the folder; it is made where it is missing.
-        count: songs.
-        seed: of the collection.
+        out: The folder, which is created if it is missing.
+        count: Number of songs.
+        seed: Seed of the collection.
 
     Returns:
         The files ``Ensemble00000.mid`` and so on.

@@ -1,4 +1,4 @@
-"""Command line of the composed songs."""
+"""The command line of the composer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from tfrecords_builder.ensembles import compose_folder
 
 
 @click.command()
-@click.option("--songs", type=click.IntRange(min=1), required=True, metavar="N", help="How many.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another gives other songs.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="SONGS", help="Folder.")
+@click.option("--songs", type=click.IntRange(min=1), required=True, metavar="N", help="Compose N songs.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="SEED", help="Seed the songs."
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="SONGS",
+    help="Write them into this folder.",
+)
 def main(songs: int, seed: int, out: Path) -> None:
-    """Compose songs of ensembles in many styles, as MIDI files for --midi of python -m tfrecords_builder."""
+    """Compose songs in many styles as MIDI files, for --midi of python -m tfrecords_builder."""
     try:
         compose_folder(out, songs, seed)
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Who plays in a song: the parts of its style, guests, those who double others, and the kit.
+"""The arrangement of a song: the parts of its style, guests, doubled parts and the kit.
 
-Songs that people write as MIDI files are crowded: parts join in that no style would ask for, play along with others in
-unison or octaves, or come after them as echoes. A network that has heard few instruments at a time misses most of many.
+Songs that people write as MIDI files are crowded: they have parts that are foreign to the style, double others in
+unison or octaves, or follow them as echoes. A network trained on few instruments at a time misses most of many.
 """
 
 from __future__ import annotations
@@ -13,47 +13,47 @@ from tfrecords_builder.ensembles.players import BEATS, Note, bass, hits, pattern
 from tfrecords_builder.ensembles.styles import STYLES, Style, StylePart
 
 _DUET = 0.15
-"""How often a song has but one or two parts, and no kit: instruments are heard alone as well."""
+"""Share of songs with only one or two parts and no kit, so that instruments also play alone."""
 
 _FULL = 0.85
-"""How often any other song has all that it can: guests from other styles, those who double parts, a kit."""
+"""Share of full arrangements among the other songs: with guests from other styles, doubled parts and a kit."""
 
 _FULL_PARTS = (4, 9)
-"""Parts of such a song, at least and at most."""
+"""Fewest and most parts of a full arrangement."""
 
 _FULL_KIT = 0.7
-"""How often such a song has a kit that its style has not."""
+"""Share of full arrangements that get a kit although their style has none."""
 
 _DOUBLED = 0.3
-"""How often a part of such a song is doubled."""
+"""Share of doubled parts in full arrangements."""
 
 _MOVED = 0.4
-"""How often a part lies an octave or two from where its style has it."""
+"""Share of parts that are moved by one or two octaves."""
 
 _COMPASS = (28, 100)
-"""Lowest and highest pitch of a part that is moved."""
+"""Lowest and highest pitch of a moved part."""
 
 _FAMILY_SIZE = 8
 _OTHER_PROGRAM = 0.15
-"""How often someone plays another program of the family than the style has."""
+"""Share of parts with another program of the family than the style lists."""
 
 _PLACED = (bass, hits, pattern, roll)
-"""Roles whose pitches say what they are."""
+"""Roles that depend on their pitches and are not moved."""
 
 _PITCHED_PROGRAMS = 112
-"""Those before percussion and effects."""
+"""Number of programs before percussion and effects."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Double:
-    """Plays another part's notes along.
+    """An instrument that doubles another part.
 
     Attributes:
-        part: number of the part.
-        program: of General MIDI.
-        interval: semitones above the part.
-        delay: beats behind it: an echo, where there is one.
-        loudness: velocities over those of the part.
+        part: Index of the part.
+        program: General MIDI program.
+        interval: Semitones above the part.
+        delay: Beats behind the part; above 0 it is an echo.
+        loudness: Ratio of its velocities to those of the part.
     """
 
     part: int
@@ -63,7 +63,7 @@ class Double:
     loudness: float
 
     def play(self, notes: list[Note]) -> list[Note]:
-        """What it makes of the part's notes."""
+        """Return its notes for those of the part."""
         return [
             (start + self.delay, length, pitch + self.interval, max(1, min(round(velocity * self.loudness), 127)))
             for start, length, pitch, velocity in notes
@@ -72,14 +72,14 @@ class Double:
 
 @dataclasses.dataclass(frozen=True)
 class Arrangement:
-    """Who plays.
+    """The instruments of a song.
 
     Attributes:
-        parts: with a player each.
-        programs: of General MIDI, one a part.
-        doubles: of the parts.
-        kit: name of a beat; None is no kit.
-        densities: how often each part plays in a section.
+        parts: The parts.
+        programs: General MIDI program of each part.
+        doubles: Instruments that double parts.
+        kit: Name of a beat, or None without a kit.
+        densities: Probability of each part to play in a section.
     """
 
     parts: tuple[StylePart, ...]
@@ -90,7 +90,7 @@ class Arrangement:
 
 
 def arrange(style: Style, rng: random.Random) -> Arrangement:
-    """Chooses who plays a song of ``style``."""
+    """Draw the arrangement of a song in ``style``."""
     parts = [part for part in style.parts if rng.random() < part.chance] or [rng.choice(style.parts)]
     kit = rng.choice(style.beats) if style.beats and rng.random() < 0.9 else None
     doubles: list[Double] = []
@@ -110,7 +110,7 @@ def arrange(style: Style, rng: random.Random) -> Arrangement:
 
 
 def _guests(parts: list[StylePart], count: int, rng: random.Random) -> list[StylePart]:
-    """``count`` parts of any styles; there is but one bass."""
+    """Draw ``count`` parts of any styles; there is at most one bass."""
     guests: list[StylePart] = []
     while len(guests) < count:
         guest = rng.choice(STYLES[rng.choice(sorted(STYLES))].parts)
@@ -120,7 +120,7 @@ def _guests(parts: list[StylePart], count: int, rng: random.Random) -> list[Styl
 
 
 def _moved(part: StylePart, rng: random.Random) -> StylePart:
-    """The part in another octave, where there is room; a bass stays, and so does what is struck at any pitch."""
+    """Return the part in another octave if it fits; basses and percussive roles stay."""
     if part.role in _PLACED:
         return part
     semitones = rng.choice((-24, -12, -12, 12, 12, 24))

@@ -1,4 +1,4 @@
-"""What players do to a note while it sounds: slides into it, vibrato, swells, and how long they hold it."""
+"""Expression of notes: slides, vibrato, swells and durations."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _SINGLE_VOICED = (melody, line, riff, bass)
 _SUSTAINED = (pad, line, melody)
 _EXPRESSION = 11
 _RANGE = 2.0
-"""Semitones that a pitch bend reaches."""
+"""Range of a pitch bend in semitones."""
 
 _STEP = 0.02
 """Seconds between two events."""
 
 _HELD = 0.5
-"""Seconds that a note is made longer at most."""
+"""Most seconds by which a note is extended."""
 
 _LONG = 0.35
-"""Seconds after which vibrato begins; notes of twice as long have it, and swell."""
+"""Seconds before vibrato begins. Notes of at least twice this length have vibrato and swell."""
 
 
 def express(track: pretty_midi.Instrument, role: Role, rng: random.Random) -> None:
-    """Adds pitch bends and expression to a track, as one who plays ``role`` may be in the habit of."""
+    """Add pitch bends and expression to a track, according to random habits of a player of ``role``."""
     slides = rng.choice((0.2, 0.6)) if rng.random() < 0.35 else 0.0
     depth = rng.uniform(0.1, 0.5) if rng.random() < 0.35 else 0.0
     if role in _SINGLE_VOICED and (slides or depth):
@@ -37,16 +37,16 @@ def express(track: pretty_midi.Instrument, role: Role, rng: random.Random) -> No
 
 
 def hold(track: pretty_midi.Instrument) -> None:
-    """Makes each note last until the track's next ones begin, or :data:`_HELD` longer where these are far."""
+    """Extend each note until the track's next notes begin, but by at most :data:`_HELD`."""
     starts = [*sorted(note.start for note in track.notes), math.inf]
     for note in track.notes:
-        # The tones of a chord are no next ones, though they begin a little apart.
+        # Tones of the same chord begin slightly apart and do not count as next notes.
         following = starts[bisect.bisect(starts, note.start + 3 * _STEP)]
         note.end = max(note.end, min(following, note.end + _HELD))
 
 
 def release(track: pretty_midi.Instrument) -> None:
-    """Ends each note where its pitch begins anew, at the latest: a MIDI file would end the new one there."""
+    """End each note before its pitch begins again, because a MIDI file would end the new note there."""
     following: dict[int, float] = {}
     for note in sorted(track.notes, key=lambda note: -note.start):
         note.end = min(note.end, following.get(note.pitch, math.inf))
@@ -55,14 +55,14 @@ def release(track: pretty_midi.Instrument) -> None:
 
 
 def level(track: pretty_midi.Instrument, rng: random.Random) -> None:
-    """Gives all notes of a track one velocity."""
+    """Give all notes of a track the same velocity."""
     velocity = rng.choice((100, 127, rng.randint(60, 127)))
     for note in track.notes:
         note.velocity = velocity
 
 
 def _bend(track: pretty_midi.Instrument, slides: float, depth: float, rate: float, rng: random.Random) -> None:
-    """Slides from below or above into some notes, and vibrato ``depth`` semitones deep in the long ones."""
+    """Add slides from below or above to some notes, and vibrato of ``depth`` semitones to long ones."""
     for note, end in _until_next(track):
         bends = []
         if rng.random() < slides:
@@ -78,7 +78,7 @@ def _bend(track: pretty_midi.Instrument, slides: float, depth: float, rate: floa
 
 
 def _swell(track: pretty_midi.Instrument, softest: int, rng: random.Random) -> None:
-    """Long notes begin or end softly."""
+    """Let long notes begin or end softly."""
     for note, end in _until_next(track):
         if end - note.start < 2 * _LONG:
             continue
@@ -92,7 +92,7 @@ def _swell(track: pretty_midi.Instrument, softest: int, rng: random.Random) -> N
 
 
 def _until_next(track: pretty_midi.Instrument) -> list[tuple[pretty_midi.Note, float]]:
-    """Notes that begin apart from others, with where they end or the next one begins."""
+    """Return the notes that begin apart from others, each with its end or the beginning of the next one."""
     notes = sorted(track.notes, key=lambda note: note.start)
     apart = [note for place, note in enumerate(notes) if place == 0 or note.start - notes[place - 1].start > 2 * _STEP]
     starts = [*(note.start for note in apart), math.inf]

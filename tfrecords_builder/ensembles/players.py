@@ -1,4 +1,4 @@
-"""Players, who know a role and have habits: what a bass line, a melody or a beat is made of."""
+"""Players of bass lines, chords, melodies and beats, each with a role and habits."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """What the players share.
+    """A bar, as all players know it.
 
     Attributes:
-        number: within its section.
-        beats: in the bar.
-        chord: pitches, the root first and below 12.
-        scale: pitch classes.
-        is_last: whether the section ends with it.
+        number: Number within its section.
+        beats: Beats in the bar.
+        chord: Pitches, the root first and below 12.
+        scale: Pitch classes.
+        is_last: Whether it is the last bar of its section.
     """
 
     number: int
@@ -30,14 +30,14 @@ Note = tuple[float, float, int, int]
 """Start and length in beats of the bar, pitch, velocity."""
 
 Player = Callable[[Bar, random.Random], Iterator[Note]]
-"""Plays one bar."""
+"""Function that plays one bar."""
 
 Role = Callable[[random.Random, int, int], Player]
-"""Makes a player with habits of its own, for a range from one pitch to another."""
+"""Function that makes a player with habits of its own, for a range from one pitch to another."""
 
 
 def _within(pitch: int, low: int, high: int) -> int:
-    """The pitch, by octaves, in the range."""
+    """Return the pitch, moved by octaves into the range."""
     while pitch < low:
         pitch += 12
     while pitch > high:
@@ -46,7 +46,7 @@ def _within(pitch: int, low: int, high: int) -> int:
 
 
 def _voicing(chord: Sequence[int], center: int) -> list[int]:
-    """The pitches of a chord that are nearest to ``center``, in close position."""
+    """Return the pitches of a chord in close position around ``center``."""
     return sorted({_within(tone, center - 6, center + 5) for tone in chord})
 
 
@@ -55,18 +55,18 @@ def _grid(beats: int, step: float) -> list[float]:
 
 
 def _center(rng: random.Random, low: int, high: int) -> int:
-    """Where chords lie that are to stay in a range."""
+    """Draw the centre of chords that stay in a range."""
     return rng.randint(low + 6, max(high - 6, low + 6))
 
 
 def _spans(starts: Iterable[float], beats: int) -> list[tuple[float, float]]:
-    """Start and end of notes that last until the next one, of a bar with so many beats."""
+    """Return start and end of notes that last until the next one or the end of the bar."""
     own = [start for start in starts if start < beats]
     return list(zip(own, [*own[1:], float(beats)], strict=True))
 
 
 def bass(rng: random.Random, low: int, high: int) -> Player:
-    """Roots and fifths: held, in eighths, syncopated, or walking."""
+    """Make a bass of roots and fifths: held, in eighths, syncopated, or walking."""
     habit = rng.choice(("held", "halves", "quarters", "eighths", "syncopated", "walking", "octaves"))
     length = rng.choice((0.95, 0.8, 0.5))
     syncopated = sorted({0.0, *rng.sample(_grid(4, 0.5)[1:], rng.randint(2, 4))})
@@ -89,7 +89,7 @@ def bass(rng: random.Random, low: int, high: int) -> Player:
 
 
 def chords(rng: random.Random, low: int, high: int) -> Player:
-    """Chords in a rhythm that comes again in each bar."""
+    """Make a player of chords in a rhythm that repeats in each bar."""
     center = _center(rng, low, high)
     starts: tuple[float, ...] = rng.choice(
         ((0.0,), (0.0, 2.0), (0.0, 1.5), (0.5, 1.5, 2.5, 3.5), (1.0, 3.0), (0.0, 1.0, 2.0, 3.0), (0.0, 1.5, 3.0))
@@ -110,7 +110,7 @@ def chords(rng: random.Random, low: int, high: int) -> Player:
 
 
 def power_chords(rng: random.Random, low: int, high: int) -> Player:
-    """Root, fifth and octave: palm-muted eighths or sixteenths, or let ring."""
+    """Make a player of root, fifth and octave: palm-muted eighths or sixteenths, or let ring."""
     step = rng.choice((0.5, 0.5, 0.25, 2.0, 4.0))
     skipped = rng.choice((0.0, 0.2, 0.4))
 
@@ -126,7 +126,7 @@ def power_chords(rng: random.Random, low: int, high: int) -> Player:
 
 
 def pad(rng: random.Random, low: int, high: int) -> Player:
-    """A chord for each bar, by some with its lowest tone an octave below as well."""
+    """Make a player of one chord per bar, sometimes with its lowest tone doubled an octave below."""
     center, overlap = _center(rng, low, high), rng.choice((1.0, 1.0, 0.9))
     doubled = rng.random() < 0.3
 
@@ -140,7 +140,7 @@ def pad(rng: random.Random, low: int, high: int) -> Player:
 
 
 def arpeggio(rng: random.Random, low: int, high: int) -> Player:
-    """Broken chords."""
+    """Make a player of broken chords."""
     step = rng.choice((0.5, 0.5, 0.25, 1 / 3))
     order, length = rng.choice(("up", "down", "both", "alberti")), rng.choice((1.0, 1.0, 2.0, 0.6))
     center = _center(rng, low, high)
@@ -161,7 +161,7 @@ def arpeggio(rng: random.Random, low: int, high: int) -> Player:
 
 
 def melody(rng: random.Random, low: int, high: int) -> Player:
-    """Phrases of two rhythms, chord tones on strong beats, that pause to breathe."""
+    """Make a player of phrases in two rhythms, with chord tones on strong beats and rests."""
     busy = rng.choice((0.25, 0.5, 0.5, 1.0))
     rhythms = []
     for _ in range(2):
@@ -192,7 +192,7 @@ def melody(rng: random.Random, low: int, high: int) -> Player:
 
 
 def line(rng: random.Random, low: int, high: int) -> Player:
-    """Long notes of a second voice, one or two a bar."""
+    """Make a second voice of long notes, one or two per bar."""
     halves, pitch = rng.random() < 0.5, rng.randint(low, high)
 
     def play(bar: Bar, rng: random.Random) -> Iterator[Note]:
@@ -206,14 +206,14 @@ def line(rng: random.Random, low: int, high: int) -> Player:
 
 
 def riff(rng: random.Random, low: int, high: int) -> Player:
-    """A figure of a bar over each chord."""
+    """Make a player of a one-bar figure over each chord."""
     starts = sorted(rng.sample(_grid(4, rng.choice((0.5, 0.25))), rng.randint(3, 6)))
     tones, length = [rng.randrange(5) for _ in starts], rng.choice((0.9, 0.5))
 
     def play(bar: Bar, rng: random.Random) -> Iterator[Note]:
         ladder = [*bar.chord, *(tone + 12 for tone in bar.chord)]
         root = _within(ladder[0], low, max(low + 11, high - 12))
-        # A shorter bar leaves the last tones out.
+        # A shorter bar omits the last tones.
         for (start, end), tone in zip(_spans(starts, bar.beats), tones, strict=False):
             yield start, (end - start) * length, root + ladder[tone] - ladder[0], rng.randint(80, 110)
 
@@ -221,7 +221,7 @@ def riff(rng: random.Random, low: int, high: int) -> Player:
 
 
 def stabs(rng: random.Random, low: int, high: int) -> Player:
-    """Short chords now and then."""
+    """Make a player of occasional short chords."""
     center = _center(rng, low, high)
     starts = tuple(sorted(rng.sample(_grid(4, 0.5), rng.randint(1, 3))))
     every, length = rng.choice((1, 2, 2)), rng.choice((0.3, 0.5, 1.5))
@@ -238,7 +238,7 @@ def stabs(rng: random.Random, low: int, high: int) -> Player:
 
 
 def pattern(rng: random.Random, low: int, high: int) -> Player:
-    """A rhythm of which each stroke has a pitch of its own."""
+    """Make a player of a rhythm in which each stroke has its own pitch."""
     starts = sorted(rng.sample(_grid(4, rng.choice((0.5, 0.25))), rng.randint(2, 7)))
     pitches = [rng.choice(rng.sample(range(low, high + 1), 3)) for _ in starts]
 
@@ -251,7 +251,7 @@ def pattern(rng: random.Random, low: int, high: int) -> Player:
 
 
 def hits(rng: random.Random, low: int, high: int) -> Player:
-    """One sound at the beginning of some bars, left to ring."""
+    """Make a player of one ringing sound at the beginning of some bars."""
     every, pitch, length = rng.choice((1, 2, 4)), rng.randint(low, high), rng.choice((1.0, 2.0, 4.0))
 
     def play(bar: Bar, rng: random.Random) -> Iterator[Note]:
@@ -262,7 +262,7 @@ def hits(rng: random.Random, low: int, high: int) -> Player:
 
 
 def roll(rng: random.Random, low: int, high: int) -> Player:
-    """Beats on root and fifth, and rolls that lead over: what timpani play."""
+    """Make a player like timpani: beats on root and fifth, and rolls at transitions."""
     rolls = rng.random() < 0.5
 
     def play(bar: Bar, rng: random.Random) -> Iterator[Note]:
@@ -299,11 +299,11 @@ BEATS: dict[str, tuple[tuple[int, tuple[float, ...]], ...]] = {
     "shaker": ((70, tuple(step / 2 for step in range(8))), (_TAMBOURINE, (1, 3))),
     "congas": ((62, (0, 1.5, 2)), (63, (1, 3)), (64, (0.5, 2.5, 3.5)), (75, (0, 1.5, 3))),
 }
-"""Kits: of each beat, keys and where in the bar they are struck."""
+"""Name of a beat → keys of the kit, and the beats of the bar on which each is struck."""
 
 
 def drums(beat: str, rng: random.Random) -> Player:
-    """A drummer who knows one beat, leaves some of it out, and fills where a section ends."""
+    """Make a drummer of one beat, who omits some strokes and plays fills at the end of sections."""
     missing, loudness, ghost = rng.choice((0.0, 0.05, 0.15)), rng.randint(75, 105), rng.choice((0.0, 0.1))
 
     def play(bar: Bar, rng: random.Random) -> Iterator[Note]:

@@ -1,4 +1,4 @@
-"""Styles: who plays together, in which role, and in which range."""
+"""Styles: which instruments play together, in which role and range."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _MIXOLYDIAN = (0, 2, 4, 5, 7, 9, 10)
 
 @dataclasses.dataclass(frozen=True)
 class StylePart:
-    """What someone plays in a style.
+    """A part of a style.
 
     Attributes:
-        role: makes the player.
-        programs: of General MIDI, any of which may play it.
-        low: lowest pitch.
-        high: highest pitch, an octave above ``low`` at least.
-        chance: that it is in a song of the style.
+        role: Function that makes the player.
+        programs: General MIDI programs to choose from.
+        low: Lowest pitch.
+        high: Highest pitch, at least an octave above ``low``.
+        chance: Probability that a song of the style has this part.
     """
 
     role: Role
@@ -47,16 +47,16 @@ class StylePart:
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """Who plays together.
+    """A style.
 
     Attributes:
-        tempi: beats a minute, from and to.
-        parts: who may play.
-        beats: keys of :data:`tfrecords_builder.ensembles.players.BEATS`; none where there is no kit.
-        scales: semitones of the degrees.
-        meter: beats in a bar.
-        sevenths: whether chords have four tones.
-        swing: whether off-beats come late.
+        tempi: Lowest and highest tempo in beats per minute.
+        parts: Possible parts.
+        beats: Keys of :data:`tfrecords_builder.ensembles.players.BEATS`; empty without a kit.
+        scales: Semitones of the degrees of each scale.
+        meter: Beats in a bar.
+        sevenths: Whether chords have four tones.
+        swing: Whether off-beats are late.
     """
 
     tempi: tuple[int, int]

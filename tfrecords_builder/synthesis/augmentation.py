@@ -1,8 +1,8 @@
-"""What recordings of one song differ in, drawn from a seed: pitch, balance, timbre, room, and the way to the listener.
+"""Augmentation of rendered songs, drawn from a seed: pitch, balance, timbre, room, noise and codec.
 
-A player tunes differently and starts in another key; a voice sings along; an amplifier, a microphone and a mixing desk
-colour each instrument; the mix is equalised, put in a room, compressed; noise and a lossy codec come last. Each is a
-function of seed and name alone.
+It imitates what recordings of one song differ in. Players tune differently and choose another key; a voice sings along;
+an amplifier, a microphone and a mixing desk colour each instrument; the mix is equalised, put in a room and compressed;
+noise and a lossy codec come last. Each step depends on seed and name alone.
 """
 
 from __future__ import annotations
@@ -14,47 +14,44 @@ import random
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
 from mir_tf.vocabulary import DRUMS
-from tfrecords_builder.synthesis.singing import Singer
+from tfrecords_builder.synthesis.singing import Signal, Singer
 
 MOST_SEMITONES = 3
-"""Songs are transposed by so many semitones at most, up or down."""
+"""Largest transposition in semitones, up or down."""
 
 MOST_CENTS = 40.0
-"""Tuning differs from 440 Hz by so much at most."""
+"""Largest deviation of the tuning from 440 Hz."""
 
 SUNG = 0.5
-"""In how many renditions a voice sings."""
+"""Share of renditions with a voice."""
 
 _FAMILY_SIZE = 8
-"""Programs of a family."""
+"""Programs in a General MIDI family."""
 
 _DRIVEN = {3: 0.5, 4: 0.2, DRUMS // _FAMILY_SIZE: 0.0}
-"""How often instruments of a General MIDI family are played through an overdriven amplifier: guitars, basses, drums."""
+"""Family → share of its stems played through an overdriven amplifier: guitars, basses, drums."""
 
 _SELDOM_DRIVEN = 0.05
-"""How often all others are."""
+"""The same for all other families."""
 
 _CODECS = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"))
-"""Of libsndfile, which gives back as many samples as it took, in their places."""
+"""Codecs of libsndfile, which return as many samples as they take, without delay."""
 
 _GAIN_RATE = 100
-"""Values a second of a compressor's gain."""
-
-Signal = NDArray[np.float32]
+"""Values per second of a compressor's gain."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How one rendition of a song differs from the plain one.
+    """The differences of one rendition of a song from the plain one.
 
     Attributes:
-        seed: of everything; two renditions with the same are equal.
-        semitones: transposition of all parts but drums.
-        cents: tuning of all parts but drums, by the builtin synthesiser: the others take none.
+        seed: Seed of everything; two renditions with the same seed are equal.
+        semitones: Transposition of all parts except drums.
+        cents: Tuning of all parts except drums, by the built-in synthesiser; FluidSynth ignores it.
     """
 
     seed: str
@@ -63,24 +60,24 @@ class Augmentation:
 
     @classmethod
     def draw(cls, seed: str) -> Augmentation:
-        """The variation of a seed."""
+        """Return the augmentation of a seed."""
         generator = random.Random(seed)
         semitones = generator.randint(-MOST_SEMITONES, MOST_SEMITONES)
         return cls(seed, semitones, max(-MOST_CENTS, min(MOST_CENTS, generator.gauss(0, 12))))
 
     def singer(self) -> Singer | None:
-        """Who sings, if anybody does."""
+        """Return the singer, or None without a voice."""
         seed = f"{self.seed}:voice"
         return Singer.draw(seed) if random.Random(seed).random() < SUNG else None
 
     def stem(self, signal: Signal, name: str, sample_rate: int, program: int | None = None) -> Signal:
-        """A stem as an amplifier, a microphone and a mixing desk leave it: drive, level, equalisation, width.
+        """Return a stem after an amplifier, a microphone and a mixing desk: drive, level, equalisation, width.
 
         Args:
             signal: float32 [samples].
-            name: of the stem; it draws by its own.
+            name: Name of the stem, part of its seed.
             sample_rate: Hz.
-            program: General MIDI program or 128 for drums, by which an amplifier is more or less likely; None is a
+            program: General MIDI program, or 128 for drums, which determines how likely an amplifier is; None for a
                 voice, which has none.
 
         Returns:
@@ -90,11 +87,11 @@ class Augmentation:
         driven = 0.0 if program is None else _DRIVEN.get(program // _FAMILY_SIZE, _SELDOM_DRIVEN)
         if generator.random() < driven:
             takes = [signal, _played_again(signal, generator, sample_rate)] if generator.random() < 0.4 else [signal]
-            heard = np.sum([_amplified(take, generator, sample_rate) for take in takes], axis=0)
-            signal = heard / np.float32(math.sqrt(len(takes)))
+            driven_takes = np.sum([_amplified(take, generator, sample_rate) for take in takes], axis=0)
+            signal = driven_takes / np.float32(math.sqrt(len(takes)))
         generator = random.Random(f"{self.seed}:{name}")
         signal = _equalized(signal, generator, 2, 5.0, sample_rate)
-        if generator.random() < 0.4:  # two channels, one a little late, as they come down to one
+        if generator.random() < 0.4:  # two channels, one a little late, mixed down to one
             delay = round(generator.uniform(0.1e-3, 0.8e-3) * sample_rate)
             share = generator.uniform(0.2, 0.7)
             late = np.concatenate([np.zeros(delay, np.float32), signal])[: len(signal)]
@@ -102,10 +99,10 @@ class Augmentation:
         return signal * np.float32(10 ** (generator.gauss(0, 4) / 20))
 
     def mix(self, signal: Signal, sample_rate: int) -> Signal:
-        """The mix as it reaches a listener: equalisation, room, compression, level, noise, codec.
+        """Return the mix after equalisation, room, compression, noise, level and codec.
 
         Args:
-            signal: float32 [samples]; its level counts only against the noise's.
+            signal: float32 [samples], at any level.
             sample_rate: Hz.
 
         Returns:
@@ -127,7 +124,7 @@ class Augmentation:
 
 
 def _equalized(signal: Signal, generator: random.Random, bands: int, deviation: float, sample_rate: int) -> Signal:
-    """``bands`` peaking filters at frequencies and with gains (standard deviation in dB) drawn at random."""
+    """Apply ``bands`` peaking filters with random frequencies and gains (standard deviation in dB)."""
     sections = []
     for _ in range(bands):
         frequency = 60 * (12000 / 60) ** generator.random()
@@ -136,7 +133,7 @@ def _equalized(signal: Signal, generator: random.Random, bands: int, deviation: 
 
 
 def _peaking(frequency: float, gain: float, quality: float, sample_rate: int) -> list[float]:
-    """A peaking equaliser: R. Bristow-Johnson, Cookbook formulae for audio EQ biquad filter coefficients."""
+    """Return a peaking filter: R. Bristow-Johnson, Cookbook formulae for audio EQ biquad filter coefficients."""
     amplitude = 10 ** (gain / 40)
     omega = 2 * math.pi * frequency / sample_rate
     alpha = math.sin(omega) / (2 * quality)
@@ -152,9 +149,9 @@ def _peaking(frequency: float, gain: float, quality: float, sample_rate: int) ->
 
 
 def _amplified(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
-    """Through an amplifier with 10 to 40 dB too much gain, and a loudspeaker; as loud as before.
+    """Apply an amplifier with 10 to 40 dB too much gain, and a loudspeaker; keep the loudness.
 
-    The valve is a hyperbolic tangent off its middle, between filters, as in D. T. Yeh, J. S. Abel and J. O. Smith,
+    The valve is a biased hyperbolic tangent between filters, as in D. T. Yeh, J. S. Abel and J. O. Smith,
     Simplified, physically-informed models of distortion and overdrive guitar effects pedals (DAFx, 2007).
     """
     loudness = math.sqrt(float(np.square(signal).mean()))
@@ -171,12 +168,12 @@ def _amplified(signal: Signal, generator: random.Random, sample_rate: int) -> Si
             [_peaking(generator.uniform(1500, 3500), generator.uniform(0, 8), 1.0, sample_rate)],
         ]
     )
-    heard = sosfilt(speaker, clipped)
-    return np.asarray(heard * (loudness / math.sqrt(float(np.square(heard).mean()))), np.float32)
+    played = sosfilt(speaker, clipped)
+    return np.asarray(played * (loudness / math.sqrt(float(np.square(played).mean()))), np.float32)
 
 
 def _played_again(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
-    """A second take of the same part, as guitars are often recorded: 4 to 30 ms late, and by some cents out of tune."""
+    """Return a second take of a part, as guitars are often recorded: 4 to 30 ms late and some cents out of tune."""
     seconds = len(signal) / sample_rate
     delays = np.random.default_rng(generator.getrandbits(32)).uniform(0.004, 0.03, math.ceil(seconds / 2) + 2)
     place = np.arange(len(signal))
@@ -185,12 +182,12 @@ def _played_again(signal: Signal, generator: random.Random, sample_rate: int) ->
 
 
 def _in_room(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
-    """With the reverberation of a room: noise that dies away by 60 dB, the high frequencies sooner.
+    """Add the reverberation of a room: noise that dies away by 60 dB, high frequencies sooner.
 
     J. A. Moorer, About this reverberation business (Computer Music Journal 3, 1979).
     """
     seconds = 0.15 * (1.5 / 0.15) ** generator.random()
-    level = generator.uniform(-26, -10)  # dB of its power against the direct sound's
+    level = generator.uniform(-26, -10)  # dB relative to the power of the direct sound
     noise = np.random.default_rng(generator.getrandbits(32)).standard_normal(round(seconds * sample_rate))
     time = np.arange(len(noise)) / sample_rate
     dull = lfilter([1 - (pole := generator.uniform(0.2, 0.8))], [1, -pole], noise)
@@ -204,7 +201,7 @@ def _in_room(signal: Signal, generator: random.Random, sample_rate: int) -> Sign
 
 
 def _compressed(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
-    """Through a compressor that follows the level within 10 ms and lets go within some tenths of a second.
+    """Apply a compressor that follows the level within 10 ms and releases within tenths of a second.
 
     D. Giannoulis et al., Digital dynamic range compressor design (J. Audio Eng. Soc. 60, 2012), hard knee.
     """
@@ -226,7 +223,7 @@ def _compressed(signal: Signal, generator: random.Random, sample_rate: int) -> S
 
 
 def _with_noise(signal: Signal, generator: random.Random) -> Signal:
-    """With noise 25 to 65 dB below it, between white and brown."""
+    """Add noise 25 to 65 dB below the signal, between white and brown."""
     noise = np.random.default_rng(generator.getrandbits(32)).standard_normal(len(signal), dtype=np.float32)
     noise = lfilter([1.0], [1, -generator.uniform(0, 0.98)], noise).astype(np.float32)
     level = 10 ** (generator.uniform(-65, -25) / 20) * math.sqrt(float(np.square(signal).mean()))
@@ -236,13 +233,13 @@ def _with_noise(signal: Signal, generator: random.Random) -> Signal:
 
 
 def _through_codec(signal: Signal, generator: random.Random, sample_rate: int) -> Signal:
-    """Coded with loss at about 45 to 125 kbit/s, and decoded again."""
+    """Encode with loss at about 45 to 125 kbit/s, and decode again."""
     container, subtype = generator.choice(_CODECS)
     coded = io.BytesIO()
     with soundfile.SoundFile(
         coded, "w", sample_rate, 1, subtype, format=container, compression_level=generator.uniform(0.1, 0.9)
     ) as file:
-        for start in range(0, len(signal), sample_rate):  # libsndfile's Vorbis puts all of a write on the stack
+        for start in range(0, len(signal), sample_rate):  # libsndfile's Vorbis puts a whole write on the stack
             file.write(signal[start : start + sample_rate])
     coded.seek(0)
     decoded, _ = soundfile.read(coded, dtype="float32")

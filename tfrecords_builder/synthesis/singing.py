@@ -1,9 +1,9 @@
-"""A voice that sings along: in most recordings somebody sings, and no class of General MIDI is a singer's.
+"""A voice for rendered songs, without a label: most recordings have singers, and no class of General MIDI is theirs.
 
-A network that has never heard a voice takes it for something that it knows. So a voice is heard in rendered songs, and
-no label speaks of it. It sings no words, but what words are made of: vowels (G. E. Peterson and H. L. Barney, Control
-methods used in a study of the vowels, J. Acoust. Soc. Am. 24, 1952), by a source and a filter (G. Fant, Acoustic theory
-of speech production, 1960), with consonants of noise, slides between notes, vibrato and breath.
+A network that was trained without voices takes them for an instrument. The voice has no words, only their sounds:
+vowels (G. E. Peterson and H. L. Barney, Control methods used in a study of the vowels, J. Acoust. Soc. Am. 24, 1952)
+made by a source and a filter (G. Fant, Acoustic theory of speech production, 1960), with consonants of noise, slides
+between notes, vibrato and breath.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ _VOWELS = np.array(
     ],
     np.float64,
 )
-"""Formants of a man's vowels, in Hz [vowels, formants]; those above the third are much the same in all."""
+"""Formants of a man's vowels in Hz [vowels, formants]. Those above the third are similar in all vowels."""
 
 _NASAL = np.array([250.0, 1200.0, 2300.0, 3300.0])
 _BANDWIDTHS = np.array([70.0, 90.0, 130.0, 180.0])
-"""Of the formants, in Hz."""
+"""Bandwidths of the formants in Hz."""
 
 _RANGES = {"low": (43, 67, 1.0), "high": (55, 79, 1.17)}
-"""Lowest and highest note of a man and of a woman, and how much higher formants are than a man's."""
+"""Lowest and highest note of a man and of a woman, and the ratio of their formants to a man's."""
 
 _WINDOW, _HOP = 1024, 256
-"""Samples of the filter's frames."""
+"""Window and hop of the filter in samples."""
 
 _PHRASE = (2.0, 9.0)
 _REST = (0.5, 9.0)
-"""Shortest and longest seconds that a voice sings, and then waits."""
+"""Shortest and longest duration of a phrase and of the rest after it, in seconds."""
 
 _LONGEST = 3.0
-"""Seconds that a note is sung at most."""
+"""Longest note in seconds."""
 
 Signal = NDArray[np.float32]
 Frames = NDArray[np.float64]
@@ -57,20 +57,20 @@ Frames = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Singer:
-    """Somebody's voice.
+    """A voice.
 
     Attributes:
-        seed: of all that is drawn.
-        low: lowest note, as MIDI counts them.
-        high: highest note.
-        size: formants against those of a man.
-        tilt: Hz above which the source loses another 6 dB an octave.
-        breath: level of the noise in the source.
-        vibrato: semitones to either side.
-        rate: of the vibrato in Hz.
-        slide: seconds from one pitch to the next.
-        roughness: from 0, clear, to 1, a shout.
-        scream: level of another noise, which beats with the folds, as in growls and screams; 0 in most voices.
+        seed: Seed of all random draws.
+        low: Lowest MIDI note.
+        high: Highest MIDI note.
+        size: Ratio of the formants to those of a man.
+        tilt: Frequency in Hz above which the source falls by another 6 dB per octave.
+        breath: Level of the noise in the source.
+        vibrato: Depth of the vibrato in semitones to either side.
+        rate: Rate of the vibrato in Hz.
+        slide: Seconds from one pitch to the next.
+        roughness: From 0 (clear) to 1 (a shout).
+        scream: Level of a second noise that beats with the folds, as in growls and screams; 0 in most voices.
     """
 
     seed: str
@@ -87,7 +87,7 @@ class Singer:
 
     @classmethod
     def draw(cls, seed: str) -> Singer:
-        """The singer of a seed."""
+        """Return the singer of a seed."""
         generator = random.Random(seed)
         low, high, size = _RANGES[generator.choice(sorted(_RANGES))]
         return cls(
@@ -105,10 +105,10 @@ class Singer:
         )
 
     def choose(self, song: pretty_midi.PrettyMIDI) -> pretty_midi.Instrument:
-        """What to sing of a song: the upper voice of a part, in phrases, moved by octaves to where the singer sings.
+        """Return the part to sing: the upper voice of a part of the song, in phrases, moved by octaves into range.
 
         Returns:
-            Notes that do not overlap; none where no part but drums plays.
+            Notes that do not overlap; none if only drums play.
         """
         generator = random.Random(f"{self.seed}:part")
         parts = [part for part in song.instruments if part.notes and not part.is_drum]
@@ -131,11 +131,11 @@ class Singer:
         return voice
 
     def sing(self, notes: Sequence[pretty_midi.Note], count: int, sample_rate: int) -> Signal:
-        """The sound of notes that do not overlap.
+        """Return the sound of notes that do not overlap.
 
         Args:
-            notes: by onset.
-            count: samples wanted.
+            notes: Notes sorted by onset.
+            count: Number of samples.
             sample_rate: Hz.
 
         Returns:
@@ -157,7 +157,7 @@ class Singer:
     def _score(
         self, notes: Sequence[pretty_midi.Note], frames: int, rate: float, generator: np.random.Generator
     ) -> _Score:
-        """What the voice does, frame by frame, of which there are ``rate`` a second."""
+        """Return the course of the voice in frames, of which there are ``rate`` per second."""
         pitch, level = np.full(frames, np.nan), np.zeros(frames)
         formants = np.full((frames, _VOWELS.shape[1]), np.nan)
         noise, hertz = np.zeros(frames), np.full(frames, 5000.0)
@@ -194,7 +194,7 @@ class Singer:
         return _Score(pitch, _smooth(level, 0.02 * rate), np.stack(filled, axis=1), noise, hertz)
 
     def _source(self, score: _Score, count: int, sample_rate: int, generator: np.random.Generator) -> Frames:
-        """What the vocal folds give [count]: a sawtooth without aliases, duller the softer the voice is."""
+        """Return the signal of the vocal folds [count]: a sawtooth without aliases, filtered by the tilt."""
         step = 440 * 2 ** ((_upsampled(score.pitch, count) - 69) / 12) / sample_rate
         phase = np.cumsum(step)
         turn = phase % 1.0
@@ -215,7 +215,7 @@ class Singer:
 
 @dataclasses.dataclass(frozen=True)
 class _Score:
-    """What a voice does, each [frames]: pitch as MIDI counts, level, formants in Hz [frames, 4], noise and its Hz."""
+    """The course of a voice, each [frames]: MIDI pitch, level, formants in Hz [frames, 4], noise and its frequency."""
 
     pitch: Frames
     level: Frames
@@ -225,7 +225,7 @@ class _Score:
 
 
 def _upper_voice(notes: Sequence[pretty_midi.Note]) -> list[pretty_midi.Note]:
-    """The highest of the notes that begin together, each until the next begins."""
+    """Return the highest of the notes that begin together, each until the next one begins."""
     melody: list[pretty_midi.Note] = []
     for note in sorted(notes, key=lambda note: (note.start, -note.pitch)):
         if melody and note.start - melody[-1].start < 0.12:
@@ -237,7 +237,7 @@ def _upper_voice(notes: Sequence[pretty_midi.Note]) -> list[pretty_midi.Note]:
 
 
 def _smooth(values: Frames, length: float) -> Frames:
-    """A moving average over ``length`` values with soft edges; the ends are repeated."""
+    """Return a moving average over ``length`` values with soft edges; the ends are repeated."""
     size = max(round(length), 1)
     window = np.hanning(2 * size + 1)[1:-1]
     padded = np.pad(values, size - 1, mode="edge")
@@ -246,12 +246,12 @@ def _smooth(values: Frames, length: float) -> Frames:
 
 
 def _upsampled(values: Frames, count: int) -> Frames:
-    """Values of frames at each of ``count`` samples."""
+    """Interpolate values of frames at ``count`` samples."""
     return np.interp(np.arange(count), np.arange(len(values)) * _HOP, values)
 
 
 def _formants(score: _Score, sample_rate: int) -> Frames:
-    """Gain [bins, frames] of the vocal tract: a resonance at each formant, the first never below the pitch."""
+    """Return the gain [bins, frames] of the vocal tract: a resonance at each formant, the first not below the pitch."""
     hertz = np.fft.rfftfreq(_WINDOW, 1 / sample_rate)[:, np.newaxis]  # [bins, 1]
     fundamental = 440 * 2 ** ((score.pitch - 69) / 12)
     gain = np.ones((len(hertz), len(score.pitch)))
@@ -259,11 +259,11 @@ def _formants(score: _Score, sample_rate: int) -> Frames:
         centre = score.formants[:, number]  # [frames]
         centre = np.maximum(centre, fundamental) if number == 0 else centre
         gain *= centre**2 / np.sqrt((centre**2 - hertz**2) ** 2 + (bandwidth * hertz) ** 2)
-    return gain * (1 + (hertz / 4000) ** 4) ** 0.5  # what resonances above the fourth make up for
+    return gain * (1 + (hertz / 4000) ** 4) ** 0.5  # compensates for the missing resonances above the fourth
 
 
 def _consonants(score: _Score, sample_rate: int) -> Frames:
-    """Gain [bins, frames] of the noise of consonants: a band of an octave or two."""
+    """Return the gain [bins, frames] of the noise of consonants: a band of one or two octaves."""
     hertz = np.maximum(np.fft.rfftfreq(_WINDOW, 1 / sample_rate), 1.0)[:, np.newaxis]
     octaves = np.log2(hertz / score.hertz)
     band: Frames = np.exp(-(octaves**2) / 0.5)
@@ -271,7 +271,7 @@ def _consonants(score: _Score, sample_rate: int) -> Frames:
 
 
 def _filtered(signal: Frames, gain: Frames) -> Frames:
-    """A signal [samples] through a filter [bins, frames] that changes with time."""
+    """Apply a time-varying filter [bins, frames] to a signal [samples]."""
     _, _, spectrum = stft(signal, nperseg=_WINDOW, noverlap=_WINDOW - _HOP)
     frames = min(spectrum.shape[1], gain.shape[1])
     shaped = np.zeros_like(spectrum)

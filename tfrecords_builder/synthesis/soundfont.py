@@ -1,10 +1,8 @@
 """SoundFont 2 synthesis of single notes, in NumPy: in tune, with velocity layers, loops and volume envelopes.
 
-Written because no wheel does it: symusic's synthesiser (0.5.5 to 0.6.0) ignores overriding root keys, coarse
-tuning and velocity, which puts most General MIDI programs of common SoundFonts several semitones out of tune,
-and FluidSynth is a system package. After "SoundFont Technical Specification 2.04" (E-mu, 2006); numbers in
-parentheses in the code are its generators. Not played: the low-frequency oscillators, the filter's motion and
-resonance, pan, reverb and chorus.
+It exists because FluidSynth is a system package and no wheel plays SoundFonts in tune. It follows the "SoundFont
+Technical Specification 2.04" (E-mu, 2006), whose generators have the numbers in the code. It does not play
+low-frequency oscillators, the filter's motion and resonance, pan, reverb and chorus.
 """
 
 from __future__ import annotations
@@ -45,35 +43,35 @@ RECORDS: dict[str, list[Any]] = {
 _DRUM_BANK = 128
 _KEY_RANGE, _VELOCITY_RANGE, _INSTRUMENT, _SAMPLE = 43, 44, 41, 53
 
-# Only these generators of a preset zone do not add to the instrument's.
+# All other generators of a preset zone add to the instrument's.
 _NOT_ADDED = {_KEY_RANGE, _VELOCITY_RANGE, _INSTRUMENT, _SAMPLE, 46, 47, 54, 57, 58}
 
 _DEFAULTS = {8: 13500, 33: -12000, 34: -12000, 35: -12000, 36: -12000, 38: -12000, 56: 100, 58: -1}
 
 _ROCK_BOTTOM = 100.0
-"""dB that an envelope falls in its decay or release time, after which a note is over."""
+"""Fall of an envelope in dB within its decay or release time, after which a note is over."""
 
 _INAUDIBLE = 60.0
-"""dB that a released note falls before it is cut."""
+"""Fall of a released note in dB before it is cut."""
 
 _MIN_RELEASE = 0.03
 _MAX_RELEASE = 3.0
-"""Seconds in which a release falls :data:`_ROCK_BOTTOM` dB: shorter clicks, longer outlasts a track."""
+"""Seconds in which a release falls by :data:`_ROCK_BOTTOM` dB: shorter ones click, longer ones outlast a track."""
 
 _ATTENUATION = 0.4
-"""SoundFonts are voiced for the EMU8000, which takes 0.4 of the attenuation written; so does FluidSynth."""
+"""SoundFonts are made for the EMU8000, which applies 0.4 of the stored attenuation, as FluidSynth does."""
 
 _COMPRESSED = 0x10
-"""Bit in a sample's type, by which .sf3 files say that it is stored as Ogg Vorbis."""
+"""Bit in a sample's type for Ogg Vorbis, in .sf3 files."""
 
 Generators = dict[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Zone:
-    """One sample of a preset, with all that is added up for it.
+    """One sample of a preset, with the sums of its generators.
 
-    Positions in samples (the loop's from ``start``), pitch in semitones, levels in dB, times in seconds,
+    Positions are in samples (those of the loop from ``start``), pitch in semitones, levels in dB, times in seconds, the
     cutoff in Hz.
     """
 
@@ -97,24 +95,24 @@ class _Zone:
 
 
 class SoundFont:
-    """A SoundFont 2 file, mapped into memory: worker processes share its pages.
+    """A SoundFont 2 file, mapped into memory, so that worker processes share its pages.
 
     Attributes:
-        path: the file.
+        path: The file.
     """
 
     def __init__(self, path: Path) -> None:
-        """Reads the tables of ``path``.
+        """Read the tables of ``path``.
 
         Raises:
-            DataError: the file is missing, truncated, or no SoundFont 2.
+            DataError: The file is missing, truncated, or not a SoundFont 2.
         """
         self.path = path
         try:
             self._read()
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise DataError(
-                f"{path}: not a readable SoundFont 2 file ({error}); give a whole .sf2 file, no .sf3"
+                f"{path}: not a readable SoundFont 2 file ({error}); give a complete .sf2 file, not an .sf3"
             ) from error
 
     def _read(self) -> None:
@@ -129,11 +127,11 @@ class SoundFont:
         }
 
     def has(self, program: int, is_drum: bool) -> bool:
-        """Whether it has a sound for a General MIDI program or, of drums, for any kit that stands in for another."""
+        """Return whether it has a sound for a General MIDI program, or for drums any kit that can replace another."""
         return bool(self._presets.get(self._preset(program, is_drum)))
 
     def _preset(self, program: int, is_drum: bool) -> tuple[int, int]:
-        """Bank and program; kit 0 stands in for a missing one."""
+        """Return bank and program; kit 0 replaces a missing kit."""
         preset = (_DRUM_BANK if is_drum else 0, program)
         return (_DRUM_BANK, 0) if is_drum and preset not in self._presets else preset
 
@@ -147,20 +145,20 @@ class SoundFont:
         sample_rate: int,
         cents: float = 0.0,
     ) -> NDArray[np.float32]:
-        """The sound of one note, mono, its release included.
+        """Return the sound of one note, mono, including its release.
 
         Args:
-            program: General MIDI program, 0 to 127; of drums the kit. Kit 0 stands in for a missing one; a
-                missing program is silent.
-            is_drum: whether ``key`` chooses a drum.
+            program: General MIDI program, 0 to 127; for drums the kit. Kit 0 replaces a missing kit; a missing program
+                is silent.
+            is_drum: Whether ``key`` chooses a drum.
             key: MIDI note number.
             velocity: 1 to 127.
-            seconds: from note-on to note-off.
+            seconds: Time from note-on to note-off.
             sample_rate: Hz.
-            cents: how much higher it is tuned.
+            cents: Tuning above 440 Hz.
 
         Returns:
-            float32 [samples]: as long as the note sounds, empty where the SoundFont has no sound for it.
+            float32 [samples], as long as the note sounds; empty if the SoundFont has no sound for it.
         """
         preset = self._preset(program, is_drum)
         sounds = [
@@ -204,7 +202,7 @@ class SoundFont:
         return [zone for zone in zones if zone.rate and 0 <= zone.start < zone.end]
 
     def _bags(self, kind: str, owner: int, owners: NDArray[np.void], link: int) -> list[Generators]:
-        """Generators of each zone of a preset or an instrument, those of its global zone filled in."""
+        """Return the generators of each zone of a preset or instrument, completed by those of its global zone."""
         bags, generators = self._tables[f"{kind}bag"]["generator"], self._tables[f"{kind}gen"]
         common: Generators = {}
         zones = []
@@ -235,7 +233,7 @@ class SoundFont:
         )
         looped = amount(54) & 1 and 0 <= loop[0] < loop[1] <= end - start
         root = amount(58) if amount(58) >= 0 else int(header["key"])
-        # A cutoff moved by the modulation envelope stays half-way between the envelope's peak and sustain.
+        # A cutoff moved by the modulation envelope is fixed half-way between the envelope's peak and sustain.
         cutoff = amount(8) + amount(11) * (1 - min(max(amount(29), 0), 1000) / 2000)
         return _Zone(
             keys=_overlap(outer, inner, _KEY_RANGE),
@@ -259,26 +257,26 @@ class SoundFont:
 
 
 def require_plain(headers: NDArray[np.void]) -> None:
-    """Refuses samples that are stored as anything but PCM.
+    """Raise an error unless all samples are stored as PCM.
 
     Args:
-        headers: the table ``shdr``.
+        headers: The table ``shdr``.
 
     Raises:
-        ValueError: one is compressed.
+        ValueError: A sample is compressed.
     """
     if (headers["type"] & _COMPRESSED).any():
         raise ValueError("its samples are compressed, as in .sf3")
 
 
 def read_chunks(data: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-    """The leaves of a SoundFont by name.
+    """Return the leaf chunks of a SoundFont by name.
 
     Args:
-        data: the bytes of the file.
+        data: The bytes of the file.
 
     Raises:
-        ValueError: no SoundFont, or one that ends too early.
+        ValueError: It is not a SoundFont, or is truncated.
     """
     if bytes(data[:4]) != b"RIFF" or bytes(data[8:12]) != b"sfbk":
         raise ValueError("it does not begin with RIFF ... sfbk")
@@ -299,13 +297,13 @@ def read_chunks(data: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
 
 
 def _overlap(outer: Generators, inner: Generators, operator: int) -> tuple[int, int]:
-    """Lowest and highest key or velocity that both zones admit: two bytes, 0 and 127 by default."""
+    """Return the lowest and highest key or velocity in the ranges of both zones, 0 and 127 by default."""
     ranges = [zone.get(operator, 127 << 8) for zone in (outer, inner)]
     return max(value & 0xFF for value in ranges), min(value >> 8 & 0xFF for value in ranges)
 
 
 def _envelope(zone: _Zone, seconds: float, release: float, count: int, sample_rate: int) -> NDArray[np.float32]:
-    """Gain [count] of the volume envelope and the zone's attenuation, from -32768..32767 to -1..1."""
+    """Return the gain [count] of the volume envelope and the zone's attenuation, from -32768..32767 to -1..1."""
     time = np.arange(count, dtype=np.float32) / np.float32(sample_rate)
     fall = np.clip((time - (zone.delay + zone.attack + zone.hold)) * (_ROCK_BOTTOM / zone.decay), 0, zone.sustain)
     fall += np.maximum(time - seconds, 0) * (_ROCK_BOTTOM / release) + zone.attenuation
@@ -315,7 +313,7 @@ def _envelope(zone: _Zone, seconds: float, release: float, count: int, sample_ra
 
 
 def _low_pass(sound: NDArray[np.float32], frequency: float) -> NDArray[np.float32]:
-    """Butterworth low-pass of second order; ``frequency`` in cycles a sample."""
+    """Apply a Butterworth low-pass of second order; ``frequency`` is in cycles per sample."""
     warped = math.tan(math.pi * frequency)
     scale = 1 / (1 + math.sqrt(2) * warped + warped**2)
     forward = np.array([1, 2, 1]) * warped**2 * scale

@@ -1,4 +1,4 @@
-"""Songs of ensembles: reproducible, in range, of many styles, and playable by the builder."""
+"""Composed songs are reproducible, in range, of many styles, and playable by the builder."""
 
 import collections
 import random
@@ -31,7 +31,7 @@ def classes_of(song: pretty_midi.PrettyMIDI) -> set[int | None]:
 
 
 def test_a_midi_file_holds_every_second_that_was_composed(collection, tmp_path):
-    """Where a pitch begins anew before it has ended, a file would end the new note there."""
+    """A file would end a new note of a pitch where the previous note of that pitch ends."""
     for song in collection[::5]:
         song.write(str(tmp_path / "song.mid"))
         read = pretty_midi.PrettyMIDI(str(tmp_path / "song.mid"))

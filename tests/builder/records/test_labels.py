@@ -1,4 +1,4 @@
-"""Activity from MIDI, against a definition written another way round: frame by frame, not note by note."""
+"""Activity from MIDI, against a second definition: frame by frame instead of note by note."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def write_notes(path: Path, *notes: tuple[float, float], tempo: float = 120.0) -
 
 
 def overlapped_frames(path: Path, num_label_frames: int, start: float) -> NDArray[np.bool_]:
-    """Which frames overlap a note by more than a microsecond."""
+    """Return the frames that overlap a note by more than a microsecond."""
     midi = pretty_midi.PrettyMIDI(str(path))
     notes = [note for instrument in midi.instruments for note in instrument.notes]
     on = np.array([note.start for note in notes]) - start  # [notes]
@@ -54,7 +54,7 @@ def test_a_note_marks_the_frames_it_overlaps(tmp_path: Path, on: float, off: flo
 
 
 def test_a_tenth_of_a_second_is_one_frame_wherever_it_lies(tmp_path: Path) -> None:
-    """At 125 beats a minute and 960 ticks a beat a frame is 200 ticks, and its time seldom a clean float."""
+    """At 125 beats per minute and 960 ticks per beat, a frame has 200 ticks, and its time is rarely an exact float."""
     notes = [(frame / 10, (frame + 1) / 10) for frame in range(0, 3000, 2)]
     path = write_notes(tmp_path / "a.mid", *notes, tempo=125.0)
     assert np.flatnonzero(stem_activity(path, 3000)).tolist() == list(range(0, 3000, 2))

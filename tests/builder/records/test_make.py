@@ -17,7 +17,7 @@ RATE = 16000
 
 
 def write_sounds(folder: Path, stem: str, sounds: list[tuple[float, float, float]], seconds: float = 8.0) -> None:
-    """Replaces the audio of a stem by noise: each sound from one time to another, at an RMS in dBFS."""
+    """Replace the audio of a stem by noise: each sound from one time to another, at an RMS in dBFS."""
     samples = np.zeros(round(seconds * RATE))
     for begin, end, level in sounds:
         length = round(end * RATE) - round(begin * RATE)
@@ -31,7 +31,7 @@ FRONT_END = FrontEndConfig(sample_rate=RATE, n_fft=1024, hop_length=320, n_mels=
 
 @pytest.fixture
 def track(tmp_path: Path) -> Track:
-    """A guitar that decays, a second one, silent, and drums that sound before they are played."""
+    """Write a guitar that decays, a second, silent one, and drums that sound before they are played."""
     stems = {
         "S00": (30, [(1.0, 1.2), (6.0, 6.1)]),
         "S01": (30, [(4.0, 5.0)]),

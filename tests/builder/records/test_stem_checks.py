@@ -12,7 +12,7 @@ FRAMES = 900
 
 
 def played(decay_db: float = 30.0) -> NDArray[np.float64]:
-    """Levels of a healthy stem: each note dies away, and the rest is silent."""
+    """Return the levels of a healthy stem: each note dies away, and the rest is silent."""
     levels = np.full(FRAMES, -200.0)
     for note in range(30):
         levels[20 * note : 20 * note + 20] = -20 - decay_db * np.arange(20) / 20

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets reads a data set: splits, slices, and the values that schema.parse gives."""
+"""TensorFlow Datasets reads a data set: splits, slices, and the same values as records.parse."""
 
 import warnings
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every kind of damage to a data set is named by file."""
+"""Verification reports every kind of damage to a data set, with the file."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Parts become shards whose bytes depend on the tracks alone, and nothing half-written stays behind."""
+"""Parts become shards whose bytes depend only on the tracks, and no incomplete file remains."""
 
 import dataclasses
 import hashlib
@@ -36,7 +36,7 @@ def track(number: int) -> Track:
 
 
 def write_part(folder: Path, *numbers: int) -> TrackPart:
-    """A part with the record of the first of ``numbers``, and further ones."""
+    """Write a part with the record of the first of ``numbers``, and further records."""
     folder.mkdir(exist_ok=True)
     return writer.write_part(folder, track(numbers[0]), [record(number) for number in numbers], "midi")
 

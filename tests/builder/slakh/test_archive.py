@@ -1,4 +1,4 @@
-"""Archives of Slakh trees: the same tracks as from the tree, one at a time on disk, and whatever damage there is."""
+"""Archives of Slakh trees: the same tracks as from the tree, one at a time on disk, and all kinds of damage."""
 
 import gzip
 import io

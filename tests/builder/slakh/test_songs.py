@@ -19,7 +19,7 @@ def groups(notes) -> set[frozenset[str]]:
 
 
 def changed(song: pretty_midi.PrettyMIDI, path, stretch=1.0, delay=0.0, program=None, keep=1.0):
-    """Writes a copy of ``song`` with another tempo, beginning, orchestration, or only its first part."""
+    """Write a copy of ``song`` with another tempo, beginning or orchestration, or only its first part."""
     copy = pretty_midi.PrettyMIDI(initial_tempo=97)
     until = song.get_end_time() * keep
     for old in reversed(song.instruments):

@@ -1,4 +1,4 @@
-"""The layouts of Slakh's releases, and what can be wrong with a track."""
+"""The layouts of Slakh's releases, and all kinds of damage to a track."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ MakeTrack = Callable[..., Path]
 
 @pytest.fixture
 def make_track(tmp_path: Path) -> MakeTrack:
-    """Writes a track at a place in the tree, given as ``train/Track00001``."""
+    """Write a track at a place in the tree such as ``train/Track00001``."""
     return lambda place, **options: write_track(tmp_path / "tree" / place, **options)
 
 
@@ -124,7 +124,7 @@ def test_two_tracks_of_one_name_are_refused(tmp_path: Path, make_track: MakeTrac
 
 
 def test_a_stem_without_plugin_and_files_was_not_rendered(tmp_path: Path, make_track: MakeTrack) -> None:
-    """Whatever the flags say: babyslakh has audio_rendered false for all of its stems."""
+    """The flags are ignored: babyslakh has audio_rendered false for all of its stems."""
     folder = make_track("train/Track00001")
     change_metadata(folder, "S00", plugin_name="None", audio_rendered=True)
     (folder / "stems" / "S00.flac").unlink()

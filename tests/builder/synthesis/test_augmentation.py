@@ -1,4 +1,4 @@
-"""Tests of what recordings differ in: drawn from a seed, audible, and in its place."""
+"""Augmentation is drawn from a seed, is audible, and moves nothing in time."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_somebody_sings_in_every_other_track():
 
 
 def test_mixes_keep_length_and_time_and_differ_in_level():
-    """Through rooms, compressors and codecs a click stays where it is: labels must fit."""
+    """A click stays in place through rooms, compressors and codecs, so that labels fit."""
     peaks = []
     for seed in range(16):
         mixed = Augmentation.draw(str(seed)).mix(clicks(), RATE)
@@ -64,7 +64,7 @@ def test_levels_of_stems_differ_by_some_decibels():
 
 
 def test_guitars_are_often_overdriven_and_others_seldom():
-    """An amplifier adds what no sine has; drums, and voices, which have no program, have none."""
+    """An amplifier adds partials to a sine; drums and voices have no amplifier."""
     tone = (0.1 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.float32)
 
     def share(program: int | None) -> float:
@@ -110,7 +110,7 @@ def test_guitars_are_sometimes_recorded_twice_and_no_louder(monkeypatch):
 
 @pytest.mark.parametrize("container", ["MP3", "OGG"])
 def test_a_codec_takes_long_signals_and_gives_them_back_in_place(container, monkeypatch):
-    """Libsndfile puts all that it codes at once on the stack: two minutes at once end the process."""
+    """Libsndfile puts all it encodes at once on the stack, so two minutes at once would end the process."""
     monkeypatch.setattr(augmentation, "_CODECS", [codec for codec in augmentation._CODECS if codec[0] == container])
     generator = augmentation.random.Random(0)
     signal = np.tile(sines(), 60)

@@ -38,7 +38,7 @@ SETTINGS = RenderConfig(seed=1, shuffle_programs=5)
 
 
 def write_midi(path: Path, parts, tempos=((0.0, 120.0),)) -> Path:
-    """Writes (program, is_drum, [(start, end, pitch)]) parts."""
+    """Write (program, is_drum, [(start, end, pitch)]) parts."""
     song = pretty_midi.PrettyMIDI(resolution=480, initial_tempo=tempos[0][1])
     for start, tempo in tempos[1:]:
         song._tick_scales.append((song.time_to_tick(start), 60 / (tempo * 480)))
@@ -283,7 +283,7 @@ def test_long_notes_are_not_kept_in_memory(tmp_path):
 
 @pytest.fixture(scope="module")
 def midi_folder(tmp_path_factory) -> Path:
-    """Four songs, one of them twice in another tempo and orchestration, two that fail early and late, one text."""
+    """Write four songs (one of them also in another tempo and orchestration), two that fail, and a text."""
     folder = tmp_path_factory.mktemp("midi")
     (folder / "deep").mkdir()
     rng = np.random.default_rng(0)
@@ -441,7 +441,7 @@ def test_an_excerpt_is_a_stretch_of_the_song(tmp_path):
 
 @pytest.mark.parametrize("synthesizer", SYNTHESIZERS)
 def test_every_synthesizer_plays_the_key_of_the_augmentation(synthesizer, tmp_path, monkeypatch):
-    """The A of 440 Hz of a square wave, transposed; tuned too by the synthesiser that can."""
+    """A square wave at A (440 Hz) is transposed, and also tuned by the built-in synthesiser."""
     if synthesizer == "fluidsynth" and shutil.which("fluidsynth") is None:
         pytest.skip("FluidSynth is not installed")
     monkeypatch.setattr(augmentation, "SUNG", 0.0)
@@ -500,7 +500,7 @@ def test_a_missing_fluidsynth_is_named(tmp_path, monkeypatch):
 
 
 def test_what_was_set_before_an_excerpt_holds_as_it_was_left(tmp_path):
-    """Bend, pedal and volume end low; by pretty_midi's order of a tick the highest value would win."""
+    """Bend, pedal and volume end low; in pretty_midi's order within a tick, the highest value would win."""
     song = pretty_midi.PrettyMIDI(
         str(write_midi(tmp_path / "song.mid", [(5, False, [(0.0, 1.0, 60), (9.0, 20.0, 69)])]))
     )
@@ -550,7 +550,7 @@ def test_every_synthesizer_plays_a_song_with_its_own_programs_and_with_others(sy
 
 
 def test_equal_seeds_of_programs_and_variety_are_independent(tmp_path, monkeypatch):
-    """Two draws by the same words would go together."""
+    """Two draws with the same seed text would be correlated."""
     seeds = []
     monkeypatch.setattr(midi_edits, "shuffle_programs", lambda song, seed: seeds.append(seed))
     monkeypatch.setattr(Augmentation, "draw", lambda seed: seeds.append(seed))
@@ -572,7 +572,7 @@ def test_fluidsynth_keeps_to_the_labels_through_changes_of_tempo(tmp_path):
 
 
 def test_a_note_shorter_than_a_tick_is_left_out(tmp_path):
-    """Its end would stand before its beginning, and FluidSynth would hold it for ever."""
+    """Its end would precede its beginning, and FluidSynth would hold it for ever."""
     part = pretty_midi.Instrument(16)
     part.notes = [pretty_midi.Note(100, 60, 0.0, 0.0002), pretty_midi.Note(100, 72, 1.0, 1.5)]
     midi_edits.song_of_one(part).write(str(tmp_path / "S00.mid"))
@@ -583,7 +583,7 @@ def test_a_note_shorter_than_a_tick_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("synthesizer", SYNTHESIZERS)
 def test_an_instrument_that_the_soundfont_lacks_is_silent(synthesizer, tmp_path):
-    """FluidSynth alone would play the first one instead, and the label would be wrong."""
+    """FluidSynth alone would play the first program instead, and the label would be wrong."""
     if synthesizer == "fluidsynth" and shutil.which("fluidsynth") is None:
         pytest.skip("FluidSynth is not installed")
     font = write_sine(tmp_path / "sine.sf2", program=0, generators=((ROOT_KEY, 69),))

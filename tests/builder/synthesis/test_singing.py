@@ -1,4 +1,4 @@
-"""Tests of the voice: it sings the pitches it is given, in its range, with the formants of vowels."""
+"""The voice sings the given pitches, in its range, with the formants of vowels."""
 
 import numpy as np
 import pretty_midi
@@ -54,7 +54,7 @@ def test_it_is_silent_where_nothing_is_sung():
 
 
 def test_vowels_differ_on_one_pitch():
-    """Between notes of one pitch the strongest partials change, as they do between no two notes of an organ."""
+    """The strongest partials change between notes of one pitch, unlike those of an organ."""
     singer = Singer("c", 43, 79, 1.0, 3000.0, 0.0, 0.0, 5.0, 0.03, 0.0, 0.0)
     sound = singer.sing(notes(*((float(i), i + 0.9, 48) for i in range(12))), 12 * RATE, RATE)
     strongest = set()

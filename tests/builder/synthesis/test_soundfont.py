@@ -16,7 +16,7 @@ def general_midi() -> SoundFont:
 
 
 def hertz(sound: np.ndarray, rate: int) -> float:
-    """Frequency of the strongest partial."""
+    """Return the frequency of the strongest partial."""
     power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 16 * len(sound)))
     return np.argmax(power) * rate / (16 * len(sound))
 
