@@ -16,7 +16,7 @@ from mir_tf.data import manifest as records
 from mir_tf.data import pipeline
 from mir_tf.experiments.plan import read_plan
 from mir_tf.vocabulary import VOCABULARIES
-from tfrecords_builder.records.verify import damages
+from tfrecords_builder.records.verify import find_damage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +34,7 @@ def test_joined_data_sets_train_on_all_and_validate_on_the_first(
 
     vocabulary = VOCABULARIES["family"]
     manifest = records.read_manifest(tmp_path / "both")
-    assert list(damages(tmp_path / "both")) == []
+    assert list(find_damage(tmp_path / "both")) == []
     single = [records.read_manifest(part) for part in parts]
     for split, lengths in {"train": [30, 50, 25, 61], "validation": [35], "test": [40]}.items():
         tracks = list(pipeline.tracks(tmp_path / "both", manifest, split, vocabulary))
