@@ -73,15 +73,15 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
         write_text(folder / _ARGUMENTS, json.dumps(_arguments(front_end, source), indent=2, ensure_ascii=False) + "\n")
         yield folder
     except BaseException as error:
-        stands = any((folder / PARTS).glob("*.json")) or any((folder / TREE).glob("*/Track*"))
-        if not stands:
+        has_finished = any((folder / PARTS).glob("*.json")) or any((folder / TREE).glob("*/Track*"))
+        if not has_finished:
             with contextlib.suppress(OSError):
                 remove_all(folder)
                 if is_new:
                     out.rmdir()  # if it is empty
         if isinstance(error, (AudioError, DataError, OSError, KeyboardInterrupt)):
             message = str(error) or "interrupted"
-            hint = f"\n{out} keeps the finished tracks: run the same command again to continue" if stands else ""
+            hint = f"\n{out} keeps the finished tracks: run the same command again to continue" if has_finished else ""
             raise DataError(message + hint) from error
         raise
     remove(out)
