@@ -1,4 +1,4 @@
-"""Fixtures for all tests."""
+"""Fixtures that several test modules share."""
 
 import os
 import shutil
@@ -13,16 +13,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
-    """The folder of genuine Slakh files and reference outputs that stands beside some checkouts."""
+    """Return the folder of genuine Slakh files and reference outputs that lies beside some checkouts."""
     folder = Path(os.environ.get("MIR_TF_SHARED", Path(__file__).resolve().parents[2] / "shared"))
     if not folder.is_dir():
-        pytest.skip(f"{folder} is absent: it holds genuine Slakh files that the project does not ship")
+        pytest.skip(f"{folder} is absent: it contains genuine Slakh files that the project does not ship")
     return folder
 
 
 @pytest.fixture(scope="session")
 def exported_cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an untrained CNN as a run, ``run``, and as ``model.float32.tflite`` and ``clip.tflite``."""
+    """Return a folder with an untrained CNN as a run, ``run``, and as ``model.float32.tflite`` and ``clip.tflite``."""
     from helpers.tiny_model import make_bundle
 
     from mir_tf.export.exporter import export
@@ -36,7 +36,7 @@ def exported_cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def determinism_ends_with_the_module() -> Iterator[None]:
-    """Undoes what a deterministic run leaves to all that TensorFlow does later in the process."""
+    """Turn off TensorFlow's deterministic operations after a module whose runs turn them on."""
     yield
     from tensorflow.python.framework.config import disable_op_determinism
 
@@ -45,13 +45,13 @@ def determinism_ends_with_the_module() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A browser of playwright for which no other machine exists."""
+    """Yield a browser, driven by playwright, that reaches no other machine."""
     sync_api = pytest.importorskip("playwright.sync_api")
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
-        pytest.skip("chromium is absent: the page is run in it")
-    alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        pytest.skip("chromium is absent")
+    isolated = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu", alone])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu", isolated])
         yield browser
         browser.close()

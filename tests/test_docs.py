@@ -1,4 +1,4 @@
-"""The documentation: its commands and options exist, its code runs, its site is whole and needs no network."""
+"""The documentation: its commands and options exist, its code runs, its site builds and loads without a network."""
 
 import concurrent.futures
 import functools
@@ -46,7 +46,7 @@ COMMAND = re.compile(r"(?:\bmir-tf ([a-z]+(?:-[a-z]+)*)|python -m (tfrecords_bui
 FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)\n```", re.DOTALL)
 CODE = re.compile(r"^```\w*\n((?:.|\n)*?)^```|^    (.*)|`([^`]+)`", re.MULTILINE)
 UNLIKE_OPTIONS = re.compile(r" -- .*| --$")
-"""What follows belongs to Apache Beam."""
+"""The end of a command from ``--`` on; the options there are Apache Beam's."""
 
 
 def name_of(page: Path) -> str:
@@ -54,7 +54,7 @@ def name_of(page: Path) -> str:
 
 
 def commands(text: str) -> Iterator[tuple[str, click.Command, list[str]]]:
-    """Each command in a page, with the options it is given."""
+    """Yield the name of each command on a page, the command, and the options that the page gives it."""
     code = "\n".join(map("".join, CODE.findall(text.replace("\\\n", " "))))
     for verb, builder, rest in COMMAND.findall(code):
         modules = {"tfrecords_builder": builder_command, "tfrecords_builder.ensembles": ensembles_command}
@@ -78,7 +78,7 @@ def test_unknown_options_are_seen() -> None:
 
 @pytest.fixture(scope="module")
 def place(exported_cnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the pages speak of: a run, an exported file, a song."""
+    """Return a folder with the files that the pages mention: a run, an exported model, a data set, a song."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "runs").mkdir()
     shutil.copytree(exported_cnn / "run", folder / "runs" / "crnn")
@@ -98,10 +98,10 @@ def with_python() -> list[Path]:
 
 @pytest.mark.parametrize("page", with_python(), ids=name_of)
 def test_python_in_the_pages_runs(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a page, one after another, as a reader would type them."""
+    """Run the blocks of a page one after another, as a reader would type them."""
     monkeypatch.chdir(place)
     if "import tensorflow_datasets" in page.read_text("utf-8"):
-        with warnings.catch_warnings():  # its own, at import
+        with warnings.catch_warnings():  # it warns when it is imported
             warnings.simplefilter("ignore")
             pytest.importorskip("tensorflow_datasets", reason="the extra tfds")
     signal = np.float32(probe_signal(22050, 12.0))
@@ -115,7 +115,7 @@ def test_python_in_the_pages_runs(page: Path, place: Path, monkeypatch: pytest.M
 
 
 def undocumented(name: str) -> list[str]:
-    """The public parts of ``name`` without a docstring, or without an entry in the ``Attributes`` of their class."""
+    """Return the public members of ``name`` that have neither a docstring nor an entry in ``Attributes``."""
     griffe = pytest.importorskip("griffe", reason="the extra docs")
     package, _, rest = name.partition(".")
     thing = griffe.load(package, search_paths=[str(ROOT)])[rest]
@@ -135,7 +135,7 @@ def test_every_public_name_of_the_reference_is_explained(page: Path) -> None:
 
 
 class _Addresses(html.parser.HTMLParser):
-    """What a browser loads by itself when it shows a page."""
+    """Collects the addresses that a browser loads when it shows a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class _Addresses(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built without warnings."""
+    """Build the site, without warnings, and return its folder."""
     pytest.importorskip("mkdocs", reason="the extra docs")
     folder = tmp_path_factory.mktemp("site")
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
@@ -175,7 +175,7 @@ def test_the_site_has_all_pages_and_names_no_other_machine(site: Path) -> None:
 
 @pytest.fixture(scope="module")
 def served(site: Path) -> Iterator[str]:
-    """The site's address on this machine."""
+    """Serve the site on the loopback interface, and yield its address."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -188,13 +188,13 @@ def served(site: Path) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["", "reference/python/"])
 def test_a_browser_that_shows_the_site_asks_no_other_machine(chromium: Any, site: Path, served: str, page: str) -> None:
-    """By HTTP, and by opening the file; whatever names the address: markup, styles, scripts."""
+    """Load a page by HTTP and as a file; markup, styles and scripts may name no other address."""
     for start in (served, f"{site.as_uri()}/"):
         tab = chromium.new_page()
         asked: list[str] = []
         tab.on("request", lambda request, asked=asked: asked.append(request.url))
         tab.goto(start + page + ("index.html" if start.startswith("file:") else ""), wait_until="networkidle")
-        if start == served:  # scripts run: the search finds, and shows where
+        if start == served:  # scripts run: the search has results
             tab.click("[data-md-component=search-query]")
             tab.keyboard.type("thresholds")
             tab.wait_for_selector(".md-search-result__item")
@@ -205,7 +205,7 @@ def test_a_browser_that_shows_the_site_asks_no_other_machine(chromium: Any, site
 
 @pytest.mark.slow
 def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
-    """Its commands, in order, by a shell, but for the installation."""
+    """Run its commands in order in a shell, except for the installation."""
     text = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
     blocks = [block["code"] for block in FENCE.finditer(text) if block["language"] == "sh"]
@@ -216,8 +216,8 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
     followed = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert followed.returncode == 0, f"{shlex.quote(script)}\n{followed.stdout[-2000:]}\n{followed.stderr[-2000:]}"
     assert "micro F1" in followed.stdout
-    heard = lite.LiteModel(tmp_path / "exported" / "model.float32.tflite").predict(probe_signal(22050, 5.0), 22050)
-    assert heard.probabilities.shape == (50, 17)
+    prediction = lite.LiteModel(tmp_path / "exported" / "model.float32.tflite").predict(probe_signal(22050, 5.0), 22050)
+    assert prediction.probabilities.shape == (50, 17)
     predictions = tmp_path / "predictions"
     assert {path.name for path in predictions.glob("song*")} == {"song.flac.json", "song.flac.png"}
     assert (predictions / "shipped" / "song.flac.json").is_file()
@@ -225,39 +225,39 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
 
 
 NOT_RUN = {
-    r"^make ": "installs packages; .ci/run runs it",
+    r"^make ": "installs packages; .ci/run does that",
     r"^\. \.venv/bin/activate": "the tests run in such an environment",
     r"^pip install": "installs packages",
     r"^npm |^cd browser|^cp \.\./\.\./exported|http\.server": "npm fetches packages; test_examples.py builds the page",
     r"^mir-tf app\b": "serves until Ctrl-C; test_app.py starts and ends it",
     r"^tensorboard ": "serves until Ctrl-C, and is not part of mir-tf",
-    r"--microphone": "there is no microphone",
-    r"tools/picture_app": "the demo has not been run, and chromium may be absent",
-    r"TF_CONFIG|--strategy multiworker": "two machines; test_distribution.py has two processes",
-    r"^export KERASTUNER|^KERASTUNER": "three machines; test_tune.py has three processes",
-    r"--runner beam": "a cluster; builder/test_beam.py has this machine's processes",
-    r"worker_pool_main": "serves until it is killed",
-    r"--synthesizer fluidsynth": "FluidSynth may be absent; builder/test_render.py plays it where it is there",
-    r"tools/pretrained\.py": "an hour and more; what it runs is run by other tests",
-    r"tools/choose_": "several validation songs; test_recipe.py has some",
-    r"tools/pretrained/ablations": "ten runs; test_recipe.py reads the plan",
-    r"tools/bench_models\.py": "minutes of two idle cores",
-    r"s3://": "a bucket; test_remote.py has a server of one",
+    r"--microphone": "needs a microphone",
+    r"tools/picture_app": "needs the demo's output and chromium",
+    r"TF_CONFIG|--strategy multiworker": "needs two machines; test_distribution.py uses two processes",
+    r"^export KERASTUNER|^KERASTUNER": "needs three machines; test_tune.py uses three processes",
+    r"--runner beam": "needs a cluster; builder/test_beam.py uses processes of this machine",
+    r"worker_pool_main": "serves until it is stopped",
+    r"--synthesizer fluidsynth": "needs FluidSynth; builder/synthesis/test_render.py uses it if it is installed",
+    r"tools/pretrained\.py": "takes hours; other tests run each of its commands",
+    r"tools/choose_": "needs several validation songs; test_recipe.py has them",
+    r"tools/pretrained/ablations": "trains ten runs; test_recipe.py reads the plan",
+    r"tools/bench_models\.py": "takes minutes",
+    r"s3://": "needs a bucket; test_remote.py runs a server",
 }
-"""Commands of the pages that are not run (a pattern that is found in them), and why."""
+"""Patterns of the commands that are not run, and the reason."""
 
 INSTEAD = {
-    "/mnt/archive": "archive",  # outside of the test's folder
-    "compared/runs/$run-seed0": "runs/$run",  # what another page has trained
-    "--songs 400": "--songs 3",  # a quarter of an hour of rendering
-    "crnn.pth": "crnn.npz",  # the extra torch is not the developers'
+    "/mnt/archive": "archive",  # outside the test's folder
+    "compared/runs/$run-seed0": "runs/$run",  # trained by the commands of another page
+    "--songs 400": "--songs 3",  # rendering them takes a quarter of an hour
+    "crnn.pth": "crnn.npz",  # the extra dev does not include torch
 }
 
 SMALL: dict[str, dict[str, Any]] = {
     "model": {"conv_filters": [4], "gru_units": 4, "gru_layers": 1},
     "train": {"batch_size": 2, "epochs": 1, "steps_per_epoch": 2, "image_every": 0},
 }
-"""Laid over every configuration in the repository, so that networks and budgets are small, and other keys are read."""
+"""Overrides every configuration in the repository, to make networks and budgets small; other keys stay."""
 
 SHORT: dict[str, dict[str, Any]] = {
     **SMALL,
@@ -276,7 +276,7 @@ SAME = {
     "mix.flac": ["song.flac", "SONG.flac"],
     "exported/model.float32.tflite": ["model.float32.tflite"],
 }
-"""Things of the world below, and what else the pages call them."""
+"""Maps files and folders that :func:`furnish` finds or makes to other names that the pages use for them."""
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,7 +284,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def furnish(world: Path) -> None:
-    """Puts into a folder, beside what the builder, training and export have left there, all that pages speak of."""
+    """Add all other files that the pages mention to the results of the builder, training and export in ``world``."""
     song = next((world / "tree" / "test").iterdir()) / "mix.flac"
     shutil.copy(song, world / "mix.flac")
     signal, rate = soundfile.read(song)
@@ -295,7 +295,7 @@ def furnish(world: Path) -> None:
     (world / "references" / "song.csv").write_text("start,end,instrument\n0,12.5,Piano\n", "utf-8")
     shutil.copy(Path(pretty_midi.__file__).parent / "TimGM6mb.sf2", world)
     tracks = sorted((world / "tree").glob("*/Track*"))
-    numbers = (1, 2, 3, 4, 1501, 1876)  # of train, validation and test, by the original split
+    numbers = (1, 2, 3, 4, 1501, 1876)  # in train, validation and test of the original split
     for track, number in zip(tracks, numbers, strict=True):
         shutil.copy(track / "all_src.mid", world / "songs" / f"{number}.mid")
         (world / "slakh2100" / f"Track{number:05}").symlink_to(f"../{track.relative_to(world)}")
@@ -321,21 +321,21 @@ def furnish(world: Path) -> None:
 
 
 def run_of(page: Path) -> list[str]:
-    """The commands of a page that are run, as they are run."""
-    commands = page_shell.commands(page.read_text("utf-8"))
+    """Return the commands of a page that the test runs, after the replacements in :data:`INSTEAD`."""
+    commands = page_shell.shell_commands(page.read_text("utf-8"))
     run = [command for command in commands if not any(re.search(pattern, command) for pattern in NOT_RUN)]
     return [re.sub("|".join(map(re.escape, INSTEAD)), lambda found: INSTEAD[found[0]], command) for command in run]
 
 
 SHELL_PAGES = [page for page in PAGES if page.name != "tutorial.md" and run_of(page)]
-"""Those with commands that are run; the tutorial is followed by a test of its own."""
+"""The pages with commands to run, without the tutorial, which has a test of its own."""
 
 
 @pytest.fixture(scope="module")
 def outcomes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Path, "Future[list[page_shell.Outcome]]"]]:
-    """What becomes of the commands of each page to be tested, in a world of its own; two pages at a time."""
+    """Run the commands of each selected page in its own copy of the files, two pages at a time."""
     folder = tmp_path_factory.mktemp("pages")
     world, defaults = folder / "world", folder / "defaults"
     world.mkdir()
@@ -348,7 +348,7 @@ def outcomes(
     ]
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(2, spawn) as pool:
-        made = pool.submit(page_shell.carry_out, start, world, defaults).result()
+        made = pool.submit(page_shell.run_commands, start, world, defaults).result()
         assert not any(outcome.status for outcome in made), made
         furnish(world)
         shutil.copytree(world / "RUN", defaults / "pretrained")
@@ -360,7 +360,7 @@ def outcomes(
                 continue
             place = folder / name_of(page).replace("/", "-").removesuffix(".md")
             shutil.copytree(world, place, symlinks=True, copy_function=os.link)
-            pages[page] = pool.submit(page_shell.carry_out, run_of(page), place, defaults)
+            pages[page] = pool.submit(page_shell.run_commands, run_of(page), place, defaults)
         yield pages
         pool.shutdown(cancel_futures=True)
 
@@ -375,7 +375,7 @@ def test_shell_commands_in_the_pages_run(page: Path, outcomes: dict[Path, "Futur
 
 
 def test_what_is_not_run_is_there() -> None:
-    commands = [command for page in PAGES for command in page_shell.commands(page.read_text("utf-8"))]
+    commands = [command for page in PAGES for command in page_shell.shell_commands(page.read_text("utf-8"))]
     assert len(commands) > 80
     assert not [pattern for pattern in NOT_RUN if not any(re.search(pattern, command) for command in commands)]
     texts = "\n".join(commands)

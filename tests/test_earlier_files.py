@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from helpers import tiny_data
-from helpers.tiny_model import heard, signal_of
+from helpers.tiny_model import make_signal, predict_signal
 
 from mir_tf import bundle, lite
 from mir_tf.data import manifest as records
@@ -22,14 +22,16 @@ SIGNAL_SECONDS = 7.3
 def test_a_run_gives_the_same_numbers() -> None:
     model = bundle.load(EARLIER / "run")
     expected = np.load(EARLIER / "expected_run.npz")
-    np.testing.assert_allclose(heard(model, signal_of(model, SIGNAL_SECONDS)), expected["probabilities"], atol=1e-5)
+    np.testing.assert_allclose(
+        predict_signal(model, make_signal(model, SIGNAL_SECONDS)), expected["probabilities"], atol=1e-5
+    )
     np.testing.assert_array_equal(model.thresholds, expected["thresholds"])
 
 
 def test_an_exported_file_gives_the_same_numbers() -> None:
     run = bundle.load(EARLIER / "run")
     model = lite.LiteModel(EARLIER / "model.float32.tflite")
-    prediction = model.predict(signal_of(run, SIGNAL_SECONDS), tiny_data.FRONT_END.sample_rate)
+    prediction = model.predict(make_signal(run, SIGNAL_SECONDS), tiny_data.FRONT_END.sample_rate)
     expected = np.load(EARLIER / "expected_tflite.npz")["probabilities"]
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-5)
 

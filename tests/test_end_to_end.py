@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import yaml
 from helpers.commands import invoke
-from helpers.page_reader import read
+from helpers.page_reader import read_page
 from helpers.slakh_tree import write_track
 
 from mir_tf import cli
@@ -116,7 +116,7 @@ def test_the_demo(tmp_path: Path) -> None:
     for picture in ("timeline.png", "data/inspection.png", "evaluation/f1_per_class.png"):
         assert (demo / picture).read_bytes().startswith(b"\x89PNG")
     for page in ("report", "data/report"):
-        assert len(read(demo / page / "report.html").pictures) > 3
+        assert len(read_page(demo / page / "report.html").pictures) > 3
     prediction = json.loads((demo / "mix.flac.json").read_text(encoding="utf-8"))
     assert prediction["dominant"] in prediction["classes"]
     by_lite = json.loads((demo / "exported" / "mix.flac.json").read_text(encoding="utf-8"))

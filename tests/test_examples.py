@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from helpers.tiny_model import heard, make_bundle
+from helpers.tiny_model import make_bundle, predict_signal
 
 from mir_tf.bundle.keras_model import RunModel
 from mir_tf.export.exporter import export, probe_signal
@@ -162,7 +162,7 @@ def test_the_page_answers_as_python_does(crnn, page, site, tmp_path):
     signal[-4000:] += np.random.default_rng(0).normal(0, 0.3, 4000).astype(np.float32)  # and the end is loud
     soundfile.write(tmp_path / "song.wav", signal, 8000, subtype="FLOAT")
     found = hear(page, tmp_path / "song.wav")
-    np.testing.assert_allclose(found["probabilities"], heard(crnn, signal), atol=1e-4)
+    np.testing.assert_allclose(found["probabilities"], predict_signal(crnn, signal), atol=1e-4)
 
     expected = RunModel(crnn).predict(tmp_path / "song.wav").to_dict()
     assert found.keys() == expected.keys()
@@ -189,7 +189,7 @@ def test_the_page_resamples_as_python_does(crnn, page, tmp_path):
     left = probe_signal(44100, 7.0)
     soundfile.write(tmp_path / "song.flac", np.stack([left, left[::-1]], axis=1), 44100)
     found = hear(page, tmp_path / "song.flac")
-    expected = heard(crnn, at_rate_of(crnn, tmp_path / "song.flac"))
+    expected = predict_signal(crnn, at_rate_of(crnn, tmp_path / "song.flac"))
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-3)
 
 

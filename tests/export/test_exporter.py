@@ -13,7 +13,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from helpers.commands import run
 from helpers.tiny_data import CONFIG, write_data
-from helpers.tiny_model import heard, make_bundle, signal_of
+from helpers.tiny_model import make_bundle, make_signal, predict_signal
 
 from mir_tf import bundle
 from mir_tf.config import FRONT_ENDS, RunConfig
@@ -69,12 +69,12 @@ LENGTHS = (0.0, 0.01, 0.1, 2.95, 3.0, 3.05, 5.0, 5.013, 20.02)
 
 @pytest.mark.parametrize("seconds", LENGTHS)
 def test_tflite_gives_the_windowed_inference_of_any_length(crnn, exported, seconds):
-    signal = signal_of(crnn, 21.0)[: round(seconds * 8000)]
+    signal = make_signal(crnn, 21.0)[: round(seconds * 8000)]
     found = LiteModel(exported[0] / "model.float32.tflite").probabilities(signal)
     if not len(signal):
         assert found.shape == (0, 17)
         return
-    np.testing.assert_allclose(found, heard(crnn, signal), atol=1e-4)
+    np.testing.assert_allclose(found, predict_signal(crnn, signal), atol=1e-4)
 
 
 def test_the_end_of_the_signal_is_told_from_silence(crnn, exported):
@@ -82,8 +82,8 @@ def test_the_end_of_the_signal_is_told_from_silence(crnn, exported):
     signal = np.random.default_rng(0).normal(0, 0.3, 16000).astype(np.float32)
     model = LiteModel(exported[0] / "model.float32.tflite")
     (window,) = windows(signal, model.metadata)
-    np.testing.assert_allclose(model.predict_window(window)[:20], heard(crnn, signal), atol=1e-4)
-    assert np.abs(model.predict_window(np.nan_to_num(window))[:20] - heard(crnn, signal)).max() > 1e-4
+    np.testing.assert_allclose(model.predict_window(window)[:20], predict_signal(crnn, signal), atol=1e-4)
+    assert np.abs(model.predict_window(np.nan_to_num(window))[:20] - predict_signal(crnn, signal)).max() > 1e-4
 
 
 _PLAIN = """
@@ -102,7 +102,7 @@ assert not any(name.startswith("mir_tf") for name in sys.modules)
 
 
 def test_saved_model_runs_in_a_plain_tensorflow(crnn, exported, tmp_path):
-    signal = signal_of(crnn, 9.0)
+    signal = make_signal(crnn, 9.0)
     batch = np.stack([signal, np.zeros_like(signal), signal[::-1]])
     np.save(tmp_path / "signal.npy", batch)
     arguments = [exported[0] / "saved_model", tmp_path / "signal.npy", tmp_path / "found.npz"]
@@ -111,7 +111,7 @@ def test_saved_model_runs_in_a_plain_tensorflow(crnn, exported, tmp_path):
     assert [name.decode() for name in found["classes"]] == list(crnn.classes)
     assert Path(found["labels"].item()).read_text("utf-8").split("\n")[:-1] == list(crnn.classes)
     for index, waveform in enumerate(batch):
-        expected = heard(crnn, waveform)
+        expected = predict_signal(crnn, waveform)
         np.testing.assert_allclose(found["probabilities"][index], expected, atol=1e-4)
         active = found["probabilities"][index] >= crnn.thresholds
         np.testing.assert_array_equal(found["active"][index], active)
@@ -120,19 +120,19 @@ def test_saved_model_runs_in_a_plain_tensorflow(crnn, exported, tmp_path):
 
 
 def test_saved_model_runs_by_its_command_line(crnn, exported, tmp_path):
-    signal = signal_of(crnn, 5.0)
+    signal = make_signal(crnn, 5.0)
     np.save(tmp_path / "signal.npy", signal[np.newaxis])
     program = Path(sys.executable).with_name("saved_model_cli")
     where = ["--dir", exported[0] / "saved_model", "--tag_set", "serve", "--signature_def", "serving_default"]
     command = [program, "run", *where, "--inputs", f"waveform={tmp_path / 'signal.npy'}", "--outdir", tmp_path]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "probabilities.npy")[0], heard(crnn, signal), atol=1e-4)
+    np.testing.assert_allclose(np.load(tmp_path / "probabilities.npy")[0], predict_signal(crnn, signal), atol=1e-4)
 
 
 def test_saved_model_takes_any_length_and_log_mel(crnn, exported):
     signatures = tf.saved_model.load(str(exported[0] / "saved_model")).signatures
     for seconds in LENGTHS:
-        signal = signal_of(crnn, 21.0)[: round(seconds * 8000)]
+        signal = make_signal(crnn, 21.0)[: round(seconds * 8000)]
         found = signatures["serving_default"](waveform=tf.constant(signal[np.newaxis]))
         frames = list(log_mel_blocks([signal], crnn.config.front_end))
         frames = np.concatenate(frames) if frames else np.zeros((0, 8), np.float32)
@@ -200,7 +200,7 @@ def test_mediapipe_classifies_with_the_clip_file(exported, crnn):
     from mediapipe.tasks.python.components.containers import AudioData
 
     path = exported[0] / "clip.tflite"
-    signal = signal_of(crnn, 3.5)[: exported[1].metadata.input_samples]
+    signal = make_signal(crnn, 3.5)[: exported[1].metadata.input_samples]
     options = AudioClassifierOptions(base_options=BaseOptions(model_asset_path=str(path)))
     with AudioClassifier.create_from_options(options) as classifier:
         (result, *_) = classifier.classify(AudioData.create_from_array(signal, 8000))
@@ -221,7 +221,7 @@ def test_onnx_takes_one_waveform_and_carries_its_metadata(exported, crnn):
 
 
 def test_the_clip_is_the_greatest_answer_of_the_window(crnn, exported):
-    signal = signal_of(crnn, 3.0)
+    signal = make_signal(crnn, 3.0)
     clip, frames = (LiteModel(exported[0] / name) for name in ("clip.tflite", "model.float32.tflite"))
     (window,) = windows(signal, clip.metadata)
     assert clip.metadata.output == "clip"
@@ -342,8 +342,8 @@ def test_presets(architecture, preset, tmp_path):
     report = exporter.export(model, tmp_path, tuple(exporter.FORMATS), ("none", "float16"))
     assert not report.failed
     lite = LiteModel(tmp_path / "model.float32.tflite")
-    short = signal_of(model, 7.03)
-    np.testing.assert_allclose(lite.probabilities(short), heard(model, short), atol=1e-4)
+    short = make_signal(model, 7.03)
+    np.testing.assert_allclose(lite.probabilities(short), predict_signal(model, short), atol=1e-4)
 
 
 def test_a_bundle_comes_back_and_exports(crnn, tmp_path):

@@ -1,4 +1,4 @@
-"""Run the command lines in this process, as a user would type them."""
+"""Run the commands of both packages in this process, as a user would type them."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from tfrecords_builder.__main__ import main as builder
 
 
 def invoke(command: click.Command, *words: object, **options: Any) -> click.testing.Result:
-    """Run ``command`` with ``words`` as its arguments; ``options`` are those of click's test runner."""
+    """Run ``command`` with ``words`` as its arguments; ``options`` go to click's test runner."""
     return click.testing.CliRunner().invoke(command, [str(word) for word in words], **options)
 
 
@@ -26,7 +26,7 @@ def run_builder(*words: str | Path, **options: Any) -> click.testing.Result:
 
 
 def failed(status: int, *words: str | Path) -> str:
-    """Run ``mir-tf``, which must end with ``status`` and a message instead of a traceback; return it as one line."""
+    """Run ``mir-tf``, assert that it ends with ``status`` and a message, and return its output as one line."""
     result = run(*words)
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == status, result.output

@@ -1,4 +1,4 @@
-"""Reads the pages of mir_tf.reports.page as strictly as a browser is lenient."""
+"""Parse the HTML pages of mir_tf.reports.page, more strictly than a browser does."""
 
 import base64
 import dataclasses
@@ -10,8 +10,18 @@ VOID = {"meta", "img", "br"}
 
 
 @dataclasses.dataclass
-class Found:
-    """What a page holds."""
+class Page:
+    """The contents of a page.
+
+    Attributes:
+        title: Text of the title element.
+        headings: Texts of the headings of the first two levels.
+        text: All text in the body.
+        tables: Maps a table's caption to its rows of cells.
+        pictures: Maps a picture's alternative text to its PNG bytes.
+        links: Targets of the links.
+        ids: The elements' ids.
+    """
 
     title: str = ""
     headings: list[str] = dataclasses.field(default_factory=list)
@@ -23,33 +33,34 @@ class Found:
 
 
 class _Reader(html.parser.HTMLParser):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.found = Found()
-        self.open = []
-        self.caption, self.rows = "", []
+        self.page = Page()
+        self.open: list[str] = []
+        self.caption = ""
+        self.rows: list[list[str]] = []
 
-    def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        assert len(given) == len(attributes), (tag, attributes)
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        assert len(given) == len(attrs), (tag, attrs)
         assert tag != "script"
         assert not [name for name in given if name.startswith("on")], given
-        assert "p" not in self.open or tag not in {"p", "div", "table", "figure"}, "no block in a paragraph"
+        assert "p" not in self.open or tag not in {"p", "div", "table", "figure"}, "a block within a paragraph"
         for value in given.values():
-            assert not re.search(r"url\(|@import", value or ""), value
+            assert not re.search(r"url\(|@import", value), value
         for name in ("src", "href", "srcset", "action", "data"):
             if name in given:
                 assert given[name].startswith(("data:image/png;base64,", "#")), given[name]
         if tag == "img":
             content = base64.b64decode(given["src"].removeprefix("data:image/png;base64,"), validate=True)
-            assert content.startswith(b"\x89PNG"), "no picture"
-            assert given["alt"], "a picture needs words"
-            assert given["alt"] not in self.found.pictures
-            self.found.pictures[given["alt"]] = content
+            assert content.startswith(b"\x89PNG"), "not a PNG file"
+            assert given["alt"], "a picture without alternative text"
+            assert given["alt"] not in self.page.pictures
+            self.page.pictures[given["alt"]] = content
         if "id" in given:
-            self.found.ids.append(given["id"])
+            self.page.ids.append(given["id"])
         if tag == "a":
-            self.found.links.append(given["href"])
+            self.page.links.append(given["href"])
         if tag == "html":
             assert given["lang"] == "en"
         if tag == "table":
@@ -59,40 +70,40 @@ class _Reader(html.parser.HTMLParser):
         if tag in {"th", "td"}:
             self.rows[-1].append("")
         if tag in {"h1", "h2"}:
-            self.found.headings.append("")
+            self.page.headings.append("")
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> without its opening tag"
         assert self.open.pop() == tag, tag
         if tag == "table":
-            assert self.caption not in self.found.tables
+            assert self.caption not in self.page.tables
             assert len({len(row) for row in self.rows}) == 1, self.rows
-            self.found.tables[self.caption] = self.rows
+            self.page.tables[self.caption] = self.rows
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if not self.open or self.open[-1] == "style":
             assert "http" not in data
             return
         if "title" in self.open:
-            self.found.title += data
+            self.page.title += data
         elif "body" in self.open:
-            self.found.text += data
+            self.page.text += data
             if "caption" in self.open:
                 self.caption += data
             elif self.open[-1] in {"th", "td"}:
                 self.rows[-1][-1] += data
             elif self.open[-1] in {"h1", "h2"}:
-                self.found.headings[-1] += data
+                self.page.headings[-1] += data
 
 
-def read(path: Path) -> Found:
-    """What the page in ``path`` holds.
+def read_page(path: Path) -> Page:
+    """Read the page at ``path``.
 
     Raises:
-        AssertionError: its tags do not fit, a picture is not within it or has no words, a table is ragged, or it has a
-            script or an address.
+        AssertionError: Tags do not match, a picture is not embedded or lacks alternative text, the rows of a table
+            differ in length, or the page contains a script or an address of another page.
     """
     reader = _Reader()
     text = path.read_text("utf-8")
@@ -100,4 +111,4 @@ def read(path: Path) -> Found:
     reader.feed(text)
     reader.close()
     assert not reader.open, reader.open
-    return reader.found
+    return reader.page

@@ -1,4 +1,4 @@
-"""Made-up predictions of tracks, beside their ground truth."""
+"""Make random predictions of tracks, with their ground truth."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ RULE = PostProcessing(tuple((THRESHOLDS * np.float32(0.8)).tolist()), (0.3,) * 1
 
 
 def some_predictions(tracks: int = 8, seed: int = 0) -> list[TrackPrediction]:
-    """Return predictions that follow the truth loosely. Class 3 never sounds, class 5 in one track only."""
+    """Return predictions that resemble the truth loosely; class 3 never plays, class 5 plays in one track only."""
     generator = np.random.default_rng(seed)
     predictions = []
     for track in range(tracks):

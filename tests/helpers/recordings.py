@@ -1,4 +1,4 @@
-"""Write short recordings."""
+"""Write short recordings of noise."""
 
 from pathlib import Path
 

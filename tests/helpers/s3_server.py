@@ -1,4 +1,4 @@
-"""A real S3 API server on loopback."""
+"""Run a real S3 API server on the loopback interface."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",  # else the client waits for Amazon's own machines to answer
+    "AWS_EC2_METADATA_DISABLED": "true",  # otherwise the client waits for Amazon's own machines
 }
 
 _SERVER = """
@@ -26,7 +26,12 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def serve(*buckets: str, **environment: str) -> Iterator[str]:
-    """A server with ``buckets`` for the block; yields its address."""
+    """Run a server with ``buckets`` during a ``with`` block, and yield its address.
+
+    Args:
+        buckets: Names of the buckets to create.
+        environment: Environment variables of the server, beside those of this process.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", _SERVER],
         stdin=subprocess.PIPE,

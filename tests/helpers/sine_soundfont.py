@@ -1,4 +1,4 @@
-"""A SoundFont of one sine, made to measure."""
+"""Write a SoundFont with a single sine wave, for tests that measure pitch and level."""
 
 import struct
 from pathlib import Path
@@ -10,9 +10,9 @@ HEADER_KEY, HERTZ = 60, 440.0
 
 
 def write_sine(path: Path, program: int = 5, generators: tuple[tuple[int, int], ...] = ()) -> Path:
-    """Writes a SoundFont whose only preset is ``program``, a looped sine of 440 Hz.
+    """Write a SoundFont whose only preset is ``program``, a looped sine of 440 Hz, and return its path.
 
-    Its sample header says key 60, which is wrong on purpose: ``generators`` (operator, amount) must put it right.
+    Its sample header gives key 60, which is wrong on purpose: ``generators`` (operator, amount) must correct it.
     """
 
     def chunk(name: bytes, data: bytes) -> bytes:

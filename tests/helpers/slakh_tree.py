@@ -1,4 +1,4 @@
-"""Writes small tracks in Slakh's layout."""
+"""Write short tracks and MIDI files in Slakh's layout."""
 
 import random
 from pathlib import Path
@@ -9,13 +9,13 @@ import soundfile
 import yaml
 
 Stems = dict[str, tuple[int, list[tuple[float, float]]]]
-"""Stem name → program (128 for drums) and its notes as (on, off) in seconds."""
+"""Maps a stem's name to its program (128 for drums) and its notes as (on, off) in seconds."""
 
 DEFAULT_STEMS: Stems = {"S00": (30, [(0.3, 0.9), (1.5, 1.55)]), "S01": (128, [(0.0, 0.1), (1.0, 1.1)])}
 
 
 def write_midi(path: Path, parts: list[tuple[int, list[tuple[float, float]]]], seed: int = 0) -> None:
-    """Writes one instrument a part, with the notes at random pitches."""
+    """Write a MIDI file with one instrument for each part; ``seed`` chooses the notes' pitches."""
     pitches = random.Random(seed)
     midi = pretty_midi.PrettyMIDI(resolution=960)
     for program, notes in parts:
@@ -28,7 +28,15 @@ def write_midi(path: Path, parts: list[tuple[int, list[tuple[float, float]]]], s
 def write_track(
     folder: Path, stems: Stems = DEFAULT_STEMS, seconds: float = 2.0, rate: int = 16000, seed: int = 0
 ) -> Path:
-    """Writes a track of noise in Slakh's layout, and returns its folder."""
+    """Write a track in Slakh's layout whose mix and stems are the same noise, and return its folder.
+
+    Args:
+        folder: Folder of the track; created.
+        stems: Programs and notes of the stems.
+        seconds: Length of the audio.
+        rate: Sample rate in Hz.
+        seed: Seed of the noise, and of the pitches in all_src.mid.
+    """
     (folder / "MIDI").mkdir(parents=True)
     (folder / "stems").mkdir()
     noise = 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate))

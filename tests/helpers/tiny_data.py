@@ -1,4 +1,4 @@
-"""Tiny data sets that a tiny model learns in seconds."""
+"""Write small data sets that a small model learns within seconds, and their configuration."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ from mir_tf.data.records import Record, encode, stem_id
 from mir_tf.vocabulary import DRUMS, NUM_PROGRAMS, VOCABULARIES
 
 FRONT_END = FrontEndConfig(sample_rate=8000, n_fft=512, hop_length=400, n_mels=8)
-"""Two feature frames in a label frame."""
+"""Each label frame has two sub-frames."""
 
 CONFIG = RunConfig(FRONT_END).merge(
     {
@@ -39,11 +39,11 @@ CONFIG = RunConfig(FRONT_END).merge(
 )
 
 PROGRAMS = (0, 40, DRUMS)
-"""The programs that sound: Piano, Strings, Drums. Each one is audible in its own mel bands."""
+"""The programs that play: piano, strings and drums. Each raises the level of mel bands of its own."""
 
 
 def make_record(name: str, label_frames: int, front_end: FrontEndConfig = FRONT_END, seed: int = 0) -> Record:
-    """Return a track in which each of :data:`PROGRAMS` comes and goes."""
+    """Return the record of a track in which each of :data:`PROGRAMS` starts and stops at random."""
     rng = np.random.default_rng([seed, *name.encode()])
     activity = np.zeros((label_frames, NUM_PROGRAMS), bool)
     log_mel = np.full((label_frames * front_end.subframes, front_end.n_mels), front_end.log_floor_db, np.float32)
@@ -57,7 +57,7 @@ def make_record(name: str, label_frames: int, front_end: FrontEndConfig = FRONT_
 
 
 def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSummary:
-    """Write the shards of a split."""
+    """Write the shards of a split, and return its entry in the manifest."""
     names = [shard_name(split, index, len(shards)) for index in range(len(shards))]
     for name, records in zip(names, shards, strict=True):
         with tf.io.TFRecordWriter(str(folder / name)) as writer:
@@ -83,7 +83,13 @@ def write_split(folder: Path, split: str, shards: list[list[Record]]) -> SplitSu
 
 
 def write_data(folder: Path, splits: dict[str, list[list[int]]], front_end: FrontEndConfig = FRONT_END) -> Manifest:
-    """Write a data set; ``splits`` gives the label frames of each track in each shard of each split."""
+    """Write a data set and return its manifest.
+
+    Args:
+        folder: Folder of the data set; created.
+        splits: Maps a split to its shards, each a list of its tracks' lengths in label frames.
+        front_end: Front end that the features belong to.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     summaries = {
         split: write_split(
@@ -102,7 +108,7 @@ def write_data(folder: Path, splits: dict[str, list[list[int]]], front_end: Fron
 
 
 def stem(mix: Record, name: str, program: int, bands: slice) -> Record:
-    """Return a stem of ``mix`` that sounds in its first half, at -20 dB in ``bands`` of mel, -50 elsewhere."""
+    """Return a stem of ``mix`` that plays in the first half: -20 dB in the mel ``bands``, -50 dB in the others."""
     frames, half = len(mix.activity), len(mix.activity) // 2
     activity = np.zeros((frames, NUM_PROGRAMS), bool)
     activity[:half, program] = True
@@ -113,7 +119,7 @@ def stem(mix: Record, name: str, program: int, bands: slice) -> Record:
 
 
 def write_stems(folder: Path) -> Manifest:
-    """Write a data set of two tracks in train, with three stems, and one track in test."""
+    """Write a data set with two tracks and their three stems in train, and one track in test."""
     folder.mkdir()
     mixes = [make_record("Track1", 40), make_record("Track2", 60)]
     records = [

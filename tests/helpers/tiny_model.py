@@ -1,4 +1,4 @@
-"""Untrained models that answer in milliseconds, and what they hear."""
+"""Make untrained models that predict within milliseconds, signals for them, and their predictions."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from mir_tf.models import build_model
 
 
 def make_bundle(architecture: str, config: RunConfig = CONFIG) -> Bundle:
-    """An untrained model whose answers move with what it hears."""
+    """Return an untrained model whose scores vary with its input."""
     config = config.merge({"model": {"architecture": architecture}})
     keras.utils.set_random_seed(4)
     model = build_model(config.model, config.front_end, 17, -45.0, 20.0)
@@ -24,10 +24,11 @@ def make_bundle(architecture: str, config: RunConfig = CONFIG) -> Bundle:
     return Bundle(model, config, thresholds, rule, ("Organ",), {"epoch": 3})
 
 
-def heard(model: Bundle, signal: np.ndarray) -> np.ndarray:
-    """Probabilities of the windowed inference."""
+def predict_signal(model: Bundle, signal: np.ndarray) -> np.ndarray:
+    """Return the probabilities [label frames, classes] of a signal [samples], by windowed inference in Keras."""
     return model.windowed.predict_track(np.concatenate(list(log_mel_blocks([signal], model.config.front_end))))
 
 
-def signal_of(model: Bundle, seconds: float) -> np.ndarray:
+def make_signal(model: Bundle, seconds: float) -> np.ndarray:
+    """Return a test signal [samples] at the model's sample rate."""
     return exporter.probe_signal(model.config.front_end.sample_rate, seconds)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.commands import run
-from helpers.page_reader import read
+from helpers.page_reader import read_page
 from helpers.tiny_data import FRONT_END, PROGRAMS, make_record, stem, write_data, write_split, write_stems
 
 from mir_tf.data import manifest as schema
@@ -63,7 +63,7 @@ def test_the_page_has_every_section_and_needs_nothing_else(stems: tuple[Path, Ma
     assert result.exit_code == 0, result.output
     out = folder / "report"
     assert result.output.splitlines()[-1] == f"Report: {out / 'report.html'}"
-    found = read(out / "report.html")
+    found = read_page(out / "report.html")
     assert found.headings == [
         "Data set: stems",
         "Hours",
@@ -93,7 +93,7 @@ def test_without_stems_no_spectrum_is_drawn_and_the_page_says_how_to_get_one(tmp
     assert result.exit_code == 0, result.output
     assert not (tmp_path / "page" / "spectra.png").exists()
     assert not (tmp_path / "data" / "report").exists()
-    found = read(tmp_path / "page" / "report.html")
+    found = read_page(tmp_path / "page" / "report.html")
     assert "python -m tfrecords_builder --stems" in found.text
     assert len(found.pictures) == 4
 

@@ -1,7 +1,7 @@
 """The page: valid, self-contained, and safe whatever the names in it are."""
 
 import pytest
-from helpers.page_reader import read
+from helpers.page_reader import read_page
 from matplotlib.figure import Figure
 
 from mir_tf.reports.page import Highlight, Page, Picture, Section, Table
@@ -24,7 +24,7 @@ def test_a_page_holds_its_parts_in_order(tmp_path):
     made = page("Words.", Table("Classes", rows, {"Piano": "#0072b2"}), picture("line"))
     path = made.save(tmp_path / "new" / "folder")
     assert path == tmp_path / "new" / "folder" / "report.html"
-    found = read(path)
+    found = read_page(path)
     assert found.title == "Report: a"
     assert found.headings == ["Report: a", "How good it is"]
     assert found.tables == {"Classes": rows}
@@ -43,7 +43,7 @@ def test_names_cannot_break_out(tmp_path):
         [Section("S", [NASTY, Table(NASTY, [[NASTY, NASTY], [NASTY, NASTY]]), picture("p", NASTY, NASTY)])],
     )
     path = made.save(tmp_path)
-    found = read(path)  # which refuses scripts and addresses
+    found = read_page(path)  # which refuses scripts and addresses
     assert found.title == NASTY
     assert found.tables == {NASTY: [[NASTY, NASTY], [NASTY, NASTY]]}
     assert list(found.pictures) == [NASTY]
@@ -51,7 +51,7 @@ def test_names_cannot_break_out(tmp_path):
 
 
 def test_links_lead_to_sections(tmp_path):
-    found = read(page("Words.").save(tmp_path))
+    found = read_page(page("Words.").save(tmp_path))
     assert found.links == ["#how-good-it-is"]
     assert set(found.ids) >= {"how-good-it-is"}
     assert len(set(found.ids)) == len(found.ids)
@@ -81,4 +81,4 @@ def test_the_reader_refuses_what_is_wrong(tmp_path, broken):
     path = tmp_path / "page.html"
     path.write_text(f"<!DOCTYPE html><html lang=en><head><title>t</title></head><body>{broken}</body></html>")
     with pytest.raises(AssertionError):
-        read(path)
+        read_page(path)

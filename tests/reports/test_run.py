@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers.commands import failed, run
-from helpers.page_reader import Found, read
+from helpers.page_reader import Page, read_page
 from helpers.predictions import RULE, THRESHOLDS, some_predictions
 from helpers.tiny_data import FRONT_END, write_data
 from helpers.tiny_model import make_bundle
@@ -56,11 +56,11 @@ def out(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(out: Path) -> Found:
-    return read(out / "report.html")
+def found(out: Path) -> Page:
+    return read_page(out / "report.html")
 
 
-def test_the_page_has_every_section_and_picture_and_needs_nothing_else(out: Path, found: Found) -> None:
+def test_the_page_has_every_section_and_picture_and_needs_nothing_else(out: Path, found: Page) -> None:
     assert found.title == f"Report: {NAME}"
     assert found.headings[1:] == [
         "How good it is",
@@ -82,7 +82,7 @@ def test_the_page_has_every_section_and_picture_and_needs_nothing_else(out: Path
     assert sorted(found.pictures.values()) == sorted((out / name).read_bytes() for name in pictures)
 
 
-def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Found) -> None:
+def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Page) -> None:
     assert run("evaluate", folder / NAME, "--data", folder / "data").exit_code == 0
     written = json.loads((out / "evaluation.json").read_text("utf-8"))
     assert written == json.loads((folder / NAME / "evaluation-test" / "evaluation.json").read_text("utf-8"))
@@ -99,7 +99,7 @@ def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Found
         assert f"{written['headlines'][name]['value']:.3f}" in found.text.partition("How good it is")[0]
 
 
-def test_songs_stand_in_order_beside_their_truth(folder: Path, found: Found) -> None:
+def test_songs_stand_in_order_beside_their_truth(folder: Path, found: Page) -> None:
     model = bundle.load(folder / NAME)
     ids = {track.id for track in predict_split(model.windowed, model.config, folder / "data", "test")}
     header, *rows = found.tables["Micro measures of each track, the best first"]
@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_made_is_named_before_anything_is_heard(
     assert f"{tmp_path} is not writable" in message
 
 
-def test_training_and_model_are_summed_up(folder: Path, found: Found) -> None:
+def test_training_and_model_are_summed_up(folder: Path, found: Page) -> None:
     model = bundle.load(folder / NAME)
     training = dict(found.tables["Training"])
     assert training["epochs"] == "2"
@@ -178,7 +178,7 @@ def test_a_browser_shows_it_whole(chromium: Any, out: Path, width: int, medium: 
 def test_another_split_with_one_track_into_another_folder(folder: Path, tmp_path: Path) -> None:
     result = run("report", folder / NAME, "--data", folder / "data", "--split", "validation", "--out", tmp_path / "new")
     assert result.exit_code == 0, result.output
-    found = read(tmp_path / "new" / "report.html")
+    found = read_page(tmp_path / "new" / "report.html")
     assert "validation split of" in found.text
     assert [name for name in found.pictures if name.startswith("Timeline")] == [
         "Timeline of validation-0-0, heard and true"
@@ -190,7 +190,7 @@ def test_an_imported_run_has_no_training_and_says_so(folder: Path, tmp_path: Pat
     made.save(tmp_path / "run")
     result = run("report", tmp_path / "run", "--data", folder / "data")
     assert result.exit_code == 0, result.output
-    found = read(tmp_path / "run" / "report-test" / "report.html")
+    found = read_page(tmp_path / "run" / "report-test" / "report.html")
     assert "The run has no history.csv" in found.text
     assert "Training" not in found.tables
     assert dict(found.tables["The model"])["thresholds that were not tuned"] == "Organ"
