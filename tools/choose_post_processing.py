@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from mir_tf import bundle
 from mir_tf.bundle.predict import predict_split
 from mir_tf.errors import MirTfError
+from mir_tf.metrics.arithmetic import ratio
 from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.metrics.event_tuning import GRID, choose_index, grid_counts
-from mir_tf.metrics.thresholds import ratio
 
 _FOLDS = 6
 _ROUNDS = 8

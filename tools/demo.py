@@ -111,7 +111,7 @@ def main(out: Path) -> None:
     beaten = True
     for average in ("micro", "macro"):
         value, constant = (
-            evaluation["headlines"][f"{average}_f1"]["value"],
+            evaluation["overall_metrics"][f"{average}_f1"]["value"],
             evaluation["baseline"][f"{average}_f1"],
         )
         beaten = beaten and value >= constant + MARGIN

@@ -56,7 +56,7 @@ SOUNDS = ("seen sounds", "new SoundFont")
 SONGS = ("seen songs", "new songs", "new composed songs")
 """Some that are trained on, rendered anew; Freedoom's test songs and all other songs; songs of every composed style."""
 
-HEADLINES = {"micro_f1": "micro F1", "macro_f1": "macro F1", "dominant_accuracy": "dominant"}
+OVERALL_METRICS = {"micro_f1": "micro F1", "macro_f1": "macro F1", "dominant_accuracy": "dominant"}
 
 
 def build(midi: Path, out: Path, soundfonts: list[Path], *options: str | Path, seed: int = SEED) -> None:
@@ -177,12 +177,12 @@ def tables(data: Path, evaluations: Path) -> str:
         for sounds in SOUNDS
     }
     best, *others = NETWORKS
-    columns = [f"{name}, {network}" for name in HEADLINES.values() for network in NETWORKS]
+    columns = [f"{name}, {network}" for name in OVERALL_METRICS.values() for network in NETWORKS]
     lines = [f"| songs | sounds | tracks | {' | '.join(columns)} | constant answers |", "|---|---|---:|" + "---|" * 7]
     for songs in SONGS:
         for sounds in SOUNDS:
             each = [results[network, songs, sounds] for network in NETWORKS]
-            cells = [percent(result["headlines"][name]) for name in HEADLINES for result in each]
+            cells = [percent(result["overall_metrics"][name]) for name in OVERALL_METRICS for result in each]
             constant = f"{each[0]['baseline']['micro_f1']:.3f}, {each[0]['baseline']['macro_f1']:.3f}"
             lines.append(f"| {songs} | {sounds} | {each[0]['tracks']} | {' | '.join(cells)} | {constant} |")
     shown = [(best, sounds) for sounds in SOUNDS] + [(network, SOUNDS[1]) for network in others]

@@ -94,8 +94,8 @@ def evaluate(
     out = out or results_folder(model, name)
     console = make_console()
     for title, table in (
-        (result.title, result.headline_table()),
-        ("Intervals", result.interval_table()),
+        (result.title, result.overall_table()),
+        ("Effect of post-processing", result.post_processing_table()),
         ("Classes", result.class_table()),
     ):
         print_table(console, title, table)

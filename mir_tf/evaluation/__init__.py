@@ -1,1 +1,1 @@
-"""Evaluation of a model on a data set, or on recordings with references."""
+"""Evaluation of a model: on a data set or on your own recordings with references."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mir_tf.bundle import Bundle
 from mir_tf.bundle.predict import Progress, predict_split
-from mir_tf.evaluation.result import Evaluation, assess
+from mir_tf.evaluation.measure import evaluate_predictions
+from mir_tf.evaluation.result import Evaluation
 
 
 def evaluate(bundle: Bundle, data: str | Path, split: str = "test", progress: Progress | None = None) -> Evaluation:
@@ -23,4 +24,6 @@ def evaluate(bundle: Bundle, data: str | Path, split: str = "test", progress: Pr
             front end is not the model's.
     """
     predictions = list(predict_split(bundle.windowed, bundle.config, data, split, progress))
-    return assess(predictions, bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split)
+    return evaluate_predictions(
+        predictions, bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split
+    )

@@ -18,9 +18,10 @@ from mir_tf import bundle
 from mir_tf.bundle import Bundle
 from mir_tf.bundle.predict import predict_split
 from mir_tf.experiments.plan import Plan, PlannedRun
-from mir_tf.figures import evaluation, style
-from mir_tf.io import markdown
+from mir_tf.figures import run as run_figures
+from mir_tf.figures import style
 from mir_tf.io.files import as_path, write_text
+from mir_tf.io.markdown import markdown
 from mir_tf.metrics import bootstrap
 from mir_tf.metrics.counts import ConfusionCounts, track_micro_f1
 from mir_tf.models.cost import macs, parameters
@@ -212,7 +213,7 @@ class Comparison:
             name: [(outcome.history, outcome.scores.epoch) for outcome in outcomes]
             for name, outcomes in self.outcomes.items()
         }
-        return evaluation.curves_figure(curves, self.plan.title)
+        return run_figures.comparison_figure(curves, self.plan.title)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results as JSON types."""
@@ -243,7 +244,7 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """Return the tables and notes as Markdown, with the picture that :meth:`save` writes."""
-        page = markdown.markdown(self.plan.title, (self.table(), self.difference_table()), self.notes())
+        page = markdown(self.plan.title, self.table(), self.difference_table(), *self.notes())
         return f"{page}\n![Validation by epoch]({self.plan.name}.png)\n"
 
     def save(self, folder: Path) -> None:

@@ -139,4 +139,4 @@ class ExportReport:
 
     def to_markdown(self) -> str:
         """Return the table and its notes as a Markdown page."""
-        return markdown(f"Export of {self.metadata.name}", [self.table()], self.notes())
+        return markdown(f"Export of {self.metadata.name}", self.table(), *self.notes())

@@ -1,4 +1,4 @@
-"""The colour of each class, the same in every picture and page."""
+"""The colours of classes, splits and runs, the same in every figure and on every page."""
 
 from __future__ import annotations
 
@@ -23,21 +23,27 @@ CLASS_COLORS: dict[str, str] = {
     "Sound Effects": "#9a9a9a",
     "Drums": "#333333",
 }
-"""Of the 17 families, after Okabe and Ito: neighbours differ in lightness for those who see fewer hues."""
+"""Colours of the 17 families, after Okabe and Ito. Neighbours differ in lightness, for colour-blind readers."""
+
+SPLIT_COLORS = {"train": "#0072b2", "validation": "#e69f00", "test": "#333333"}
+"""Blue and orange of Okabe and Ito, and a dark grey."""
+
+RUN_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333")
+"""Colours of runs in one figure, of Okabe and Ito."""
 
 
 def color_of(vocabulary: str, index: int) -> str:
-    """The colour of a class: of any vocabulary, that of the family that its first program belongs to.
+    """Return the colour of a class: the colour of the family to which its first program belongs.
 
     Args:
-        vocabulary: name of the vocabulary.
-        index: of the class.
+        vocabulary: Name of the vocabulary.
+        index: Index of the class.
 
     Returns:
-        ``#rrggbb``.
+        The colour as ``#rrggbb``.
     """
     program = VOCABULARIES[vocabulary].class_of.index(index)
     family = VOCABULARIES["family"]
     family_index = family.class_of[program]
-    assert family_index is not None  # families map every program
+    assert family_index is not None  # the families include every program
     return CLASS_COLORS[family.classes[family_index]]

@@ -1,37 +1,28 @@
-"""The pictures: songs and timelines, F1 per class, precision-recall curves, confusion, runs side by side.
-
-A picture is made of arrays, as a matplotlib ``Figure``, without pyplot and its global state. The caller gives the
-colours, those of :mod:`mir_tf.figures.colors`. :func:`markdown` makes the page in which pictures stand.
-"""
+"""Figures of an evaluation: F1, curves, confusion, thresholds, calibration, dominant instruments and playing time."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mir_tf.figures.style import (
     GRID,
     INK,
-    RUN_COLORS,
-    RUN_DASHES,
-    TITLE_SIZE,
-    class_panels,
     dot,
-    entitle_panels,
-    label_class_rows,
+    draw_legend_above,
+    label_panels,
     line,
-    new_figure,
-    readable_ink,
+    matrix_figure,
+    new_class_rows,
+    unit_panels,
+    write_row_notes,
 )
-
-# Where a song's name is in a script that the font lacks, boxes stand in the picture: no warning for each letter.
-warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+from mir_tf.metrics.calibration import RELIABILITY_BINS, Reliability
 
 
 def f1_figure(
@@ -42,19 +33,17 @@ def f1_figure(
     colors: Sequence[str],
     title: str,
 ) -> Figure:
-    """F1 of each class with its interval, and of its better constant answer.
+    """Draw the F1 of each class with its confidence interval, and the F1 of the constant baseline.
 
     Args:
         f1: float64 [classes].
         bounds: float64 [2, classes], low and high.
-        baseline: float64 [classes], F1 of the better of "always" and "never".
-        classes: class names.
-        colors: a colour for each class.
-        title: of the picture.
+        baseline: float64 [classes], F1 of the better of always on and always off.
+        classes: Class names.
+        colors: Colour of each class.
+        title: Title of the figure.
     """
-    figure = new_figure(12, max(3.0, 1.5 + 0.4 * len(classes)))
-    axes = figure.add_subplot()
-    rows = np.arange(len(classes))
+    figure, axes, rows = new_class_rows(classes, title)
     axes.barh(rows, f1, height=0.72, color=list(colors))
     axes.hlines(rows, *bounds, color="white", linewidth=5)  # a halo, to stand out from dark bars
     axes.hlines(rows, *bounds, color=INK, linewidth=2, label="95 % interval over songs")
@@ -64,10 +53,11 @@ def f1_figure(
         "markeredgecolor": INK,
         "markerfacecolor": "white",
     }
-    axes.plot(baseline, rows, **diamond, linestyle="", label="better constant (always or never)")
+    axes.plot(baseline, rows, **diamond, linestyle="", label="baseline (always on or always off)")
     axes.set_xlim(0, 1)
     axes.set_xlabel("F1 over frames of 0.1 s")
-    label_class_rows(axes, classes, [f"{value:.2f}" for value in f1], title)
+    write_row_notes(axes, [f"{value:.2f}" for value in f1])
+    draw_legend_above(axes)
     return figure
 
 
@@ -80,120 +70,154 @@ def pr_figure(
     colors: Sequence[str],
     title: str,
 ) -> Figure:
-    """A precision-recall curve for each class, in panels.
+    """Draw a precision-recall curve for each class, in panels.
 
     Args:
         curves: float64 [2, points] for each class: recall and precision.
-        average_precision: of each class.
-        chosen: recall and precision of each class at the threshold in use.
-        prevalence: share of the frames in which each class sounds: chance's precision.
-        classes: class names.
-        colors: a colour for each class.
-        title: of the picture.
+        average_precision: Average precision of each class.
+        chosen: Recall and precision of each class at the threshold in use.
+        prevalence: Share of the frames in which each class is active: the precision of guessing.
+        classes: Class names.
+        colors: Colour of each class.
+        title: Title of the figure.
     """
-    figure, panels = class_panels(
-        [f"{name}  {average:.2f}" for name, average in zip(classes, average_precision, strict=True)]
-    )
+    figure, panels = unit_panels(_with_values(classes, average_precision, 2))
     for index, axes in enumerate(panels):
-        axes.axhline(prevalence[index], color=INK, linewidth=1, linestyle=":", label="chance")
+        axes.axhline(prevalence[index], color=INK, linewidth=1, linestyle=":", label="guessing")
         axes.plot(*curves[index], **line(colors[index]))
         axes.plot(*chosen[index], **dot(colors[index]), label="threshold in use")
-    entitle_panels(figure, f"{title}\nbeside each name: average precision", "recall", "precision")
+    label_panels(figure, f"{title}\nbeside each name: average precision", "recall", "precision")
     return figure
 
 
 def confusion_figure(
-    shares: NDArray[np.float64], classes: Sequence[str], taken_for: Sequence[str], title: str
+    shares: NDArray[np.float64], classes: Sequence[str], predicted: Sequence[str], title: str
 ) -> Figure:
-    """Which class is taken for which, see :func:`mir_tf.metrics.counts.confusion_matrix`.
+    """Draw which class is predicted instead of which, see :func:`mir_tf.metrics.counts.confusion_matrix`.
 
     Args:
-        shares: float64 [classes, columns] of the frames in which each class sounds.
-        classes: names of the rows.
-        taken_for: names of the columns.
-        title: of the picture.
+        shares: float64 [classes, columns], shares of the frames in which each class is active.
+        classes: Names of the rows.
+        predicted: Names of the columns.
+        title: Title of the figure.
     """
     return matrix_figure(
         shares,
         classes,
-        taken_for,
-        f"{title}\n% of the frames in which the class of the row sounds",
-        xlabel="heard instead (on the diagonal: rightly heard)",
-        ylabel="sounds",
+        predicted,
+        f"{title}\n% of the frames in which the class of the row is active",
+        xlabel="predicted instead (on the diagonal: predicted correctly)",
+        ylabel="active",
     )
 
 
-def matrix_figure(
-    shares: NDArray[np.float64],
-    rows: Sequence[str],
-    columns: Sequence[str],
+def dominance_figure(counts: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], title: str) -> Figure:
+    """Draw the dominant instrument in the truth and in the predictions.
+
+    Args:
+        counts: float64 [rows, columns], number of songs; every row has some.
+        rows: Dominant instruments in the truth.
+        columns: Dominant instruments in the predictions.
+        title: Title of the figure.
+    """
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    return matrix_figure(
+        shares, rows, columns, title, xlabel="dominant as predicted", ylabel="dominant in truth", counts=counts
+    )
+
+
+def threshold_figure(
+    f1: NDArray[np.float64],
+    chosen: Sequence[tuple[float, float]],
+    classes: Sequence[str],
+    colors: Sequence[str],
     title: str,
-    xlabel: str,
-    ylabel: str,
-    counts: NDArray[np.float64] | None = None,
 ) -> Figure:
-    """A matrix as cells, the darker the more.
+    """Draw the F1 of each class by its threshold, in panels.
 
     Args:
-        shares: float64 [rows, columns] from 0 to 1; NaN where there is none.
-        rows: names.
-        columns: names.
-        title: of the picture.
-        xlabel: what the columns are.
-        ylabel: what the rows are.
-        counts: [rows, columns], what to write into the cells; else the shares stand there, in %.
+        f1: float64 [classes, points], at thresholds evenly spaced from 0 up to, but without, 1.
+        chosen: Threshold in use and its F1, for each class.
+        classes: Class names.
+        colors: Colour of each class.
+        title: Title of the figure.
     """
-    cell, text_size = (0.5, 9) if len(rows) <= 40 else (0.25, 5)  # inches, points
-    figure = new_figure(5 + cell * len(columns), 3 + cell * len(rows))
-    axes = figure.add_subplot()
-    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
-        share = float(shares[row, column])
-        text = f"{100 * share:.0f}" if counts is None else _count_text(counts[row, column])
-        ink = readable_ink(image.cmap(share))
-        axes.text(column, row, text, ha="center", va="center", color=ink, size=text_size)
-    axes.set_xticks(np.arange(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(np.arange(len(rows)), rows)
-    axes.tick_params(length=0)
-    axes.set_xticks(np.arange(0.5, len(columns)), minor=True)
-    axes.set_yticks(np.arange(0.5, len(rows)), minor=True)
-    axes.tick_params(which="minor", length=0)
-    axes.grid(which="minor", color=GRID, linewidth=0.8)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
-    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1], format=lambda share, _: f"{share:.0%}")
+    figure, panels = unit_panels(_with_values(classes, [value for _, value in chosen], 2))
+    thresholds = np.arange(f1.shape[1]) / f1.shape[1]
+    cross: dict[str, Any] = {"marker": "x", "markersize": 8, "color": INK, "linestyle": "", "clip_on": False}
+    for index, axes in enumerate(panels):
+        axes.plot(thresholds, f1[index], **line(colors[index]))
+        best = int(f1[index].argmax())
+        axes.plot(thresholds[best], f1[index, best], **cross, label="best for these songs")
+        axes.axvline(chosen[index][0], color=INK, linewidth=1, linestyle=":")
+        axes.plot(*chosen[index], **dot(colors[index]), label="threshold in use")
+    label_panels(figure, f"{title}\nbeside each name: F1 at the threshold in use", "threshold", "F1")
     return figure
 
 
-def curves_figure(curves: Mapping[str, Sequence[tuple[Sequence[Mapping[str, float]], int]]], title: str) -> Figure:
-    """Validation loss and macro F1 of several runs by epoch.
+def reliability_figure(
+    of_classes: Reliability, together: Reliability, classes: Sequence[str], colors: Sequence[str], title: str
+) -> Figure:
+    """Draw reliability diagrams of all classes together and of each class.
 
     Args:
-        curves: of each run, by name, and of each of its seeds: the history, rows with ``epoch``, ``val_loss`` and
-            ``val_macro_f1``, and the best epoch, which gets a dot.
-        title: of the picture.
+        of_classes: Diagrams of the classes.
+        together: Diagram of all classes taken as one.
+        classes: Class names.
+        colors: Colour of each class.
+        title: Title of the figure.
     """
-    figure = new_figure(14, 5)
-    for column, (field, label) in enumerate({"val_loss": "validation loss", "val_macro_f1": "macro F1"}.items()):
-        axes = figure.add_subplot(1, 2, column + 1)
-        for index, (name, histories) in enumerate(curves.items()):
-            color = RUN_COLORS[index % len(RUN_COLORS)]
-            dashes = RUN_DASHES[index // len(RUN_COLORS) % len(RUN_DASHES)]
-            for seed, (rows, best_epoch) in enumerate(histories):
-                epochs, values = [row["epoch"] for row in rows], [row[field] for row in rows]
-                axes.plot(epochs, values, color=color, linestyle=dashes, linewidth=1.8, label=None if seed else name)
-                axes.plot(best_epoch, values[best_epoch - 1], "o", color=color, markeredgecolor=INK, markersize=7)
-        axes.set_xlabel("epoch")
-        axes.set_title(label, loc="left", size=11)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(color=GRID, linewidth=0.8)
-    text = f"{title}\na line each seed, a dot at its best epoch"
-    figure.suptitle(text, x=0.01, ha="left", size=TITLE_SIZE, parse_math=False)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    figure, panels = unit_panels(_with_values(["all classes", *classes], [*together.error, *of_classes.error], 3))
+    _draw_reliability(panels[0], together, 0, INK)
+    for index, axes in enumerate(panels[1:]):
+        _draw_reliability(axes, of_classes, index, colors[index])
+    title += "\nbeside each name: expected calibration error"
+    label_panels(figure, title, "predicted probability", "share of the frames in which the class is active")
     return figure
 
 
-def _count_text(count: float) -> str:
-    """A number of songs, of which some count in parts, in three digits if it has no more."""
-    return f"{count:.0f}" if count >= 100 else f"{count:.3g}"
+def _draw_reliability(axes: Axes, diagram: Reliability, row: int, color: str) -> None:
+    frames = diagram.frames[row]
+    is_used = frames > 0
+    axes.bar(
+        (np.arange(RELIABILITY_BINS) + 0.5) / RELIABILITY_BINS,
+        frames / max(frames.max(), 1) * 0.3,  # a few bins have nearly all frames; a third of the panel is enough
+        width=1 / RELIABILITY_BINS,
+        color=GRID,
+        label="frames (height)",
+    )
+    axes.plot((0, 1), (0, 1), color=INK, linewidth=1, linestyle=":", label="perfect calibration")
+    style: dict[str, Any] = {"marker": "o", "markersize": 4}
+    axes.plot(diagram.confidence[row, is_used], diagram.frequency[row, is_used], **line(color), **style)
+
+
+def playing_time_figure(
+    true: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    classes: Sequence[str],
+    colors: Sequence[str],
+    title: str,
+) -> Figure:
+    """Draw how long each class plays in all songs together, in truth and as predicted.
+
+    Args:
+        true: float64 [classes], seconds.
+        predicted: float64 [classes], seconds.
+        errors: float64 [classes], mean absolute error in seconds per song.
+        classes: Class names.
+        colors: Colour of each class.
+        title: Title of the figure.
+    """
+    figure, axes, rows = new_class_rows(classes, title)
+    axes.barh(rows - 0.14, predicted / 60, height=0.5, color=list(colors), label="predicted")
+    axes.barh(rows + 0.26, true / 60, height=0.2, color=INK, label="truth")
+    axes.set_xlim(0)
+    axes.set_xlabel("minutes in all songs together; on the right: mean absolute error per song")
+    write_row_notes(axes, [f"{error:.1f} s" for error in errors])
+    draw_legend_above(axes)
+    return figure
+
+
+def _with_values(names: Sequence[str], values: Sequence[float], digits: int) -> list[str]:
+    return [f"{name}  {value:.{digits}f}" for name, value in zip(names, values, strict=True)]

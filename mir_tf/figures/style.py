@@ -1,11 +1,15 @@
-"""The look that all figures share: colours, sizes, panels and files."""
+"""The look and the building blocks that all figures share: sizes, plots, panels, matrices and files.
+
+Figures are made from arrays, as Matplotlib ``Figure`` objects, without pyplot and its global state.
+"""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,55 +22,74 @@ from mir_tf.config import LABEL_RATE
 from mir_tf.events import Events
 from mir_tf.io.files import atomic_write
 
-INK = "#333333"
+# A song's name may be in a script that the font lacks. The figure then has boxes; no warning for each letter.
+warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
 
+INK = "#333333"
+"""Colour of text-like marks."""
 
 GRID = "#d9d9d9"
-
+"""Colour of grid lines."""
 
 TITLE_SIZE = 14
-"""Points."""
+"""Size of titles in points."""
 
 
-RUN_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333")
-"""Of Okabe and Ito."""
+def new_figure(width: float, height: float) -> Figure:
+    """Make an empty figure of ``width`` × ``height`` hundreds of pixels."""
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
-RUN_DASHES = ("-", "--", ":")
+def new_plot(width: float, height: float, title: str, grid: Literal["x", "y", "both"]) -> tuple[Figure, Axes]:
+    """Make a figure with one plot, its title, and grid lines along the given axes."""
+    figure = new_figure(width, height)
+    axes = figure.add_subplot()
+    draw_grid(axes, grid)
+    axes.set_axisbelow(True)
+    axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
+    return figure, axes
 
 
-def save_png(figure: Figure, path: str | Path) -> None:
-    """Writes ``figure`` as a PNG: whole under its name, or not at all."""
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
-
-
-def label_class_rows(axes: Axes, classes: Sequence[str], notes: Sequence[str], title: str) -> None:
-    """Finishes bars that lie in a row for each class: its name at the left, a note at the right, title and legend."""
-    rows = range(len(classes))
-    for row, note in zip(rows, notes, strict=True):
-        axes.annotate(
-            note, (1, row), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center"
-        )
+def new_class_rows(classes: Sequence[str], title: str) -> tuple[Figure, Axes, NDArray[np.int64]]:
+    """Make a figure with one plot that has a row for each class, and return the heights of the rows too."""
+    figure, axes = new_plot(12, max(3.0, 1.5 + 0.4 * len(classes)), title, "x")
+    rows = np.arange(len(classes))
     axes.set_yticks(rows, classes)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(classes) - 0.5, -0.5)
-    axes.grid(axis="x", color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    return figure, axes, rows
 
 
-def class_panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """:func:`class_grid` with axes from 0 to 1 both ways."""
-    figure, panels = class_grid(titles)
+def write_row_notes(axes: Axes, notes: Sequence[str]) -> None:
+    """Write a note to the right of each row of :func:`new_class_rows`."""
+    for row, note in enumerate(notes):
+        axes.annotate(
+            note, (1, row), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center"
+        )
+
+
+def draw_legend_above(axes: Axes, columns: int = 2, **options: Any) -> None:
+    """Draw the legend above the plot, on the right."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=columns, frameon=False, **options)
+
+
+def draw_grid(axes: Axes, axis: Literal["x", "y", "both"] = "both", **options: Any) -> None:
+    """Draw grid lines."""
+    axes.grid(axis=axis, color=GRID, linewidth=0.8, **options)
+
+
+def unit_panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """Make :func:`class_panels` whose axes go from 0 to 1 both ways."""
+    figure, panels = class_panels(titles)
     for axes in panels:
         axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     return figure, panels
 
 
-def class_grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel under each of ``titles``."""
+def class_panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """Make a figure with a small panel for each of ``titles``."""
     columns = min(6, len(titles))
     rows = math.ceil(len(titles) / columns)
     figure = new_figure(max(2.6 * columns, 6), 2.5 * rows + 1)
@@ -74,34 +97,81 @@ def class_grid(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
     for index, title in enumerate(titles):
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.set_title(title, size=10)
-        axes.grid(color=GRID, linewidth=0.8)
+        draw_grid(axes)
         panels.append(axes)
     return figure, panels
 
 
-def entitle_panels(figure: Figure, title: str, xlabel: str, ylabel: str) -> None:
-    """Gives the panels of ``figure`` what they share: title, names of the axes, and the legend of the last one."""
+def label_panels(figure: Figure, title: str, xlabel: str, ylabel: str) -> None:
+    """Add what the panels share: the title, the axis labels, and the legend of the last panel."""
     figure.suptitle(title, x=0.01, ha="left", size=TITLE_SIZE, parse_math=False)
     figure.supxlabel(xlabel)
     figure.supylabel(ylabel)
     figure.legend(*figure.axes[-1].get_legend_handles_labels(), loc="outside lower right", ncols=3, frameon=False)
 
 
+def matrix_figure(
+    shares: NDArray[np.float64],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    counts: NDArray[np.float64] | None = None,
+) -> Figure:
+    """Draw a matrix as cells that are darker for larger shares.
+
+    Args:
+        shares: float64 [rows, columns] from 0 to 1, or NaN.
+        rows: Names of the rows.
+        columns: Names of the columns.
+        title: Title of the figure.
+        xlabel: Meaning of the columns.
+        ylabel: Meaning of the rows.
+        counts: [rows, columns], numbers to write into the cells. Without them, the cells show the shares in %.
+    """
+    cell, text_size = (0.5, 9) if len(rows) <= 40 else (0.25, 5)  # inches, points
+    figure = new_figure(5 + cell * len(columns), 3 + cell * len(rows))
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
+        share = float(shares[row, column])
+        text = f"{100 * share:.0f}" if counts is None else _count_text(counts[row, column])
+        ink = readable_ink(image.cmap(share))
+        axes.text(column, row, text, ha="center", va="center", color=ink, size=text_size)
+    axes.set_xticks(np.arange(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(np.arange(len(rows)), rows)
+    axes.set_xticks(np.arange(0.5, len(columns)), minor=True)
+    axes.set_yticks(np.arange(0.5, len(rows)), minor=True)
+    axes.tick_params(which="both", length=0)
+    draw_grid(axes, which="minor")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
+    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.5, 1], format=lambda share, _: f"{share:.0%}")
+    return figure
+
+
+def _count_text(count: float) -> str:
+    """Return a number of songs, some of which count in parts, with at most three digits if it has no more."""
+    return f"{count:.0f}" if count >= 100 else f"{count:.3g}"
+
+
 def line(color: str) -> dict[str, Any]:
-    """The style of a curve of ``color``, with an edge that shows pale colours on white."""
+    """Return the style of a curve, with an edge so that pale colours stand out on white."""
     return {"color": color, "linewidth": 2, "path_effects": [withStroke(linewidth=2.8, foreground=INK)]}
 
 
 def dot(color: str) -> dict[str, Any]:
-    """The style of a point that stands for a choice, on a curve of ``color``."""
+    """Return the style of a dot that marks the point in use on a curve."""
     style = {"marker": "o", "markersize": 8, "markeredgecolor": INK, "color": color}
     return {**style, "linestyle": "", "clip_on": False, "zorder": 3}
 
 
 def readable_ink(ground: Sequence[float]) -> str:
-    """Black or white: the one with more contrast to ``ground``, red, green and blue from 0 to 1.
+    """Return black or white, whichever has more contrast to ``ground``: red, green and blue from 0 to 1.
 
-    Contrast as the Web Content Accessibility Guidelines 2.2 define it; the better of the two is 4.58 at least.
+    Contrast is that of the Web Content Accessibility Guidelines 2.2. The better of the two is at least 4.58.
     """
     channels = np.array(ground[:3])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
@@ -109,15 +179,21 @@ def readable_ink(ground: Sequence[float]) -> str:
     return "black" if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "white"
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A figure of width × height hundreds of pixels."""
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def draw_bars(axes: Axes, active: NDArray[np.bool_], bottom: float, height: float, **style: Any) -> None:
-    """Draws the stretches in which ``active`` [label frames] holds, over an axis in seconds."""
+    """Draw a bar for each event of ``active``, bool [label frames], over an axis in seconds."""
     events = Events.of(active[:, np.newaxis])
-    stretches = np.stack([events.starts, events.ends - events.starts], axis=1) / LABEL_RATE
-    axes.broken_barh(stretches.tolist(), (bottom, height), linewidth=0, **style)
+    bars = np.stack([events.starts, events.ends - events.starts], axis=1) / LABEL_RATE
+    axes.broken_barh(bars.tolist(), (bottom, height), linewidth=0, **style)
+
+
+def save_png(figure: Figure, path: str | Path) -> None:
+    """Write ``figure`` as a PNG. The file is complete or not there."""
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def to_pixels(figure: Figure) -> NDArray[np.uint8]:
+    """Return ``figure`` as uint8 [height, width, 3]."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3]

@@ -1,4 +1,4 @@
-"""Pictures of one song over time: its log-mel spectrogram, its labels and a model's predictions."""
+"""Figures of songs over time: log-mel spectrogram, labels and predictions."""
 
 from __future__ import annotations
 
@@ -9,38 +9,23 @@ from typing import Any
 import librosa
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE, FrontEndConfig
-from mir_tf.figures.style import GRID, INK, TITLE_SIZE, draw_bars, new_figure
+from mir_tf.figures.style import INK, TITLE_SIZE, draw_bars, draw_grid, draw_legend_above, new_figure
 
 _TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
-
-
 _MAX_TICKS = 16
-
-
 _MAX_POINTS = 1500
-
 _RANGE_DB = 80
-
-
 _HERTZ = (200, 500, 1000, 2000, 5000, 10000, 20000)
 
 
-def pixels(figure: Figure) -> NDArray[np.uint8]:
-    """``figure`` as uint8 [height, width, 3]."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3]
-
-
 def draw_log_mel(axes: Axes, log_mel: NDArray[np.float32], front_end: FrontEndConfig) -> None:
-    """Draws log-mel [frames, mels] in dB over seconds and Hz."""
+    """Draw log-mel [frames, mels] in dB over seconds and Hz."""
     columns = _averaged(log_mel)  # [columns, mels]
     seconds = len(log_mel) / front_end.frame_rate
     limits: dict[str, Any] = {"vmin": columns.max() - _RANGE_DB, "vmax": columns.max(), "cmap": "magma"}
@@ -52,7 +37,7 @@ def draw_log_mel(axes: Axes, log_mel: NDArray[np.float32], front_end: FrontEndCo
 
 
 def mel_centres(front_end: FrontEndConfig) -> NDArray[np.float64]:
-    """The middle of each mel band in Hz, [mels]."""
+    """Return the centre of each mel band in Hz, [mels]."""
     edges: NDArray[np.float64] = librosa.mel_frequencies(
         front_end.n_mels + 2, fmin=front_end.f_min, fmax=front_end.band_edge, htk=front_end.mel_scale == "htk"
     )
@@ -67,20 +52,20 @@ def song_figure(
     classes: Sequence[str],
     title: str,
 ) -> Figure:
-    """What a model is given of a song, what plays, and what it answers for every class, one above the other.
+    """Draw the input of a model, the truth and its predictions for every class, one above the other.
 
     Args:
         log_mel: float32 [frames, mels], dB.
-        front_end: of these.
+        front_end: Front end of the log-mel.
         truth: bool [label frames, classes].
         probabilities: float32 [label frames, classes].
-        classes: class names.
-        title: of the picture.
+        classes: Class names.
+        title: Title of the figure.
     """
     figure = new_figure(14, 10)
-    picture, *rolls = figure.subplots(3, 1, sharex=True)
-    draw_log_mel(picture, log_mel, front_end)
-    picture.set_title(f"{title}: log-mel, dB", loc="left", parse_math=False)
+    spectrogram, *rolls = figure.subplots(3, 1, sharex=True)
+    draw_log_mel(spectrogram, log_mel, front_end)
+    spectrogram.set_title(f"{title}: log-mel spectrogram (dB)", loc="left", parse_math=False)
     seconds = len(truth) / LABEL_RATE
     for axes, name, roll in zip(rolls, ("truth", "probability"), (truth, probabilities), strict=True):
         _draw_roll(axes, _averaged(roll.astype(np.float32)), seconds, vmin=0, vmax=1)
@@ -98,23 +83,23 @@ def timeline_figure(
     colors: Sequence[str],
     title: str,
 ) -> Figure:
-    """What is heard, and, where it is known, what truly sounds: one row for each class that either names.
+    """Draw a prediction, with the truth if it is known, as a row for each class that is active in either.
 
     Args:
         probabilities: float32 [label frames, classes].
         active: bool [label frames, classes], predicted.
-        truth: bool [label frames, classes], or None where it is not known.
-        classes: class names.
-        colors: a colour for each class.
-        title: of the picture.
+        truth: bool [label frames, classes], or None if it is unknown.
+        classes: Class names.
+        colors: Colour of each class.
+        title: Title of the figure.
     """
     shown = np.flatnonzero(active.any(axis=0) if truth is None else (active | truth).any(axis=0))
     figure = new_figure(16, max(9.0, 0.45 * len(shown)))
     axes = figure.add_subplot()
     seconds = len(active) / LABEL_RATE
-    # A row is one unit high: the prediction in its upper part, the truth below it.
+    # A row is one unit high, with the prediction above the truth.
     bottom, height = (0.1, 0.8) if truth is None else (0.36, 0.56)
-    # Of frames that fall on one pixel the highest probability is drawn: long polygons take minutes.
+    # Frames that share a pixel are drawn as their highest probability, because long polygons take minutes.
     starts = np.arange(0, len(active), math.ceil(len(active) / _MAX_POINTS))
     edges = np.append(starts, len(active)) / LABEL_RATE
     highest = np.maximum.reduceat(probabilities, starts)  # [points, classes]
@@ -134,31 +119,70 @@ def timeline_figure(
             draw_bars(axes, truth[:, index], row + 0.1, 0.2, facecolor=INK)
     axes.set_yticks(np.arange(len(shown)) + 0.5, [classes[index] for index in reversed(shown)])
     axes.set_yticks(np.arange(len(shown) + 1), minor=True)
-    axes.grid(axis="y", which="minor", color=GRID, linewidth=0.8)
+    draw_grid(axes, "y", which="minor")
     axes.tick_params(axis="y", which="both", length=0)
     axes.set_ylim(0, max(len(shown), 1))
     _time_axis(axes, seconds)
     if not len(shown):
-        axes.text(0.5, 0.5, "Nothing sounds", transform=axes.transAxes, ha="center", color=INK, size=16)
+        axes.text(0.5, 0.5, "No instrument", transform=axes.transAxes, ha="center", color=INK, size=16)
     handles = [
-        Patch(facecolor="#888888", alpha=0.75, label="heard"),
+        Patch(facecolor="#888888", alpha=0.75, label="predicted"),
         Patch(facecolor="#888888", alpha=0.3, label="probability (height)"),
     ]
     if truth is not None:
         handles.append(Patch(facecolor=INK, label="truth"))
     axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
-    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
+    draw_legend_above(axes, 3, handles=handles)
     return figure
 
 
+def labels_figure(
+    tracks: Sequence[tuple[str, NDArray[np.float32], NDArray[np.bool_]]],
+    front_end: FrontEndConfig,
+    classes: Sequence[str],
+    colors: Sequence[str],
+) -> Figure:
+    """Draw the log-mel spectrogram of each track, with its labels below it.
+
+    Args:
+        tracks: Title, log-mel [frames, mels] in dB, and truth [label frames, classes] of each track.
+        front_end: Front end of the log-mel.
+        classes: Class names.
+        colors: Colour of each class.
+    """
+    lanes = [max(1, int(truth.any(axis=0).sum())) for *_, truth in tracks]
+    heights = [inches for count in lanes for inches in (2.4, 0.5 + 0.22 * count)]
+    figure = new_figure(16, sum(heights))
+    grid = figure.add_gridspec(len(heights), height_ratios=heights)
+    for row, (title, log_mel, truth) in enumerate(tracks):
+        spectrogram = figure.add_subplot(grid[2 * row])
+        draw_log_mel(spectrogram, log_mel, front_end)
+        spectrogram.tick_params(labelbottom=False)
+        spectrogram.set_title(title, loc="left", parse_math=False)
+        _draw_labels(figure.add_subplot(grid[2 * row + 1], sharex=spectrogram), truth, classes, colors)
+    return figure
+
+
+def _draw_labels(axes: Axes, truth: NDArray[np.bool_], classes: Sequence[str], colors: Sequence[str]) -> None:
+    """Draw truth [label frames, classes] as a lane for each active class."""
+    active = np.flatnonzero(truth.any(axis=0))
+    for lane, index in enumerate(reversed(active)):
+        draw_bars(axes, truth[:, index], lane - 0.4, 0.8, color=colors[index])
+    axes.set_yticks(range(len(active)), [classes[index] for index in reversed(active)])
+    axes.set_ylim(-0.5, max(len(active), 1) - 0.5)
+    axes.set_xlim(0, len(truth) / LABEL_RATE)
+    axes.set_xlabel("time (s)")
+    axes.tick_params(axis="y", length=0)
+
+
 def _draw_roll(axes: Axes, columns: NDArray[np.float32], seconds: float, **style: Any) -> None:
-    """Draws [columns, rows] over ``seconds``, the first row at the bottom."""
+    """Draw [columns, rows] over ``seconds``, with the first row at the bottom."""
     extent = (0, seconds, -0.5, columns.shape[1] - 0.5)
     axes.imshow(columns.T, origin="lower", aspect="auto", interpolation="nearest", extent=extent, **style)
 
 
 def _time_axis(axes: Axes, seconds: float) -> None:
-    """An x axis from 0 to ``seconds``, in minutes and seconds."""
+    """Make the x axis go from 0 to ``seconds``, in minutes and seconds."""
     step = next((step for step in _TICK_SECONDS if seconds / step <= _MAX_TICKS), seconds)
     axes.set_xlim(0, seconds)
     axes.xaxis.set_major_locator(MultipleLocator(step))
@@ -167,7 +191,7 @@ def _time_axis(axes: Axes, seconds: float) -> None:
 
 
 def _averaged(roll: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``roll`` [frames, rows] as a bounded number of columns [columns, rows]; frames that share one are averaged."""
+    """Average ``roll`` [frames, rows] into a bounded number of columns [columns, rows]."""
     starts = np.arange(0, len(roll), math.ceil(len(roll) / _MAX_POINTS))
     sizes = np.diff(starts, append=len(roll))[:, np.newaxis]
     return np.add.reduceat(roll, starts) / sizes

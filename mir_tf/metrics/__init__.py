@@ -1,1 +1,1 @@
-"""Metrics on NumPy arrays: counts, ranking, intervals, thresholds, calibration, dominance and events."""
+"""Metrics on NumPy arrays: counts, threshold sweeps, confidence intervals, calibration, dominance and events."""

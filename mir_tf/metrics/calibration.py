@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: of the frames answered 0.3, does the class sound in three of ten?"""
+"""Calibration: how well predicted probabilities agree with how often a class is active."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from mir_tf.metrics.thresholds import BINS, ScoreHistogram, ratio
+from mir_tf.metrics.arithmetic import ratio
+from mir_tf.metrics.thresholds import BINS, ScoreHistogram
 
 RELIABILITY_BINS = 16
-"""Bins of a reliability diagram, equally wide; a divisor of :data:`mir_tf.metrics.thresholds.BINS`."""
+"""Number of equally wide bins of a reliability diagram; a divisor of :data:`mir_tf.metrics.thresholds.BINS`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """Frames by the probability that they were given: the reliability diagram of each class.
+    """The reliability diagram of each class: its frames, grouped by their predicted probability.
 
     Attributes:
-        frames: int64 [classes, bins], frames whose probability lies in the bin.
-        confidence: float64 [classes, bins], their mean probability; 0 where there are none.
-        frequency: float64 [classes, bins], the share of them in which the class sounds; 0 where there are none.
+        frames: int64 [classes, bins], number of frames whose probability lies in the bin.
+        confidence: float64 [classes, bins], mean probability of these frames; 0 in an empty bin.
+        frequency: float64 [classes, bins], share of these frames in which the class is active; 0 in an empty bin.
     """
 
     frames: NDArray[np.int64]
@@ -29,21 +30,20 @@ class Reliability:
 
     @property
     def error(self) -> NDArray[np.float64]:
-        """Expected calibration error [classes]: the mean gap between confidence and frequency over the frames.
+        """Expected calibration error [classes]: the mean gap between confidence and frequency, over the frames.
 
         Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning" (AAAI 2015),
-        of the probability that a class sounds; 0 is best. It is 0 where there are no frames.
+        applied to the probability that a class is active. 0 is best. A class without frames has 0.
         """
         gaps: NDArray[np.float64] = np.abs(self.confidence - self.frequency)
-        weighted: NDArray[np.float64] = (self.frames * gaps).sum(axis=1) / np.maximum(self.frames.sum(axis=1), 1)
-        return weighted
+        return ratio((self.frames * gaps).sum(axis=1), self.frames.sum(axis=1))
 
 
 def reliability(histogram: ScoreHistogram) -> Reliability:
-    """The reliability diagram of every class.
+    """Compute the reliability diagram of every class.
 
-    A score is taken for the middle of its bin of the histogram, from which it differs by 1 / (2 ·
-    :data:`mir_tf.metrics.thresholds.BINS`) at most.
+    Every score counts as the middle of its bin of the histogram. The error is at most 1 / (2 ·
+    :data:`mir_tf.metrics.thresholds.BINS`).
     """
     positives, negatives = (
         counts.reshape(len(counts), RELIABILITY_BINS, -1) for counts in (histogram.positives, histogram.negatives)
@@ -51,5 +51,4 @@ def reliability(histogram: ScoreHistogram) -> Reliability:
     scores = ((np.arange(BINS) + 0.5) / BINS).reshape(RELIABILITY_BINS, -1)
     each = positives + negatives
     frames = each.sum(axis=2)
-    confidence = (each * scores).sum(axis=2) / np.maximum(frames, 1)
-    return Reliability(frames, confidence, ratio(positives.sum(axis=2), frames))
+    return Reliability(frames, ratio((each * scores).sum(axis=2), frames), ratio(positives.sum(axis=2), frames))

@@ -1,18 +1,19 @@
-"""Measures of a multi-label prediction. Every array has its classes on the last axis."""
+"""Precision, recall and F1 of multi-label predictions. The last axis of every array is the classes."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mir_tf.metrics.thresholds import ratio
+from mir_tf.metrics.arithmetic import mean_defined, ratio
 
 
 @dataclasses.dataclass(frozen=True)
 class ConfusionCounts:
-    """How often predictions and truth agree, int64 [..., classes] each.
+    """Counts of true and false, positive and negative predictions, int64 [..., classes] each.
 
     Attributes:
         tp: predicted and true.
@@ -28,7 +29,7 @@ class ConfusionCounts:
 
     @classmethod
     def of(cls, active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> ConfusionCounts:
-        """Counts over the frames.
+        """Count the frames.
 
         Args:
             active: bool [..., frames, classes], predicted.
@@ -42,17 +43,22 @@ class ConfusionCounts:
         )
 
     @classmethod
+    def of_tracks(cls, active: Iterable[NDArray[np.bool_]], truth: Iterable[NDArray[np.bool_]]) -> ConfusionCounts:
+        """Count the frames of each track, bool [frames, classes]: counts [tracks, classes]."""
+        return cls.stack([cls.of(mine, true) for mine, true in zip(active, truth, strict=True)])
+
+    @classmethod
     def stack(cls, counts: list[ConfusionCounts]) -> ConfusionCounts:
-        """Counts [classes] of many tracks as one [tracks, classes]."""
+        """Stack the counts [classes] of many tracks into [tracks, classes]."""
         return cls(*(np.stack(column) for column in zip(*map(_columns, counts), strict=True)))
 
     def resampled(self, weights: NDArray[np.int64]) -> ConfusionCounts:
-        """Counts [tracks, classes] summed over the tracks of each row of ``weights`` [samples, tracks]."""
+        """Sum counts [tracks, classes] over the tracks, weighted by each row of ``weights`` [samples, tracks]."""
         return ConfusionCounts(*(weights @ column for column in _columns(self)))  # [samples, classes]
 
     @property
     def micro(self) -> ConfusionCounts:
-        """All classes thrown together: [...]."""
+        """Counts of all classes together: [...]."""
         return ConfusionCounts(*(column.sum(axis=-1) for column in _columns(self)))
 
     @property
@@ -62,58 +68,50 @@ class ConfusionCounts:
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """Share of the predictions that are true; 0 where there are none."""
+        """Share of the predictions that are true; 0 if there are none."""
         return ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """Share of the truth that is predicted; 0 where there is none."""
+        """Share of the truth that is predicted; 0 if the class is never true."""
         return ratio(self.tp, self.positives)
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """Harmonic mean of precision and recall; 0 where nothing is true or predicted."""
+        """Harmonic mean of precision and recall; 0 if nothing is true or predicted."""
         return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def macro_precision(self) -> NDArray[np.float64]:
-        """Mean precision [...] of the classes that are ever true; NaN where none is."""
+        """Mean precision [...] of the classes that are ever true; NaN if there are none."""
         return mean_defined(self.where_positive(self.precision))
 
     @property
     def macro_recall(self) -> NDArray[np.float64]:
-        """Mean recall [...] of the classes that are ever true; NaN where none is."""
+        """Mean recall [...] of the classes that are ever true; NaN if there are none."""
         return mean_defined(self.where_positive(self.recall))
 
     @property
     def macro_f1(self) -> NDArray[np.float64]:
-        """Mean F1 [...] of the classes that are ever true; NaN where none is."""
+        """Mean F1 [...] of the classes that are ever true; NaN if there are none."""
         return mean_defined(self.where_positive(self.f1))
 
-    def where_positive(self, measure: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A measure [..., classes], NaN for the classes that are never true."""
-        return np.where(self.positives > 0, measure, np.nan)
+    def where_positive(self, metric: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a metric [..., classes] with NaN for the classes that are never true."""
+        return np.where(self.positives > 0, metric, np.nan)
 
 
 def _columns(counts: ConfusionCounts) -> tuple[NDArray[np.int64], ...]:
     return counts.tp, counts.fp, counts.fn, counts.tn
 
 
-def mean_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the last axis of the values that are not NaN; NaN where all are."""
-    is_defined = ~np.isnan(values)
-    total = np.where(is_defined, values, 0).sum(axis=-1)
-    count = np.count_nonzero(is_defined, axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
 def track_micro_f1(tracks: ConfusionCounts) -> NDArray[np.float64]:
-    """Micro F1 of each track [tracks]; their mean is the PyTorch project's track-averaged micro F1.
+    """Compute the micro F1 of each track [tracks]; their mean is the PyTorch project's track-averaged micro F1.
 
-    A track in which nothing sounds and nothing is predicted is answered perfectly: 1.
+    A track has an F1 of 1 if nothing is active and nothing is predicted: the prediction is perfect.
 
     Args:
-        tracks: counts [tracks, classes].
+        tracks: Counts [tracks, classes].
     """
     micro = tracks.micro
     is_empty = micro.tp + micro.fp + micro.fn == 0
@@ -121,12 +119,13 @@ def track_micro_f1(tracks: ConfusionCounts) -> NDArray[np.float64]:
 
 
 def confusion_matrix(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Which class is taken for which.
+    """Count which class is predicted in place of which.
 
-    Each frame in which class i sounds counts 1 in row i: on the diagonal where i is predicted; otherwise in
-    equal parts for every class wrongly predicted there; in the last column where none is. These are the
-    categories 1 and 3 of Heydarian et al., "MLCM: Multi-Label Confusion Matrix" (IEEE Access 10, 2022), which
-    counts each pair of a missed and a wrong class whole; shared out, a row sums to the frames of its class.
+    Each frame in which class i is active adds 1 to row i. If i is predicted, it goes to the diagonal. If i is missed,
+    it is shared equally among the classes that are wrongly predicted in the frame, or goes to the last column if there
+    are none. These are the categories 1 and 3 of Heydarian et al., "MLCM: Multi-Label Confusion Matrix" (IEEE Access
+    10, 2022). They count each pair of a missed and a wrong class as 1; sharing makes a row sum to the frames of its
+    class.
 
     Args:
         active: bool [frames, classes], predicted.
@@ -146,13 +145,13 @@ def confusion_matrix(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDA
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """The answers that need no ears: for each class, always or never.
+    """The constant baseline: predict each class as always on or always off.
 
     Attributes:
-        f1: float64 [classes] of each class's better constant: "always" where it ever sounds, else 0.
-        macro_f1: their mean over the classes that ever sound.
-        micro_f1: of the choice of constants that is best for micro F1.
-        micro_always: bool [classes]: the classes to which that choice answers "always".
+        f1: float64 [classes], F1 of each class's better constant: "always" if it is ever active, else 0.
+        macro_f1: Mean of these over the classes that are ever active.
+        micro_f1: F1 of the combination of constants with the best micro F1.
+        micro_always: bool [classes], the classes that this combination predicts as always on.
     """
 
     f1: NDArray[np.float64]
@@ -162,15 +161,15 @@ class Baseline:
 
 
 def constant_baseline(positives: NDArray[np.int64], frames: int) -> Baseline:
-    """The best constant answers for a split, with its own truth known: no constant can do better there.
+    """Find the best constant predictions for a split. They are chosen by its truth, so no constant does better.
 
     Args:
-        positives: int64 [classes], frames in which each class sounds.
-        frames: frames of the split.
+        positives: int64 [classes], number of frames in which each class is active.
+        frames: Number of frames of the split.
     """
     f1 = ratio(2 * positives, positives + frames)
-    # Every class answered "always" adds equally many predictions, so the best k of them are the k most
-    # frequent: the best choice is among these prefixes.
+    # Every class that is always on adds the same number of predictions, so the best k classes are the k most frequent
+    # ones, and the best combination is one of these prefixes.
     order = np.argsort(-positives, kind="stable")
     hits = np.append(0, np.cumsum(positives[order]))  # [classes + 1], of the first k classes
     predicted = frames * np.arange(len(positives) + 1)

@@ -1,4 +1,4 @@
-"""How long each class plays, and which one is dominant: the one with the longest cumulative playing time."""
+"""Playing time of each class, and the dominant class: the one that plays longest in total."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mir_tf.config import LABEL_RATE
 
 
 def playing_time(active: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Seconds in which each class sounds.
+    """Return the seconds during which each class is active.
 
     Args:
         active: bool [label frames, classes].
@@ -22,7 +22,7 @@ def playing_time(active: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def dominant_classes(active: NDArray[np.bool_]) -> list[int]:
-    """Every class that shares the longest playing time, in ascending order; none where nothing sounds.
+    """Return the classes that share the longest playing time, in ascending order; an empty list in silence.
 
     Args:
         active: bool [label frames, classes].
@@ -34,7 +34,7 @@ def dominant_classes(active: NDArray[np.bool_]) -> list[int]:
 
 
 def dominant(active: NDArray[np.bool_]) -> int | None:
-    """The dominant class: of a tie the lowest, None where nothing sounds.
+    """Return the dominant class, the lowest one in a tie, or None in silence.
 
     Args:
         active: bool [label frames, classes].
@@ -43,10 +43,9 @@ def dominant(active: NDArray[np.bool_]) -> int | None:
 
 
 def same_dominant(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> bool:
-    """Whether a prediction finds the dominant class.
+    """Return whether a prediction has the right dominant class.
 
-    It does where the one class it names is any of those tied in the truth, and where it hears nothing in
-    silence.
+    It does if its dominant class is any of those that tie in the truth, or if both are silent.
 
     Args:
         predicted: bool [label frames, classes].

@@ -1,8 +1,8 @@
-"""How well intervals agree: by segments of a second, and event by event, as sound event detection measures it.
+"""Segment-based and event-based metrics of sound event detection.
 
-Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection" (Applied Sciences 6, 2016). The counts
-are those of sed_eval and, of events, of mir_eval; both are oracles in the tests. Times are label frames, so that no
-rounding decides what is close: for sed_eval, which subtracts seconds, 0.9 s is more than 0.2 s after 0.7 s.
+The metrics are those of Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection" (Applied
+Sciences 6, 2016). The tests compare the counts with sed_eval and, for events, with mir_eval. Times are whole label
+frames, so rounding cannot decide a match: sed_eval subtracts seconds, and finds 0.9 s more than 0.2 s after 0.7 s.
 """
 
 from __future__ import annotations
@@ -17,19 +17,23 @@ from mir_tf.events import Events
 from mir_tf.metrics.counts import ConfusionCounts
 
 SEGMENT_FRAMES = LABEL_RATE
-"""Label frames of a segment: one second."""
+"""Number of label frames in a segment of one second."""
 
 COLLAR_FRAMES = 2
-"""How far, at most, an event may begin from the one in the truth, and end from it if that is short: 200 ms, the collar
-of DCASE's task 4 and of sed_eval."""
+"""Largest distance between the starts of two events that match, and between the ends of short ones.
+
+These are the 200 ms of DCASE's task 4 and of sed_eval.
+"""
 
 LENGTH_DIVISOR = 5
-"""An event may end as far from the one in the truth as a fifth, 20 %, of its length, where that is more than the
-collar; also DCASE's."""
+"""The ends of two events may differ by the true event's length divided by this, if that exceeds the collar.
+
+A fifth is 20 %, as in DCASE's task 4.
+"""
 
 
 def segment_counts(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> ConfusionCounts:
-    """Counts [classes] over the segments: a class is active in one if it is in any of its frames.
+    """Count segments [classes]; a class is active in a segment if it is active in any of its frames.
 
     Args:
         active: bool [frames, classes], predicted.
@@ -42,19 +46,19 @@ def segment_counts(active: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Confu
 
 
 def event_counts(estimated: Events, reference: Events, groups: int, with_offsets: bool) -> ConfusionCounts:
-    """Counts [groups] of events: the most that can be matched one to one, found or wrongly found, or missed.
+    """Count events [groups]: as many true and predicted events as possible are matched one to one.
 
-    Two events of a group match where their starts are at most :data:`COLLAR_FRAMES` apart and, ``with_offsets``, their
-    ends as close, or closer than the reference's length divided by :data:`LENGTH_DIVISOR`.
+    Two events of a group match if their starts are at most :data:`COLLAR_FRAMES` apart. ``with_offsets``, their ends
+    must be as close too, or closer than the true event's length divided by :data:`LENGTH_DIVISOR`.
 
     Args:
-        estimated: events predicted.
-        reference: events of the truth.
-        groups: number of groups, which take the place of the events' classes: a class, or a class of a track.
-        with_offsets: whether ends count.
+        estimated: Predicted events.
+        reference: Events of the truth.
+        groups: Number of groups. The classes of the events are groups: a class, or a class of a track.
+        with_offsets: Whether the ends must match too.
 
     Returns:
-        Counts with ``tn`` 0: there is no telling how many events are not there.
+        Counts in which ``tn`` is 0, because the number of absent events is not defined.
     """
     # Estimated events that begin within the collar are neighbours in the order of groups and starts.
     span = (

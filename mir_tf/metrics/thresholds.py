@@ -1,4 +1,4 @@
-"""The threshold of each class that gives the best F1, in one pass over histograms of the scores."""
+"""The threshold of each class with the best F1, found in one pass over histograms of the scores."""
 
 from __future__ import annotations
 
@@ -7,36 +7,41 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from mir_tf.metrics.arithmetic import ratio
+
 BINS = 1024
-"""Bins of a histogram. A power of two: k / BINS is exact in float32 and in JSON, so that a score lies in bin
-k or above exactly where it is at least the threshold k / BINS."""
+"""Number of bins of a histogram.
+
+It is a power of two, so k / BINS is exact in float32 and in JSON: a score lies in bin k or above if and only if it is
+at least the threshold k / BINS.
+"""
 
 NO_POSITIVES_THRESHOLD = 0.5
-"""Threshold of a class that never sounds in what it would be tuned on."""
+"""Threshold of a class that is never active in the data for tuning."""
 
 
 class ScoreHistogram:
-    """Counts of each class's scores, apart for frames in which it sounds and frames in which it does not.
+    """Histograms of each class's scores, one for the frames in which it is active and one for the others.
 
     Attributes:
-        positives: int64 [classes, BINS], frames in which the class sounds.
-        negatives: int64 [classes, BINS], the others.
+        positives: int64 [classes, BINS], number of frames in which the class is active.
+        negatives: int64 [classes, BINS], number of the other frames.
     """
 
     def __init__(self, num_classes: int) -> None:
-        """An empty histogram of ``num_classes`` classes."""
+        """Make an empty histogram of ``num_classes`` classes."""
         self.positives = np.zeros((num_classes, BINS), np.int64)
         self.negatives = np.zeros((num_classes, BINS), np.int64)
 
     def update(self, probabilities: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
-        """Adds frames.
+        """Add frames.
 
         Args:
             probabilities: float32 [frames, classes] in [0, 1].
-            truth: bool [frames, classes], whether the class sounds.
+            truth: bool [frames, classes], whether the class is active.
 
         Raises:
-            ValueError: the shapes differ, or a probability is NaN or outside [0, 1].
+            ValueError: The shapes differ, or a probability is NaN or outside [0, 1].
         """
         if probabilities.shape != truth.shape or truth.shape[1:] != self.positives.shape[:1]:
             raise ValueError(
@@ -51,18 +56,18 @@ class ScoreHistogram:
             counts += np.bincount(chosen, minlength=counts.size).reshape(counts.shape)
 
     def pooled(self) -> ScoreHistogram:
-        """The decisions of all classes as those of one."""
+        """Return the histogram of all classes taken together as one class."""
         pooled = ScoreHistogram(1)
         pooled.positives += self.positives.sum(axis=0)
         pooled.negatives += self.negatives.sum(axis=0)
         return pooled
 
     def at_least(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """True and false positives [classes, BINS] of the threshold k / BINS, for each k."""
+        """Return the true and false positives [classes, BINS] at the threshold k / BINS, for each k."""
         return _reversed_sum(self.positives), _reversed_sum(self.negatives)
 
     def f1(self) -> NDArray[np.float64]:
-        """F1 [classes, BINS] of the threshold k / BINS, for each k; 0 where nothing is true or predicted."""
+        """Return F1 [classes, BINS] at the threshold k / BINS, for each k; 0 if nothing is true or predicted."""
         true_positives, false_positives = self.at_least()
         return ratio(2 * true_positives, true_positives + false_positives + true_positives[:, :1])
 
@@ -73,16 +78,17 @@ def _reversed_sum(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @dataclasses.dataclass(frozen=True)
 class TunedThresholds:
-    """The best threshold of each class: it sounds where its probability is at least the threshold.
+    """The best threshold of each class. A class is detected if its probability is at least the threshold.
 
     Attributes:
         thresholds: float32 [classes].
-        precision: float64 [classes] at the threshold; 0 where nothing was found.
-        recall: float64 [classes]; 0 where there was nothing to find.
-        f1: float64 [classes].
-        has_positives: bool [classes]; the others have the threshold 0.5 and stay out of :attr:`macro_f1`.
-        macro_f1: mean F1 of the classes with positives; NaN without any.
-        micro_f1: F1 of all decisions of all classes together.
+        precision: float64 [classes] at the threshold; 0 if nothing is detected.
+        recall: float64 [classes] at the threshold; 0 if the class is never active.
+        f1: float64 [classes] at the threshold.
+        has_positives: bool [classes], whether the class is ever active. The other classes have the threshold 0.5 and
+            do not count for :attr:`macro_f1`.
+        macro_f1: Mean F1 of the classes with positives; NaN if there are none.
+        micro_f1: F1 of the decisions of all classes together.
     """
 
     thresholds: NDArray[np.float32]
@@ -95,10 +101,10 @@ class TunedThresholds:
 
 
 def tune(histogram: ScoreHistogram) -> TunedThresholds:
-    """The threshold of each class with the best F1, to 1 / :data:`BINS`.
+    """Find the threshold of each class with the best F1, to 1 / :data:`BINS`.
 
-    Several thresholds are often equally good, because no score lies between them: the middle of the first run
-    of best ones is taken, the farthest from the scores on either side.
+    Several thresholds are often equally good, because no score lies between them. Of the first run of best ones the
+    middle is chosen, which is farthest from the scores on either side.
     """
     true_positives, false_positives = histogram.at_least()  # [classes, BINS]
     positives = true_positives[:, 0]
@@ -106,7 +112,7 @@ def tune(histogram: ScoreHistogram) -> TunedThresholds:
     f1 = histogram.f1()  # [classes, BINS]
     is_best = f1 == f1.max(axis=1, keepdims=True)
     first = is_best.argmax(axis=1)
-    # The first run ends before the first threshold after it that is worse.
+    # The first run ends before the first worse threshold that follows it.
     is_worse_after = ~is_best & (np.arange(BINS) > first[:, np.newaxis])
     end = np.where(is_worse_after.any(axis=1), is_worse_after.argmax(axis=1), BINS)
     best = np.where(has_positives, (first + end - 1) // 2, int(NO_POSITIVES_THRESHOLD * BINS))
@@ -126,19 +132,19 @@ def tune(histogram: ScoreHistogram) -> TunedThresholds:
 
 
 def shrink(tuned: TunedThresholds, histogram: ScoreHistogram, shrinkage: float) -> NDArray[np.float32]:
-    """The best thresholds, drawn towards the one threshold that would be best, by micro F1, for all classes together.
+    """Move the best thresholds towards the one threshold that has the best micro F1 if all classes share it.
 
-    The best threshold of a class that sounds in few songs is far from that of other songs; the common one is known far
-    better. Between them lies what is best for songs to come, as with other estimates from little data (James and
-    Stein, 1961).
+    If a class plays in few songs, its best threshold there can be far from its best threshold in other songs. The
+    common threshold is known far better. A threshold between the two generalises best, as for other estimates from
+    little data (James and Stein, 1961).
 
     Args:
-        tuned: of ``histogram``.
-        histogram: of the scores.
-        shrinkage: the part of the way, in log-odds, from 0 (the best of each class) to 1 (the common one).
+        tuned: Best thresholds of ``histogram``.
+        histogram: Histogram of the scores.
+        shrinkage: How far to move, in log-odds, from 0 (each class's best) to 1 (the common threshold).
 
     Returns:
-        float32 [classes]; a class without positives keeps its threshold.
+        float32 [classes]. A class without positives keeps its threshold.
     """
     # A threshold of 0 or 1 has no log-odds.
     own, common = (
@@ -148,9 +154,3 @@ def shrink(tuned: TunedThresholds, histogram: ScoreHistogram, shrinkage: float) 
     log_odds = (1 - shrinkage) * np.log(own / (1 - own)) + shrinkage * np.log(common / (1 - common))
     drawn = (1 / (1 + np.exp(-log_odds))).astype(np.float32)
     return np.where(tuned.has_positives & (shrinkage > 0), drawn, tuned.thresholds)
-
-
-def ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    """``part / whole`` of counts, 0 where both are 0."""
-    quotient: NDArray[np.float64] = part / np.maximum(whole, 1)
-    return quotient

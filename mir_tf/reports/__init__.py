@@ -1,1 +1,1 @@
-"""Pages in HTML about a model or a data set."""
+"""HTML reports on a model or a data set."""

@@ -1,7 +1,7 @@
-"""One HTML page of tables and pictures that needs nothing else: it can be mailed, printed and read on a phone.
+"""A self-contained HTML page of tables and pictures that you can mail, print and read on a phone.
 
-The pictures are within the page, and beside it as files. The page runs no script and asks for no other address; a
-content security policy in it sees to that. What comes from file names or a data set is escaped by the template.
+The pictures are inside the page, and beside it as files. The page runs no script and loads nothing from the network,
+which its content security policy enforces. The template escapes file names and everything from a data set.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from matplotlib.figure import Figure
 import mir_tf
 from mir_tf.io.files import as_path, atomic_write, write_text
 
-PAGE = "report.html"
+PAGE_FILE = "report.html"
+"""Name of the page's file."""
 
 _DPI = 150
-"""Half as fine again as the figures are laid out, for fine screens and for paper."""
+"""Resolution of the pictures: 1.5 times that of the figures, for fine screens and for paper."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Table:
     """A table.
 
     Attributes:
-        caption: what it shows.
-        rows: of text; the first one is the header, the first cell of each the name of its row.
-        colors: a colour, ``#rrggbb``, for the names of rows that have one.
-        is_words: whether it holds words rather than numbers.
+        caption: Caption.
+        rows: Rows of text. The first row is the header; the first cell of each row is its name.
+        colors: Maps the names of rows to their colours, ``#rrggbb``; other rows have none.
+        is_words: Whether the cells contain words instead of numbers.
     """
 
     caption: str
@@ -47,10 +48,10 @@ class Picture:
     """A picture.
 
     Attributes:
-        name: of its file, without ``.png``.
-        figure: what it shows.
-        alt: the same in a few words, for those who do not see it.
-        caption: how it is read.
+        name: Name of its file, without ``.png``.
+        figure: The picture itself.
+        alt: Short description for readers who do not see it.
+        caption: How to read it.
     """
 
     name: str
@@ -61,20 +62,20 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A section: its title, and paragraphs, tables and pictures in order."""
+    """A section: its title, then paragraphs, tables and pictures in order."""
 
     title: str
     parts: Sequence[str | Table | Picture]
 
     @property
     def id(self) -> str:
-        """The name by which a link finds it."""
+        """Anchor of the section, for links."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
 @dataclasses.dataclass(frozen=True)
 class Highlight:
-    """A number that a reader must see first: what it is, its value, and a word on it."""
+    """A number for the top of the page, with its name and a note."""
 
     name: str
     value: str
@@ -86,32 +87,32 @@ class Page:
     """A page.
 
     Attributes:
-        title: of it.
-        lead: what it is about, in a sentence or two.
-        highlights: the numbers on top.
-        sections: in order; their titles differ.
+        title: Title.
+        lead: Opening paragraphs: what was found, and what it was found in.
+        highlights: Numbers for the top.
+        sections: Sections in order. No two may have the same title.
     """
 
     title: str
-    lead: str
+    lead: Sequence[str]
     highlights: Sequence[Highlight]
     sections: Sequence[Section]
 
     @property
     def pictures(self) -> list[Picture]:
-        """Those of all sections."""
+        """Pictures of all sections."""
         return [part for section in self.sections for part in section.parts if isinstance(part, Picture)]
 
     def save(self, folder: str | Path) -> Path:
-        """Writes the pictures, then ``report.html``, into ``folder``, which is made if need be.
+        """Write the pictures, then ``report.html``, into ``folder``, which is made if it does not exist.
 
-        Each file is whole or not there. Pictures of another name that an older page has left there stay.
+        Each file is complete or not there. Pictures that an older page left under other names stay.
 
         Returns:
-            the page.
+            The path of the page.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: The folder cannot be written.
         """
         folder = as_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,5 +130,6 @@ class Page:
             undefined=jinja2.StrictUndefined,
         )
         template = environment.get_template("page.html")
-        write_text(folder / PAGE, template.render(page=self, pictures=pictures, version=mir_tf.__version__) + "\n")
-        return folder / PAGE
+        path = folder / PAGE_FILE
+        write_text(path, template.render(page=self, pictures=pictures, version=mir_tf.__version__) + "\n")
+        return path

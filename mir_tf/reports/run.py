@@ -1,69 +1,120 @@
-"""A run on one page: what the model is, how it was trained, how good it is on unseen songs, and where it fails."""
+"""The report of a run: how good the model is on unseen songs, where it fails, how it was trained, and what it is."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mir_tf.bundle import Bundle
 from mir_tf.bundle.history import HISTORY_FILE, read_history
 from mir_tf.bundle.predict import predict_split
-from mir_tf.evaluation.result import Evaluation, assess
-from mir_tf.figures import run as run_figures
+from mir_tf.config import LABEL_RATE
+from mir_tf.evaluation.measure import evaluate_predictions
+from mir_tf.evaluation.result import JSON_FILE, ClassMetrics, Evaluation
+from mir_tf.figures import evaluation as evaluation_figures
 from mir_tf.figures.colors import color_of
-from mir_tf.figures.evaluation import matrix_figure
+from mir_tf.figures.run import training_figure
 from mir_tf.figures.timelines import timeline_figure
 from mir_tf.inference.prediction import format_duration
 from mir_tf.io.files import as_path
-from mir_tf.metrics import calibration
-from mir_tf.metrics import counts as metrics
-from mir_tf.metrics.counts import ConfusionCounts
+from mir_tf.metrics.calibration import RELIABILITY_BINS, Reliability, reliability
+from mir_tf.metrics.counts import ConfusionCounts, track_micro_f1
 from mir_tf.metrics.dominance import dominant, dominant_classes, playing_time, same_dominant
+from mir_tf.metrics.text import format_count, format_percent, format_value
 from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.models.cost import macs, parameters
 from mir_tf.reports.page import Highlight, Page, Picture, Section, Table
 
-SONGS = 3
-"""Of the best songs, and of the worst, so many are drawn."""
+DRAWN_SONGS = 3
+"""Largest number of best songs, and of worst songs, whose timelines are drawn."""
 
 _NOTHING = "nothing"
 
 
 @dataclasses.dataclass(frozen=True)
-class Songs:
-    """What is known of each track of a split, in one order.
+class TrackResult:
+    """The prediction for a track and its micro scores.
 
     Attributes:
-        ids: of the tracks.
-        answers: what the model says of them.
-        detected: bool [label frames, classes] of each, at the thresholds of the model.
-        counts: [tracks, classes].
+        prediction: Probabilities and truth.
+        detected: bool [label frames, classes], at the thresholds of the model.
+        f1: Micro F1.
+        precision: Micro precision; NaN if nothing is detected.
+        recall: Micro recall; NaN if nothing is active.
     """
 
-    ids: tuple[str, ...]
-    answers: tuple[TrackPrediction, ...]
-    detected: tuple[NDArray[np.bool_], ...]
-    counts: ConfusionCounts
+    prediction: TrackPrediction
+    detected: NDArray[np.bool_]
+    f1: float
+    precision: float
+    recall: float
 
-    @classmethod
-    def of(cls, answers: Mapping[str, TrackPrediction], thresholds: NDArray[np.float32]) -> Songs:
-        """From the answers by track, and the threshold of each class."""
-        heard = tuple(answer.probabilities >= thresholds for answer in answers.values())
-        counts = [
-            ConfusionCounts.of(active, answer.truth) for active, answer in zip(heard, answers.values(), strict=True)
-        ]
-        return cls(tuple(answers), tuple(answers.values()), heard, ConfusionCounts.stack(counts))
+    def scores(self, digits: int) -> list[str]:
+        """Return F1, precision and recall as text."""
+        return [format_value(value, digits) for value in (self.f1, self.precision, self.recall)]
 
-    def best_first(self) -> list[int]:
-        """The tracks, that of the highest micro F1 first."""
-        f1: NDArray[np.float64] = metrics.track_micro_f1(self.counts)
-        return [int(index) for index in np.argsort(-f1, kind="stable")]
+    def dominant(self, classes: Sequence[str]) -> tuple[str, str]:
+        """Return the names of the dominant instruments, in truth and as predicted."""
+        named = dominant(self.detected)
+        true = ", ".join(classes[index] for index in dominant_classes(self.prediction.truth))
+        return true or _NOTHING, _NOTHING if named is None else classes[named]
+
+
+def best_first(predictions: Sequence[TrackPrediction], thresholds: NDArray[np.float32]) -> list[TrackResult]:
+    """Score each track, and sort the tracks by their micro F1, the best one first.
+
+    Args:
+        predictions: Prediction for each track.
+        thresholds: float32 [classes].
+    """
+    detected = [each.probabilities >= thresholds for each in predictions]
+    counts = ConfusionCounts.of_tracks(detected, [each.truth for each in predictions])
+    micro = counts.micro
+    precision = np.where(micro.tp + micro.fp > 0, micro.precision, math.nan)
+    recall = np.where(micro.positives > 0, micro.recall, math.nan)
+    scores = np.stack([track_micro_f1(counts), precision, recall], axis=1)  # [tracks, 3]
+    results = [TrackResult(*each) for each in zip(predictions, detected, *scores.T.tolist(), strict=True)]
+    return sorted(results, key=lambda result: -result.f1)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Findings:
+    """Everything that the sections show.
+
+    Attributes:
+        bundle: The model.
+        evaluation: Its evaluation.
+        tracks: The tracks, the best one first.
+        histogram: Histogram of the scores.
+        colors: Colour of each class by name.
+    """
+
+    bundle: Bundle
+    evaluation: Evaluation
+    tracks: Sequence[TrackResult]
+    histogram: ScoreHistogram
+    colors: Mapping[str, str]
+
+    @property
+    def active(self) -> list[ClassMetrics]:
+        """Metrics of the classes that are ever active."""
+        return [self.evaluation.classes[index] for index in self.evaluation.active_classes]
+
+    @property
+    def active_names(self) -> list[str]:
+        """Names of these classes."""
+        return [scores.name for scores in self.active]
+
+    @property
+    def active_colors(self) -> list[str]:
+        """Colours of these classes."""
+        return [self.colors[name] for name in self.active_names]
 
 
 def write(
@@ -74,235 +125,218 @@ def write(
     out: str | Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Evaluates a model on a split and writes ``report.html``, its pictures and ``evaluation.json`` into ``out``.
+    """Evaluate a model on a split, and write ``report.html``, its figures and ``evaluation.json``.
 
     Args:
-        bundle: the model.
-        run: its folder, of which the page bears the name; its ``history.csv`` tells how it was trained.
-        data: folder of a data set.
-        split: name of the split.
-        out: made if need be.
-        progress: called with tracks done and tracks in all after each track.
+        bundle: The model.
+        run: Folder of the run. Its name is the title, and its ``history.csv`` tells how the model was trained.
+        data: Folder of a data set.
+        split: Name of the split.
+        out: Folder for the files; made if it does not exist.
+        progress: Called after each track with the number of tracks done and the number of all tracks.
 
     Returns:
-        the page.
+        The path of the page.
 
     Raises:
-        DataError: as :func:`mir_tf.evaluation.evaluate.evaluate`, or the run's history is damaged.
+        DataError: See :func:`mir_tf.evaluation.evaluate.evaluate`; or the run's history is damaged.
         OSError: ``out`` cannot be written.
     """
     history = read_history(as_path(run) / HISTORY_FILE)
-    predictions = predict_split(bundle.windowed, bundle.config, data, split, progress)
-    answers = {each.id: each for each in predictions}
-    evaluation = assess(
-        list(answers.values()), bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split
+    predictions = list(predict_split(bundle.windowed, bundle.config, data, split, progress))
+    evaluation = evaluate_predictions(
+        predictions, bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split
     )
     as_path(out).mkdir(parents=True, exist_ok=True)
-    evaluation.save_json(as_path(out) / "evaluation.json")
-    return page(bundle, as_path(run).resolve().name, history, answers, evaluation).save(out)
+    evaluation.save_json(as_path(out) / JSON_FILE)
+    return page(bundle, as_path(run).resolve().name, history, predictions, evaluation).save(out)
 
 
 def page(
     bundle: Bundle,
     name: str,
     history: Sequence[Mapping[str, float]],
-    answers: Mapping[str, TrackPrediction],
+    predictions: Sequence[TrackPrediction],
     evaluation: Evaluation,
 ) -> Page:
-    """The page of a run.
+    """Make the page of a run.
 
     Args:
-        bundle: the model.
-        name: of the run.
-        history: of its training, as :func:`mir_tf.bundle.history.read_history` gives it.
-        answers: of each track by its id.
-        evaluation: of these.
+        bundle: The model.
+        name: Name of the run.
+        history: Epochs of its training from :func:`mir_tf.bundle.history.read_history`.
+        predictions: Prediction for each track.
+        evaluation: Evaluation of these predictions.
     """
-    songs = Songs.of(answers, bundle.thresholds)
-    colors = {name: color_of(bundle.vocabulary.name, index) for index, name in enumerate(bundle.classes)}
-    sounding = [index for index, scores in enumerate(evaluation.classes) if scores.tracks]
     histogram = ScoreHistogram(len(bundle.classes))
-    for answer in songs.answers:
-        histogram.update(answer.probabilities, answer.truth)
+    for each in predictions:
+        histogram.update(each.probabilities, each.truth)
+    colors = {name: color_of(bundle.vocabulary.name, index) for index, name in enumerate(bundle.classes)}
+    found = _Findings(bundle, evaluation, best_first(predictions, bundle.thresholds), histogram, colors)
     figures = evaluation.figures()
+    architecture = bundle.config.model.architecture.upper().replace("_", " + ")
     return Page(
         title=f"Report: {name}",
-        lead=f"{_described(bundle)}, measured on the {evaluation.title}: {evaluation.tracks} tracks, "
-        f"{evaluation.seconds / 3600:.2f} hours.",
+        lead=[
+            " ".join(evaluation.summary()),
+            f"The model is a {architecture} with {parameters(bundle.model):,} parameters for {len(bundle.classes)} "
+            f"classes, evaluated on the {evaluation.title}: {format_count(evaluation.tracks, 'track')}, "
+            f"{evaluation.seconds / 3600:.2f} hours.",
+        ],
         highlights=_highlights(evaluation),
         sections=[
-            _quality(evaluation),
-            _classes(evaluation, figures["f1_per_class"], colors),
-            _curves(evaluation, figures["pr_curves"], histogram, sounding, colors),
-            _confusion(figures["confusion"]),
-            _dominance(songs, evaluation, sounding, colors),
-            _calibration(evaluation, histogram, sounding, colors),
-            timelines(songs, bundle, list(colors.values())),
+            Section(
+                "How good it is",
+                [
+                    Table("Overall metrics", evaluation.overall_table()),
+                    Table("Effect of post-processing", evaluation.post_processing_table()),
+                    *evaluation.notes(),
+                ],
+            ),
+            Section(
+                "Classes",
+                [
+                    Picture(
+                        "f1_per_class",
+                        figures["f1_per_class"],
+                        "Bars of the F1 of each class, with confidence intervals and the constant baseline",
+                        "Each bar is the F1 of a class over frames of 0.1 s. The thin line is its 95 % interval over "
+                        "songs; it is long if few songs contain the class. The diamond is the constant baseline, "
+                        "always on or always off. A bar that ends before its diamond is of no use.",
+                    ),
+                    Table("Metrics of each class", evaluation.class_table(), colors),
+                ],
+            ),
+            _thresholds(
+                found,
+                Picture(
+                    "pr_curves",
+                    figures["pr_curves"],
+                    "Precision over recall of each class, with the threshold in use marked",
+                    "As the threshold of a class falls, recall rises (to the right) and precision falls (down). The closer "
+                    "to the upper right corner, the better. The dot is the threshold in use, the dotted line is guessing.",
+                ),
+            ),
+            Section(
+                "Confusion",
+                [
+                    Picture(
+                        "confusion",
+                        figures["confusion"],
+                        "Matrix of the class that is predicted while another one is active",
+                        "Each row shows the frames in which its class is active, and sums to 100 %. On the diagonal, "
+                        "the class is predicted. In the other columns it is missed while the class of the column is "
+                        "predicted wrongly; several wrong classes share the frame. Under “nothing”, it is missed and "
+                        "no class is predicted wrongly.",
+                    )
+                ],
+            ),
+            _dominance(found),
+            _calibration(found),
+            timelines(found.tracks, bundle.classes, list(colors.values())),
             _training(bundle, history),
             _model(bundle, evaluation),
-            _all_songs(songs, bundle.classes),
+            all_songs(found.tracks, bundle.classes),
         ],
     )
 
 
-def _described(bundle: Bundle) -> str:
-    architecture = bundle.config.model.architecture.upper().replace("_", " + ")
-    return f"A {architecture} of {parameters(bundle.model):,} parameters that names {len(bundle.classes)} classes"
-
-
 def _highlights(evaluation: Evaluation) -> list[Highlight]:
-    constants = {"micro_f1": evaluation.baseline.micro_f1, "macro_f1": evaluation.baseline.macro_f1}
     shown = {
         "micro_f1": "micro F1",
         "macro_f1": "macro F1",
-        "track_averaged_micro_f1": "F1 of a song, mean",
+        "track_averaged_micro_f1": "mean F1 of a song",
         "dominant_accuracy": "dominant instrument right",
     }
     highlights = []
     for name, label in shown.items():
-        estimate = evaluation.headlines[name]
-        note = f"95 %: {estimate.interval_text()}"
-        if name in constants:
-            note += f"; best constant {constants[name]:.3f}"
-        highlights.append(Highlight(label, f"{estimate.value:.3f}", note))
+        estimate = evaluation.overall_metrics[name]
+        note = f"95 % interval: {estimate.interval_text()}"
+        if name in evaluation.baselines:
+            note += f"; baseline {format_value(evaluation.baselines[name])}"
+        highlights.append(Highlight(label, format_value(estimate.value), note))
     return highlights
 
 
-def _quality(evaluation: Evaluation) -> Section:
-    tables = [
-        Table("The measures of the whole", evaluation.headline_table()),
-        Table("Intervals: frames as they are, and by the event rule", evaluation.interval_table()),
-    ]
-    return Section("How good it is", [*tables, *evaluation.notes()])
-
-
-def _classes(evaluation: Evaluation, figure: Figure, colors: Mapping[str, str]) -> Section:
-    return Section(
-        "Classes",
-        [
-            Picture(
-                "f1_per_class",
-                figure,
-                "F1 of each class as bars, with intervals and the best constant answer",
-                "A bar is the F1 of a class over frames of 0.1 s, its thin line the 95 % interval over songs: where "
-                "it is long, few songs have the class. A diamond is what the better of the answers “always” and "
-                "“never” gets: a bar that ends before its diamond has learnt nothing of use.",
-            ),
-            Table("The measures of each class", evaluation.class_table(), colors),
-        ],
+def _thresholds(found: _Findings, pr_curves: Picture) -> Section:
+    figure = evaluation_figures.threshold_figure(
+        found.histogram.f1()[found.evaluation.active_classes],
+        [(scores.threshold, scores.f1.value) for scores in found.active],
+        found.active_names,
+        found.active_colors,
+        f"F1 by threshold, {found.evaluation.title}",
     )
-
-
-def _curves(
-    evaluation: Evaluation,
-    figure: Figure,
-    histogram: ScoreHistogram,
-    sounding: Sequence[int],
-    colors: Mapping[str, str],
-) -> Section:
-    shown = [evaluation.classes[index] for index in sounding]
     return Section(
         "Thresholds",
         [
-            Picture(
-                "pr_curves",
-                figure,
-                "Precision over recall of each class, with the threshold in use marked",
-                "As the threshold of a class falls, more of it is found (recall, to the right) and more of what is "
-                "named is wrong (precision, down). The nearer to the upper right corner the better; the dotted line "
-                "is what guessing gets. The dot is where the model stands.",
-            ),
+            pr_curves,
             Picture(
                 "thresholds",
-                run_figures.threshold_figure(
-                    histogram.f1()[sounding],
-                    [(scores.threshold, scores.f1.value) for scores in shown],
-                    [scores.name for scores in shown],
-                    [colors[scores.name] for scores in shown],
-                    f"F1 by threshold, {evaluation.title}",
-                ),
+                figure,
                 "F1 of each class over its threshold, with the threshold in use and the best one marked",
-                "The thresholds in use (dots) were tuned on validation songs, but for classes that did not sound there "
-                "(see Model). The cross is the best one for the songs measured here: where it is much higher than the "
-                "dot, the class is heard well but cut at the wrong place, and more validation songs, or "
-                "train.threshold_shrinkage, help. A flat top means that the threshold hardly matters.",
+                "The dot is the threshold in use. It was tuned on the validation songs, unless the class is not active "
+                "there (see Model). The cross is the best threshold for the songs of this report. If it is much higher "
+                "than the dot, the model separates the class well but the threshold is wrong: more validation songs or "
+                "train.threshold_shrinkage help. If the curve is flat at the top, the threshold hardly matters.",
             ),
         ],
     )
 
 
-def _confusion(figure: Figure) -> Section:
-    return Section(
-        "Confusion",
-        [
-            Picture(
-                "confusion",
-                figure,
-                "Matrix of which class is heard where another one sounds",
-                "A row holds the frames in which its class sounds. On the diagonal: it was named. Elsewhere: it was "
-                "missed while the class of the column was named wrongly; several such share the frame. Under "
-                "“nothing”: it was missed and nothing was named wrongly. Rows sum to 100 %.",
-            )
-        ],
-    )
-
-
-def _dominance(songs: Songs, evaluation: Evaluation, sounding: Sequence[int], colors: Mapping[str, str]) -> Section:
-    classes = [scores.name for scores in evaluation.classes]
-    matrix = dominance_matrix(songs.detected, [answer.truth for answer in songs.answers])
+def _dominance(found: _Findings) -> Section:
+    evaluation, active = found.evaluation, found.evaluation.active_classes
+    detected, truth = [each.detected for each in found.tracks], [each.prediction.truth for each in found.tracks]
+    matrix = dominance_matrix(detected, truth)
     rows, columns = np.flatnonzero(matrix.any(axis=1)), np.flatnonzero(matrix.any(axis=0))
-    counts = matrix[np.ix_(rows, columns)]
-    names = [*classes, _NOTHING]
-    errors = [evaluation.classes[index].playing_time_error for index in sounding]
+    names = [*found.bundle.classes, _NOTHING]
+    true, predicted = (np.sum([playing_time(roll) for roll in each], axis=0)[active] for each in (truth, detected))
     return Section(
         "Dominance",
         [
-            "The dominant instrument of a song is the one that plays longest. It is rightly named in "
-            f"{100 * evaluation.headlines['dominant_accuracy'].value:.0f} % of the songs.",
+            "The dominant instrument of a song is the one that plays longest. The model finds it in "
+            f"{format_percent(evaluation.overall_metrics['dominant_accuracy'].value, 0)} of the songs.",
             Picture(
                 "dominance",
-                matrix_figure(
-                    counts / counts.sum(axis=1, keepdims=True),
+                evaluation_figures.dominance_figure(
+                    matrix[np.ix_(rows, columns)],
                     [names[index] for index in rows],
                     [names[index] for index in columns],
-                    f"The dominant instrument\n{evaluation.title}",
-                    xlabel="dominant in what is heard",
-                    ylabel="dominant in truth",
-                    counts=counts,
+                    f"Dominant instrument\n{evaluation.title}",
                 ),
-                "Matrix of the dominant instrument in truth and as heard",
-                "Cells count songs: the row is the instrument that truly dominates, the column the one that does in "
-                "what the model hears. The darker, the larger the part of the row. A song in which several tie counts "
-                "for the one that is named, or else in equal parts for all.",
+                "Matrix of the dominant instrument in truth and as predicted",
+                "Cells count songs. The row is the dominant instrument in truth, the column the one that the model "
+                "predicts. Darker cells are a larger share of their row. In a tie, a song counts for the tied "
+                "instrument that is predicted, or else in equal parts for all of them.",
             ),
             Picture(
                 "playing_time",
-                run_figures.playing_time_figure(
-                    np.sum([playing_time(answer.truth) for answer in songs.answers], axis=0)[sounding],
-                    np.sum([playing_time(active) for active in songs.detected], axis=0)[sounding],
-                    np.array(errors),
-                    [classes[index] for index in sounding],
-                    [colors[classes[index]] for index in sounding],
+                evaluation_figures.playing_time_figure(
+                    true,
+                    predicted,
+                    np.array([scores.playing_time_error for scores in found.active]),
+                    found.active_names,
+                    found.active_colors,
                     f"Playing time, {evaluation.title}",
                 ),
-                "Minutes that each class plays in truth and as heard",
-                "A coloured bar longer than the dark one: the class is named too often; shorter: too seldom. Equal "
-                "lengths may still hide errors that cancel out between songs: the number at the right does not.",
+                "Minutes that each class plays, in truth and as predicted",
+                "If the coloured bar is longer than the dark one, the class is predicted too often; if it is shorter, "
+                "too rarely. Bars of equal length can still hide errors that cancel out between songs; the number on "
+                "the right shows them.",
             ),
         ],
     )
 
 
 def dominance_matrix(detected: Sequence[NDArray[np.bool_]], truth: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
-    """Which instrument dominates in what is heard, by which one does in truth.
+    """Count the tracks by their dominant class in truth and as predicted.
 
     Args:
         detected: bool [label frames, classes] of each track, predicted.
         truth: bool [label frames, classes] of each track.
 
     Returns:
-        float64 [classes + 1, classes + 1] in tracks: rows truth, columns heard, the last of both silence. A track in
-        which several tie counts for the one that is named or, if none of them is, in equal parts for all.
+        float64 [classes + 1, classes + 1]: rows are the truth, columns the prediction, and the last of both is silence.
+        In a tie, a track counts for the tied class that is predicted, or else in equal parts for all of them.
     """
     silence = truth[0].shape[1]
     matrix = np.zeros((silence + 1, silence + 1))
@@ -314,88 +348,85 @@ def dominance_matrix(detected: Sequence[NDArray[np.bool_]], truth: Sequence[NDAr
     return matrix
 
 
-def _calibration(
-    evaluation: Evaluation, histogram: ScoreHistogram, sounding: Sequence[int], colors: Mapping[str, str]
-) -> Section:
-    every = calibration.reliability(histogram)
-    together = calibration.reliability(histogram.pooled())
-    shown = calibration.Reliability(*(getattr(every, field.name)[sounding] for field in dataclasses.fields(every)))
-    names = [evaluation.classes[index].name for index in sounding]
-    rows = [["class", "calibration error", "mean probability", "sounds"]]
-    for name, row, diagram in [("all classes", 0, together), *((n, i, shown) for i, n in enumerate(names))]:
+def _calibration(found: _Findings) -> Section:
+    together = reliability(found.histogram.pooled())
+    every = reliability(found.histogram)
+    shown = Reliability(
+        *(getattr(every, field.name)[found.evaluation.active_classes] for field in dataclasses.fields(every))
+    )
+    rows = [["class", "calibration error", "mean probability", "active"]]
+    each = enumerate(found.active_names)
+    for name, row, diagram in [("all classes", 0, together), *((name, row, shown) for row, name in each)]:
         frames = diagram.frames[row]
-        of_all = [float(frames @ values[row] / frames.sum()) for values in (diagram.confidence, diagram.frequency)]
-        rows.append([name, f"{diagram.error[row]:.3f}", *(f"{100 * share:.1f} %" for share in of_all)])
+        means = [float(frames @ values[row] / frames.sum()) for values in (diagram.confidence, diagram.frequency)]
+        rows.append([name, format_value(diagram.error[row]), *map(format_percent, means)])
     return Section(
         "Calibration",
         [
             Picture(
                 "calibration",
-                run_figures.reliability_figure(
-                    shown, together, names, [colors[name] for name in names], f"Calibration, {evaluation.title}"
+                evaluation_figures.reliability_figure(
+                    shown, together, found.active_names, found.active_colors, f"Calibration, {found.evaluation.title}"
                 ),
-                "Reliability diagram of all classes together and of each",
-                "Of all frames that were given about one probability (across), in how many the class truly sounds "
-                "(up). On the dotted diagonal a probability can be taken at its word; under it the model is too sure "
-                "of what it hears, above it too timid. The grey bars show where the frames lie. Decisions are made by "
-                "thresholds, which do not need this; whoever uses the probabilities themselves does.",
+                "Reliability diagrams of all classes together and of each class",
+                "For frames with about the same predicted probability (across), the share in which the class is really "
+                "active (up). On the dotted diagonal you can take probabilities at face value. Below it they are too "
+                "high, above it too low. The grey bars show how many frames there are. This does not matter for "
+                "decisions by thresholds; it matters if you use the probabilities themselves.",
             ),
             Table(
-                f"Expected calibration error: the mean gap to the diagonal, in {calibration.RELIABILITY_BINS} bins",
+                f"Expected calibration error: the mean distance from the diagonal, in {RELIABILITY_BINS} bins",
                 rows,
-                colors,
+                found.colors,
             ),
         ],
     )
 
 
-def timelines(songs: Songs, bundle: Bundle, colors: Sequence[str]) -> Section:
-    """The best and the worst songs, :data:`SONGS` of each and no song twice, as timelines beside their truth."""
-    order = songs.best_first()
-    drawn = min(SONGS, len(order) // 2) or 1
-    chosen = {f"best-{rank + 1}": index for rank, index in enumerate(order[:drawn])}
-    if len(order) > 1:
-        chosen |= {f"worst-{rank + 1}": index for rank, index in enumerate(order[: -drawn - 1 : -1])}
+def timelines(tracks: Sequence[TrackResult], classes: Sequence[str], colors: Sequence[str]) -> Section:
+    """Draw the best and the worst songs: up to :data:`DRAWN_SONGS` of each, and no song twice.
+
+    Args:
+        tracks: The tracks, the best one first.
+        classes: Class names.
+        colors: Colour of each class.
+    """
+    count = min(DRAWN_SONGS, len(tracks) // 2) or 1
+    drawn = [(f"best-{rank + 1}", rank) for rank in range(count)]
+    if len(tracks) > 1:
+        drawn += [(f"worst-{rank + 1}", len(tracks) - 1 - rank) for rank in range(count)]
     pictures = []
-    for name, index in chosen.items():
-        micro = songs.counts.micro
-        title = (
-            f"{songs.ids[index]}: F1 {metrics.track_micro_f1(songs.counts)[index]:.2f}, "
-            f"precision {_share(micro.tp[index], micro.tp[index] + micro.fp[index], 2)}, "
-            f"recall {_share(micro.tp[index], micro.tp[index] + micro.fn[index], 2)}"
-        )
-        answer = songs.answers[index]
+    for name, place in drawn:
+        track = tracks[place]
+        prediction = track.prediction
+        f1, precision, recall = track.scores(2)
+        true, predicted = track.dominant(classes)
         figure = timeline_figure(
-            answer.probabilities, songs.detected[index], answer.truth, bundle.classes, colors, title
+            prediction.probabilities,
+            track.detected,
+            prediction.truth,
+            classes,
+            colors,
+            f"{prediction.id}: F1 {f1}, precision {precision}, recall {recall}",
         )
-        named = dominant(songs.detected[index])
-        caption = (
-            f"Number {order.index(index) + 1} of {len(order)} songs. "
-            f"Dominant: {', '.join(bundle.classes[each] for each in dominant_classes(answer.truth)) or _NOTHING}; "
-            f"in what is heard: {_NOTHING if named is None else bundle.classes[named]}."
-        )
-        pictures.append(Picture(name, figure, f"Timeline of {songs.ids[index]}, heard and true", caption))
+        caption = f"Number {place + 1} of {len(tracks)} songs. Dominant: {true}; predicted: {predicted}."
+        pictures.append(Picture(name, figure, f"Timeline of {prediction.id}, predicted and true", caption))
     return Section(
         "Best and worst songs",
         [
-            "By the micro F1 of each song. A row is a class: coloured bars where it is heard, their pale ground the "
-            "probability, the dark bars below where it truly sounds. Colour without a dark bar is a false alarm, a "
-            "dark bar without colour a miss.",
+            "Songs are sorted by their micro F1. Each row is a class. Coloured bars show where it is predicted, the "
+            "pale area behind them its probability, and the dark bars below where it really plays. Colour without a "
+            "dark bar is a false alarm, a dark bar without colour is a miss.",
             *pictures,
         ],
     )
-
-
-def _share(part: int, whole: int, digits: int) -> str:
-    """Precision or recall of a song; a dash where nothing is heard, or nothing sounds."""
-    return f"{part / whole:.{digits}f}" if whole else "–"
 
 
 def _training(bundle: Bundle, history: Sequence[Mapping[str, float]]) -> Section:
     if not history:
         return Section(
             "Training",
-            [f"The run has no {HISTORY_FILE}: it was not trained by mir-tf fit, or the file was not copied with it."],
+            [f"The run has no {HISTORY_FILE}: mir-tf fit did not train it, or the file was not copied with it."],
         )
     kept = bundle.info.get("epoch")
     best = None if kept is None else next((row for row in history if row["epoch"] == kept), None)
@@ -403,8 +434,8 @@ def _training(bundle: Bundle, history: Sequence[Mapping[str, float]]) -> Section
         ["", "value"],
         ["epochs", str(len(history))],
         ["kept epoch", "unknown" if best is None else f"{best['epoch']:.0f}"],
-        *([["macro F1 on validation, kept epoch", f"{best['val_macro_f1']:.3f}"]] if best else []),
-        *([["micro F1 on validation, kept epoch", f"{best['val_micro_f1']:.3f}"]] if best else []),
+        *([["validation macro F1, kept epoch", format_value(best["val_macro_f1"])]] if best else []),
+        *([["validation micro F1, kept epoch", format_value(best["val_micro_f1"])]] if best else []),
         ["time", format_duration(sum(row["seconds"] for row in history))],
     ]
     return Section(
@@ -412,11 +443,11 @@ def _training(bundle: Bundle, history: Sequence[Mapping[str, float]]) -> Section
         [
             Picture(
                 "training",
-                run_figures.training_figure(history, None if best is None else best["epoch"], "Training by epoch"),
-                "Losses, F1 on validation and learning rate by epoch",
-                "Both losses should fall. Where validation rises while training goes on falling, the model learns its "
-                "songs by heart: more songs, more augmentation or a smaller network help. The epoch with the best "
-                "macro F1 on validation is kept (dotted line); a curve still rising at its end wants more epochs.",
+                training_figure(history, None if best is None else best["epoch"], "Training by epoch"),
+                "Losses, validation F1 and learning rate by epoch",
+                "Both losses should fall. If the validation loss rises while the training loss falls, the model "
+                "memorises its songs: more songs, more augmentation or a smaller network help. The epoch with the best "
+                "validation macro F1 is kept (dotted line). A curve that still rises at its end needs more epochs.",
             ),
             Table("Training", rows),
         ],
@@ -432,9 +463,9 @@ def _model(bundle: Bundle, evaluation: Evaluation) -> Section:
         ["architecture", config.model.architecture],
         ["classes", f"{len(bundle.classes)}, vocabulary {bundle.vocabulary.name}"],
         ["parameters", f"{parameters(bundle.model):,}"],
-        ["multiply-adds for a second of audio", f"{cost / 1e6:.1f} M"],
-        ["thresholds that were not tuned", ", ".join(bundle.untuned) or "none"],
-        ["data set measured on", evaluation.data],
+        ["multiply-adds per second of audio", f"{cost / 1e6:.1f} M"],
+        ["classes without a tuned threshold", ", ".join(bundle.untuned) or "none"],
+        ["evaluated data set", evaluation.data],
     ]
     settings = [
         [section, ", ".join(f"{name}: {value}" for name, value in fields.items())]
@@ -449,21 +480,15 @@ def _model(bundle: Bundle, evaluation: Evaluation) -> Section:
     )
 
 
-def _all_songs(songs: Songs, classes: Sequence[str]) -> Section:
-    micro, f1 = songs.counts.micro, metrics.track_micro_f1(songs.counts)
-    rows = [["track", "length", "F1", "precision", "recall", "dominant", "heard as dominant"]]
-    for index in songs.best_first():
-        truth = songs.answers[index].truth
-        named = dominant(songs.detected[index])
-        rows.append(
-            [
-                songs.ids[index],
-                format_duration(playing_time(np.ones((len(truth), 1), bool))[0]),
-                f"{f1[index]:.3f}",
-                _share(micro.tp[index], micro.tp[index] + micro.fp[index], 3),
-                _share(micro.tp[index], micro.tp[index] + micro.fn[index], 3),
-                ", ".join(classes[each] for each in dominant_classes(truth)) or _NOTHING,
-                _NOTHING if named is None else classes[named],
-            ]
-        )
-    return Section("All songs", [Table("Micro measures of each track, the best first", rows)])
+def all_songs(tracks: Sequence[TrackResult], classes: Sequence[str]) -> Section:
+    """List all tracks with their scores.
+
+    Args:
+        tracks: The tracks, the best one first.
+        classes: Class names.
+    """
+    rows = [["track", "length", "F1", "precision", "recall", "dominant", "predicted as dominant"]]
+    for track in tracks:
+        length = format_duration(len(track.detected) / LABEL_RATE)
+        rows.append([track.prediction.id, length, *track.scores(3), *track.dominant(classes)])
+    return Section("All songs", [Table("Micro metrics of each track, the best one first", rows)])

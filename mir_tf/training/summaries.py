@@ -21,7 +21,7 @@ from tensorboard.plugins.pr_curve import metadata as pr_curve
 
 from mir_tf.config import RunConfig
 from mir_tf.data.pipeline import LabelledTrack
-from mir_tf.figures import timelines
+from mir_tf.figures import style, timelines
 from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.training.validation import Validation
 
@@ -156,7 +156,7 @@ class Summaries:
             self._classes,
             title=f"{track.id} after epoch {epoch}",
         )
-        tf.summary.image("validation_song", timelines.pixels(figure)[np.newaxis], step=epoch)
+        tf.summary.image("validation_song", style.to_pixels(figure)[np.newaxis], step=epoch)
 
     def close(self) -> None:
         """Close the files."""

@@ -1,4 +1,4 @@
-"""References in JAMS and CSV, what is wrong with some, and a model measured beside them."""
+"""References in JAMS and CSV, errors in them, and the evaluation of a model with them."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from helpers.recordings import write_song
 
 from mir_tf.errors import DataError
 from mir_tf.evaluation import references
-from mir_tf.evaluation.result import assess
+from mir_tf.evaluation.measure import evaluate_predictions
 from mir_tf.inference.formats import FORMATS
 from mir_tf.lite import LiteModel
 from mir_tf.metrics.track import TrackPrediction
@@ -34,7 +34,7 @@ def observation(start: float, duration: float, value: object) -> dict[str, objec
     return {"time": start, "duration": duration, "value": value, "confidence": None}
 
 
-def test_csv_and_jams_say_the_same(tmp_path: Path) -> None:
+def test_csv_and_jams_are_read_alike(tmp_path: Path) -> None:
     table = write_csv(tmp_path / "a.csv", "start,end,instrument\n0.5,2,Piano\n1.25,1.5, drums\n")
     notes = [observation(0.5, 1.5, "Piano"), observation(1.25, 0.25, "Drums")]
     jams = write_jams(tmp_path / "a.jams", "tag_open", "beat", data=notes)
@@ -42,13 +42,13 @@ def test_csv_and_jams_say_the_same(tmp_path: Path) -> None:
         assert references.read(path, FAMILY).intervals == ((0.5, 2.0, 0), (1.25, 1.5, 16))
 
 
-def test_columns_may_stand_in_any_order_among_others_and_after_a_mark(tmp_path: Path) -> None:
+def test_columns_may_be_in_any_order_among_others_and_after_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("\ufeffinstrument,confidence,start,end\r\nBass,0.9,0,1\r\n\r\n".encode())
     assert references.read(path, FAMILY).intervals == ((0.0, 1.0, 4),)
 
 
-def test_without_an_interval_nothing_sounds(tmp_path: Path) -> None:
+def test_a_file_without_intervals_means_silence(tmp_path: Path) -> None:
     for path in (
         write_csv(tmp_path / "a.csv", "start,end,instrument\n"),
         write_jams(tmp_path / "a.jams", "segment_open"),
@@ -68,16 +68,16 @@ def test_names_of_programs_stand_for_their_class(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["csv", "jams"])
-def test_what_mir_tf_writes_is_read(exported_cnn: Path, tmp_path: Path, name: str) -> None:
-    """The file of a prediction, as a person would mend it, holds the frames that it was made of."""
+def test_files_that_mir_tf_writes_are_read(exported_cnn: Path, tmp_path: Path, name: str) -> None:
+    """The file of a prediction, which people may correct, gives back the same frames."""
     if name == "jams":
         pytest.importorskip("jams")
     song = write_song(tmp_path / "song.wav", 4.03)
-    heard = LiteModel(exported_cnn / "model.float32.tflite").predict(song)
+    prediction = LiteModel(exported_cnn / "model.float32.tflite").predict(song)
     path = tmp_path / f"song.wav.{name}"
-    path.write_bytes(FORMATS[name].encode(heard))
-    found = references.read(path, FAMILY).activity(heard.seconds, *heard.probabilities.shape)
-    np.testing.assert_array_equal(found, heard.smoothed)
+    path.write_bytes(FORMATS[name].encode(prediction))
+    found = references.read(path, FAMILY).activity(prediction.seconds, *prediction.probabilities.shape)
+    np.testing.assert_array_equal(found, prediction.smoothed)
     assert found.any()
 
 
@@ -102,29 +102,32 @@ def test_every_frame_that_an_interval_touches_is_active(start: float, end: float
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 3.01), (2.0, 2.5)])
 def test_a_reference_of_another_recording_is_refused(start: float, end: float) -> None:
-    with pytest.raises(DataError, match=r"a\.csv: .* is outside of its recording of 2\.00 s"):
+    with pytest.raises(
+        DataError,
+        match=r"a\.csv: .* is outside of the recording, which lasts 2\.00 s; is this",
+    ):
         references.Reference(Path("a.csv"), ((start, end, 0),)).activity(2.0, 20, 1)
 
 
 HEADER = "start,end,instrument\n"
 BAD_CSV = {
-    "": "no column start, end, instrument; its first line must be start,end,instrument",
+    "": "no column start, end, instrument; the first line must have the columns start,end,instrument, separated by",
     "begin,end,instrument\n0,1,Piano\n": "no column start",
-    HEADER + "0,1\n": "line 2: it must have as many values",
-    HEADER + "0,1,Piano,loud\n": "line 2: it must have as many values",
-    HEADER + "0,1,Piano\n1:30,1:40,Piano\n": "line 3: '1:30' is no time in seconds",
-    HEADER + "nan,1,Piano\n": "'nan' is no time",
-    HEADER + "0,inf,Piano\n": "'inf' is no time",
-    HEADER + "2,1,Piano\n": "line 2: 2 to 1 s; it must start at 0 or later and then end",
+    HEADER + "0,1\n": "line 2: the number of values differs from the number of columns",
+    HEADER + "0,1,Piano,loud\n": "line 2: the number of values differs from the number of columns",
+    HEADER + "0,1,Piano\n1:30,1:40,Piano\n": "line 3: '1:30' is not a valid time in seconds",
+    HEADER + "nan,1,Piano\n": "'nan' is not a valid time",
+    HEADER + "0,inf,Piano\n": "'inf' is not a valid time",
+    HEADER + "2,1,Piano\n": "line 2: 2 to 1 s: the start must be at least 0, and the end later",
     HEADER + "1,1,Piano\n": "1 to 1 s",
     HEADER + "-1,1,Piano\n": "-1 to 1 s",
-    HEADER + "0,1,Gitarre\n0,1,Bass\n0,2,Kazoo\n": r"'Gitarre' \(line 2\), 'Kazoo' \(line 4\); its classes are Piano, ",
+    HEADER + "0,1,Gitarre\n0,1,Bass\n0,2,Kazoo\n": r"'Gitarre' \(line 2\), 'Kazoo' \(line 4\); .* classes are Piano, ",
     HEADER + '0,1,"Piano\n': "damaged: ",
 }
 
 
 @pytest.mark.parametrize("text", BAD_CSV)
-def test_a_bad_csv_is_named_with_its_line(text: str, tmp_path: Path) -> None:
+def test_a_bad_csv_is_reported_with_its_line(text: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"a\.csv: .*{BAD_CSV[text]}"):
         references.read(write_csv(tmp_path / "a.csv", text), FAMILY)
 
@@ -134,9 +137,9 @@ BAD_JAMS = {
     "{": "damaged: ",
     "[" * 100_000: "damaged: ",
     "[]": "not a JAMS file",
-    "{}": "not a JAMS file of intervals: KeyError",
+    "{}": "not a JAMS file with intervals: KeyError",
     '{"annotations": [1]}': "not a JAMS file",
-    '{"annotations": []}': "0 annotations of namespace tag_open or segment_open; there must be one",
+    '{"annotations": []}': "0 annotations of namespace tag_open or segment_open; there must be exactly one",
     '{"annotations": [{"namespace": "tag_open", "data": {"time": [0]}}]}': "not a JAMS file",
     '{"annotations": [{"namespace": "tag_open", "data": [{"time": 0, "value": "Piano"}]}]}': "KeyError.*duration",
     '{"annotations": [{"namespace": "tag_open"}, {"namespace": "segment_open"}]}': "2 annotations",
@@ -144,7 +147,7 @@ BAD_JAMS = {
 
 
 @pytest.mark.parametrize("text", BAD_JAMS)
-def test_a_bad_jams_is_named(text: str, tmp_path: Path) -> None:
+def test_a_bad_jams_is_reported(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.jams").write_text(text)
     with pytest.raises(DataError, match=rf"a\.jams: .*{BAD_JAMS[text]}"):
         references.read(tmp_path / "a.jams", FAMILY)
@@ -153,19 +156,19 @@ def test_a_bad_jams_is_named(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (observation(0, None, "Piano"), "observation 2: None is no time"),
-        (observation(0, True, "Piano"), "observation 2: True is no time"),
+        (observation(0, None, "Piano"), "observation 2: None is not a valid time"),
+        (observation(0, True, "Piano"), "observation 2: True is not a valid time"),
         (observation(0, 0, "Piano"), "observation 2: 0 to 0 s"),
-        (observation(0, 1, 5), r"no class of the model: 5 \(observation 2\)"),
+        (observation(0, 1, 5), r"not a class of the model: 5 \(observation 2\)"),
     ],
 )
-def test_a_bad_observation_is_named(bad: dict[str, object], message: str, tmp_path: Path) -> None:
+def test_a_bad_observation_is_reported(bad: dict[str, object], message: str, tmp_path: Path) -> None:
     path = write_jams(tmp_path / "a.jams", "segment_open", data=[observation(0, 1, "Piano"), bad])
     with pytest.raises(DataError, match=message):
         references.read(path, FAMILY)
 
 
-def test_what_is_no_text_is_damaged(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_damaged(tmp_path: Path) -> None:
     for name in ("a.csv", "a.jams"):
         (tmp_path / name).write_bytes(b"\xff\xfe\x00")
         with pytest.raises(DataError, match=rf"{name}: damaged: "):
@@ -186,40 +189,40 @@ def test_names_pair_references_with_recordings(tmp_path: Path) -> None:
     assert problems == []
 
 
-def test_what_has_no_partner_or_several_is_named(tmp_path: Path) -> None:
+def test_files_without_a_partner_or_with_several_are_reported(tmp_path: Path) -> None:
     touch(tmp_path / "audio", "a.mp3", "a.wav", "b.mp3", "c.mp3", "notes.txt")
     touch(tmp_path / "references", "a.csv", "b.csv", "b.jams", "d.csv")
     pairs, problems = references.pair(tmp_path / "references", tmp_path / "audio")
     assert pairs == []
     text = "\n".join(problems)
     assert len(problems) == 4
-    assert "a.csv: it could be of a.mp3, a.wav; name it a.mp3.csv or likewise" in text
-    assert "b.mp3: several references, b.csv, b.jams; leave one" in text
-    assert "c.mp3: no reference of that name" in text
-    assert "d.csv: no recording of that name" in text
+    assert "a.csv: could belong to a.mp3, a.wav; add the recording's suffix, as in a.mp3.csv" in text
+    assert "b.mp3: several references, b.csv, b.jams; keep one" in text
+    assert "c.mp3: no reference of this name" in text
+    assert "d.csv: no recording of this name" in text
 
 
 def test_a_folder_without_references_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no reference: no file named \*\.jams or \*\.csv"):
+    with pytest.raises(DataError, match=r"no reference found: put files named \*\.jams or \*\.csv there"):
         references.pair(tmp_path, tmp_path)
 
 
-def test_a_model_is_measured_beside_references(exported_cnn: Path, tmp_path: Path) -> None:
-    """What is wrong is named and counted; the rest is measured as answers of a data set are."""
+def test_a_model_is_evaluated_with_references(exported_cnn: Path, tmp_path: Path) -> None:
+    """Bad files are reported and counted; the others are evaluated as the tracks of a data set are."""
     songs, texts = tmp_path / "songs", tmp_path / "references"
     texts.mkdir()
     model = LiteModel(exported_cnn / "model.float32.tflite")
-    answers = []
+    predictions = []
     for seed, name in enumerate(("a", "b")):
-        heard = model.predict(write_song(songs / f"{name}.wav", 4 + seed, seed))
-        truth = np.zeros(heard.probabilities.shape, bool)
+        predicted = model.predict(write_song(songs / f"{name}.wav", 4 + seed, seed))
+        truth = np.zeros(predicted.probabilities.shape, bool)
         truth[5:20, 3] = truth[:, 16] = True
-        answers.append(TrackPrediction(name, name, heard.probabilities, truth))
+        predictions.append(TrackPrediction(name, name, predicted.probabilities, truth))
         end = len(truth) / 10
     write_csv(texts / "a.csv", HEADER + "0.5,2,Guitar\n0,4,Drums\n")
     write_jams(texts / "b.jams", "tag_open", data=[observation(0.5, 1.5, "Banjo"), observation(0, end, "drums")])
-    # Banjo is of the family Ethnic: index 13.
-    answers[1].truth[:, 13], answers[1].truth[:, 3] = answers[1].truth[:, 3].copy(), False
+    # Banjo belongs to the family Ethnic, whose index is 13.
+    predictions[1].truth[:, 13], predictions[1].truth[:, 3] = predictions[1].truth[:, 3].copy(), False
     write_song(songs / "alone.wav")
     write_song(songs / "bad.wav")
     write_csv(texts / "bad.csv", HEADER + "0,1,Gitarre\n")
@@ -229,11 +232,13 @@ def test_a_model_is_measured_beside_references(exported_cnn: Path, tmp_path: Pat
     words = ("evaluate", exported_cnn / "model.float32.tflite", "--references", texts, "--audio", songs)
     outcome = run(*words, "--out", tmp_path / "out")
     assert outcome.exit_code == 1, outcome.output
-    for problem in ("alone.wav: no reference", "bad.csv: no class of the model: 'Gitarre'", "noise.mp3: "):
+    for problem in ("alone.wav: no reference", "bad.csv: not a class of the model: 'Gitarre'", "noise.mp3: "):
         assert problem in outcome.output
     assert "3 problems; the files they name were skipped." in outcome.output
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    expected = assess(answers, model.thresholds, model.metadata.post_processing, FAMILY, str(texts), None)
+    expected = evaluate_predictions(
+        predictions, model.thresholds, model.metadata.post_processing, FAMILY, str(texts), None
+    )
     assert found == json.loads(json.dumps(expected.to_dict()))
     assert "".join(f"recordings and references in {texts}".split()) in "".join(outcome.output.split())
 
@@ -243,14 +248,19 @@ def test_a_model_is_measured_beside_references(exported_cnn: Path, tmp_path: Pat
     assert fine.exit_code == 0, fine.output
     by_run = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert by_run["tracks"] == 2
-    assert by_run["headlines"]["macro_f1"]["value"] == pytest.approx(found["headlines"]["macro_f1"]["value"], abs=1e-3)
+    assert by_run["overall_metrics"]["macro_f1"]["value"] == pytest.approx(
+        found["overall_metrics"]["macro_f1"]["value"], abs=1e-3
+    )
 
 
-def test_nothing_to_measure_is_said(exported_cnn: Path, tmp_path: Path) -> None:
+def test_nothing_to_evaluate_is_reported(exported_cnn: Path, tmp_path: Path) -> None:
     model = exported_cnn / "model.float32.tflite"
     write_song(tmp_path / "a.wav")
     write_csv(tmp_path / "a.csv", HEADER)
-    for name, message in (("a.csv", "nothing sounds in any reference"), ("b.csv", "no reference and recording that")):
+    for name, message in (
+        ("a.csv", "no reference contains an instrument"),
+        ("b.csv", "no reference and recording can be used together"),
+    ):
         outcome = run("evaluate", model, "--references", tmp_path, "--audio", tmp_path, "--out", tmp_path / "out")
         assert outcome.exit_code == 1
         assert message in outcome.output

@@ -1,4 +1,4 @@
-"""The colours: told apart by those who see fewer hues, and everything written in them or on them legible.
+"""The colours: colour-blind readers can tell them apart, and all text in them or on them is legible.
 
 Dichromats by Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency"
 (IEEE TVCG 15, 2009), severity 1; differences are CIE 1976 ΔE*ab, of which 2.3 is just noticeable (Mahy et al., 1994).
@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from mir_tf.figures import style as evaluation
-from mir_tf.figures.colors import CLASS_COLORS
-from mir_tf.figures.data_set import SPLIT_COLORS
+from mir_tf.figures import style
+from mir_tf.figures.colors import CLASS_COLORS, SPLIT_COLORS
 from mir_tf.reports import page
 
 VISION = {
@@ -43,13 +42,13 @@ WHITE = XYZ.sum(axis=1)
 
 
 def linear(color: str) -> np.ndarray:
-    """``#rrggbb`` as linear red, green and blue."""
+    """Return ``#rrggbb`` as linear red, green and blue."""
     channels = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)]) / 255
     return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
 
 
 def lab(color: str, vision: str) -> np.ndarray:
-    """CIE L*a*b* of a colour as somebody sees it."""
+    """Return CIE L*a*b* of a colour as a person with this vision sees it."""
     ratios = XYZ @ np.clip(np.array(VISION[vision]) @ linear(color), 0, 1) / WHITE
     lightness = np.where(ratios > (6 / 29) ** 3, np.cbrt(ratios), ratios / (3 * (6 / 29) ** 2) + 4 / 29)
     return np.array([116 * lightness[1] - 16, 500 * (lightness[0] - lightness[1]), 200 * (lightness[1] - lightness[2])])
@@ -60,12 +59,12 @@ def difference(one: str, other: str, vision: str) -> float:
 
 
 def contrast(one: str, other: str) -> float:
-    """By WCAG 2.2."""
+    """Return the contrast by WCAG 2.2."""
     low, high = sorted(float(linear(color) @ (0.2126, 0.7152, 0.0722)) for color in (one, other))
     return (high + 0.05) / (low + 0.05)
 
 
-def test_the_measures_know_black_white_and_a_confusion():
+def test_difference_and_contrast_know_black_white_and_a_confusion() -> None:
     assert difference("#000000", "#ffffff", "trichromat") == pytest.approx(100, abs=0.01)
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     red, green = "#c00000", "#4f7000"
@@ -73,29 +72,29 @@ def test_the_measures_know_black_white_and_a_confusion():
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_neighbours_stay_apart(vision):
+def test_neighbours_stay_apart(vision: str) -> None:
     for one, other in itertools.pairwise(CLASS_COLORS):
         assert difference(CLASS_COLORS[one], CLASS_COLORS[other], vision) > 18, (one, other)
     for one, other in itertools.combinations(SPLIT_COLORS.values(), 2):
         assert difference(one, other, vision) > 18
 
 
-def test_all_classes_stay_apart_for_most():
+def test_all_classes_stay_apart_for_most() -> None:
     for one, other in itertools.combinations(CLASS_COLORS, 2):
         assert difference(CLASS_COLORS[one], CLASS_COLORS[other], "trichromat") > 24, (one, other)
 
 
-def test_what_is_written_in_cells_is_legible():
+def test_text_in_cells_is_legible() -> None:
     for share in np.linspace(0, 1, 101):
         ground = colormaps["Blues"](share)
-        ink = {"black": "#000000", "white": "#ffffff"}[evaluation.readable_ink(ground)]
+        ink = {"black": "#000000", "white": "#ffffff"}[style.readable_ink(ground)]
         assert contrast(ink, "#" + "".join(f"{round(255 * channel):02x}" for channel in ground[:3])) >= 4.5
-    assert contrast(evaluation.INK, "#ffffff") >= 7
+    assert contrast(style.INK, "#ffffff") >= 7
 
 
-def test_the_page_is_legible_by_day_by_night_and_on_paper():
-    style = (Path(page.__file__).parent / "templates" / "page.html").read_text("utf-8")
-    schemes = [dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", rule)) for rule in re.findall(r":root \{[^}]*\}", style)]
+def test_the_page_is_legible_in_both_themes_and_on_paper() -> None:
+    template = (Path(page.__file__).parent / "templates" / "page.html").read_text("utf-8")
+    schemes = [dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", rule)) for rule in re.findall(r":root \{[^}]*\}", template)]
     assert len(schemes) == 3
     for scheme in schemes:
         for text, ground in itertools.product(("ink", "faint", "link"), ("ground", "card")):

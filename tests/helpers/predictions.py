@@ -1,4 +1,4 @@
-"""Make random predictions of tracks, with their ground truth."""
+"""Random predictions beside their truth, with thresholds and post-processing for them."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from mir_tf.metrics.track import TrackPrediction
 from mir_tf.vocabulary import VOCABULARIES
 
 THRESHOLDS = np.linspace(0.3, 0.6, len(VOCABULARIES["family"]), dtype=np.float32)
-RULE = PostProcessing(tuple((THRESHOLDS * np.float32(0.8)).tolist()), (0.3,) * 17, (0.2,) * 17)
+POST_PROCESSING = PostProcessing(tuple((THRESHOLDS * np.float32(0.8)).tolist()), (0.3,) * 17, (0.2,) * 17)
 
 
-def some_predictions(tracks: int = 8, seed: int = 0) -> list[TrackPrediction]:
-    """Return predictions that resemble the truth loosely; class 3 never plays, class 5 plays in one track only."""
+def random_predictions(tracks: int = 8, seed: int = 0) -> list[TrackPrediction]:
+    """Return predictions that follow the truth loosely. Class 3 never plays, class 5 in one track only."""
     generator = np.random.default_rng(seed)
     predictions = []
     for track in range(tracks):

@@ -1,4 +1,4 @@
-"""Calibration, against probabilities whose truth is known."""
+"""Calibration of probabilities whose truth is known, against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -7,22 +7,24 @@ from sklearn.calibration import calibration_curve
 from mir_tf.metrics.calibration import RELIABILITY_BINS, reliability
 from mir_tf.metrics.thresholds import BINS, ScoreHistogram
 
+Scores = tuple[np.ndarray, np.ndarray]
 
-def histogram(probabilities, truth) -> ScoreHistogram:
+
+def histogram(probabilities: np.ndarray, truth: np.ndarray) -> ScoreHistogram:
     made = ScoreHistogram(probabilities.shape[1])
     made.update(probabilities.astype(np.float32), truth)
     return made
 
 
 @pytest.fixture(scope="module")
-def scores():
-    """Probabilities and truth [frames, 2]: the first class is calibrated, the second sounds half as often."""
+def scores() -> Scores:
+    """Return probabilities and truth [frames, 2]: one class is calibrated, one is active half as often."""
     generator = np.random.default_rng(0)
     probabilities = generator.random((50_000, 2))
     return probabilities, generator.random((50_000, 2)) < probabilities * (1, 0.5)
 
 
-def test_diagrams_equal_scikit_learn(scores):
+def test_diagrams_equal_scikit_learn(scores: Scores) -> None:
     probabilities, truth = scores
     found = reliability(histogram(probabilities, truth))
     for index in range(2):
@@ -32,13 +34,13 @@ def test_diagrams_equal_scikit_learn(scores):
     np.testing.assert_array_equal(found.frames.sum(axis=1), [50_000, 50_000])
 
 
-def test_the_error_is_the_gap_that_was_made(scores):
+def test_the_error_is_the_gap_that_was_made(scores: Scores) -> None:
     error = reliability(histogram(*scores)).error
     assert error[0] < 0.01
     assert error[1] == pytest.approx(0.25, abs=0.01)  # the mean of p - p / 2
 
 
-def test_a_class_and_a_bin_without_frames_have_no_gap():
+def test_a_class_and_a_bin_without_frames_have_no_gap() -> None:
     probabilities, truth = np.full((4, 2), 0.75), np.array([[True, False]] * 4)
     found = reliability(histogram(probabilities, truth))
     assert np.count_nonzero(found.frames) == 2
@@ -46,7 +48,7 @@ def test_a_class_and_a_bin_without_frames_have_no_gap():
     assert (reliability(ScoreHistogram(3)).error == 0).all()
 
 
-def test_pooled_decisions_are_those_of_all_classes(scores):
+def test_pooled_decisions_are_those_of_all_classes(scores: Scores) -> None:
     probabilities, truth = scores
     together = histogram(probabilities, truth).pooled()
     expected = histogram(probabilities.reshape(-1, 1), truth.reshape(-1, 1))

@@ -1,48 +1,48 @@
-"""What the rules of the grid find against decoding by each of them, and which one is taken."""
+"""Counts of the grid against decoding track by track, and which entry is chosen."""
 
 import numpy as np
 import pytest
 
 from mir_tf.events import Events, PostProcessing, decode
 from mir_tf.metrics.counts import ConfusionCounts
-from mir_tf.metrics.event_tuning import GRID, choose, grid_counts, rule_at
+from mir_tf.metrics.event_tuning import GRID, choose, grid_counts, post_processing_at
 from mir_tf.metrics.events import event_counts
 
 CLASSES = 4
 THRESHOLDS = np.linspace(0.4, 0.7, CLASSES, dtype=np.float32)
 
 
-def songs(noise: float, seed: int = 0, tracks: int = 3) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Songs whose notes last seconds, and probabilities of them that flicker. The last class never sounds."""
+def songs(noise: float, seed: int = 0, count: int = 3) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return songs whose notes last seconds, with flickering probabilities. The last class never plays."""
     generator = np.random.default_rng(seed)
-    answers = []
-    for _ in range(tracks):
+    tracks = []
+    for _ in range(count):
         frames = int(generator.integers(150, 400))
         truth = np.cumsum(generator.random((frames, CLASSES)) < 0.03, axis=0) % 2 == 1
         truth[:, -1] = False
         scores = np.clip(0.25 + 0.5 * truth + generator.normal(0, noise, truth.shape), 0, 1).astype(np.float32)
-        answers.append((scores, truth))
-    return answers
+        tracks.append((scores, truth))
+    return tracks
 
 
 @pytest.fixture(scope="module")
-def answers() -> list[tuple[np.ndarray, np.ndarray]]:
+def tracks() -> list[tuple[np.ndarray, np.ndarray]]:
     return songs(noise=0.15)
 
 
 @pytest.fixture(scope="module")
-def counts(answers: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    return grid_counts(answers, THRESHOLDS)
+def counts(tracks: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    return grid_counts(tracks, THRESHOLDS)
 
 
 @pytest.mark.parametrize("index", [0, 1, 6, 35, 60, 100, len(GRID) - 1])
 def test_counts_are_those_of_decoding_track_by_track(
-    answers: list[tuple[np.ndarray, np.ndarray]], counts: np.ndarray, index: int
+    tracks: list[tuple[np.ndarray, np.ndarray]], counts: np.ndarray, index: int
 ) -> None:
-    rule = rule_at(index, THRESHOLDS)
+    post_processing = post_processing_at(index, THRESHOLDS)
     expected = np.zeros((2, 4, CLASSES), np.int64)
-    for scores, truth in answers:
-        active = decode(scores, THRESHOLDS, rule)
+    for scores, truth in tracks:
+        active = decode(scores, THRESHOLDS, post_processing)
         onsets = event_counts(Events.of(active), Events.of(truth), CLASSES, with_offsets=False)
         frames = ConfusionCounts.of(active, truth)
         expected[0, :3] += np.stack([onsets.tp, onsets.fp, onsets.fn])
@@ -50,35 +50,35 @@ def test_counts_are_those_of_decoding_track_by_track(
     np.testing.assert_array_equal(counts[:, :, index], expected)
 
 
-def test_counts_add_up_over_tracks(answers: list[tuple[np.ndarray, np.ndarray]], counts: np.ndarray) -> None:
-    """So workers who listened to some of the tracks each, or to none, come to the same."""
-    apart = [grid_counts(answers[:1], THRESHOLDS), grid_counts(answers[1:], THRESHOLDS), grid_counts([], THRESHOLDS)]
+def test_counts_add_up_over_tracks(tracks: list[tuple[np.ndarray, np.ndarray]], counts: np.ndarray) -> None:
+    """Workers can share the tracks, and a worker may have none."""
+    apart = [grid_counts(tracks[:1], THRESHOLDS), grid_counts(tracks[1:], THRESHOLDS), grid_counts([], THRESHOLDS)]
     np.testing.assert_array_equal(sum(apart), counts)
 
 
-def test_the_first_rule_leaves_frames_as_they_are() -> None:
-    assert rule_at(0, THRESHOLDS) == PostProcessing.plain(THRESHOLDS)
+def test_the_first_entry_leaves_frames_as_they_are() -> None:
+    assert post_processing_at(0, THRESHOLDS) == PostProcessing.plain(THRESHOLDS)
 
 
 def macro_f1(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Macro F1 [grid] of onsets, and micro and macro F1 of frames."""
+    """Return the macro F1 [grid] of onsets, and the micro and macro F1 of frames."""
     onsets, frames = (ConfusionCounts(*columns) for columns in counts)
     return onsets.macro_f1, frames.micro.f1, frames.macro_f1
 
 
-def test_what_flickers_is_smoothed(counts: np.ndarray) -> None:
-    rule = choose(counts, THRESHOLDS)
-    assert rule.fits(THRESHOLDS)
+def test_flickering_probabilities_are_smoothed(counts: np.ndarray) -> None:
+    chosen = choose(counts, THRESHOLDS)
+    assert chosen.fits(THRESHOLDS)
     onsets, micro, macro = macro_f1(counts)
-    index = next(index for index in range(len(GRID)) if rule_at(index, THRESHOLDS) == rule)
+    index = next(index for index in range(len(GRID)) if post_processing_at(index, THRESHOLDS) == chosen)
     assert onsets[index] > 2 * onsets[0]
     mean = (micro + macro) / 2
     assert mean[index] >= mean[0]
     assert onsets[index] == onsets[mean >= mean[0]].max()
 
 
-def test_frames_are_not_given_away_for_onsets() -> None:
-    """After each note comes an echo that is heard as a second one, unless what is between them is held."""
+def test_onsets_do_not_cost_frames() -> None:
+    """An echo follows each note, and is detected as a second note unless the gap between them is filled."""
     truth = np.tile(np.repeat([True, False, False, False], [40, 25, 25, 25]), 6)[:, np.newaxis]
     scores = np.tile(np.repeat([0.6, 0.45, 0.6, 0.0], [40, 25, 25, 25]), 6)[:, np.newaxis].astype(np.float32)
     thresholds = np.array([0.5], np.float32)
@@ -90,7 +90,7 @@ def test_frames_are_not_given_away_for_onsets() -> None:
     assert choose(counts, thresholds) == PostProcessing.plain(thresholds)
 
 
-def test_of_equally_good_rules_the_plainest_is_taken() -> None:
+def test_of_equally_good_entries_the_plainest_is_chosen() -> None:
     truth = np.repeat([[False], [True], [False]], 30, axis=0)
     counts = grid_counts([(truth.astype(np.float32), truth)], np.array([0.5], np.float32))
     assert choose(counts, np.array([0.5], np.float32)) == PostProcessing.plain(np.array([0.5], np.float32))

@@ -1,5 +1,7 @@
 """Counts of segments and events against sed_eval and mir_eval on the same intervals."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,12 +13,12 @@ CLASSES = ("Piano", "Guitar", "Bass", "Drums")
 
 
 def activity(generator: np.random.Generator, frames: int, change: float) -> np.ndarray:
-    """Classes that come and go: in each frame one changes with the chance ``change``."""
+    """Return classes that come and go: each changes in a frame with the probability ``change``."""
     return np.cumsum(generator.random((frames, len(CLASSES))) < change, axis=0) % 2 == 1
 
 
 def pairs(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """An estimate and a truth that it resembles: edges are moved, some frames differ, a class is in one alone."""
+    """Return an estimate and a similar truth: edges are moved, some frames differ, one class is in one of them only."""
     generator = np.random.default_rng(seed)
     truth = activity(generator, int(generator.integers(1, 400)), generator.choice([0.05, 0.2, 0.5]))
     estimate = np.roll(truth, generator.integers(-3, 4), axis=0) ^ (generator.random(truth.shape) < 0.03)
@@ -25,7 +27,7 @@ def pairs(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def as_list(active: np.ndarray, rate: float) -> list[dict[str, object]]:
-    """What sed_eval takes; ``rate`` frames are a second."""
+    """Return events as sed_eval expects them; ``rate`` frames make a second."""
     events = Events.of(active)
     return [
         {"event_onset": start / rate, "event_offset": end / rate, "event_label": CLASSES[index], "file": "song"}
@@ -33,8 +35,8 @@ def as_list(active: np.ndarray, rate: float) -> list[dict[str, object]]:
     ]
 
 
-def same(found: ConfusionCounts, measured: object) -> None:
-    """Whether counts are those of a measurement by sed_eval, of each class and all together."""
+def assert_same(found: ConfusionCounts, measured: Any) -> None:
+    """Check that counts are those of sed_eval, for each class and for all together."""
     for index, name in enumerate(CLASSES):
         counts = measured.class_wise[name]
         tp, fp, fn = (int(column[index]) for column in (found.tp, found.fp, found.fn))
@@ -49,13 +51,13 @@ def test_segments_are_those_of_sed_eval(seed: int) -> None:
     estimate, truth = pairs(seed)
     measured = sed_eval.sound_event.SegmentBasedMetrics(list(CLASSES), time_resolution=1.0)
     measured.evaluate(as_list(truth, 10), as_list(estimate, 10), evaluated_length_seconds=len(truth) / 10)
-    same(segment_counts(estimate, truth), measured)
+    assert_same(segment_counts(estimate, truth), measured)
 
 
 @pytest.mark.parametrize("with_offsets", [False, True])
 @pytest.mark.parametrize("seed", range(12))
 def test_events_are_those_of_sed_eval(seed: int, with_offsets: bool) -> None:
-    """A frame is a second there: whole numbers of them are subtracted exactly."""
+    """Frames are passed to sed_eval as seconds, because it subtracts whole numbers exactly."""
     sed_eval = pytest.importorskip("sed_eval")
     estimate, truth = pairs(seed)
     measured = sed_eval.sound_event.EventBasedMetrics(
@@ -66,7 +68,7 @@ def test_events_are_those_of_sed_eval(seed: int, with_offsets: bool) -> None:
         event_matching_type="optimal",
     )
     measured.evaluate(as_list(truth, 1), as_list(estimate, 1))
-    same(event_counts(Events.of(estimate), Events.of(truth), len(CLASSES), with_offsets), measured)
+    assert_same(event_counts(Events.of(estimate), Events.of(truth), len(CLASSES), with_offsets), measured)
 
 
 @pytest.mark.parametrize("with_offsets", [False, True])
@@ -92,8 +94,8 @@ def test_events_are_those_of_mir_eval(seed: int, with_offsets: bool) -> None:
         assert (int(found.tp[index]), int(found.fp[index]), int(found.fn[index])) == counts
 
 
-def test_as_many_as_can_be_are_matched() -> None:
-    """The first estimate could take either reference; taken greedily by the nearest, the second would find none."""
+def test_as_many_events_as_possible_are_matched() -> None:
+    """The first estimate fits both references. A greedy match by distance leaves none for the second estimate."""
     estimate, truth = np.zeros((2, 12, 1), bool)
     truth[[0, 3]] = True
     estimate[[2, 5]] = True
