@@ -96,11 +96,11 @@ def test_from_a_slakh_tree_to_what_is_heard(tmp_path: Path) -> None:
             active[round(10 * interval["start"]) : round(10 * interval["end"]), column] = True
     f1 = 2 * (active & truth).sum() / (active.sum() + truth.sum())
     # The record is float16: a probability that lies on its threshold may fall to either side of it.
-    assert evaluation["headlines"]["micro_f1"]["value"] == pytest.approx(f1, abs=0.01)
+    assert evaluation["overall_metrics"]["micro_f1"]["value"] == pytest.approx(f1, abs=0.01)
 
     # And it is right.
     assert f1 > 0.8
-    assert evaluation["headlines"]["micro_f1"]["value"] > evaluation["baseline"]["micro_f1"] + 0.1
+    assert evaluation["overall_metrics"]["micro_f1"]["value"] > evaluation["baseline"]["micro_f1"] + 0.1
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ def test_the_demo(tmp_path: Path) -> None:
     demo = tmp_path / "demo"
     evaluation = json.loads((demo / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
     for name in ("micro_f1", "macro_f1"):
-        assert evaluation["headlines"][name]["value"] >= evaluation["baseline"][name] + 0.10
+        assert evaluation["overall_metrics"][name]["value"] >= evaluation["baseline"][name] + 0.10
     for picture in ("timeline.png", "data/inspection.png", "evaluation/f1_per_class.png"):
         assert (demo / picture).read_bytes().startswith(b"\x89PNG")
     for page in ("report", "data/report"):

@@ -195,5 +195,5 @@ def save_png(figure: Figure, path: str | Path) -> None:
 def to_pixels(figure: Figure) -> NDArray[np.uint8]:
     """Return ``figure`` as uint8 [height, width, 3]."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3]
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[:, :, :3]  # type: ignore[no-untyped-call]

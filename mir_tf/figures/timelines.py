@@ -194,4 +194,5 @@ def _averaged(roll: NDArray[np.float32]) -> NDArray[np.float32]:
     """Average ``roll`` [frames, rows] into a bounded number of columns [columns, rows]."""
     starts = np.arange(0, len(roll), math.ceil(len(roll) / _MAX_POINTS))
     sizes = np.diff(starts, append=len(roll))[:, np.newaxis]
-    return np.add.reduceat(roll, starts) / sizes
+    columns: NDArray[np.float32] = np.add.reduceat(roll, starts) / sizes
+    return columns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,3 +56,24 @@ def same_dominant(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> boo
     tied = dominant_classes(truth)
     named = dominant(predicted)
     return named in tied if tied else named is None
+
+
+def dominance_matrix(detected: Sequence[NDArray[np.bool_]], truth: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
+    """Count the tracks by their dominant class in truth and as predicted.
+
+    Args:
+        detected: bool [label frames, classes] of each track, predicted.
+        truth: bool [label frames, classes] of each track.
+
+    Returns:
+        float64 [classes + 1, classes + 1]: rows are the truth, columns the prediction, and the last of both is silence.
+        In a tie, a track counts for the tied class that is predicted, or else in equal parts for all of them.
+    """
+    silence = truth[0].shape[1]
+    matrix = np.zeros((silence + 1, silence + 1))
+    for active, true in zip(detected, truth, strict=True):
+        tied, named = dominant_classes(true) or [silence], dominant(active)
+        column = silence if named is None else named
+        rows = [column] if same_dominant(active, true) else tied
+        matrix[rows, column] += 1 / len(rows)
+    return matrix

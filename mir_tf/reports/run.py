@@ -24,7 +24,7 @@ from mir_tf.inference.prediction import format_duration
 from mir_tf.io.files import as_path
 from mir_tf.metrics.calibration import RELIABILITY_BINS, Reliability, reliability
 from mir_tf.metrics.counts import ConfusionCounts, track_micro_f1
-from mir_tf.metrics.dominance import dominant, dominant_classes, playing_time, same_dominant
+from mir_tf.metrics.dominance import dominance_matrix, dominant, dominant_classes, playing_time
 from mir_tf.metrics.text import format_count, format_percent, format_value
 from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.metrics.track import TrackPrediction
@@ -213,8 +213,9 @@ def page(
                     "pr_curves",
                     figures["pr_curves"],
                     "Precision over recall of each class, with the threshold in use marked",
-                    "As the threshold of a class falls, recall rises (to the right) and precision falls (down). The closer "
-                    "to the upper right corner, the better. The dot is the threshold in use, the dotted line is guessing.",
+                    "As the threshold of a class falls, recall rises (to the right) and precision falls (down). The "
+                    "closer to the upper right corner, the better. The dot is the threshold in use, the dotted line is "
+                    "guessing.",
                 ),
             ),
             Section(
@@ -325,27 +326,6 @@ def _dominance(found: _Findings) -> Section:
             ),
         ],
     )
-
-
-def dominance_matrix(detected: Sequence[NDArray[np.bool_]], truth: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
-    """Count the tracks by their dominant class in truth and as predicted.
-
-    Args:
-        detected: bool [label frames, classes] of each track, predicted.
-        truth: bool [label frames, classes] of each track.
-
-    Returns:
-        float64 [classes + 1, classes + 1]: rows are the truth, columns the prediction, and the last of both is silence.
-        In a tie, a track counts for the tied class that is predicted, or else in equal parts for all of them.
-    """
-    silence = truth[0].shape[1]
-    matrix = np.zeros((silence + 1, silence + 1))
-    for active, true in zip(detected, truth, strict=True):
-        tied, named = dominant_classes(true) or [silence], dominant(active)
-        column = silence if named is None else named
-        rows = [column] if same_dominant(active, true) else tied
-        matrix[rows, column] += 1 / len(rows)
-    return matrix
 
 
 def _calibration(found: _Findings) -> Section:

@@ -143,7 +143,7 @@ def test_evaluate(trained: Path, folder: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     written = json.loads((trained / "evaluation-test" / "evaluation.json").read_text())
     assert (written["split"], written["tracks"], written["seconds"]) == ("test", 2, 7.5)
-    assert f"{written['headlines']['micro_f1']['value']:.3f}" in result.output
+    assert f"{written['overall_metrics']['micro_f1']['value']:.3f}" in result.output
     assert {path.suffix for path in (trained / "evaluation-test").iterdir()} == {".json", ".md", ".png"}
     for text in ("test split of", "micro F1", "Classes", "Strings", str(trained / "evaluation-test")):
         assert text in result.output

@@ -10,6 +10,8 @@ from helpers.predictions import POST_PROCESSING, THRESHOLDS, random_predictions
 from mir_tf.evaluation.measure import CURVE_POINTS, evaluate_predictions
 from mir_tf.evaluation.result import Evaluation
 from mir_tf.events import Events, PostProcessing, decode
+from mir_tf.metrics.dominance import dominance_matrix
+from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -201,3 +203,24 @@ def test_one_track_has_no_interval() -> None:
     assert not math.isnan(found.overall_metrics["micro_f1"].value)
     assert math.isnan(found.overall_metrics["micro_f1"].low)
     assert found.overall_table()[3][2] == "–"
+
+
+def test_the_accuracy_of_the_dominant_instrument_is_the_diagonal_of_its_matrix(
+    predictions: list[TrackPrediction], evaluation: Evaluation
+) -> None:
+    matrix = dominance_matrix(
+        [each.probabilities >= THRESHOLDS for each in predictions], [each.truth for each in predictions]
+    )
+    assert matrix.sum() == len(predictions)
+    assert np.trace(matrix) / len(predictions) == pytest.approx(evaluation.overall_metrics["dominant_accuracy"].value)
+
+
+def test_f1_at_a_threshold_is_that_of_the_histogram(predictions: list[TrackPrediction]) -> None:
+    histogram = ScoreHistogram(17)
+    for each in predictions:
+        histogram.update(each.probabilities, each.truth)
+    thresholds = np.full(17, 0.4375, np.float32)  # 448 / 1024
+    found = evaluate_predictions(predictions, thresholds, PostProcessing.plain(thresholds), FAMILY, "DATA", "test")
+    for index, scores in enumerate(found.classes):
+        if scores.tracks:
+            assert histogram.f1()[index, 448] == pytest.approx(scores.f1.value)

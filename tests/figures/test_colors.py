@@ -13,8 +13,9 @@ import pytest
 from matplotlib import colormaps
 
 from mir_tf.figures import style
-from mir_tf.figures.colors import CLASS_COLORS, SPLIT_COLORS
+from mir_tf.figures.colors import CLASS_COLORS, SPLIT_COLORS, color_of
 from mir_tf.reports import page
+from mir_tf.vocabulary import VOCABULARIES
 
 VISION = {
     "trichromat": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
@@ -99,3 +100,14 @@ def test_the_page_is_legible_in_both_themes_and_on_paper() -> None:
     for scheme in schemes:
         for text, ground in itertools.product(("ink", "faint", "link"), ("ground", "card")):
             assert contrast(scheme[text], scheme[ground]) >= 4.5, (scheme, text, ground)
+
+
+def test_every_class_has_the_colour_of_its_family() -> None:
+    family = VOCABULARIES["family"]
+    assert tuple(CLASS_COLORS) == family.classes
+    assert len(set(CLASS_COLORS.values())) == 17
+    assert [color_of("family", index) for index in range(17)] == list(CLASS_COLORS.values())
+    for name, vocabulary in VOCABULARIES.items():
+        for program, index in enumerate(vocabulary.class_of):
+            if index is not None and vocabulary.class_of.index(index) == program:
+                assert color_of(name, index) == CLASS_COLORS[family.classes[family.class_of[program]]]

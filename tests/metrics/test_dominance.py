@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mir_tf.metrics.dominance import dominant, dominant_classes, playing_time, same_dominant
+from mir_tf.metrics.dominance import dominance_matrix, dominant, dominant_classes, playing_time, same_dominant
 
 
 def roll(*frames_of_each_class: int, frames: int = 20) -> np.ndarray:
@@ -48,3 +48,10 @@ def test_silence_has_no_dominant_class(silence: np.ndarray) -> None:
 )
 def test_same_dominant(predicted: np.ndarray, truth: np.ndarray, is_right: bool) -> None:
     assert same_dominant(predicted, truth) is is_right
+
+
+def test_the_matrix_counts_tracks_by_truth_and_prediction() -> None:
+    predicted = [roll(*frames) for frames in ((5, 1), (5, 1), (0, 3), (0, 0), (0, 0), (1, 2))]
+    truth = [roll(*frames) for frames in ((4, 4), (4, 3), (2, 0), (3, 3), (0, 0), (5, 0))]
+    # Rows are the truth; the last row and column are silence.
+    np.testing.assert_array_equal(dominance_matrix(predicted, truth), [[2, 2, 0.5], [0, 0, 0.5], [0, 0, 1]])

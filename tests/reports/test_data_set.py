@@ -1,4 +1,4 @@
-"""The page of a data set: what it counts, what it draws of stems, and what it says where there are none."""
+"""The report of a data set: its counts, the spectra of stems, and what it shows without stems."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from mir_tf.data import manifest as schema
 from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError
 from mir_tf.figures import data_set, timelines
-from mir_tf.reports import data_set as reports_data_set
+from mir_tf.reports import data_set as report
 from mir_tf.vocabulary import VOCABULARIES
 
 FAMILY = VOCABULARIES["family"]
@@ -27,7 +27,7 @@ def stems(tmp_path: Path) -> tuple[Path, Manifest]:
 
 def test_mixes_are_counted_without_their_stems(stems: tuple[Path, Manifest]) -> None:
     seen: list[tuple[int, int]] = []
-    found = reports_data_set.survey(*stems, lambda done, total: seen.append((done, total)))
+    found = report.survey(*stems, lambda done, total: seen.append((done, total)))
     assert seen == [(done, 6) for done in range(1, 7)]
     assert list(found.mixes) == ["train", "test"]
     train = found.mixes["train"]
@@ -40,8 +40,8 @@ def test_mixes_are_counted_without_their_stems(stems: tuple[Path, Manifest]) -> 
     np.testing.assert_array_equal(train.polyphony, np.bincount(truth.sum(axis=1), minlength=18))
 
 
-def test_a_spectrum_is_the_mean_power_of_the_frames_in_which_the_stem_sounds(stems: tuple[Path, Manifest]) -> None:
-    spectra = reports_data_set.survey(*stems).spectra
+def test_a_spectrum_is_the_mean_power_of_the_frames_in_which_the_stem_is_active(stems: tuple[Path, Manifest]) -> None:
+    spectra = report.survey(*stems).spectra
     piano, strings = FAMILY.class_of[0], FAMILY.class_of[40]
     np.testing.assert_array_equal(np.flatnonzero(spectra.stems), [piano, strings])
     assert (spectra.stems[piano], spectra.stems[strings]) == (2, 1)
@@ -50,7 +50,7 @@ def test_a_spectrum_is_the_mean_power_of_the_frames_in_which_the_stem_sounds(ste
 
 
 def test_power_is_averaged_and_not_decibels() -> None:
-    spectra = reports_data_set.Spectra.none(17, 2)
+    spectra = report.Spectra.none(17, 2)
     truth = np.zeros((3, 17), bool)
     truth[:2, 5] = True
     spectra.add(np.array([[0, -10], [-10, -10], [50, 50]], np.float32), truth)
@@ -68,18 +68,19 @@ def test_the_page_has_every_section_and_needs_nothing_else(stems: tuple[Path, Ma
         "Data set: stems",
         "Hours",
         "Class balance",
-        "What sounds together",
+        "What plays together",
         "Polyphony",
-        "Spectrum of each group",
+        "Spectrum of each class",
         "Length",
         "Fine print",
     ]
     pictures = {path.name for path in out.glob("*.png")}
     assert pictures == {f"{name}.png" for name in ("balance", "together", "polyphony", "spectra", "lengths")}
     assert sorted(found.pictures.values()) == sorted((out / name).read_bytes() for name in pictures)
-    hours = {row[0]: row[1:] for row in found.tables["What each split holds"]}
+    assert "3 of 17 classes are active." in found.text
+    hours = {row[0]: row[1:] for row in found.tables["Size of each split"]}
     assert hours["train"] == ["0.00", "2", "2", "3", "0.00"]
-    balance = {row[0]: row[1:] for row in found.tables["How long each class sounds in the mixes"]}
+    balance = {row[0]: row[1:] for row in found.tables["How long each class is active in the mixes"]}
     activity = make_record("Track3", 30).activity
     assert balance["Drums"][-1] == f"{100 * activity[:, PROGRAMS[2]].mean():.1f} %"
     assert found.tables["Length of the tracks in minutes and seconds"][1] == ["train", "0:04.0", "0:05.0", "0:06.0"]
@@ -87,7 +88,7 @@ def test_the_page_has_every_section_and_needs_nothing_else(stems: tuple[Path, Ma
     assert schema.read_manifest(folder) == manifest
 
 
-def test_without_stems_no_spectrum_is_drawn_and_the_page_says_how_to_get_one(tmp_path: Path) -> None:
+def test_without_stems_no_spectrum_is_drawn_and_the_page_explains_why(tmp_path: Path) -> None:
     write_data(tmp_path / "data", {"train": [[40]], "test": [[30]]})
     result = run("inspect", tmp_path / "data", "--report", "--out", tmp_path / "page")
     assert result.exit_code == 0, result.output
@@ -98,23 +99,23 @@ def test_without_stems_no_spectrum_is_drawn_and_the_page_says_how_to_get_one(tmp
     assert len(found.pictures) == 4
 
 
-def test_a_track_named_like_a_stem_is_no_stem(tmp_path: Path) -> None:
+def test_a_track_named_like_a_stem_is_not_a_stem(tmp_path: Path) -> None:
     tmp_path = tmp_path / "data"
     tmp_path.mkdir()
     records = [make_record("A", 20), make_record("A-S00", 30)]
     summary = write_split(tmp_path, "train", [records])
     manifest = Manifest(FRONT_END, {"train": summary}, -45.0, 20.0, [], {})
-    found = reports_data_set.survey(tmp_path, manifest)
+    found = report.survey(tmp_path, manifest)
     assert found.mixes["train"].seconds == [2.0, 3.0]
     assert not found.spectra.stems.any()
-    # With a stem beside, names can no longer tell which is which.
+    # Beside a stem, names no longer tell which record is the track.
     records.append(stem(records[1], "S00", 0, slice(0, 2)))
     summary = dataclasses.replace(write_split(tmp_path, "train", [records]), tracks=2)
     with pytest.raises(DataError, match="2 records of split 'train' are named like stems, the manifest counts 1"):
-        reports_data_set.survey(tmp_path, dataclasses.replace(manifest, splits={"train": summary}))
+        report.survey(tmp_path, dataclasses.replace(manifest, splits={"train": summary}))
 
 
-def test_what_is_wrong_is_named_and_leaves_nothing(stems: tuple[Path, Manifest], tmp_path: Path) -> None:
+def test_errors_are_reported_and_leave_no_files(stems: tuple[Path, Manifest], tmp_path: Path) -> None:
     folder, _ = stems
     result = run("inspect", folder, "--out", tmp_path / "page")
     assert result.exit_code == 2
@@ -128,7 +129,7 @@ def test_what_is_wrong_is_named_and_leaves_nothing(stems: tuple[Path, Manifest],
     empty = {name: {**split, "tracks": 0, "records": 0} for name, split in content["splits"].items()}
     (folder / "manifest.json").write_text(json.dumps({**content, "splits": empty}))
     with pytest.raises(DataError, match="no split has a track"):
-        reports_data_set.survey(folder, schema.read_manifest(folder))
+        report.survey(folder, schema.read_manifest(folder))
     assert not (tmp_path / "page").exists()
 
 

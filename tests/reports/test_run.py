@@ -1,4 +1,4 @@
-"""The page of a run: every section, the numbers of the evaluation, and what it says where something is missing."""
+"""The report of a run: its sections, its numbers, and what it shows if something is missing."""
 
 import json
 import os
@@ -11,17 +11,14 @@ import numpy as np
 import pytest
 import yaml
 from helpers.commands import failed, run
-from helpers.page_reader import Page, read_page
-from helpers.predictions import RULE, THRESHOLDS, some_predictions
+from helpers.page_reader import Found, read
+from helpers.predictions import random_predictions
 from helpers.tiny_data import FRONT_END, write_data
 from helpers.tiny_model import make_bundle
 
 from mir_tf import bundle
 from mir_tf.bundle import history
 from mir_tf.bundle.predict import predict_split
-from mir_tf.evaluation.result import assess
-from mir_tf.events import PostProcessing
-from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.reports import run as run_report
 from mir_tf.vocabulary import VOCABULARIES
@@ -38,7 +35,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set in ``data``, a run of two epochs under :data:`NAME`, and its report."""
+    """Make a data set in ``data``, a run of two epochs named :data:`NAME`, and its report."""
     folder = tmp_path_factory.mktemp("report")
     write_data(folder / "data", {"train": [[30, 50], [40]], "validation": [[35]], "test": [[30, 52], [45]]})
     (folder / "settings.yaml").write_text(yaml.safe_dump(SETTINGS))
@@ -62,6 +59,7 @@ def found(out: Path) -> Page:
 
 def test_the_page_has_every_section_and_picture_and_needs_nothing_else(out: Path, found: Page) -> None:
     assert found.title == f"Report: {NAME}"
+    assert "The model finds" in found.text.partition("How good it is")[0]
     assert found.headings[1:] == [
         "How good it is",
         "Classes",
@@ -86,54 +84,55 @@ def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Page)
     assert run("evaluate", folder / NAME, "--data", folder / "data").exit_code == 0
     written = json.loads((out / "evaluation.json").read_text("utf-8"))
     assert written == json.loads((folder / NAME / "evaluation-test" / "evaluation.json").read_text("utf-8"))
-    measures = {row[0]: row for row in found.tables["The measures of the whole"]}
-    assert len(measures) == 1 + len(written["headlines"])
-    micro = written["headlines"]["micro_f1"]
-    assert measures["micro F1"][1:3] == [f"{micro['value']:.3f}", f"{micro['low']:.3f} to {micro['high']:.3f}"]
-    assert measures["micro F1"][3] == f"{written['baseline']['micro_f1']:.3f}"
-    classes = {row[0]: row for row in found.tables["The measures of each class"]}
+    metrics = {row[0]: row for row in found.tables["Overall metrics"]}
+    assert len(metrics) == 1 + len(written["overall_metrics"])
+    micro = written["overall_metrics"]["micro_f1"]
+    assert metrics["micro F1"][1:3] == [f"{micro['value']:.3f}", f"{micro['low']:.3f} to {micro['high']:.3f}"]
+    assert metrics["micro F1"][3] == f"{written['baseline']['micro_f1']:.3f}"
+    classes = {row[0]: row for row in found.tables["Metrics of each class"]}
     for scores in written["classes"]:
         value = scores["f1"]["value"]
         assert classes[scores["name"]][1] == ("–" if value is None else f"{value:.3f}")
     for name in ("micro_f1", "macro_f1", "track_averaged_micro_f1", "dominant_accuracy"):
-        assert f"{written['headlines'][name]['value']:.3f}" in found.text.partition("How good it is")[0]
+        assert f"{written['overall_metrics'][name]['value']:.3f}" in found.text.partition("How good it is")[0]
 
 
-def test_songs_stand_in_order_beside_their_truth(folder: Path, found: Page) -> None:
+def test_songs_are_sorted_by_f1(folder: Path, found: Found) -> None:
     model = bundle.load(folder / NAME)
     ids = {track.id for track in predict_split(model.windowed, model.config, folder / "data", "test")}
-    header, *rows = found.tables["Micro measures of each track, the best first"]
+    header, *rows = found.tables["Micro metrics of each track, the best one first"]
     assert {row[0] for row in rows} == ids == {"test-0-0", "test-0-1", "test-1-0"}
     values = [float(row[header.index("F1")]) for row in rows]
     assert values == sorted(values, reverse=True)
     assert {row[0]: row[1] for row in rows}["test-0-1"] == "0:05.2"
     for index, title in ((0, "Number 1 of 3"), (-1, "Number 3 of 3")):
-        assert f"Timeline of {rows[index][0]}, heard and true" in found.pictures
-        assert f"{title} songs. Dominant: {rows[index][5]}; in what is heard: {rows[index][6]}." in found.text
+        assert f"Timeline of {rows[index][0]}, predicted and true" in found.pictures
+        assert f"{title} songs. Dominant: {rows[index][5]}; predicted: {rows[index][6]}." in found.text
     written = json.loads((folder / NAME / "report-test" / "evaluation.json").read_text("utf-8"))
-    assert np.mean(values) == pytest.approx(written["headlines"]["track_averaged_micro_f1"]["value"], abs=1e-3)
+    assert np.mean(values) == pytest.approx(written["overall_metrics"]["track_averaged_micro_f1"]["value"], abs=1e-3)
 
 
 def test_a_song_without_an_instrument_has_neither_precision_nor_recall() -> None:
     silence, music = np.zeros((20, 17), bool), np.eye(20, 17, dtype=bool)
-    heard = {"silent": silence, "deaf": silence, "noisy": music, "right": music}
-    truth = {"silent": silence, "deaf": music, "noisy": silence, "right": music}
-    answers = {name: TrackPrediction(name, name, heard[name].astype(np.float32), truth[name]) for name in heard}
-    songs = run_report.Songs.of(answers, np.full(17, 0.5, np.float32))
-    [table] = run_report._all_songs(songs, FAMILY.classes).parts
+    predicted = {"silent": silence, "missed": silence, "false": music, "right": music}
+    truth = {"silent": silence, "missed": music, "false": silence, "right": music}
+    predictions = [TrackPrediction(name, name, predicted[name].astype(np.float32), truth[name]) for name in truth]
+    tracks = run_report.best_first(predictions, np.full(17, 0.5, np.float32))
+    assert [track.f1 for track in tracks] == [1, 1, 0, 0]
+    [table] = run_report.all_songs(tracks, FAMILY.classes).parts
     assert {row[0]: row[2:5] for row in table.rows[1:]} == {
         "silent": ["1.000", "–", "–"],
-        "deaf": ["0.000", "–", "0.000"],
-        "noisy": ["0.000", "0.000", "–"],
+        "missed": ["0.000", "–", "0.000"],
+        "false": ["0.000", "0.000", "–"],
         "right": ["1.000", "1.000", "1.000"],
     }
 
 
-def test_a_folder_that_cannot_be_made_is_named_before_anything_is_heard(
+def test_a_folder_that_cannot_be_made_is_reported_before_the_evaluation(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(run_report, "predict_split", lambda *_: pytest.fail("heard for nothing"))
+    monkeypatch.setattr(run_report, "predict_split", lambda *_: pytest.fail("evaluated for nothing"))
     out = tmp_path / "file" / "sub" / "page"
     message = failed(2, "report", folder / NAME, "--data", folder / "data", "--out", out)
     assert f"{out}: cannot be created, because {tmp_path / 'file'} is a file" in message.replace(" │ ", " ")
@@ -147,7 +146,7 @@ def test_training_and_model_are_summed_up(folder: Path, found: Page) -> None:
     training = dict(found.tables["Training"])
     assert training["epochs"] == "2"
     assert training["kept epoch"] == f"{model.info['epoch']:.0f}"
-    assert training["macro F1 on validation, kept epoch"] == f"{model.info['val_macro_f1']:.3f}"
+    assert training["validation macro F1, kept epoch"] == f"{model.info['val_macro_f1']:.3f}"
     described = dict(found.tables["The model"])
     assert described["architecture"] == "cnn"
     assert described["parameters"] == f"{sum(int(np.prod(weight.shape)) for weight in model.model.trainable_weights):,}"
@@ -181,11 +180,11 @@ def test_another_split_with_one_track_into_another_folder(folder: Path, tmp_path
     found = read_page(tmp_path / "new" / "report.html")
     assert "validation split of" in found.text
     assert [name for name in found.pictures if name.startswith("Timeline")] == [
-        "Timeline of validation-0-0, heard and true"
+        "Timeline of validation-0-0, predicted and true"
     ]
 
 
-def test_an_imported_run_has_no_training_and_says_so(folder: Path, tmp_path: Path) -> None:
+def test_the_report_of_an_imported_run_has_no_training(folder: Path, tmp_path: Path) -> None:
     made = make_bundle("cnn")
     made.save(tmp_path / "run")
     result = run("report", tmp_path / "run", "--data", folder / "data")
@@ -193,10 +192,10 @@ def test_an_imported_run_has_no_training_and_says_so(folder: Path, tmp_path: Pat
     found = read_page(tmp_path / "run" / "report-test" / "report.html")
     assert "The run has no history.csv" in found.text
     assert "Training" not in found.tables
-    assert dict(found.tables["The model"])["thresholds that were not tuned"] == "Organ"
+    assert dict(found.tables["The model"])["classes without a tuned threshold"] == "Organ"
 
 
-def test_what_is_wrong_is_named_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+def test_errors_are_reported_and_leave_no_files(folder: Path, tmp_path: Path) -> None:
     assert "Missing option '--data'" in failed(2, "report", folder / NAME)
     assert "does not exist" in failed(2, "report", folder / NAME, "--data", tmp_path / "nowhere")
     assert "not a data set" in failed(1, "report", folder / NAME, "--data", tmp_path)
@@ -223,43 +222,13 @@ def test_what_is_wrong_is_named_and_leaves_nothing(folder: Path, tmp_path: Path)
         (f"{COLUMNS}\n", "no epoch"),
     ],
 )
-def test_a_damaged_history_is_named(folder: Path, tmp_path: Path, content: str, cause: str) -> None:
+def test_a_damaged_history_is_reported(folder: Path, tmp_path: Path, content: str, cause: str) -> None:
     shutil.copytree(folder / NAME, tmp_path / "run", ignore=shutil.ignore_patterns("logs", "report-*"))
     (tmp_path / "run" / "history.csv").write_text(content)
     message = failed(1, "report", tmp_path / "run", "--data", folder / "data")
     assert f"{tmp_path / 'run' / 'history.csv'}: damaged: " in message
     assert cause in message
     assert not (tmp_path / "run" / "report-test").exists()
-
-
-def test_dominance_counts_songs_and_agrees_with_the_accuracy() -> None:
-    def active(*frames: int) -> np.ndarray:
-        return np.arange(9)[:, np.newaxis] < frames
-
-    heard = [active(5, 1), active(5, 1), active(0, 3), active(0, 0), active(0, 0), active(1, 2)]
-    truth = [active(4, 4), active(4, 3), active(2, 0), active(3, 3), active(0, 0), active(5, 0)]
-    np.testing.assert_array_equal(
-        run_report.dominance_matrix(heard, truth), [[2, 2, 0.5], [0, 0, 0.5], [0, 0, 1]]
-    )  # rows: truth; the last row and column: silence
-    answers = some_predictions()
-    accuracy = assess(answers, THRESHOLDS, RULE, FAMILY, "DATA", "test").headlines["dominant_accuracy"].value
-    matrix = run_report.dominance_matrix(
-        [answer.probabilities >= THRESHOLDS for answer in answers], [answer.truth for answer in answers]
-    )
-    assert matrix.sum() == len(answers)
-    assert np.trace(matrix) / len(answers) == pytest.approx(accuracy)
-
-
-def test_the_threshold_in_use_stands_on_the_curve() -> None:
-    answers = some_predictions()
-    histogram = ScoreHistogram(17)
-    for answer in answers:
-        histogram.update(answer.probabilities, answer.truth)
-    thresholds = np.full(17, 0.4375, np.float32)  # 448 / 1024
-    found = assess(answers, thresholds, PostProcessing.plain(thresholds), FAMILY, "DATA", "test")
-    for index, scores in enumerate(found.classes):
-        if scores.tracks:
-            assert histogram.f1()[index, 448] == pytest.approx(scores.f1.value)
 
 
 def test_the_best_and_the_worst_are_never_the_same_song() -> None:
@@ -271,8 +240,8 @@ def test_the_best_and_the_worst_are_never_the_same_song() -> None:
         5: ["best-1", "best-2", "worst-1", "worst-2"],
         9: ["best-1", "best-2", "best-3", "worst-1", "worst-2", "worst-3"],
     }.items():
-        answers = {f"song {index}": answer for index, answer in enumerate(some_predictions(tracks))}
-        section = run_report.timelines(run_report.Songs.of(answers, made.thresholds), made, ["#0072b2"] * 17)
+        results = run_report.best_first(random_predictions(tracks), made.thresholds)
+        section = run_report.timelines(results, made.classes, ["#0072b2"] * 17)
         pictures = section.parts[1:]
         assert [picture.name for picture in pictures] == names
         assert len({picture.alt for picture in pictures}) == len(names)
