@@ -20,7 +20,7 @@ def evaluate(bundle: Bundle, data: str | Path, split: str = "test", progress: Pr
         progress: Called after each track with the number of tracks done and the number of all tracks.
 
     Raises:
-        DataError: The data set is missing or damaged, has no such split, nothing sounds in that split, or its
+        DataError: The data set is missing or damaged, has no such split or no active class there, or its
             front end is not the model's.
     """
     predictions = list(predict_split(bundle.windowed, bundle.config, data, split, progress))

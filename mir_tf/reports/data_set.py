@@ -44,7 +44,7 @@ class Mixes:
     polyphony: NDArray[np.int64]
 
     @classmethod
-    def none(cls, num_classes: int) -> Mixes:
+    def empty(cls, num_classes: int) -> Mixes:
         """Start with no mix."""
         return cls([], 0, np.zeros((num_classes, num_classes), np.int64), np.zeros(num_classes + 1, np.int64))
 
@@ -72,7 +72,7 @@ class Spectra:
     stems: NDArray[np.int64]
 
     @classmethod
-    def none(cls, num_classes: int, mels: int) -> Spectra:
+    def empty(cls, num_classes: int, mels: int) -> Spectra:
         """Start with no stem."""
         return cls(np.zeros((num_classes, mels)), np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64))
 
@@ -81,15 +81,15 @@ class Spectra:
         power = 10 ** (log_mel.astype(np.float64) / 10)
         subframes = len(log_mel) // len(truth)
         for index in np.flatnonzero(truth.any(axis=0)):
-            sounds = np.repeat(truth[:, index], subframes)
-            self.power[index] += power[sounds].sum(axis=0)
-            self.frames[index] += np.count_nonzero(sounds)
+            is_active = np.repeat(truth[:, index], subframes)
+            self.power[index] += power[is_active].sum(axis=0)
+            self.frames[index] += np.count_nonzero(is_active)
             self.stems[index] += 1
 
     def decibels(self) -> NDArray[np.float64]:
         """Return the mean power in dB of the active classes, [active classes, mels]."""
-        sounding = self.frames > 0
-        mean: NDArray[np.float64] = self.power[sounding] / self.frames[sounding, np.newaxis]
+        active = self.frames > 0
+        mean: NDArray[np.float64] = self.power[active] / self.frames[active, np.newaxis]
         decibels: NDArray[np.float64] = 10 * np.log10(np.maximum(mean, np.finfo(float).tiny))
         return decibels
 
@@ -121,10 +121,10 @@ def survey(folder: str | Path, manifest: Manifest, progress: Callable[[int, int]
     splits = {name: summary for name, summary in manifest.splits.items() if summary.tracks}
     if not splits:
         raise DataError(f"{folder}: no split has a track, so there is nothing to report; build it from more songs")
-    found = Survey({}, Spectra.none(len(_VOCABULARY), manifest.front_end.n_mels))
+    found = Survey({}, Spectra.empty(len(_VOCABULARY), manifest.front_end.n_mels))
     done, records = 0, sum(summary.records for summary in splits.values())
     for name in splits:
-        mixes = found.mixes[name] = Mixes.none(len(_VOCABULARY))
+        mixes = found.mixes[name] = Mixes.empty(len(_VOCABULARY))
         for track, is_stem in pipeline.read_records(folder, manifest, name, _VOCABULARY):
             if is_stem:
                 found.spectra.add(track.log_mel, track.truth)

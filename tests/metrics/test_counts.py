@@ -39,14 +39,14 @@ def test_precision_recall_and_f1_equal_scikit_learn(rolls: Rolls, metric: str) -
     active, truth = rolls
     counts = ConfusionCounts.of(active, truth)
     oracle = getattr(sklearn.metrics, f"{metric}_score")
-    sounding = truth.any(axis=0)
-    assert not sounding.all()
+    active_classes = truth.any(axis=0)
+    assert not active_classes.all()
 
     np.testing.assert_allclose(getattr(counts, metric), oracle(truth, active, average=None, zero_division=0))
     np.testing.assert_allclose(getattr(counts.micro, metric), oracle(truth, active, average="micro"))
     np.testing.assert_allclose(
         getattr(counts, f"macro_{metric}"),
-        oracle(truth[:, sounding], active[:, sounding], average="macro", zero_division=0),
+        oracle(truth[:, active_classes], active[:, active_classes], average="macro", zero_division=0),
     )
 
 

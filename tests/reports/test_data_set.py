@@ -50,7 +50,7 @@ def test_a_spectrum_is_the_mean_power_of_the_frames_in_which_the_stem_is_active(
 
 
 def test_power_is_averaged_and_not_decibels() -> None:
-    spectra = report.Spectra.none(17, 2)
+    spectra = report.Spectra.empty(17, 2)
     truth = np.zeros((3, 17), bool)
     truth[:2, 5] = True
     spectra.add(np.array([[0, -10], [-10, -10], [50, 50]], np.float32), truth)
