@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers.commands import failed, run
-from helpers.page_reader import Found, read
+from helpers.page_reader import Page, read_page
 from helpers.predictions import random_predictions
 from helpers.tiny_data import FRONT_END, write_data
 from helpers.tiny_model import make_bundle
@@ -97,7 +97,7 @@ def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Page)
         assert f"{written['overall_metrics'][name]['value']:.3f}" in found.text.partition("How good it is")[0]
 
 
-def test_songs_are_sorted_by_f1(folder: Path, found: Found) -> None:
+def test_songs_are_sorted_by_f1(folder: Path, found: Page) -> None:
     model = bundle.load(folder / NAME)
     ids = {track.id for track in predict_split(model.windowed, model.config, folder / "data", "test")}
     header, *rows = found.tables["Micro metrics of each track, the best one first"]
