@@ -98,7 +98,7 @@ class Bundle:
 
 
 @dataclasses.dataclass(frozen=True)
-class Description:
+class BundleDescription:
     """The content of ``bundle.json``: a bundle without its model.
 
     Attributes:
@@ -114,7 +114,7 @@ class Description:
     model_sha256: str
 
 
-def describe(folder: str | Path) -> Description:
+def describe(folder: str | Path) -> BundleDescription:
     """Read the description of a bundle without loading its model.
 
     Raises:
@@ -151,7 +151,7 @@ def describe(folder: str | Path) -> Description:
         )
     if not post_processing.fits(thresholds):
         raise BundleError(f"{description}: its post_processing does not match its thresholds; train the model again")
-    return Description(config, thresholds, post_processing, untuned, info, sha256)
+    return BundleDescription(config, thresholds, post_processing, untuned, info, sha256)
 
 
 def load(folder: str | Path) -> Bundle:

@@ -14,7 +14,7 @@ CHECKPOINT_FILE = "checkpoint.npz"
 """Everything that an interrupted run needs to resume."""
 
 HISTORY_FILE = "history.csv"
-"""One row for each epoch, with the columns :data:`COLUMNS`."""
+"""One row for each epoch, with the columns :data:`HISTORY_COLUMNS`."""
 
 CONFIG_FILE = "config.yaml"
 """The run's configuration without its front end, as ``mir-tf fit --config`` reads it."""
@@ -22,14 +22,14 @@ CONFIG_FILE = "config.yaml"
 LOGS_FOLDER = "logs"
 """TensorBoard's event files."""
 
-COLUMNS = ("epoch", "loss", "val_loss", "val_macro_f1", "val_micro_f1", "learning_rate", "seconds")
+HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "val_macro_f1", "val_micro_f1", "learning_rate", "seconds")
 """Columns of the history: epoch from 1, losses, F1 on validation, learning rate of the epoch, seconds it took."""
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """Write the history of a run, replacing the file at ``path``."""
     text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS)
+    table = csv.DictWriter(text, HISTORY_COLUMNS)
     table.writeheader()
     table.writerows(rows)
     write_text(path, text.getvalue())
@@ -45,7 +45,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return []
     try:
         table = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
-        if missing := set(COLUMNS) - set(table.fieldnames or ()):
+        if missing := set(HISTORY_COLUMNS) - set(table.fieldnames or ()):
             raise ValueError(f"no column {', '.join(sorted(missing))}")
         rows = []
         for row in table:

@@ -65,7 +65,7 @@ def import_checkpoint(checkpoint: str | Path, thresholds: str | Path | None = No
     """
     if preset not in PRESETS:
         raise ConfigError(f"preset is {preset!r}; it must be {' or '.join(PRESETS)}")
-    state = _State(Path(checkpoint))
+    state = _StateDict(Path(checkpoint))
     vocabulary = state.vocabulary()
     config = RunConfig.for_front_end(FRONT_ENDS[preset]).merge(
         {"model": state.architecture(), "train": {"vocabulary": vocabulary}}
@@ -96,7 +96,7 @@ def _original_order(vocabulary: str) -> list[str]:
     return sorted(VOCABULARIES[vocabulary].classes, key=lambda name: _NAMES[vocabulary].get(name, name))
 
 
-class _State:
+class _StateDict:
     """A state dict that keeps track of its file and of the arrays that have been used."""
 
     def __init__(self, path: Path) -> None:
@@ -219,27 +219,27 @@ def _read_thresholds(path: Path, count: int) -> NDArray[np.float32]:
     return thresholds.astype(np.float32)
 
 
-def _batch_norm(state: _State, name: str) -> list[NDArray[np.float32]]:
+def _batch_norm(state: _StateDict, name: str) -> list[NDArray[np.float32]]:
     return [state[f"{name}.{key}"] for key in ("weight", "bias", "running_mean", "running_var")]
 
 
-def _layer_norm(state: _State, name: str) -> list[NDArray[np.float32]]:
+def _layer_norm(state: _StateDict, name: str) -> list[NDArray[np.float32]]:
     return [state[f"{name}.weight"], state[f"{name}.bias"]]
 
 
-def _conv(state: _State, name: str) -> list[NDArray[np.float32]]:
+def _conv(state: _StateDict, name: str) -> list[NDArray[np.float32]]:
     # [out, in, mel, time] to [time, mel, in, out]
     return [state[f"{name}.weight"].transpose(3, 2, 1, 0), state[f"{name}.bias"]]
 
 
-def _dense(state: _State, name: str) -> list[NDArray[np.float32]]:
+def _dense(state: _StateDict, name: str) -> list[NDArray[np.float32]]:
     if name == "attention_in":
         return [state["attention.in_proj_weight"].T, state["attention.in_proj_bias"]]
     name = {"attention_out": "attention.out_proj"}.get(name, name)
     return [state[f"{name}.weight"].T, state[f"{name}.bias"]]
 
 
-def _bidirectional_gru(state: _State, name: str) -> list[NDArray[np.float32]]:
+def _bidirectional_gru(state: _StateDict, name: str) -> list[NDArray[np.float32]]:
     weights = []
     for direction in ("l0", "l0_reverse"):
         kernel = _gates(state[f"{name}.weight_ih_{direction}"]).T
@@ -255,7 +255,7 @@ def _gates(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([update, reset, new])
 
 
-_WEIGHTS: dict[type, Callable[[_State, str], list[NDArray[np.float32]]]] = {
+_WEIGHTS: dict[type, Callable[[_StateDict, str], list[NDArray[np.float32]]]] = {
     keras.layers.BatchNormalization: _batch_norm,
     keras.layers.LayerNormalization: _layer_norm,
     keras.layers.Conv2D: _conv,

@@ -14,7 +14,7 @@ from mir_tf.errors import DataError
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.vocabulary import VOCABULARIES
 
-Progress = Callable[[int, int], None]
+OnTrack = Callable[[int, int], None]
 """Called with the number of tracks done and the number of all tracks."""
 
 
@@ -23,7 +23,7 @@ def predict_split(
     config: RunConfig,
     data: str | Path,
     split: str,
-    progress: Progress | None = None,
+    progress: OnTrack | None = None,
     *,
     manifest: Manifest | None = None,
     worker: int = 0,
@@ -62,7 +62,7 @@ def predict_split(
 
 
 def _predictions(
-    model: WindowedModel, tracks: Iterator[pipeline.LabelledTrack], total: int, progress: Progress | None
+    model: WindowedModel, tracks: Iterator[pipeline.LabelledTrack], total: int, progress: OnTrack | None
 ) -> Iterator[TrackPrediction]:
     for done, track in enumerate(tracks, start=1):
         yield TrackPrediction(track.id, track.song, model.predict_track(track.log_mel), track.truth)

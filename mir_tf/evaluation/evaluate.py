@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from mir_tf.bundle import Bundle
-from mir_tf.bundle.predict import Progress, predict_split
+from mir_tf.bundle.predict import OnTrack, predict_split
 from mir_tf.evaluation.measure import evaluate_predictions
 from mir_tf.evaluation.result import Evaluation
 
 
-def evaluate(bundle: Bundle, data: str | Path, split: str = "test", progress: Progress | None = None) -> Evaluation:
+def evaluate(bundle: Bundle, data: str | Path, split: str = "test", progress: OnTrack | None = None) -> Evaluation:
     """Evaluate a model on all tracks of a split, each at its full length.
 
     Args:

@@ -45,8 +45,8 @@ from mir_tf.training.checkpoint import (
 from mir_tf.training.distribution import Distribution, start
 from mir_tf.training.losses import WeightedBCE, class_weights
 from mir_tf.training.schedule import Schedule
-from mir_tf.training.step import WeightAverage, dtype_policy, reset_random_state, training_step
-from mir_tf.training.summaries import Summaries, Timing
+from mir_tf.training.step import TrainingStep, WeightAverage, dtype_policy, reset_random_state, training_step
+from mir_tf.training.summaries import SummaryWriter, Timing
 from mir_tf.training.validation import Validation, validate
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
@@ -63,7 +63,7 @@ class FitResult:
 
     Attributes:
         out: Folder of the run and of its bundle.
-        history: One row for each epoch, with the columns :data:`mir_tf.bundle.history.COLUMNS`.
+        history: One row for each epoch, with the columns :data:`mir_tf.bundle.history.HISTORY_COLUMNS`.
         best_epoch: The epoch in the bundle, from 1.
         best_macro_f1: Its macro F1 on validation.
         stopped_early: Whether training ended before the last epoch because validation stopped rising.
@@ -356,10 +356,10 @@ class _Run:
             if summaries:
                 summaries.close()
 
-    def _open_summaries(self) -> Summaries:
+    def _open_summaries(self) -> SummaryWriter:
         setup, logs = self.setup, self.setup.out / LOGS_FOLDER
         is_new = not logs.exists()
-        summaries = Summaries(logs, setup.config, setup.vocabulary.classes)
+        summaries = SummaryWriter(logs, setup.config, setup.vocabulary.classes)
         if is_new:
             place = setup.out.resolve()
             name = f"{place.name} in {place.parent}"  # the page cuts off long names
@@ -390,9 +390,9 @@ class _Run:
 
     def _epoch(
         self,
-        step: Callable[[Examples], tf.Tensor],
+        step: TrainingStep,
         batches: Iterator[Examples],
-        summaries: Summaries | None,
+        summaries: SummaryWriter | None,
         profile: bool,
     ) -> None:
         """Train and validate once, and write everything that a resumed run needs."""
@@ -425,9 +425,9 @@ class _Run:
 
     def _train_epoch(
         self,
-        step: Callable[[Examples], tf.Tensor],
+        step: TrainingStep,
         batches: Iterator[Examples],
-        summaries: Summaries | None,
+        summaries: SummaryWriter | None,
         profile: bool,
     ) -> tuple[float, Timing]:
         """Train once, with the learning rate and the random state that a resumed run begins the epoch with.

@@ -14,7 +14,7 @@ from mir_tf.data.pipeline import Examples
 from mir_tf.training.distribution import Distribution, start
 from mir_tf.training.remix import remix
 
-Step = Callable[[Examples], tf.Tensor]
+TrainingStep = Callable[[Examples], tf.Tensor]
 """Trains on a batch and returns its loss."""
 
 
@@ -54,7 +54,7 @@ class WeightAverage:
 
 def training_step(
     model: keras.Model, average: WeightAverage, strategy: tf.distribute.Strategy, config: RunConfig
-) -> Step:
+) -> TrainingStep:
     """Return the compiled training step.
 
     Args:

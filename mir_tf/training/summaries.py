@@ -62,7 +62,7 @@ def shown(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-class Summaries:
+class SummaryWriter:
     """Writer of the event files of one run."""
 
     def __init__(self, folder: Path, config: RunConfig, classes: Sequence[str]) -> None:

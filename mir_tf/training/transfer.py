@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from mir_tf.bundle import Bundle, Description, describe
+from mir_tf.bundle import Bundle, BundleDescription, describe
 from mir_tf.config import FRONT_ENDS, FrontEndConfig, ModelConfig, RunConfig
 from mir_tf.data.manifest import Manifest
 from mir_tf.errors import ConfigError, DataError
@@ -21,7 +21,7 @@ from mir_tf.io.files import as_path
 from mir_tf.models import CLASSES_LAYER
 
 
-def check(init: str | Path, data: str | Path, manifest: Manifest, config: RunConfig, out: Path) -> Description:
+def check(init: str | Path, data: str | Path, manifest: Manifest, config: RunConfig, out: Path) -> BundleDescription:
     """Refuse a run that cannot start from the model in a bundle.
 
     Args:

@@ -26,7 +26,7 @@ from mir_tf.bundle.history import LOGS_FOLDER
 from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.training import summaries
 from mir_tf.training.loop import fit
-from mir_tf.training.summaries import Summaries
+from mir_tf.training.summaries import SummaryWriter
 
 pytestmark = pytest.mark.usefixtures("determinism_ends_with_the_module")
 
@@ -63,7 +63,7 @@ def test_pr_curves_have_the_thresholds_that_tensorboard_assumes() -> None:
 
 
 def test_a_run_has_its_name_before_its_first_epoch_ends(tmp_path: Path) -> None:
-    Summaries(tmp_path, CNN, ["Piano"]).begin("run in here", "DATA", tf.Graph())  # and is killed
+    SummaryWriter(tmp_path, CNN, ["Piano"]).begin("run in here", "DATA", tf.Graph())  # and is killed
     content = read_logs(tmp_path).SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     started = HParamsPluginData.FromString(content).session_start_info
     assert started.group_name == "run in here"
