@@ -1,4 +1,8 @@
+"""Bundles are read as they were written, or refused with the reason."""
+
 import json
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +20,7 @@ from mir_tf.training.losses import WeightedBCE
 
 
 @pytest.fixture(scope="module")
-def made():
+def made() -> Bundle:
     keras.utils.set_random_seed(0)
     model = build_model(CONFIG.model, FRONT_END, 17, -45.0, 20.0)
     model.compile(keras.optimizers.AdamW(), WeightedBCE(np.ones(17)))
@@ -26,17 +30,17 @@ def made():
 
 
 @pytest.fixture
-def folder(made, tmp_path):
+def folder(made: Bundle, tmp_path: Path) -> Path:
     made.save(tmp_path / "run")
     return tmp_path / "run"
 
 
-def edit(folder, **changes):
+def edit(folder: Path, **changes: Any) -> None:
     path = folder / BUNDLE_FILE
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_comes_back_as_it_was(made, folder):
+def test_comes_back_as_it_was(made: Bundle, folder: Path) -> None:
     loaded = bundle.load(folder)
     assert loaded.config == made.config
     np.testing.assert_array_equal(loaded.thresholds, made.thresholds)
@@ -48,31 +52,31 @@ def test_comes_back_as_it_was(made, folder):
     assert sorted(path.name for path in folder.iterdir()) == [BUNDLE_FILE, bundle.MODEL_FILE]
 
 
-def test_holds_no_optimiser(made, folder):
+def test_holds_no_optimiser(made: Bundle, folder: Path) -> None:
     assert made.model.optimizer is not None
     assert getattr(keras.saving.load_model(folder / bundle.MODEL_FILE), "optimizer", None) is None
 
 
-def test_replaces_an_older_one(made, folder):
+def test_replaces_an_older_one(made: Bundle, folder: Path) -> None:
     Bundle(made.model, CONFIG, made.thresholds / 2, made.post_processing, (), {}).save(folder)
     np.testing.assert_array_equal(bundle.load(folder).thresholds, made.thresholds / 2)
 
 
 @pytest.mark.parametrize("name", [bundle.MODEL_FILE, BUNDLE_FILE])
-def test_a_missing_file_is_named(folder, name):
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(BundleError, match=f"no {name}: not a trained model; train one with mir-tf fit"):
         bundle.load(folder)
 
 
-def test_a_truncated_model_is_refused(folder):
+def test_a_truncated_model_is_refused(folder: Path) -> None:
     path = folder / bundle.MODEL_FILE
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(BundleError, match=r"model\.keras: not the file that bundle\.json describes"):
         bundle.load(folder)
 
 
-def test_a_model_that_keras_cannot_load_is_refused(folder):
+def test_a_model_that_keras_cannot_load_is_refused(folder: Path) -> None:
     path = folder / bundle.MODEL_FILE
     path.write_bytes(b"not a zip")
     edit(folder, model_sha256=files.sha256(path))
@@ -80,7 +84,7 @@ def test_a_model_that_keras_cannot_load_is_refused(folder):
         bundle.load(folder)
 
 
-def test_a_model_with_code_of_its_own_is_refused(folder):
+def test_a_model_with_code_of_its_own_is_refused(folder: Path) -> None:
     inputs = keras.Input((None, 8))
     model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
     model.save(folder / bundle.MODEL_FILE)
@@ -89,13 +93,13 @@ def test_a_model_with_code_of_its_own_is_refused(folder):
         bundle.load(folder)
 
 
-def test_another_front_end_is_refused(folder):
+def test_another_front_end_is_refused(folder: Path) -> None:
     edit(folder, front_end={**FRONT_END.to_dict(), "hop_length": 200})
     with pytest.raises(BundleError, match="does not give the stored fingerprint"):
         bundle.load(folder)
 
 
-def rule(**changes):
+def rule(**changes: Any) -> dict[str, Any]:
     """Return post-processing that matches any thresholds, as a bundle stores it."""
     return {**PostProcessing.plain(np.zeros(17, np.float32)).to_dict(), **changes}
 
@@ -119,14 +123,14 @@ def rule(**changes):
         ({"window": None}, "damaged"),
     ],
 )
-def test_a_description_that_does_not_fit_is_refused(folder, changes, message):
+def test_a_description_that_does_not_fit_is_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
     edit(folder, **changes)
     with pytest.raises(BundleError, match=message):
         bundle.load(folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
-def test_a_damaged_description_is_refused(folder, text):
+def test_a_damaged_description_is_refused(folder: Path, text: str) -> None:
     (folder / BUNDLE_FILE).write_text(text)
     with pytest.raises(BundleError, match=r"bundle\.json: damaged"):
         bundle.load(folder)

@@ -1,6 +1,8 @@
 """The input pipeline: batches of crops as a function of the seed, whole tracks, and damaged shards."""
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.data import manifest as schema
 from mir_tf.data import pipeline
 from mir_tf.data.manifest import Manifest
+from mir_tf.data.records import Record
 from mir_tf.errors import DataError
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -20,25 +23,31 @@ LENGTHS = [[30, 50, 15], [25, 60], [20]]
 CROPS_A_PASS = 2 + 3 + 1 + 2 + 3 + 1
 
 
+DataSet = tuple[Path, Manifest]
+"""Folder and manifest."""
+
+
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     folder = tmp_path_factory.mktemp("data")
     return folder, write_data(folder, {"train": LENGTHS, "validation": [[35, 60]]})
 
 
-def batches(data, config=CONFIG, first_epoch=0, steps=3):
+def batches(
+    data: DataSet, config: RunConfig = CONFIG, first_epoch: int = 0, steps: int = 3
+) -> list[tuple[np.ndarray, ...]]:
     dataset = pipeline.training_dataset(*data, "train", config, first_epoch, steps)
     return [tuple(tensor.numpy() for tensor in batch) for batch in dataset]
 
 
-def assert_equal(left, right):
+def assert_equal(left: list[tuple[np.ndarray, ...]], right: list[tuple[np.ndarray, ...]]) -> None:
     assert len(left) == len(right)
     for mine, theirs in zip(left, right, strict=True):
         for array, other in zip(mine, theirs, strict=True):
             np.testing.assert_array_equal(array, other)
 
 
-def tracks_of_train():
+def tracks_of_train() -> dict[str, Record]:
     return {
         f"train-{shard}-{index}": make_record(f"train-{shard}-{index}", length)
         for shard, lengths in enumerate(LENGTHS)
@@ -46,7 +55,7 @@ def tracks_of_train():
     }
 
 
-def origin(log_mel):
+def origin(log_mel: np.ndarray) -> tuple[str, int]:
     """Return the track and the first label frame that a crop [frames, mels] was cut from."""
     for name, record in tracks_of_train().items():
         whole = record.log_mel.astype(np.float32)
@@ -58,7 +67,7 @@ def origin(log_mel):
     raise AssertionError("a crop of no track")
 
 
-def test_every_epoch_has_its_steps_of_the_promised_shapes(data):
+def test_every_epoch_has_its_steps_of_the_promised_shapes(data: DataSet) -> None:
     made = batches(data)
     assert len(made) == 3 * CONFIG.train.epochs
     for log_mel, targets, weights, is_stem in made:
@@ -69,7 +78,7 @@ def test_every_epoch_has_its_steps_of_the_promised_shapes(data):
     assert element.shape.as_list() == [4, 40, 8]
 
 
-def test_a_crop_carries_the_labels_of_its_place(data):
+def test_a_crop_carries_the_labels_of_its_place(data: DataSet) -> None:
     family = VOCABULARIES["family"]
     starts = set()
     for log_mel, targets, weights, _ in batches(data):
@@ -84,20 +93,20 @@ def test_a_crop_carries_the_labels_of_its_place(data):
     assert len(starts) > 20, "crops lie at random places"
 
 
-def test_a_pass_takes_each_track_as_often_as_it_is_long(data):
+def test_a_pass_takes_each_track_as_often_as_it_is_long(data: DataSet) -> None:
     config = CONFIG.merge({"train": {"batch_size": CROPS_A_PASS, "epochs": 2}})
     expected = sorted(name for name, record in tracks_of_train().items() for _ in range(-(-len(record.activity) // 20)))
     for log_mel, *_ in batches(data, config, steps=1):
         assert sorted(origin(crop)[0] for crop in log_mel) == expected
 
 
-def test_an_epoch_longer_than_a_pass_begins_another(data):
+def test_an_epoch_longer_than_a_pass_begins_another(data: DataSet) -> None:
     config = CONFIG.merge({"train": {"batch_size": CROPS_A_PASS, "epochs": 1}})
     first, second = batches(data, config, steps=2)
     assert [origin(crop) for crop in first[0]] != [origin(crop) for crop in second[0]]
 
 
-def numbered_tracks(folder, count, label_frames):
+def numbered_tracks(folder: Path, count: int, label_frames: int) -> DataSet:
     """Write a data set of one shard; each value of a track's log-mel is minus an eighth of its number."""
     shard = [
         dataclasses.replace(record, log_mel=np.full_like(record.log_mel, -number / 8))
@@ -106,13 +115,13 @@ def numbered_tracks(folder, count, label_frames):
     return folder, Manifest(FRONT_END, {"train": write_split(folder, "train", [shard])}, 0.0, 1.0, [], {})
 
 
-def test_a_batch_is_not_made_of_neighbours(tmp_path):
+def test_a_batch_is_not_made_of_neighbours(tmp_path: Path) -> None:
     data = numbered_tracks(tmp_path, 40, label_frames=400)  # of 20 crops each, 800 in all
     heard = [-8 * log_mel[:, 0, 0] for log_mel, *_ in batches(data, CONFIG.merge({"train": {"epochs": 1}}), steps=25)]
     assert len(set(np.concatenate(heard))) > 32  # of 100 crops; 36.8 tracks are expected
 
 
-def test_short_epochs_hear_every_part_of_a_shard(tmp_path, monkeypatch):
+def test_short_epochs_hear_every_part_of_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first pass of an epoch may end long before the end of a shard that is larger than the shuffle."""
     monkeypatch.setattr(pipeline, "_SHUFFLE_BYTES", 200_000)
     data = numbered_tracks(tmp_path, 400, label_frames=20)
@@ -123,7 +132,7 @@ def test_short_epochs_hear_every_part_of_a_shard(tmp_path, monkeypatch):
     assert counts.max() < 360
 
 
-def test_an_epoch_is_a_function_of_seed_and_number(data):
+def test_an_epoch_is_a_function_of_seed_and_number(data: DataSet) -> None:
     whole = batches(data)
     tf.random.set_seed(0)  # TensorFlow's global seed must not matter
     assert_equal(batches(data), whole)
@@ -135,14 +144,14 @@ def test_an_epoch_is_a_function_of_seed_and_number(data):
     assert not np.array_equal(other[0][0], whole[0][0])
 
 
-def test_the_vocabulary_is_chosen_when_reading(data):
+def test_the_vocabulary_is_chosen_when_reading(data: DataSet) -> None:
     config = CONFIG.merge({"train": {"vocabulary": "program"}})
     for _, targets, *_ in batches(data, config):
         assert targets.shape[2] == 129
         assert set(np.flatnonzero(targets.any(axis=(0, 1)))) <= set(PROGRAMS)
 
 
-def test_clips_are_normalised_over_their_true_frames(tmp_path):
+def test_clips_are_normalised_over_their_true_frames(tmp_path: Path) -> None:
     front_end = FRONT_ENDS["seed_22k"]
     manifest = write_data(tmp_path, {"train": [[1000, 400]]}, front_end)
     config = RunConfig.for_front_end(front_end).merge({"train": {"batch_size": 2, "epochs": 1}})
@@ -156,13 +165,13 @@ def test_clips_are_normalised_over_their_true_frames(tmp_path):
 
 
 @pytest.mark.parametrize(("crop_seconds", "steps"), [(2.0, 3), (1.0, 5), (20.0, 2)])
-def test_default_steps_pass_over_every_second_once(data, crop_seconds, steps):
+def test_default_steps_pass_over_every_second_once(data: DataSet, crop_seconds: float, steps: int) -> None:
     """20 s in 6 tracks and batches of 4: 10 crops of 2 s, 20 of 1 s, one of each track."""
     config = CONFIG.merge({"train": {"crop_seconds": crop_seconds}})
     assert pipeline.default_steps(data[1], "train", config) == steps
 
 
-def test_tracks_are_whole_and_in_order(data):
+def test_tracks_are_whole_and_in_order(data: DataSet) -> None:
     read = list(pipeline.tracks(*data, "validation", VOCABULARIES["family"]))
     assert [track.id for track in read] == ["validation-0-0", "validation-0-1"]
     for track, length in zip(read, [35, 60], strict=True):
@@ -173,7 +182,7 @@ def test_tracks_are_whole_and_in_order(data):
         assert track.truth.dtype == bool
 
 
-def test_tracks_come_without_stems(tmp_path):
+def test_tracks_come_without_stems(tmp_path: Path) -> None:
     manifest = write_stems(tmp_path / "stems")
     folder, family = tmp_path / "stems", VOCABULARIES["family"]
     assert [track.id for track in pipeline.tracks(folder, manifest, "train", family)] == ["Track1", "Track2"]
@@ -183,23 +192,23 @@ def test_tracks_come_without_stems(tmp_path):
     assert [id for id, _ in records] == ["Track1", *stems[:2], "Track2", stems[2]]
 
 
-def truncate(path):
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 
 
-def corrupt(path):
+def corrupt(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
 
 
-def replace_by_another_record(path):
+def replace_by_another_record(path: Path) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(tf.train.Example().SerializeToString())
 
 
 @pytest.mark.parametrize("damage", [truncate, corrupt, replace_by_another_record])
-def test_a_damaged_shard_is_named(tmp_path, damage):
+def test_a_damaged_shard_is_named(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     manifest = write_data(tmp_path, {"train": LENGTHS})
     shard = manifest.splits["train"].shards[1].name
     damage(tmp_path / shard)
@@ -212,7 +221,7 @@ def test_a_damaged_shard_is_named(tmp_path, damage):
         batches((tmp_path, manifest))
 
 
-def test_missing_records_are_counted(tmp_path):
+def test_missing_records_are_counted(tmp_path: Path) -> None:
     manifest = write_data(tmp_path, {"train": LENGTHS})
     (tmp_path / manifest.splits["train"].shards[0].name).write_bytes(b"")
     with pytest.raises(DataError, match="contain 3 records, but the manifest counts 6"):
@@ -224,17 +233,17 @@ def test_missing_records_are_counted(tmp_path):
         batches((tmp_path, manifest))
 
 
-def test_an_error_that_is_not_the_datas_stays_what_it_is(data):
+def test_an_error_that_is_not_the_datas_stays_what_it_is(data: DataSet) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="mine"), pipeline.report_read_errors(*data, "train"):
         raise tf.errors.InvalidArgumentError(None, None, "mine")
 
 
-def test_an_unknown_split_is_refused(data):
+def test_an_unknown_split_is_refused(data: DataSet) -> None:
     with pytest.raises(DataError, match="no track in split 'test'; the splits with tracks are train, validation"):
         list(pipeline.tracks(*data, "test", VOCABULARIES["family"]))
 
 
-def test_another_front_end_is_refused_by_field(data):
+def test_another_front_end_is_refused_by_field(data: DataSet) -> None:
     folder, manifest = data
     pipeline.check_front_end(folder, manifest, FRONT_END)
     other = dataclasses.replace(FRONT_END, n_mels=16)
@@ -242,12 +251,12 @@ def test_another_front_end_is_refused_by_field(data):
         pipeline.check_front_end(folder, manifest, other)
 
 
-def test_the_manifest_on_disk_is_the_one_written(data):
+def test_the_manifest_on_disk_is_the_one_written(data: DataSet) -> None:
     folder, manifest = data
     assert schema.read_manifest(folder) == manifest
 
 
-def test_stems_are_told_from_mixes_and_taken_in_their_share(tmp_path):
+def test_stems_are_told_from_mixes_and_taken_in_their_share(tmp_path: Path) -> None:
     """Ten mixes and forty stems of one crop each: a pass takes all mixes and about a quarter of the stems."""
     names = [name for track in range(10) for name in (f"T{track}", *(f"T{track}-S{stem:02d}" for stem in range(4)))]
     records = [dataclasses.replace(make_record(name, 20), num_samples=index) for index, name in enumerate(names)]

@@ -27,19 +27,19 @@ def decibels(frames: int, batch: int = 2) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("architecture", "count"), {"cnn": 224_915, "crnn": 373_907, "crnn_mha": 440_211}.items())
-def test_parameters_are_the_original_s(architecture: str, count: int):
+def test_parameters_are_the_original_s(architecture: str, count: int) -> None:
     model = build_model(ModelConfig(architecture=architecture), FRONT_ENDS["default"], num_classes=17)
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == count
 
 
-def test_the_tcn_is_small_enough_for_phones():
+def test_the_tcn_is_small_enough_for_phones() -> None:
     model = build_model(ModelConfig(architecture="tcn"), FRONT_ENDS["default"], num_classes=17)
     assert parameters(model) <= 1_000_000
     seconds = 30
     assert macs(model, seconds * FRONT_ENDS["default"].frame_rate) / seconds <= 20e6
 
 
-def test_a_click_peaks_in_its_label_frame_of_the_tcn():
+def test_a_click_peaks_in_its_label_frame_of_the_tcn() -> None:
     """Time is exact for any length and in any sub-frame, whatever the weights."""
     config = ModelConfig(architecture="tcn", stage_filters=(1, 1), temporal_filters=1, dilations=())
     model = build_model(config, FrontEndConfig(n_mels=8), num_classes=1)
@@ -59,7 +59,7 @@ def test_a_click_peaks_in_its_label_frame_of_the_tcn():
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_one_output_per_label_frame(architecture: str):
+def test_one_output_per_label_frame(architecture: str) -> None:
     model = tiny(architecture)
     for label_frames in (1, 37, 100):
         logits = model.predict_on_batch(decibels(5 * label_frames))
@@ -87,14 +87,14 @@ def place_heard(frames: int, alignment: str, outputs: slice) -> np.ndarray:
 
 
 @pytest.mark.parametrize("frames", [90, 301, 1000])
-def test_outputs_lie_at_their_own_place_in_time(frames: int):
+def test_outputs_lie_at_their_own_place_in_time(frames: int) -> None:
     """All outputs except those within 1.5 steps of an end, whose receptive field includes padding."""
     inner = slice(12, frames - 12)
     np.testing.assert_allclose(place_heard(frames, "crop", inner), np.arange(frames)[inner], atol=0.1)
 
 
 @pytest.mark.parametrize("frames", [90, 301, 1000])
-def test_stretch_moves_events_as_the_original_did(frames: int):
+def test_stretch_moves_events_as_the_original_did(frames: int) -> None:
     """The outputs divide the padded axis among themselves, which shifts them by up to the padding of 37 frames."""
     outputs = np.arange(frames)
     expected = (outputs + 0.5) * ((frames + 2 * 37) // 8 * 8) / frames - 0.5 - 37
@@ -104,7 +104,7 @@ def test_stretch_moves_events_as_the_original_did(frames: int):
     assert np.abs(heard - inside).max() > 10
 
 
-def test_a_click_peaks_within_one_frame_at_the_centre_of_its_step():
+def test_a_click_peaks_within_one_frame_at_the_centre_of_its_step() -> None:
     """The same from the event's side: a click at the centre of a step gives the peak, whatever the length."""
     layer = blocks.InterpolateSteps(stride=8, padding=37, alignment="crop")
     for frames in (90, 301, 1000):
@@ -116,27 +116,27 @@ def test_a_click_peaks_within_one_frame_at_the_centre_of_its_step():
                 assert abs(output.argmax() - centre) <= 1
 
 
-def test_sub_frames_are_averaged_as_power():
+def test_sub_frames_are_averaged_as_power() -> None:
     pooled = blocks.AveragePower(5)(decibels(20))
     power = 10 ** (decibels(20).astype(np.float64) / 10)
     expected = 10 * np.log10(power.reshape(2, 4, 5, 8).mean(axis=2))
     np.testing.assert_allclose(pooled, expected, atol=1e-4)
 
 
-def test_normalization_is_the_train_split_s():
+def test_normalization_is_the_train_split_s() -> None:
     model = tiny("cnn", ONE_FRAME)
     normalized = build_model(TINY.replace(architecture="cnn"), ONE_FRAME, num_classes=3)
     normalized.set_weights(model.get_weights())
     np.testing.assert_allclose(model(decibels(40)), normalized((decibels(40) + 30) / 20), atol=1e-5)
 
 
-def test_clips_normalised_with_sub_frames_are_refused():
+def test_clips_normalised_with_sub_frames_are_refused() -> None:
     with pytest.raises(ConfigError, match="5 sub-frames"):
         build_model(TINY, FrontEndConfig(normalization="clip"), num_classes=3)
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_saved_model_answers_the_same(architecture: str, tmp_path: Path):
+def test_saved_model_answers_the_same(architecture: str, tmp_path: Path) -> None:
     model = tiny(architecture)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -144,14 +144,14 @@ def test_saved_model_answers_the_same(architecture: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_xla_answers_the_same(architecture: str):
+def test_xla_answers_the_same(architecture: str) -> None:
     model = tiny(architecture)
     compiled = tf.function(model, jit_compile=True)
     np.testing.assert_allclose(compiled(decibels(50)), model(decibels(50)), atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_ends_are_float32_under_mixed_precision(architecture: str):
+def test_ends_are_float32_under_mixed_precision(architecture: str) -> None:
     reference = tiny(architecture)
     policy = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
@@ -168,7 +168,7 @@ def test_ends_are_float32_under_mixed_precision(architecture: str):
     np.testing.assert_allclose(logits, reference(decibels(50)), atol=0.05)
 
 
-def test_initial_weights_are_pytorch_s():
+def test_initial_weights_are_pytorch_s() -> None:
     """Uniform within ±1/√fan_in: standard deviation 1/√(3 fan_in), and all values different."""
     keras.utils.set_random_seed(0)
     model = build_model(ModelConfig(architecture="crnn_mha"), FRONT_ENDS["default"], num_classes=17)
@@ -189,7 +189,7 @@ def test_initial_weights_are_pytorch_s():
         assert not model.get_layer(name).get_weights()[1].any()
 
 
-def test_every_weight_is_trained():
+def test_every_weight_is_trained() -> None:
     model = tiny("crnn_mha", ONE_FRAME)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(decibels(20, batch=8), training=True) ** 2)
@@ -201,7 +201,7 @@ def test_every_weight_is_trained():
         assert np.any(gradient) or weight.path in unmoved, weight.path
 
 
-def test_multiply_adds_are_those_counted_by_hand():
+def test_multiply_adds_are_those_counted_by_hand() -> None:
     """16 frames padded to 90; steps of 45, 22, 11; 8 mel bands; 3 classes."""
     convolutions = 9 * 8 * (90 * 1 * 4 + 45 * 4 * 6 + 22 * 6 * 8)
     recurrences = 2 * 11 * 3 * 4 * ((8 + 4) + (8 + 4))

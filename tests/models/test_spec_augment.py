@@ -45,7 +45,7 @@ def runs(masked: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("axis", [1, 2])
-def test_widths_and_starts_are_distributed_as_tensorflow_io_s(axis: int):
+def test_widths_and_starts_are_distributed_as_tensorflow_io_s(axis: int) -> None:
     masks = {"freq_masks": 0, "freq_mask_bands": 15, "time_masks": 0, "time_mask_frames": 40}
     masks["time_masks" if axis == 1 else "freq_masks"] = 1
     inputs = examples(EXAMPLES, frames=100, mels=32)
@@ -60,7 +60,7 @@ def test_widths_and_starts_are_distributed_as_tensorflow_io_s(axis: int):
         assert our.max() == their.max()
 
 
-def test_masked_share_is_tensorflow_io_s():
+def test_masked_share_is_tensorflow_io_s() -> None:
     masks = {"freq_masks": 2, "freq_mask_bands": 15, "time_masks": 2, "time_mask_frames": 75}
     inputs = examples(EXAMPLES // 2, frames=300, mels=32)
     ours = masked_by_layer(inputs, SpecAugment(**masks, seed=1)).mean((1, 2))
@@ -69,7 +69,7 @@ def test_masked_share_is_tensorflow_io_s():
     assert ours.mean() == pytest.approx(theirs.mean(), rel=0.03)
 
 
-def test_each_example_has_its_own_masks_filled_with_its_minimum():
+def test_each_example_has_its_own_masks_filled_with_its_minimum() -> None:
     inputs = examples() + np.arange(8, dtype=np.float32)[:, np.newaxis, np.newaxis]
     outputs = SpecAugment(2, 15, 2, 75, seed=0)(inputs, training=True).numpy()
     masked = outputs != inputs
@@ -79,29 +79,29 @@ def test_each_example_has_its_own_masks_filled_with_its_minimum():
     assert len({mask.tobytes() for mask in masked}) == 8
 
 
-def test_every_step_draws_new_masks():
+def test_every_step_draws_new_masks() -> None:
     layer = SpecAugment(2, 15, 2, 75, seed=0)
     assert np.any(masked_by_layer(examples(), layer) != masked_by_layer(examples(), layer))
 
 
-def test_identity_at_inference():
+def test_identity_at_inference() -> None:
     layer = SpecAugment(2, 15, 2, 75)
     np.testing.assert_array_equal(layer(examples(), training=False), examples())
     np.testing.assert_array_equal(layer(examples()), examples())
 
 
-def test_no_masks_is_identity_in_training():
+def test_no_masks_is_identity_in_training() -> None:
     np.testing.assert_array_equal(SpecAugment(0, 15, 0, 75)(examples(), training=True), examples())
 
 
-def test_graph_equals_eager():
+def test_graph_equals_eager() -> None:
     eager, compiled = SpecAugment(2, 15, 2, 75, seed=3), SpecAugment(2, 15, 2, 75, seed=3)
     function = tf.function(lambda x: compiled(x, training=True))
     for _ in range(3):
         np.testing.assert_array_equal(function(examples()), eager(examples(), training=True))
 
 
-def test_xla_masks_alike():
+def test_xla_masks_alike() -> None:
     """XLA draws other random numbers, so the masks differ; their statistics do not."""
     layer = SpecAugment(2, 15, 2, 75, seed=3)
     inputs = examples(EXAMPLES // 4, frames=100, mels=32)
@@ -114,7 +114,7 @@ def test_xla_masks_alike():
     assert stats.ks_2samp(masked.mean((1, 2)), eager.mean((1, 2))).pvalue > 0.01
 
 
-def test_length_may_be_unknown_when_traced():
+def test_length_may_be_unknown_when_traced() -> None:
     layer = SpecAugment(2, 15, 2, 75, seed=3)
     function = tf.function(
         lambda x: layer(x, training=True), input_signature=[tf.TensorSpec([None, None, 128], tf.float32)]
@@ -123,7 +123,7 @@ def test_length_may_be_unknown_when_traced():
         assert function(examples(frames=frames)).shape == (8, frames, 128)
 
 
-def test_masks_wider_than_the_axis_leave_something():
+def test_masks_wider_than_the_axis_leave_something() -> None:
     inputs = examples(EXAMPLES, frames=6, mels=4)
     kept = SpecAugment(1, 15, 1, 75, seed=0)(inputs, training=True).numpy() == inputs
     assert kept.any((1, 2)).all()
@@ -132,7 +132,7 @@ def test_masks_wider_than_the_axis_leave_something():
     assert kept.any(1).sum(1).min() == 1
 
 
-def test_half_precision_masks_the_same_places():
+def test_half_precision_masks_the_same_places() -> None:
     layers = [SpecAugment(2, 15, 2, 75, seed=5, dtype=dtype) for dtype in ("float32", "mixed_bfloat16")]
     inputs = tf.round(examples() * 64) / 64  # exact in bfloat16
     full, half = (layer(inputs, training=True) for layer in layers)
@@ -140,7 +140,7 @@ def test_half_precision_masks_the_same_places():
     np.testing.assert_array_equal(full, tf.cast(half, tf.float32))
 
 
-def test_configuration_survives():
+def test_configuration_survives() -> None:
     layer = SpecAugment(1, 2, 3, 4, seed=5, dtype="float32")
     config = keras.layers.deserialize(keras.layers.serialize(layer)).get_config()
     assert config == layer.get_config()

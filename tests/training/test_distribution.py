@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,15 @@ loop.fit(data, out, config, on_step=on_step, strategy=strategy or None)
 """Trains, and writes the variables of every replica next to the run."""
 
 
-def start(data, out, strategy="", devices=1, kill_at=-1, masks="", cluster=None):
+def start(
+    data: Path,
+    out: Path,
+    strategy: str = "",
+    devices: int = 1,
+    kill_at: int = -1,
+    masks: str = "",
+    cluster: dict[str, Any] | None = None,
+) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": f"{Path(__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
@@ -62,7 +71,7 @@ def start(data, out, strategy="", devices=1, kill_at=-1, masks="", cluster=None)
     return subprocess.Popen([sys.executable, "-c", SCRIPT, *words], env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def end(*processes, statuses=(0,)):
+def end(*processes: subprocess.Popen[str], statuses: tuple[int, ...] = (0,)) -> None:
     """Wait for all; each must exit with one of the statuses, and at least one with the first."""
     for process in processes:
         try:
@@ -73,7 +82,7 @@ def end(*processes, statuses=(0,)):
     assert statuses[0] in [process.returncode for process in processes]
 
 
-def start_workers(data, out, other_data=None, **options):
+def start_workers(data: Path, out: Path, other_data: Path | None = None, **options: Any) -> list[subprocess.Popen[str]]:
     """Start two processes on this machine; the second one may read other data."""
     sockets = [socket.socket() for _ in range(2)]
     for listener in sockets:
@@ -88,16 +97,16 @@ def start_workers(data, out, other_data=None, **options):
     ]
 
 
-def losses(out):
+def losses(out: Path) -> np.ndarray:
     return np.loadtxt(out / HISTORY_FILE, delimiter=",", skiprows=1)[:, 1]
 
 
-def variables(path):
+def variables(path: Path) -> list[np.ndarray]:
     with np.load(path) as content:
         return [content[name] for name in content.files]
 
 
-def assert_replicas_agree(out, replicas):
+def assert_replicas_agree(out: Path, replicas: int) -> None:
     """Check that all replicas have the same variables: those of the checkpoint."""
     files = sorted(out.parent.glob(f"{out.name}-*.npz"))
     assert len(files) == replicas
@@ -109,35 +118,35 @@ def assert_replicas_agree(out, replicas):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_data(folder, {"train": [[30, 50, 15], [25, 60]], "validation": [[35, 60]]})
     return folder
 
 
 @pytest.fixture(scope="module")
-def single(data, tmp_path_factory):
+def single(data: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """Return the loss curve of one device without masks."""
     out = tmp_path_factory.mktemp("single") / "run"
     end(start(data, out))
     return losses(out)
 
 
-def test_two_devices_learn_like_one(data, single, tmp_path):
+def test_two_devices_learn_like_one(data: Path, single: np.ndarray, tmp_path: Path) -> None:
     end(start(data, tmp_path / "run", "mirrored", devices=2))
     np.testing.assert_allclose(losses(tmp_path / "run"), single, rtol=1e-5)
     assert_replicas_agree(tmp_path / "run", 2)
 
 
 @pytest.mark.slow
-def test_two_processes_learn_like_one(data, single, tmp_path):
+def test_two_processes_learn_like_one(data: Path, single: np.ndarray, tmp_path: Path) -> None:
     end(*start_workers(data, tmp_path / "run"))
     np.testing.assert_allclose(losses(tmp_path / "run"), single, rtol=1e-5)
     assert_replicas_agree(tmp_path / "run", 2)
 
 
 @pytest.mark.slow
-def test_killed_workers_go_on_where_they_were(data, tmp_path):
+def test_killed_workers_go_on_where_they_were(data: Path, tmp_path: Path) -> None:
     """With masks and dropout: the resumed run draws what the undisturbed one draws."""
     end(*start_workers(data, tmp_path / "undisturbed", masks="masks"))
     # Both are killed after the same step. The later one may have noticed the loss of the other one before, and failed.
@@ -149,7 +158,7 @@ def test_killed_workers_go_on_where_they_were(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_on_different_data_are_refused(data, tmp_path):
+def test_workers_on_different_data_are_refused(data: Path, tmp_path: Path) -> None:
     write_data(tmp_path / "other", {"train": [[30, 50, 15]], "validation": [[35]]})
     processes = start_workers(data, tmp_path / "run", other_data=tmp_path / "other")
     for process in processes:
@@ -171,7 +180,7 @@ def test_workers_on_different_data_are_refused(data, tmp_path):
         '{"cluster": {"worker": [5]}, "task": {"type": "worker", "index": 0}}',
     ],
 )
-def test_a_wrong_tf_config_is_refused_with_an_example(monkeypatch, text):
+def test_a_wrong_tf_config_is_refused_with_an_example(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
@@ -179,19 +188,19 @@ def test_a_wrong_tf_config_is_refused_with_an_example(monkeypatch, text):
         distribution.start("multiworker")
 
 
-def test_a_task_outside_the_cluster_is_refused(monkeypatch):
+def test_a_task_outside_the_cluster_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
     with pytest.raises(ConfigError, match="which of them this is"):
         distribution.start("multiworker")
 
 
-def test_an_unknown_strategy_is_refused():
+def test_an_unknown_strategy_is_refused() -> None:
     with pytest.raises(ConfigError, match="strategy is 'magic'; it must be mirrored or multiworker"):
         distribution.start("magic")
 
 
-def test_one_device_needs_no_others():
+def test_one_device_needs_no_others() -> None:
     alone = distribution.start()
     assert (alone.replicas, alone.is_chief) == (1, True)
     np.testing.assert_array_equal(alone.gather(np.array([2.0, 3.0])), [[2, 3]])

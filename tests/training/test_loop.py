@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,22 +29,25 @@ from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import ScoreHistogram, tune
 from mir_tf.models import build_model
 from mir_tf.training import loop, step, summaries
-from mir_tf.training.loop import fit
+from mir_tf.training.loop import FitResult, fit
 from mir_tf.training.schedule import Schedule
 from mir_tf.vocabulary import VOCABULARIES
+
+Undisturbed = tuple[FitResult, dict[str, list[Any]]]
+"""The result of a run, and the calls that it made."""
 
 pytestmark = pytest.mark.usefixtures("determinism_ends_with_the_module")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_data(folder, SPLITS)
     return folder
 
 
 @pytest.fixture(scope="module")
-def undisturbed(data, tmp_path_factory):
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """Return an uninterrupted run, and the calls that it made."""
     calls = {"epochs": [], "steps": []}
     result = fit(
@@ -56,7 +60,7 @@ def undisturbed(data, tmp_path_factory):
     return result, calls
 
 
-def test_reports_every_step_and_epoch(undisturbed):
+def test_reports_every_step_and_epoch(undisturbed: Undisturbed) -> None:
     result, calls = undisturbed
     assert [(step, steps) for step, steps, _ in calls["steps"]] == [(1, 3), (2, 3), (3, 3)] * 4
     assert [epoch for epoch, _ in calls["epochs"]] == [1, 2, 3, 4]
@@ -64,13 +68,13 @@ def test_reports_every_step_and_epoch(undisturbed):
     assert calls["steps"][-1][2] == pytest.approx(result.history[-1]["loss"])
 
 
-def test_learns(undisturbed):
+def test_learns(undisturbed: Undisturbed) -> None:
     history = undisturbed[0].history
     assert history[-1]["loss"] < 0.9 * history[0]["loss"]
     assert history[-1]["val_loss"] < history[0]["val_loss"]
 
 
-def test_the_bundle_holds_the_average_of_the_weights(data, tmp_path):
+def test_the_bundle_holds_the_average_of_the_weights(data: Path, tmp_path: Path) -> None:
     config = CNN.merge({"train": {"ema_decay": 0.15, "steps_per_epoch": 1, "learning_rate": 0.1}})
     is_float = [
         keras.backend.is_float_dtype(weight.dtype) for weight in build_model(config.model, FRONT_END, 17).weights
@@ -90,7 +94,7 @@ def test_the_bundle_holds_the_average_of_the_weights(data, tmp_path):
         np.testing.assert_allclose(after, 0.15 * before + 0.85 * value, rtol=1e-5, atol=1e-6)
 
 
-def test_the_bundle_is_the_best_epoch_with_its_thresholds(data, undisturbed):
+def test_the_bundle_is_the_best_epoch_with_its_thresholds(data: Path, undisturbed: Undisturbed) -> None:
     result, _ = undisturbed
     loaded = bundle.load(result.out)
     best = max(result.history, key=lambda row: row["val_macro_f1"])
@@ -110,12 +114,12 @@ def test_the_bundle_is_the_best_epoch_with_its_thresholds(data, undisturbed):
     assert loaded.post_processing == choose(grid_counts(answers, tuned.thresholds), tuned.thresholds)
 
 
-def test_the_normalisation_is_the_train_splits(undisturbed):
+def test_the_normalisation_is_the_train_splits(undisturbed: Undisturbed) -> None:
     layer = bundle.load(undisturbed[0].out).model.get_layer("normalization")
     assert (np.squeeze(layer.mean), np.squeeze(layer.variance)) == (-45, 400)
 
 
-def test_history_and_config_are_written(undisturbed):
+def test_history_and_config_are_written(undisturbed: Undisturbed) -> None:
     result, _ = undisturbed
     assert read_history(result.out) == without_seconds(result.history)
     sections = read_yaml(result.out / CONFIG_FILE)
@@ -124,7 +128,7 @@ def test_history_and_config_are_written(undisturbed):
     assert not [path for path in result.out.iterdir() if "unfinished" in path.name]
 
 
-def test_classes_without_examples_are_named(data, undisturbed):
+def test_classes_without_examples_are_named(data: Path, undisturbed: Undisturbed) -> None:
     in_train, in_validation = loop.missing_classes(data, read_manifest(data), VOCABULARIES["family"])
     assert in_train.startswith("never sounding in split 'train': Chromatic Percussion, Organ")
     assert "Drums" not in in_train
@@ -138,13 +142,13 @@ def test_classes_without_examples_are_named(data, undisturbed):
     )
 
 
-def test_tensorboard_reads_the_logs(undisturbed):
+def test_tensorboard_reads_the_logs(undisturbed: Undisturbed) -> None:
     result, _ = undisturbed
     logs = EventAccumulator(str(result.out / LOGS_FOLDER), size_guidance={"tensors": 0})
     logs.Reload()
     tags = logs.Tags()["tensors"]
 
-    def values(tag):
+    def values(tag: str) -> list[np.ndarray]:
         return [tf.make_ndarray(event.tensor_proto) for event in logs.Tensors(tag)]
 
     assert [event.step for event in logs.Tensors("f1/macro")] == [1, 2, 3, 4]
@@ -188,7 +192,7 @@ def test_tensorboard_reads_the_logs(undisturbed):
     assert recall[0] == 1
 
 
-def test_thresholds_are_drawn_together_where_that_is_asked_for(data, tmp_path):
+def test_thresholds_are_drawn_together_where_that_is_asked_for(data: Path, tmp_path: Path) -> None:
     fit(data, tmp_path, CNN.merge({"train": {"epochs": 1, "threshold_shrinkage": 1.0}}))
     loaded = bundle.load(tmp_path)
     tuned = [value for name, value in zip(loaded.classes, loaded.thresholds, strict=True) if name not in loaded.untuned]
@@ -197,10 +201,10 @@ def test_thresholds_are_drawn_together_where_that_is_asked_for(data, tmp_path):
     assert tuned[0] != 0.5
 
 
-def test_a_resumed_run_equals_an_undisturbed_one(data, undisturbed, tmp_path):
+def test_a_resumed_run_equals_an_undisturbed_one(data: Path, undisturbed: Undisturbed, tmp_path: Path) -> None:
     """Stopped within epoch 3 of 3, it resumes after epoch 2 and goes on to epoch 4."""
 
-    def on_step(*_):
+    def on_step(*_: Any) -> None:
         nonlocal steps_done
         steps_done += 1
         if steps_done == 8:
@@ -217,7 +221,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(data, undisturbed, tmp_path):
     assert_same_run(tmp_path, undisturbed[0].out)
 
 
-def test_a_bundle_that_was_not_written_any_more_is_made_up_for(data, tmp_path):
+def test_a_bundle_that_was_not_written_any_more_is_made_up_for(data: Path, tmp_path: Path) -> None:
     config = CNN.merge({"train": {"epochs": 1}})
     first = fit(data, tmp_path, config)
     (tmp_path / BUNDLE_FILE).unlink()
@@ -229,17 +233,19 @@ def test_a_bundle_that_was_not_written_any_more_is_made_up_for(data, tmp_path):
     assert bundle.describe(tmp_path).model_sha256 == digest
 
 
-def test_a_finished_run_is_not_trained_further(data, undisturbed):
+def test_a_finished_run_is_not_trained_further(data: Path, undisturbed: Undisturbed) -> None:
     result, _ = undisturbed
 
-    def on_step(*_):
+    def on_step(*_: Any) -> None:
         raise AssertionError("trained further")
 
     assert result.epochs_trained == 4
     assert fit(data, result.out, CONFIG, on_step=on_step) == dataclasses.replace(result, epochs_trained=0)
 
 
-def test_another_configuration_or_data_set_is_refused_by_name(data, undisturbed, tmp_path):
+def test_another_configuration_or_data_set_is_refused_by_name(
+    data: Path, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
     out = undisturbed[0].out
     other = CONFIG.merge({"train": {"batch_size": 2, "epochs": 9}, "model": {"gru_units": 8}})
     with pytest.raises(TrainingError) as caught:
@@ -253,7 +259,9 @@ def test_another_configuration_or_data_set_is_refused_by_name(data, undisturbed,
         fit(tmp_path, out, CONFIG)
 
 
-def test_a_setting_younger_than_the_checkpoint_had_its_default(data, undisturbed, tmp_path):
+def test_a_setting_younger_than_the_checkpoint_had_its_default(
+    data: Path, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
     shutil.copytree(undisturbed[0].out, tmp_path / "run")
     path = tmp_path / "run" / CHECKPOINT_FILE
     with np.load(path) as content:
@@ -268,27 +276,27 @@ def test_a_setting_younger_than_the_checkpoint_had_its_default(data, undisturbed
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip"])
-def test_a_damaged_checkpoint_is_named(data, tmp_path, content):
+def test_a_damaged_checkpoint_is_named(data: Path, tmp_path: Path, content: bytes) -> None:
     (tmp_path / CHECKPOINT_FILE).write_bytes(content)
     with pytest.raises(TrainingError, match=r"checkpoint\.npz: damaged .*delete"):
         fit(data, tmp_path, CONFIG)
 
 
-def test_divergence_says_where_and_what_to_do(data, tmp_path):
+def test_divergence_says_where_and_what_to_do(data: Path, tmp_path: Path) -> None:
     config = CNN.merge({"train": {"learning_rate": 1e30}})
     with pytest.raises(TrainingError, match=r"step \d of epoch 1: training diverged.*learning_rate below 1e\+30"):
         fit(data, tmp_path, config)
 
 
-def test_no_memory_says_what_to_do(data, tmp_path):
-    def on_step(*_):
+def test_no_memory_says_what_to_do(data: Path, tmp_path: Path) -> None:
+    def on_step(*_: Any) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     with pytest.raises(TrainingError, match="out of memory: 4 crops of 2 s do not fit; use a smaller batch_size"):
         fit(data, tmp_path, CNN, on_step=on_step)
 
 
-def test_a_damaged_shard_is_named(tmp_path):
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     manifest = write_data(tmp_path / "data", SPLITS)
     path = tmp_path / "data" / manifest.splits["train"].shards[1].name
     path.write_bytes(path.read_bytes()[:-7])
@@ -297,27 +305,27 @@ def test_a_damaged_shard_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["train", "validation"])
-def test_both_splits_are_needed(tmp_path, missing):
+def test_both_splits_are_needed(tmp_path: Path, missing: str) -> None:
     write_data(tmp_path / "data", {name: shards for name, shards in SPLITS.items() if name != missing})
     with pytest.raises(DataError, match=f"no track in split '{missing}'.*build the data set from more songs"):
         fit(tmp_path / "data", tmp_path / "run", CONFIG)
     assert not (tmp_path / "run").exists()
 
 
-def test_something_must_sound(tmp_path):
+def test_something_must_sound(tmp_path: Path) -> None:
     write_data(tmp_path / "data", {**SPLITS, "validation": [[0]]})
     with pytest.raises(DataError, match="no class of the vocabulary 'family' ever sounds in split 'validation'"):
         fit(tmp_path / "data", tmp_path / "run", CONFIG)
 
 
-def test_an_unknown_vocabulary_and_another_front_end_are_refused(data, tmp_path):
+def test_an_unknown_vocabulary_and_another_front_end_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="vocabulary is 'birds'; it must be family or slakh or program"):
         fit(data, tmp_path, CONFIG.merge({"train": {"vocabulary": "birds"}}))
     with pytest.raises(DataError, match="n_mels: 8 here, 16 there"):
         fit(data, tmp_path, CONFIG.merge({"front_end": {"n_mels": 16}}))
 
 
-def test_mixed_precision_keeps_the_ends_in_float32(data, tmp_path):
+def test_mixed_precision_keeps_the_ends_in_float32(data: Path, tmp_path: Path) -> None:
     policy = keras.config.dtype_policy()
     fit(data, tmp_path, CNN.merge({"train": {"mixed_precision": True, "epochs": 1}}))
     assert keras.config.dtype_policy() == policy
@@ -327,7 +335,7 @@ def test_mixed_precision_keeps_the_ends_in_float32(data, tmp_path):
     assert model(np.zeros((1, 40, 8), np.float32)).dtype == tf.float32
 
 
-def test_random_state_is_a_function_of_seed_and_epoch():
+def test_random_state_is_a_function_of_seed_and_epoch() -> None:
     model = build_model(CONFIG.model, FRONT_END, 17)
     generators = {
         id(layer.seed_generator): layer.seed_generator
@@ -335,7 +343,7 @@ def test_random_state_is_a_function_of_seed_and_epoch():
         if hasattr(layer, "seed_generator")
     }.values()
 
-    def states(seed, epoch):
+    def states(seed: int, epoch: int) -> list[tuple[int, ...]]:
         step.reset_random_state(model, seed, epoch)
         return [tuple(generator.state.numpy()) for generator in generators]
 
@@ -351,7 +359,7 @@ def test_random_state_is_a_function_of_seed_and_epoch():
 class TestSchedule:
     config = TrainConfig(plateau_patience=2, early_stopping_patience=5, plateau_factor=0.5)
 
-    def run(self, scores):
+    def run(self, scores: list[float]) -> tuple[Schedule, list[float], list[bool]]:
         schedule = Schedule(1.0)
         rates, rises = [], []
         for epoch, score in enumerate(scores, 1):
@@ -359,29 +367,29 @@ class TestSchedule:
             rates.append(schedule.learning_rate)
         return schedule, rates, rises
 
-    def test_the_rate_falls_after_more_than_patience_epochs_without_a_rise(self):
+    def test_the_rate_falls_after_more_than_patience_epochs_without_a_rise(self) -> None:
         _, rates, _ = self.run([0.5, 0.5, 0.4, 0.5, 0.4, 0.4, 0.4])
         assert rates == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
 
-    def test_a_rise_begins_anew(self):
+    def test_a_rise_begins_anew(self) -> None:
         schedule, rates, rises = self.run([0.1, 0.1, 0.1, 0.2, 0.1, 0.1, 0.1])
         assert rates == [1, 1, 1, 1, 1, 1, 0.5]
         assert rises == [True, False, False, True, False, False, False]
         assert (schedule.best, schedule.best_epoch) == (0.2, 4)
 
-    def test_a_rise_is_more_than_a_ten_thousandth(self):
+    def test_a_rise_is_more_than_a_ten_thousandth(self) -> None:
         _, _, rises = self.run([0.5, 0.50004, 0.50006])
         assert rises == [True, False, True]
 
-    def test_zero_is_better_than_nothing(self):
+    def test_zero_is_better_than_nothing(self) -> None:
         assert self.run([0.0])[0].best_epoch == 1
 
-    def test_training_ends_after_patience(self):
+    def test_training_ends_after_patience(self) -> None:
         assert not self.run([0.5] * 5)[0].is_over(self.config)
         assert self.run([0.5] * 6)[0].is_over(self.config)
 
 
-def test_stops_early(data, tmp_path):
+def test_stops_early(data: Path, tmp_path: Path) -> None:
     config = CNN.merge({"train": {"early_stopping_patience": 1, "epochs": 30, "learning_rate": 1e-9}})
     result = fit(data, tmp_path, config)
     assert result.stopped_early
@@ -390,7 +398,9 @@ def test_stops_early(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_process_killed_and_run_again_equals_an_undisturbed_one(data, undisturbed, tmp_path):
+def test_a_process_killed_and_run_again_equals_an_undisturbed_one(
+    data: Path, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
     """SIGKILL within epoch 3: nothing is closed, flushed or cleaned up."""
     script = """
 import os, signal, sys

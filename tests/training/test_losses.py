@@ -23,13 +23,13 @@ def closed_form(targets: np.ndarray, logits: np.ndarray, positive: float = 0, ne
     return -(of_positives + (1 - targets) * probability**negative * np.log(1 - probability))
 
 
-def test_class_weights_are_negatives_over_positives_within_bounds():
+def test_class_weights_are_negatives_over_positives_within_bounds() -> None:
     weights = class_weights([500, 250, 10, 900, 0], total=1000, maximum=10)
     np.testing.assert_allclose(weights, [1, 3, 10, 1, 1])
     assert weights.dtype == np.float32
 
 
-def test_equals_the_definition():
+def test_equals_the_definition() -> None:
     targets, logits = batch()
     assert float(WeightedBCE(POS_WEIGHT)(targets, logits)) == pytest.approx(
         closed_form(targets, logits).mean(), rel=1e-5
@@ -37,13 +37,13 @@ def test_equals_the_definition():
 
 
 @pytest.mark.parametrize(("positive", "negative"), [(2.0, 2.0), (0.0, 4.0), (1.0, 0.5)])
-def test_focus_equals_the_definition(positive: float, negative: float):
+def test_focus_equals_the_definition(positive: float, negative: float) -> None:
     targets, logits = batch()
     loss = WeightedBCE(POS_WEIGHT, positive, negative)(targets, logits)
     assert float(loss) == pytest.approx(closed_form(targets, logits, positive, negative).mean(), rel=1e-5)
 
 
-def test_no_focus_and_whole_boundaries_are_the_plain_loss():
+def test_no_focus_and_whole_boundaries_are_the_plain_loss() -> None:
     """In the limit of small exponents, which other code computes, it is the loss without them."""
     targets, logits = batch()
     plain = WeightedBCE(POS_WEIGHT).call(targets, logits)
@@ -52,7 +52,9 @@ def test_no_focus_and_whole_boundaries_are_the_plain_loss():
 
 
 @pytest.mark.parametrize("settings", [(2.0, 2.0, 1.0), (0.0, 4.0, 1.0), (0.5, 0.5, 0.5)])
-def test_gradients_are_those_of_the_definition_and_finite_at_logits_of_any_size(settings: tuple[float, float, float]):
+def test_gradients_are_those_of_the_definition_and_finite_at_logits_of_any_size(
+    settings: tuple[float, float, float],
+) -> None:
     tf = pytest.importorskip("tensorflow")
     loss = WeightedBCE(POS_WEIGHT, *settings)
 
@@ -78,7 +80,7 @@ def test_gradients_are_those_of_the_definition_and_finite_at_logits_of_any_size(
     )
 
 
-def test_boundary_weight_holds_on_both_sides_of_a_change_of_the_class_itself():
+def test_boundary_weight_holds_on_both_sides_of_a_change_of_the_class_itself() -> None:
     targets = np.array([[[0, 1, 0], [0, 1, 0], [1, 1, 0], [1, 1, 0], [1, 1, 1]]], np.float32)
     logits = np.random.default_rng(0).normal(0, 4, targets.shape).astype(np.float32)
     boundaries = np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]])
@@ -90,14 +92,14 @@ def test_boundary_weight_holds_on_both_sides_of_a_change_of_the_class_itself():
     assert float(loss(*one_frame)) == float(WeightedBCE(POS_WEIGHT, 2, 1)(*one_frame)), "one frame has no neighbour"
 
 
-def test_padding_is_silence_to_the_boundaries():
+def test_padding_is_silence_to_the_boundaries() -> None:
     loss = WeightedBCE([1.0], boundary_weight=0.5)
     targets = np.array([[[1], [1], [0]]], np.float32)
     padded = loss(targets, np.zeros_like(targets), sample_weight=np.array([[1, 1, 0]], np.float32))
     assert float(padded) == pytest.approx(np.log(2) * (1 + 0.5) / 2, rel=1e-6)
 
 
-def test_equals_pytorch():
+def test_equals_pytorch() -> None:
     torch = pytest.importorskip("torch", reason="the reference for BCEWithLogitsLoss")
     targets, logits = batch()
     loss = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(POS_WEIGHT))
@@ -105,7 +107,7 @@ def test_equals_pytorch():
     assert float(WeightedBCE(POS_WEIGHT)(targets, logits)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_logits_of_any_size_are_finite_and_exact():
+def test_logits_of_any_size_are_finite_and_exact() -> None:
     logits = np.array([[[1e4, -1e4, 1e4], [-1e4, 1e4, -1e4]]], np.float32)
     targets = np.array([[[1, 1, 0], [1, 0, 0]]], np.float32)
     losses = WeightedBCE(POS_WEIGHT).call(targets, logits)
@@ -113,7 +115,7 @@ def test_logits_of_any_size_are_finite_and_exact():
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_logits_are_summed_in_float32(dtype: str):
+def test_half_precision_logits_are_summed_in_float32(dtype: str) -> None:
     targets, logits = batch()
     half = keras.ops.cast(logits, dtype)
     loss = WeightedBCE(POS_WEIGHT)(targets, half)
@@ -122,7 +124,7 @@ def test_half_precision_logits_are_summed_in_float32(dtype: str):
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
-def test_padding_does_not_change_the_loss():
+def test_padding_does_not_change_the_loss() -> None:
     """Examples of different true lengths: the mean is over true frames, neither over examples nor padding."""
     targets, logits = batch()
     lengths = np.array([20, 3, 11, 0])
@@ -136,7 +138,7 @@ def test_padding_does_not_change_the_loss():
     assert float(padded) == pytest.approx(expected, rel=1e-5)
 
 
-def test_padding_changes_neither_step_nor_reported_loss():
+def test_padding_changes_neither_step_nor_reported_loss() -> None:
     """Through Keras' own training step, gradients included."""
     targets, logits = batch()
     true = np.repeat(np.arange(20)[np.newaxis] < 8, 4, axis=0).astype(np.float32)
@@ -151,12 +153,12 @@ def test_padding_changes_neither_step_nor_reported_loss():
     np.testing.assert_allclose(padded_kernel, cut_kernel, rtol=1e-4)
 
 
-def test_nothing_but_padding_is_zero():
+def test_nothing_but_padding_is_zero() -> None:
     targets, logits = batch()
     assert float(WeightedBCE(POS_WEIGHT)(targets, logits, sample_weight=np.zeros((4, 20)))) == 0
 
 
-def test_configuration_survives():
+def test_configuration_survives() -> None:
     loss = WeightedBCE(np.array(POS_WEIGHT, np.float32), 1, 2, 0.5)
     loaded = keras.losses.deserialize(keras.losses.serialize(loss))
     targets, logits = batch()

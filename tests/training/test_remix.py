@@ -1,5 +1,7 @@
 """New mixes from a batch: which stems are added up, which labels follow, and what stays unchanged."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,12 +25,12 @@ def batch(stems: int) -> Examples:
     return Examples(log_mel, targets, weights, np.arange(BATCH) < stems)
 
 
-def remixed(seed: int, stems: int, **options) -> tuple[np.ndarray, ...]:
+def remixed(seed: int, stems: int, **options: Any) -> tuple[np.ndarray, ...]:
     results = remix(batch(stems), tf.constant([7, seed], tf.int64), TrainConfig(**options), FRONT_END)
     return tuple(result.numpy() for result in results)
 
 
-def test_stems_join_stems_and_labels_follow():
+def test_stems_join_stems_and_labels_follow() -> None:
     sizes = set()
     for seed in range(12):
         log_mel, targets, weights, _ = remixed(seed, stems=6, remix_stems=4)
@@ -50,7 +52,7 @@ def test_stems_join_stems_and_labels_follow():
     assert sizes == {1, 2, 3, 4}
 
 
-def test_the_power_of_what_sounds_together_adds_up():
+def test_the_power_of_what_sounds_together_adds_up() -> None:
     """Two stems of equal level, each joined by at most the other one: 3 dB more, except for the random gain."""
     log_mel = np.full((2, FRAMES, 4), -20, np.float32)
     targets = np.broadcast_to(np.eye(2, dtype=np.float32)[:, None], (2, LABELS, 2))
@@ -71,14 +73,14 @@ def test_the_power_of_what_sounds_together_adds_up():
     assert 0.8 < np.std(gains) < 1.2
 
 
-def test_the_same_seed_gives_the_same_and_another_one_not():
+def test_the_same_seed_gives_the_same_and_another_one_not() -> None:
     options = {"stems": 8, "remix_stems": 4, "shift_mels": 2.0, "color_db": 3.0, "noise_db": -20.0}
     for first, again in zip(remixed(1, **options), remixed(1, **options), strict=True):
         np.testing.assert_array_equal(first, again)
     assert not np.array_equal(remixed(1, **options)[0], remixed(2, **options)[0])
 
 
-def test_colour_is_smooth_over_frequency_and_constant_in_time():
+def test_colour_is_smooth_over_frequency_and_constant_in_time() -> None:
     log_mel = np.full((64, FRAMES, 128), -20, np.float32)
     targets = np.zeros((64, LABELS, 1), np.float32)
     examples = Examples(log_mel, targets, np.ones((64, LABELS), np.float32), np.zeros(64, bool))
@@ -89,7 +91,7 @@ def test_colour_is_smooth_over_frequency_and_constant_in_time():
     assert np.abs(np.diff(difference[:, 0], axis=1)).max() < 2
 
 
-def test_examples_move_over_the_mel_axis_each_its_own_way():
+def test_examples_move_over_the_mel_axis_each_its_own_way() -> None:
     """A ridge moves by up to three bands, by any distance, with the same height, and alike in all frames."""
     ridge = -20 - 0.5 * np.abs(np.arange(128, dtype=np.float32) - 60)
     log_mel = np.broadcast_to(ridge, (64, FRAMES, 128))
@@ -106,7 +108,7 @@ def test_examples_move_over_the_mel_axis_each_its_own_way():
     assert len(np.unique(shifts.round(3))) > 50
 
 
-def test_noise_fills_silence_and_nothing_falls_below_the_floor():
+def test_noise_fills_silence_and_nothing_falls_below_the_floor() -> None:
     log_mel = np.full((32, FRAMES, 128), FRONT_END.log_floor_db, np.float32)
     log_mel[:, : FRAMES // 2] = -10
     targets = np.zeros((32, LABELS, 1), np.float32)
@@ -120,6 +122,6 @@ def test_noise_fills_silence_and_nothing_falls_below_the_floor():
     assert colored.numpy().min() == FRONT_END.log_floor_db
 
 
-def test_clips_that_are_normalised_cannot_be_remixed():
+def test_clips_that_are_normalised_cannot_be_remixed() -> None:
     with pytest.raises(ConfigError, match="work on decibels"):
         RunConfig.for_front_end(FRONT_ENDS["seed_44k"]).merge({"train": {"remix_stems": 4}})

@@ -2,7 +2,11 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import click.testing
 import keras
 import numpy as np
 import pytest
@@ -13,12 +17,12 @@ from helpers.tiny_model import make_bundle
 from helpers.tiny_runs import CNN, SPLITS, Killed, assert_same_run, read_history
 
 from mir_tf import bundle, pretrained
-from mir_tf.config import FRONT_ENDS, MODELS, ModelConfig
+from mir_tf.config import FRONT_ENDS, MODELS, FrontEndConfig, ModelConfig
 from mir_tf.data.manifest import write_manifest
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.models import build_model
 from mir_tf.training import loop, transfer
-from mir_tf.training.loop import fit
+from mir_tf.training.loop import FitResult, fit
 from tfrecords_builder.__main__ import _front_end
 
 SHORT = CNN.merge({"train": {"epochs": 2, "steps_per_epoch": 2}})
@@ -28,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("determinism_ends_with_the_module")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a data set whose mean is not that of the trained models."""
     folder = tmp_path_factory.mktemp("data")
     written = write_data(folder, SPLITS)
@@ -37,7 +41,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def init(tmp_path_factory):
+def init(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Save a CNN to start from."""
     folder = tmp_path_factory.mktemp("init") / "cnn"
     make_bundle("cnn").save(folder)
@@ -45,23 +49,23 @@ def init(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def further(data, init, tmp_path_factory):
+def further(data: Path, init: Path, tmp_path_factory: pytest.TempPathFactory) -> FitResult:
     """Train a run that starts from the CNN."""
     return fit(data, tmp_path_factory.mktemp("further") / "run", SHORT, init=init)
 
 
 @pytest.fixture
-def at_the_start(monkeypatch):
+def at_the_start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., keras.Model]:
     """Return a function that gives a model as it is before its first step, without training it."""
     models = []
 
-    def stop(run, *_):
+    def stop(run: loop._Run, *_: Any) -> None:
         models.append(run.model)
         raise Killed
 
     monkeypatch.setattr(loop._Run, "train", stop)
 
-    def of(*arguments, **options):
+    def of(*arguments: Any, **options: Any) -> keras.Model:
         with contextlib.suppress(Killed):
             fit(*arguments, **options)
         return models[-1]
@@ -69,13 +73,15 @@ def at_the_start(monkeypatch):
     return of
 
 
-def assert_equal(mine, theirs):
+def assert_equal(mine: keras.Model | keras.Layer, theirs: keras.Model | keras.Layer) -> None:
     for value, other in zip(mine.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(value, other)
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_before_the_first_step_it_is_the_model_it_starts_from(architecture, data, at_the_start, tmp_path):
+def test_before_the_first_step_it_is_the_model_it_starts_from(
+    architecture: str, data: Path, at_the_start: Callable[..., keras.Model], tmp_path: Path
+) -> None:
     trained = make_bundle(architecture)
     trained.save(tmp_path / "init")
     config = CONFIG.merge({"model": {"architecture": architecture, "head_dropout": 0.1, "time_masks": 0}})
@@ -87,7 +93,9 @@ def test_before_the_first_step_it_is_the_model_it_starts_from(architecture, data
     assert model.optimizer.iterations == 0
 
 
-def test_with_other_classes_only_the_last_layer_starts_anew(data, init, at_the_start, tmp_path):
+def test_with_other_classes_only_the_last_layer_starts_anew(
+    data: Path, init: Path, at_the_start: Callable[..., keras.Model], tmp_path: Path
+) -> None:
     trained = bundle.load(init).model
     model = at_the_start(data, tmp_path, SHORT.merge({"train": {"vocabulary": "slakh"}}), init=init)
     assert model.output_shape[-1] == 35
@@ -100,14 +108,14 @@ def test_with_other_classes_only_the_last_layer_starts_anew(data, init, at_the_s
     assert transfer.statistics_of(bundle.load(init)) == (-45.0, 20.0)
 
 
-def test_the_bundle_names_its_origin_and_keeps_its_normalisation(further, init):
+def test_the_bundle_names_its_origin_and_keeps_its_normalisation(further: FitResult, init: Path) -> None:
     trained = bundle.load(further.out)
     assert trained.info == {**further.history[-1], "init": bundle.describe(init).model_sha256}
     assert transfer.statistics_of(trained) == (-45.0, 20.0)
 
 
-def test_a_resumed_run_equals_an_undisturbed_one(data, init, further, tmp_path):
-    def on_step(*_):
+def test_a_resumed_run_equals_an_undisturbed_one(data: Path, init: Path, further: FitResult, tmp_path: Path) -> None:
+    def on_step(*_: Any) -> None:
         nonlocal steps_done
         steps_done += 1
         if steps_done == 4:
@@ -121,7 +129,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(data, init, further, tmp_path):
     assert_same_run(tmp_path / "run", further.out)
 
 
-def test_another_start_is_another_run(data, init, further, tmp_path):
+def test_another_start_is_another_run(data: Path, init: Path, further: FitResult, tmp_path: Path) -> None:
     trained = bundle.load(init)
     keras.utils.set_random_seed(5)
     other = dataclasses.replace(trained, model=build_model(trained.config.model, FRONT_END, 17, -45.0, 20.0))
@@ -138,7 +146,7 @@ def test_another_start_is_another_run(data, init, further, tmp_path):
         fit(data, tmp_path / "plain", config, init=init)
 
 
-def test_what_does_not_fit_is_refused_by_name_and_nothing_is_written(data, init, tmp_path):
+def test_what_does_not_fit_is_refused_by_name_and_nothing_is_written(data: Path, init: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(ConfigError, match=r"architecture: 'crnn' here, 'cnn' there; conv_filters: \[8\] here, \[4\] "):
         fit(data, out, CONFIG.merge({"model": {"conv_filters": [8]}}), init=init)
@@ -162,24 +170,26 @@ def test_what_does_not_fit_is_refused_by_name_and_nothing_is_written(data, init,
 @pytest.mark.parametrize(
     "front_end", [FRONT_END, *FRONT_ENDS.values(), FRONT_END.replace(f_max=3000.0, window="hamming")]
 )
-def test_the_remedy_builds_the_front_end(front_end):
+def test_the_remedy_builds_the_front_end(front_end: FrontEndConfig) -> None:
     words = transfer.builder_options(front_end).split()
     assert words[0::2] == ["--preset", *["--set"] * (len(words) // 2 - 1)]
     assert _front_end(words[1], tuple(words[3::2])) == front_end
 
 
-def test_dropouts_and_masks_may_differ():
+def test_dropouts_and_masks_may_differ() -> None:
     fields = ModelConfig().to_dict()
     assert {name for name in fields if "dropout" in name or "mask" in name} == set(ModelConfig.TRAINING_ONLY)
 
 
-def test_the_command_takes_the_network_of_the_package(data, init, tmp_path, monkeypatch):
+def test_the_command_takes_the_network_of_the_package(
+    data: Path, init: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pretrained, "FOLDER", init)
     short = SHORT.merge({"train": {"epochs": 1, "steps_per_epoch": 1}}).to_dict()
     sections = {name: short[name] for name in ("train", "window")}
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump({**sections, "model": {"conv_dropout": 0.2}}))
 
-    def fit(*words):
+    def fit(*words: Any) -> click.testing.Result:
         options = ("--data", data, "--out", tmp_path / "run", "--config", tmp_path / "settings.yaml")
         return run("fit", *options, "--init", "pretrained", *words)
 
