@@ -93,6 +93,8 @@ def evaluate(
     name = f"evaluation-{split if references is None else references.resolve().name}"
     out = out or results_folder(model, name)
     console = make_console()
+    for sentence in result.summary():
+        console.print(sentence)
     for title, table in (
         (result.title, result.overall_table()),
         ("Effect of post-processing", result.post_processing_table()),
