@@ -127,7 +127,7 @@ def test_thresholds_that_are_none_are_refused(app, tmp_path, body):
 def test_a_busy_port_and_an_unfit_model_are_named(app, exported_cnn):
     with pytest.raises(ConfigError, match=rf"cannot listen on 127.0.0.1, port {app.port}: Address already in use"):
         server.bind("127.0.0.1", app.port)
-    with pytest.raises(BundleError, match="one answer a window and no timeline"):
+    with pytest.raises(BundleError, match="predicts whole windows, not a timeline"):
         Recordings(exported_cnn / "clip.tflite", LIMITS)
 
 

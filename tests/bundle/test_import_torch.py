@@ -106,7 +106,7 @@ def test_an_import_replaces_no_model(checkpoint: Path, tmp_path: Path) -> None:
     assert run(*words).exit_code == 0
     again = run(*words)
     assert again.exit_code == 2
-    assert f"{tmp_path / 'bundle'}: is not empty" in again.stderr
+    assert f"{tmp_path / 'bundle'}: the folder is not empty" in again.stderr
 
 
 @pytest.mark.parametrize(

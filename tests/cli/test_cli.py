@@ -195,7 +195,7 @@ def test_predict_goes_on_after_a_file_that_is_no_audio(trained: Path, tmp_path: 
 def test_predict_refuses_two_recordings_with_one_target(trained: Path, tmp_path: Path) -> None:
     songs = write_song(tmp_path / "1" / "song.wav"), write_song(tmp_path / "2" / "song.wav")
     message = failed(2, "predict", trained, *songs, "--out", tmp_path / "new")
-    assert "song.wav.json: leave out --out, or run them apart" in message
+    assert "song.wav.json: omit --out, or predict them separately" in message
     assert not (tmp_path / "new").exists()
     assert run("predict", trained, *songs).exit_code == 0
 
