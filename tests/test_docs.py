@@ -229,7 +229,7 @@ NOT_RUN = {
     r"^\. \.venv/bin/activate": "the tests run in such an environment",
     r"^pip install": "installs packages",
     r"^npm |^cd browser|^cp \.\./\.\./exported|http\.server": "npm fetches packages; test_examples.py builds the page",
-    r"^mir-tf app\b": "serves until Ctrl-C; test_app.py starts and ends it",
+    r"^mir-tf app\b": "serves until Ctrl-C; app/test_server.py starts and ends it",
     r"^tensorboard ": "serves until Ctrl-C, and is not part of mir-tf",
     r"--microphone": "needs a microphone",
     r"tools/picture_app": "needs the demo's output and chromium",

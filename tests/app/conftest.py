@@ -1,4 +1,4 @@
-"""The app, running."""
+"""A fixture with a running app."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from mir_tf.app.recordings import Recordings
 
 @pytest.fixture(scope="module")
 def app(exported_cnn: Path) -> Iterator[App]:
-    """An app with an untrained model, served for the tests of a module; it must leave nothing behind."""
+    """Serve an app with an untrained model for the tests of a module; it must leave nothing behind."""
     model = exported_cnn / "model.float32.tflite"
     recordings = Recordings(model, LIMITS)
     listener = server.bind("127.0.0.1", 0)

@@ -3,11 +3,13 @@
 import json
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from helpers.running_app import LIMITS, NOT_A_RECORDING, eventually, song
+from helpers.running_app import LIMITS, NOT_A_RECORDING, App, eventually, song
 
 from mir_tf.app import recordings
 from mir_tf.inference.formats import FORMATS
@@ -15,8 +17,8 @@ from mir_tf.lite import LiteModel
 
 
 @pytest.fixture
-def page(chromium, app):
-    """The page, open; ``page.requests`` are the addresses that it asked for."""
+def page(chromium: Any, app: App) -> Iterator[Any]:
+    """Open the page; ``page.requests`` lists the addresses that it requests, ``page.faults`` its errors."""
     page = chromium.new_page(viewport={"width": 360, "height": 740})
     page.requests, page.faults = [], []
     page.on("request", lambda request: page.requests.append(request.url))
@@ -30,19 +32,19 @@ def page(chromium, app):
     page.close()
 
 
-def choose(page, path, state="[data-state=done]"):
+def choose(page: Any, path: Path, state: str = "[data-state=done]") -> None:
     page.set_input_files("#choice", path)
     page.wait_for_selector(state, timeout=60_000)
 
 
-def download(page, name):
+def download(page: Any, name: str) -> tuple[str, bytes]:
     with page.expect_download() as found:
         page.click(f"[data-format={name}]")
     return found.value.suggested_filename, Path(found.value.path()).read_bytes()
 
 
-def until(page, condition):
-    """Playwright's own wait_for_function calls eval in the page, which its Content-Security-Policy forbids."""
+def until(page: Any, condition: str) -> None:
+    """Wait for a condition; wait_for_function would call eval, which the Content-Security-Policy forbids."""
     for _ in range(200):
         if page.evaluate(condition):
             return
@@ -51,7 +53,7 @@ def until(page, condition):
 
 
 @pytest.mark.slow
-def test_the_page_shows_what_python_finds_and_plays_it(page, app, tmp_path):
+def test_the_page_shows_what_python_finds_and_plays_it(page: Any, app: App, tmp_path: Path) -> None:
     path = song(tmp_path / "song.wav")
     choose(page, path)
     expected = LiteModel(app.model).predict(path)
@@ -61,7 +63,7 @@ def test_the_page_shows_what_python_finds_and_plays_it(page, app, tmp_path):
     assert names == [expected.classes[index] for index in expected.detected]
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
-    page.locator("#lanes .lane").first.click()  # in its middle
+    page.locator("#lanes .lane").first.click()  # in the middle
     until(page, "Math.abs(document.querySelector('#player').currentTime - 3) < 0.1")
     until(page, "Math.abs(document.querySelector('#timeline').style.getPropertyValue('--position') - 0.5) < 0.02")
     for key, time_after in {"ArrowLeft": 0.0, "Shift+ArrowRight": 0.5, "End": 6.0, "Home": 0.0}.items():
@@ -77,13 +79,13 @@ def test_the_page_shows_what_python_finds_and_plays_it(page, app, tmp_path):
     assert page.locator("#lanes .row:visible").count() == 17
 
 
-def is_dark(page):
+def is_dark(page: Any) -> bool:
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     return max(map(int, re.findall(r"\d+", paper))) < 128
 
 
 @pytest.mark.slow
-def test_the_system_s_colours_are_followed_until_others_are_chosen_which_are_kept(page):
+def test_the_system_s_colours_are_followed_until_others_are_chosen_which_are_kept(page: Any) -> None:
     for scheme in ("dark", "light", "dark"):
         page.emulate_media(color_scheme=scheme)
         assert is_dark(page) == (scheme == "dark")
@@ -98,7 +100,7 @@ def test_the_system_s_colours_are_followed_until_others_are_chosen_which_are_kep
 
 
 @pytest.mark.slow
-def test_colours_can_be_chosen_where_nothing_may_be_stored(page):
+def test_colours_can_be_chosen_where_nothing_may_be_stored(page: Any) -> None:
     page.add_init_script(
         "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('', 'SecurityError'); } })"
     )
@@ -109,60 +111,60 @@ def test_colours_can_be_chosen_where_nothing_may_be_stored(page):
 
 
 class Timeline:
-    """What the timeline of a page shows, and the pointer on it."""
+    """The timeline of a page, and the pointer on it."""
 
-    def __init__(self, page):
+    def __init__(self, page: Any) -> None:
         self.page = page
         self.touch = page.context.new_cdp_session(page)
 
     @property
-    def part(self):
-        """The seconds that are shown, first and last."""
+    def part(self) -> tuple[float, ...]:
+        """The first and the last visible second."""
         text = self.page.get_by_role("scrollbar", include_hidden=True).get_attribute("aria-valuetext")
         return tuple(60 * int(minutes) + float(seconds) for minutes, seconds in re.findall(r"(\d+):([\d.]+)", text))
 
     @property
-    def ticks(self):
+    def ticks(self) -> list[str]:
         return self.page.locator("#ruler .tick").all_inner_texts()
 
     @property
-    def position(self):
-        """Where in the width it plays."""
+    def position(self) -> float:
+        """The position of playback as a share of the width."""
         return float(self.page.evaluate("document.querySelector('#timeline').style.getPropertyValue('--position')"))
 
     @property
-    def time(self):
+    def time(self) -> float:
         return self.page.evaluate("document.querySelector('#player').currentTime")
 
-    def at(self, share, selector="#seek"):
-        """The point at a share of the width of something."""
+    def at(self, share: float, selector: str = "#seek") -> tuple[float, float]:
+        """Return the point at a share of the width of an element."""
         found = self.page.locator(selector).first
         found.scroll_into_view_if_needed()
         box = found.bounding_box()
         return box["x"] + share * box["width"], box["y"] + box["height"] / 2
 
-    def settle(self):
+    def settle(self) -> None:
         self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
-    def drag(self, selector, start, end):
+    def drag(self, selector: str, start: float, end: float) -> None:
         self.page.mouse.move(*self.at(start, selector))
         self.page.mouse.down()
         self.page.mouse.move(*self.at(end, selector), steps=4)
         self.page.mouse.up()
         self.settle()
 
-    def wheel(self, share, across, along, *keys):
+    def wheel(self, share: float, across: float, along: float, *keys: str) -> None:
         self.page.mouse.move(*self.at(share))
         for key in keys:
             self.page.keyboard.down(key)
         self.page.mouse.wheel(across, along)
-        self.page.wait_for_timeout(100)  # wheels arrive by another way than what is asked for here
+        self.page.wait_for_timeout(100)  # wheel events arrive asynchronously
         for key in keys:
             self.page.keyboard.up(key)
         self.settle()
 
-    def fingers(self, *paths):
-        """Fingers on the first lane, each from one share of its width to another."""
+    def fingers(self, *paths: tuple[float, float]) -> None:
+        """Move fingers on the first lane, each from one share of its width to another."""
         for kind, moved in (
             ("touchStart", 0.0),
             *(("touchMove", step / 4) for step in range(1, 5)),
@@ -176,8 +178,8 @@ class Timeline:
             self.touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
         self.settle()
 
-    def blocks(self, index, times):
-        """Whether the lane of a class has a block where these times are shown."""
+    def blocks(self, index: int, times: Any) -> list[bool]:
+        """Return for each time whether the lane of a class shows a block there."""
         start, end = self.part
         return self.page.evaluate(
             """({ index, shares }) => {
@@ -190,7 +192,7 @@ class Timeline:
 
 
 @pytest.mark.slow
-def test_the_timeline_zooms_and_scrolls_as_one(page, app, tmp_path):
+def test_the_timeline_zooms_and_scrolls_as_one(page: Any, app: App, tmp_path: Path) -> None:
     path = song(tmp_path / "song.wav", 32.0)
     choose(page, path)
     expected = LiteModel(app.model).predict(path)
@@ -233,7 +235,7 @@ def test_the_timeline_zooms_and_scrolls_as_one(page, app, tmp_path):
     assert end - start == pytest.approx(4, abs=0.2)
     assert start + 0.75 * (end - start) == pytest.approx(under, abs=0.1)
     timeline.wheel(0.5, 0, -60)
-    assert timeline.part == (start, end)  # that scrolls the page
+    assert timeline.part == (start, end)  # this scrolls the page
     timeline.wheel(0.5, page.locator("#seek").bounding_box()["width"] / 2, 0)
     assert timeline.part == pytest.approx((start + 2, end + 2), abs=0.1)
     timeline.drag("#ruler", 0.2, 0.7)
@@ -247,7 +249,7 @@ def test_the_timeline_zooms_and_scrolls_as_one(page, app, tmp_path):
     assert timeline.part == pytest.approx((24, 28), abs=0.1)
     page.evaluate("document.activeElement.blur()")
 
-    for key in ("Home", "End", "ArrowLeft", "Shift+ArrowLeft"):  # what plays is shown
+    for key in ("Home", "End", "ArrowLeft", "Shift+ArrowLeft"):  # playback stays visible
         page.keyboard.press(key)
         start, end = timeline.part
         assert start - 0.05 <= timeline.time <= end + 0.05
@@ -268,23 +270,23 @@ def test_the_timeline_zooms_and_scrolls_as_one(page, app, tmp_path):
 
 
 @pytest.mark.slow
-def test_fingers_seek_pull_and_zoom(page, tmp_path):
+def test_fingers_seek_pull_and_zoom(page: Any, tmp_path: Path) -> None:
     choose(page, song(tmp_path / "song.wav", 32.0))
     timeline = Timeline(page)
     timeline.fingers((0.25, 0.25))
     assert timeline.time == pytest.approx(8, abs=0.3)
-    timeline.fingers((0.3, 0.1), (0.7, 0.9))  # twice as far apart, about the middle
+    timeline.fingers((0.3, 0.1), (0.7, 0.9))  # to twice the distance, around the middle
     assert timeline.part == pytest.approx((8, 24), abs=0.5)
     assert timeline.time == pytest.approx(8, abs=0.3)
     timeline.fingers((0.75, 0.25))
     assert timeline.part == pytest.approx((16, 32), abs=1)
-    assert timeline.time == pytest.approx(8, abs=0.3)  # who looks elsewhere does not seek
+    assert timeline.time == pytest.approx(8, abs=0.3)  # scrolling does not seek
     timeline.fingers((0.5, 0.5))
     assert timeline.time == pytest.approx(24, abs=1)
 
 
 @pytest.mark.slow
-def test_a_slider_redraws_and_downloads_follow_it(page, app, tmp_path):
+def test_a_slider_redraws_and_downloads_follow_it(page: Any, app: App, tmp_path: Path) -> None:
     path = song(tmp_path / "song.wav")
     choose(page, path)
     expected = LiteModel(app.model).predict(path)
@@ -310,8 +312,8 @@ def test_a_slider_redraws_and_downloads_follow_it(page, app, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_rule_in_the_page_is_that_of_python(page, app, tmp_path):
-    """Of the model's own thresholds, of random ones, and of the ends of their range."""
+def test_the_rule_in_the_page_is_that_of_python(page: Any, app: App, tmp_path: Path) -> None:
+    """With the model's thresholds, with random ones, and with the ends of their range."""
     expected = LiteModel(app.model).predict(song(tmp_path / "song.wav", 30.0))
     random = np.random.default_rng(1)
     cases = [expected.thresholds, np.zeros(17), np.ones(17), *random.uniform(0.1, 0.9, (40, 17))]
@@ -349,7 +351,9 @@ def test_the_rule_in_the_page_is_that_of_python(page, app, tmp_path):
 
 
 @pytest.mark.slow
-def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(page, app, tmp_path, monkeypatch):
+def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(
+    page: Any, app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "rubbish.mp3").write_bytes(b"no sound")
     choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
     assert page.inner_text("#failure") == f"“rubbish.mp3” {NOT_A_RECORDING}"
@@ -363,19 +367,19 @@ def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(page,
     page.keyboard.press("ArrowRight")
     until(page, "Math.abs(document.querySelector('#player').currentTime - 5) < 0.1")
     choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
-    assert page.inner_text("#file") == "song.aiff"  # what was there stays
+    assert page.inner_text("#file") == "song.aiff"  # the previous result stays
     monkeypatch.setattr(app.recordings, "model_id", "another")
     choose(page, song(tmp_path / "song.aiff"), "#failure:has-text('with another model. Reload the page.')")
 
 
 @pytest.mark.slow
-def test_who_stops_or_leaves_is_forgotten(page, app, tmp_path, monkeypatch):
+def test_who_stops_or_leaves_is_forgotten(page: Any, app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = song(tmp_path / "song.wav")
     choose(page, path)
     before = set(app.recordings._recordings)
     held = threading.Event()
 
-    def slow(path, rate):
+    def slow(path: Path, rate: int) -> Iterator[np.ndarray]:
         held.wait(60)
         yield np.zeros(441, np.float32)
 
@@ -385,7 +389,7 @@ def test_who_stops_or_leaves_is_forgotten(page, app, tmp_path, monkeypatch):
         assert len(set(app.recordings._recordings) - before) == 1
         (tmp_path / "big.wav").write_bytes(bytes(LIMITS.max_bytes + 1))
         choose(page, tmp_path / "big.wav", "#failure:has-text('big.wav')")
-        assert page.get_attribute("body", "data-state") == "working"  # the other goes on
+        assert page.get_attribute("body", "data-state") == "working"  # the other continues
         page.click("#stop")
         page.wait_for_selector("[data-state=done]")
         eventually(lambda: set(app.recordings._recordings) == before)

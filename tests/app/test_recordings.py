@@ -5,12 +5,14 @@ import re
 import threading
 import types
 import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import anyio
 import numpy as np
 import pytest
 import soundfile
-from helpers.running_app import LIMITS, NOT_A_RECORDING, eventually, song
+from helpers.running_app import LIMITS, NOT_A_RECORDING, App, eventually, song
 
 from mir_tf.app import recordings, server
 from mir_tf.app.recordings import RecordingState
@@ -18,7 +20,7 @@ from mir_tf.inference.formats import FORMATS
 from mir_tf.lite import LiteModel
 
 
-def test_a_recording_is_heard_as_python_hears_it(app, tmp_path):
+def test_a_recording_is_heard_as_python_hears_it(app: App, tmp_path: Path) -> None:
     path = song(tmp_path / "söng 1.wav")
     key = app.upload(path.read_bytes(), "C:\\music\\söng 1.wav")
     state = app.wait(key)
@@ -28,7 +30,7 @@ def test_a_recording_is_heard_as_python_hears_it(app, tmp_path):
     expected = LiteModel(app.model).predict(path)
     _, _, content = app.ask("GET", f"/api/recordings/{key}/probabilities")
     np.testing.assert_array_equal(np.frombuffer(content, "<f4").reshape(-1, 17), expected.probabilities)
-    assert not list(app.recordings._folder.iterdir())  # what was uploaded has gone
+    assert not list(app.recordings._folder.iterdir())  # the upload is deleted
 
     thresholds = np.linspace(0.2, 0.8, 17).astype(np.float32)
     moved = expected.with_thresholds(thresholds)
@@ -46,7 +48,7 @@ def test_a_recording_is_heard_as_python_hears_it(app, tmp_path):
             assert found["path"] == "söng 1.wav"
 
 
-def test_moved_thresholds_keep_the_shape_of_the_rule(app):
+def test_moved_thresholds_keep_the_shape_of_the_rule(app: App) -> None:
     prediction = LiteModel(app.model).predict(np.zeros(8000, np.float32), 8000)
     thresholds = (prediction.thresholds / 2).astype(np.float32)
     moved = prediction.with_thresholds(thresholds)
@@ -67,7 +69,9 @@ def test_moved_thresholds_keep_the_shape_of_the_rule(app):
         ("long", "“song.wav” cannot be processed: it is longer than 1 minutes."),
     ],
 )
-def test_a_bad_recording_is_told_in_words_and_leaves_nothing(app, tmp_path, content, message):
+def test_a_bad_recording_is_told_in_words_and_leaves_nothing(
+    app: App, tmp_path: Path, content: bytes | str, message: str
+) -> None:
     if content == "nan":
         soundfile.write(tmp_path / "song.wav", np.full(8000, np.nan), 8000, subtype="FLOAT")
         content = (tmp_path / "song.wav").read_bytes()
@@ -81,7 +85,7 @@ def test_a_bad_recording_is_told_in_words_and_leaves_nothing(app, tmp_path, cont
     assert not list(app.recordings._folder.iterdir())
 
 
-def test_a_copy_is_made_for_browsers_that_cannot_play_the_file_and_served_in_ranges(app, tmp_path):
+def test_a_copy_is_made_for_browsers_that_cannot_play_the_file_and_served_in_ranges(app: App, tmp_path: Path) -> None:
     key = app.upload(song(tmp_path / "song.aiff").read_bytes(), "song.aiff", copy="yes")
     app.wait(key)
     status, headers, content = app.ask("GET", f"/api/recordings/{key}/audio")
@@ -95,17 +99,19 @@ def test_a_copy_is_made_for_browsers_that_cannot_play_the_file_and_served_in_ran
     assert not list(app.recordings._folder.iterdir())
 
 
-def test_short_recordings_overtake_long_ones_and_the_server_answers_meanwhile(app, tmp_path, monkeypatch):
-    """A recording that is not through holds one worker, and nothing else."""
+def test_short_recordings_overtake_long_ones_and_the_server_answers_meanwhile(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording in progress blocks one worker, and nothing else."""
     held, first = threading.Event(), threading.Event()
     progress_of = recordings._progress_of
 
-    def slow(recording):
+    def slow(recording: recordings.Recording) -> Callable[[float], object]:
         progress = progress_of(recording)
         if first.is_set():
             return progress
         first.set()
-        return lambda seconds: held.wait(60) and progress(seconds)  # it has a model, and keeps it
+        return lambda seconds: held.wait(60) and progress(seconds)  # it keeps its model
 
     monkeypatch.setattr(recordings, "_progress_of", slow)
     content = song(tmp_path / "song.wav").read_bytes()
@@ -119,7 +125,7 @@ def test_short_recordings_overtake_long_ones_and_the_server_answers_meanwhile(ap
     assert app.wait(long)["state"] == "done"
 
 
-def test_the_queue_is_that_of_uploads_that_ended(app, monkeypatch):
+def test_the_queue_is_that_of_uploads_that_ended(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app.recordings._workers, "submit", lambda *_: None)
     first, second = app.recordings.new("first", False), app.recordings.new("second", False)
     for recording in (second, first):
@@ -129,8 +135,8 @@ def test_the_queue_is_that_of_uploads_that_ended(app, monkeypatch):
         app.recordings.discard(recording)
 
 
-def test_a_copy_that_does_not_fit_is_told(app, tmp_path, monkeypatch):
-    def full(self, samples):
+def test_a_copy_that_does_not_fit_is_told(app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: object, samples: object) -> None:
         raise soundfile.LibsndfileError(2)
 
     content = song(tmp_path / "song.aiff").read_bytes()
@@ -141,12 +147,14 @@ def test_a_copy_that_does_not_fit_is_told(app, tmp_path, monkeypatch):
     assert not list(app.recordings._folder.iterdir())
 
 
-def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(app, tmp_path, monkeypatch):
+def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = song(tmp_path / "song.wav").read_bytes()
     keys = [app.upload(content) for _ in range(LIMITS.max_recordings)]
     for key in keys:
         app.wait(key)
-    app.wait(keys[0])  # used last
+    app.wait(keys[0])  # used most recently
     app.wait(app.upload(content))
     assert app.ask("GET", f"/api/recordings/{keys[1]}")[0] == 404
     assert app.ask("GET", f"/api/recordings/{keys[0]}")[0] == 200
@@ -156,7 +164,7 @@ def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(app, tmp_pa
 
     held = threading.Event()
 
-    def slow(path, rate):
+    def slow(path: Path, rate: int) -> Iterator[np.ndarray]:
         held.wait(60)
         yield np.zeros(441, np.float32)
 
@@ -175,12 +183,12 @@ def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(app, tmp_pa
     assert {each.state for each in found} == {RecordingState.FAILED}
 
 
-def test_recordings_are_forgotten_without_a_request(monkeypatch):
+def test_recordings_are_forgotten_without_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_IDLE_CHECK_SECONDS", 0.01)
     forgotten = threading.Event()
     recordings = types.SimpleNamespace(close=lambda: None, discard_idle=forgotten.set)
 
-    async def live():
+    async def live() -> None:
         async with server.make_app(recordings, "model").router.lifespan_context(None):
             with anyio.fail_after(10):
                 while not forgotten.is_set():

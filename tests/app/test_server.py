@@ -22,7 +22,7 @@ from mir_tf.app.recordings import Recordings
 from mir_tf.errors import BundleError, ConfigError
 
 
-def test_uploads_are_bounded_whether_they_state_their_size_or_not(app):
+def test_uploads_are_bounded_whether_they_state_their_size_or_not(app: App) -> None:
     big = b"x" * (LIMITS.max_bytes + 1)
     with socket.create_connection(("127.0.0.1", app.port), timeout=60) as connection:
         head = (
@@ -30,14 +30,14 @@ def test_uploads_are_bounded_whether_they_state_their_size_or_not(app):
         )
         connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
-    # Chunked. The server hangs up on what it will not read, perhaps before its answer is read.
+    # Chunked. The server closes the connection, perhaps before its response is read.
     with contextlib.suppress(ConnectionError, http.client.HTTPException):
         assert app.ask("POST", "/api/recordings?name=a", iter([big[: len(big) // 2], big[len(big) // 2 :]]))[0] == 413
     assert not list(app.recordings._folder.iterdir())
     assert app.ask("GET", "/api/model")[0] == 200
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(app):
+def test_an_upload_that_breaks_off_leaves_nothing(app: App) -> None:
     kept_before = set(app.recordings._recordings)
     with socket.create_connection(("127.0.0.1", app.port)) as connection:
         head = f"POST /api/recordings?name=a HTTP/1.1\r\nHost: 127.0.0.1:{app.port}\r\nContent-Length: 1000000\r\n\r\n"
@@ -47,7 +47,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(app):
     assert set(app.recordings._recordings) <= kept_before
 
 
-def test_an_upload_that_takes_long_is_in_use(app):
+def test_an_upload_that_takes_long_is_in_use(app: App) -> None:
     with socket.create_connection(("127.0.0.1", app.port)) as connection:
         before = set(app.recordings._recordings)
         host = f"127.0.0.1:{app.port}"
@@ -62,7 +62,9 @@ def test_an_upload_that_takes_long_is_in_use(app):
         eventually(lambda: recording.used > before)
 
 
-def test_a_request_that_breaks_off_is_no_fault_of_the_server(app, tmp_path, caplog):
+def test_a_request_that_breaks_off_is_no_fault_of_the_server(
+    app: App, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     key = app.upload(song(tmp_path / "song.wav", 1.0).read_bytes())
     app.wait(key)
     with socket.create_connection(("127.0.0.1", app.port)) as connection:
@@ -74,14 +76,14 @@ def test_a_request_that_breaks_off_is_no_fault_of_the_server(app, tmp_path, capl
     assert not caplog.records
 
 
-def test_answers_say_which_model_gave_them(app, tmp_path):
-    """A page may be older than the server."""
+def test_answers_say_which_model_gave_them(app: App, tmp_path: Path) -> None:
+    """A page may be older than the server that it talks to."""
     state = app.wait(app.upload(song(tmp_path / "song.wav", 1.0).read_bytes()))
     model = json.loads(app.ask("GET", "/api/model")[2])
     assert state["model"] == model["id"] == loading.digest(app.model)
 
 
-def test_foreign_names_and_foreign_pages_are_refused(app):
+def test_foreign_names_and_foreign_pages_are_refused(app: App) -> None:
     own = f"127.0.0.1:{app.port}"
     for host, status in {own: 200, f"localhost:{app.port}": 200, f"[::1]:{app.port}": 200, "evil.example": 421}.items():
         assert app.ask("GET", "/", Host=host)[0] == status, host
@@ -116,7 +118,7 @@ def test_foreign_names_and_foreign_pages_are_refused(app):
         "[NaN" + ",0.5" * 16 + "]",
     ],
 )
-def test_thresholds_that_are_none_are_refused(app, tmp_path, body):
+def test_thresholds_that_are_none_are_refused(app: App, tmp_path: Path, body: str) -> None:
     key = app.upload(song(tmp_path / "song.wav", 1.0).read_bytes())
     app.wait(key)
     status, _, answer = app.ask("POST", f"/api/recordings/{key}/files/csv", body)
@@ -124,7 +126,7 @@ def test_thresholds_that_are_none_are_refused(app, tmp_path, body):
     assert json.loads(answer)["message"] == "Thresholds must be a JSON list of 17 numbers between 0 and 1."
 
 
-def test_a_busy_port_and_an_unfit_model_are_named(app, exported_cnn):
+def test_a_busy_port_and_an_unfit_model_are_named(app: App, exported_cnn: Path) -> None:
     with pytest.raises(ConfigError, match=rf"cannot listen on 127.0.0.1, port {app.port}: Address already in use"):
         server.bind("127.0.0.1", app.port)
     with pytest.raises(BundleError, match="predicts whole windows, not a timeline"):
@@ -133,7 +135,7 @@ def test_a_busy_port_and_an_unfit_model_are_named(app, exported_cnn):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGINT)])
-def test_the_command_serves_until_a_signal_and_leaves_nothing(app, tmp_path, how):
+def test_the_command_serves_until_a_signal_and_leaves_nothing(app: App, tmp_path: Path, how: signal.Signals) -> None:
     words = ("-c", "from mir_tf.cli import main; main(prog_name='mir-tf')", "app", app.model)
     environment = {"TMPDIR": str(tmp_path), "PATH": "", "PYTHONPATH": str(Path(server.__file__).parents[2])}
     with subprocess.Popen(
@@ -149,7 +151,7 @@ def test_the_command_serves_until_a_signal_and_leaves_nothing(app, tmp_path, how
             started = App(int(address.split(":")[2].split("/")[0]), app.recordings, app.model)
             assert started.ask("GET", "/")[0] == 200
             assert len(list(tmp_path.iterdir())) == 1
-            connection = socket.create_connection(("127.0.0.1", started.port))  # an upload that does not end
+            connection = socket.create_connection(("127.0.0.1", started.port))  # an upload that never ends
             host = f"127.0.0.1:{started.port}"
             connection.sendall(f"POST /api/recordings HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\n1".encode())
             eventually(lambda: list(next(tmp_path.iterdir()).iterdir()))
@@ -164,14 +166,14 @@ def test_the_command_serves_until_a_signal_and_leaves_nothing(app, tmp_path, how
     assert not list(tmp_path.iterdir())
 
 
-def test_what_goes_wrong_here_is_said(app, monkeypatch):
+def test_what_goes_wrong_here_is_said(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings.Recordings, "find", lambda *_: 1 / 0)
     status, headers, body = app.ask("GET", "/api/recordings/x")
     assert (status, json.loads(body)) == (500, {"message": "Something went wrong on this machine."})
     assert {name.lower(): value for name, value in server._HEADERS.items()}.items() <= headers.items()
 
 
-def test_an_installed_package_holds_the_page():
+def test_an_installed_package_holds_the_page() -> None:
     setup = configparser.ConfigParser(interpolation=None)
     setup.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
     patterns = setup["options.package_data"]["mir_tf"].split()

@@ -1,4 +1,4 @@
-"""The command line: what it prints, where it writes, and how it ends when something is wrong."""
+"""The command line: what it prints, where it writes, and how it ends after an error."""
 
 import io
 import json
@@ -35,7 +35,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set in ``data``, settings in ``settings.yaml``."""
+    """Return a folder with a data set in ``data`` and settings in ``settings.yaml``."""
     folder = tmp_path_factory.mktemp("cli")
     write_data(folder / "data", {"train": [[30, 50], [40]], "validation": [[35]], "test": [[30], [45]]})
     (folder / "settings.yaml").write_text(yaml.safe_dump(SETTINGS))
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fitted(folder: Path) -> tuple[Path, click.testing.Result]:
-    """A run trained with a few options, and what the command said."""
+    """Train a run with a few options; return its folder and the output of the command."""
     out = folder / "run"
     options = ("--config", folder / "settings.yaml", "--batch-size", 2, "--seed", 7)
     return out, run("fit", "--data", folder / "data", "--out", out, *options)
@@ -73,7 +73,7 @@ def test_help_and_version() -> None:
     ids=["mir-tf", *cli.main.commands, "builder", "ensembles"],
 )
 def test_help_has_no_control_characters(command: click.Command, words: list[str]) -> None:
-    """A paragraph whose lines are kept begins with a backspace; click removes it only at the beginning."""
+    """A preformatted paragraph begins with a backspace, which click removes only at the beginning."""
     text = invoke(command, *words).output
     assert text.startswith("Usage: ")
     assert not [character for character in text if unicodedata.category(character) == "Cc" and character != "\n"]
@@ -216,7 +216,7 @@ def test_inspect(folder: Path, tmp_path: Path) -> None:
     assert run("inspect", folder / "data", "--picture", tmp_path / "page.png").exit_code == 0
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
     message = failed(1, "inspect", folder / "data", "--picture", tmp_path / "nowhere" / "page.png")
-    assert "Strings" in message, "the tables are shown all the same"
+    assert "Strings" in message, "the tables are printed nevertheless"
     assert f"{tmp_path}/nowhere/page.png: cannot be written" in message
 
 
@@ -237,7 +237,7 @@ def test_wrong_settings_are_wrong_usage(
     words = ("fit", "--data", folder / "data", "--out", tmp_path / "run", "--config", path, *options)
     error = failed(2, *words)
     assert message in error
-    assert (f"{path}: " in error) == bool(settings), "a file is named that is at fault, and no other"
+    assert (f"{path}: " in error) == bool(settings), "only a file that is at fault is named"
     assert not (tmp_path / "run").exists()
 
 
@@ -297,7 +297,7 @@ def printed(width: int, function: Callable[..., None], *arguments: object) -> st
 
 
 def prediction(roll: np.ndarray) -> Prediction:
-    """Of a file with probabilities ``roll`` [label frames, classes], heard from 0.5 on."""
+    """Return a prediction with probabilities ``roll`` [label frames, classes] and thresholds of 0.5."""
     thresholds = np.full(3, 0.5, np.float32)
     return Prediction(
         "songs/a.mp3",

@@ -1,4 +1,4 @@
-"""Audio on standard input and from a microphone: what is read of it, what is printed, and how it ends."""
+"""Live audio from standard input and a microphone: how it is read, what is printed, and how it ends."""
 
 import fcntl
 import importlib.util
@@ -39,14 +39,14 @@ def path(exported_cnn: Path) -> Path:
 
 
 def written(signal: np.ndarray, rate: int = 8000, **how: str) -> bytes:
-    """The bytes of an audio file, by default of a wav."""
+    """Return the bytes of an audio file, by default a wav."""
     file = io.BytesIO()
     soundfile.write(file, signal, rate, **{"format": "WAV", **how})
     return file.getvalue()
 
 
 class Trickle(io.BytesIO):
-    """Gives a few bytes at a time, as a pipe may."""
+    """A file that returns a few bytes at a time, as a pipe may."""
 
     def read1(self, size: int = -1) -> bytes:
         return super().read1(min(size, 777))
@@ -75,7 +75,7 @@ def test_raw_audio_is_decoded_as_told(name: str, subtype: str) -> None:
 
 
 def with_size(content: bytes, size: int) -> bytes:
-    """A wav whose header states other bytes of audio."""
+    """Return a wav whose header states another number of bytes of audio."""
     at = content.index(b"data") + 4
     return content[:at] + size.to_bytes(4, "little") + content[at + 4 :]
 
@@ -83,7 +83,7 @@ def with_size(content: bytes, size: int) -> bytes:
 def test_what_a_header_states_is_read_and_no_more() -> None:
     content = written(SIGNAL)
     whole = blocks_of(content)
-    for placeholder in (0, 0x7FFFFFFF, 0xFFFFFFFF):  # of programs that write to a pipe
+    for placeholder in (0, 0x7FFFFFFF, 0xFFFFFFFF):  # written by programs that write to a pipe
         np.testing.assert_array_equal(blocks_of(with_size(content, placeholder)), whole)
     np.testing.assert_array_equal(blocks_of(content + b"LIST" + bytes(1000)), whole)
     at = content.index(b"data")
@@ -119,7 +119,7 @@ def listen(path: Path, content: bytes, *words: str) -> click.testing.Result:
 
 
 def probabilities_in(output: str) -> np.ndarray:
-    """Of lines, each of which is checked."""
+    """Return the probabilities in lines of JSON, and check each line."""
     frames = [json.loads(line) for line in output.splitlines()]
     for index, frame in enumerate(frames):
         assert list(frame) == ["start", "end", "active", "probabilities"]
@@ -208,7 +208,7 @@ def test_ctrl_c_ends_a_pipe_that_says_nothing_more_with_all_frames(path: Path) -
         assert process.stdout is not None
         process.stdin.write(signal_.astype("<f4").tobytes())
         process.stdin.flush()
-        first = [process.stdout.readline() for _ in range(20)]  # of the first window, at once
+        first = [process.stdout.readline() for _ in range(20)]  # the first window is printed at once
         while _bytes_in(process.stdin):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
@@ -222,7 +222,7 @@ def test_ctrl_c_ends_a_pipe_that_says_nothing_more_with_all_frames(path: Path) -
 
 
 def _bytes_in(pipe: io.BufferedWriter) -> int:
-    """Bytes that nobody has read yet."""
+    """Return the number of bytes that have not been read yet."""
     return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
 
 
@@ -267,7 +267,7 @@ def _read_terminal(terminal: int) -> Iterator[bytes]:
     while True:
         try:
             piece = os.read(terminal, 1 << 16)
-        except OSError:  # Linux's end of a terminal
+        except OSError:  # on Linux, the end of a terminal
             return
         if not piece:
             return
@@ -275,7 +275,7 @@ def _read_terminal(terminal: int) -> Iterator[bytes]:
 
 
 def drawn(model: LiteModel, height: int, add: Callable[[Meter, Stream], None]) -> list[str]:
-    """The lines of the last picture in a terminal of so many."""
+    """Return the lines of the last display in a terminal with ``height`` lines."""
     console = Console(file=io.StringIO(), width=100, height=height, force_terminal=True, color_system=None)
     stream = model.stream(8000)
     with Meter(console, model.metadata, stream) as meter:
@@ -285,7 +285,7 @@ def drawn(model: LiteModel, height: int, add: Callable[[Meter, Stream], None]) -
 
 
 def meters_in(lines: list[str]) -> dict[str, str]:
-    """The lines of instruments by their names."""
+    """Return the lines of the instruments by their names."""
     return {line.split("  ")[1].strip(): line for line in lines if set(line) & set("█·")}
 
 
@@ -326,7 +326,7 @@ def test_a_low_terminal_shows_the_instruments_that_matter(path: Path) -> None:
 
 
 def test_without_sounddevice_it_says_what_to_install(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sounddevice", None)  # what an import of what is not installed does
+    monkeypatch.setitem(sys.modules, "sounddevice", None)  # as if it were not installed
     result = listen(path, b"", "--microphone")
     assert result.exit_code == 2
     assert "pip install 'mir-tf[listen]'" in " ".join(result.stderr.split())

@@ -1,4 +1,4 @@
-"""The timeline in a terminal: the right time, the right colours, and no more characters than there are."""
+"""The timeline in a terminal: the right times, colours and widths."""
 
 import io
 
@@ -16,7 +16,7 @@ FAMILY = VOCABULARIES["family"].classes
 
 
 def prediction(frames: int, **stretches: list[tuple[int, int]]) -> Prediction:
-    """Of so many frames, in which the named classes are heard from one frame to another."""
+    """Return a prediction in which the named classes are active from one frame to another."""
     roll = np.zeros((frames, len(FAMILY)), np.float32)
     for name, pairs in stretches.items():
         for start, end in pairs:
@@ -28,7 +28,7 @@ def prediction(frames: int, **stretches: list[tuple[int, int]]) -> Prediction:
 
 def test_rows_stand_over_their_time_the_longest_playing_first() -> None:
     found = prediction(400, Piano=[(0, 100)], Drums=[(100, 105), (200, 400)])
-    lines = [line.plain for line in timeline(found, 46)]  # 40 characters of a second each
+    lines = [line.plain for line in timeline(found, 46)]  # 40 characters, one for each second
     assert lines == [
         "Drums " + " " * 10 + "▄" + " " * 9 + "█" * 20,
         "Piano " + "█" * 10 + " " * 30,

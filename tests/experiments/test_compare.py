@@ -26,7 +26,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_plan_says_which_split_is_scored(tmp_path: Path, data: Path) -> None:
-    """The run is trained once; its scores on two splits stand side by side, and neither is taken for the other."""
+    """The run is trained once, and its scores on two splits are kept in separate files."""
     one = {"runs": {"Narrow": {}}, "seeds": [0]}
     for split, changes in (("test", {}), ("validation", {"split": "validation"}), ("test", {"split": "test"})):
         plan = read_plan(write_plan(tmp_path, **one, **changes), [data], tmp_path / "out")
@@ -105,7 +105,7 @@ def test_scores_of_another_model_are_not_used(data: Path, tmp_path: Path) -> Non
 
 
 def outcome(name: str, tp: list[int], fp: list[int], fn: list[int], vocabulary: str = "family") -> Outcome:
-    """Of one class in as many tracks as numbers."""
+    """Return an outcome with one class and a track for each number."""
     config = RunConfig().merge({"train": {"vocabulary": vocabulary}})
     columns = [np.array(column)[:, np.newaxis] for column in (tp, fp, fn, np.zeros_like(tp))]
     tracks = tuple(map(str, range(len(tp))))
@@ -148,7 +148,7 @@ def test_a_difference_in_every_track_is_real_and_one_in_both_directions_is_not()
     assert all(each.low > 0 and not each.is_real for each in few.differences()), "five songs"
     one = comparison(outcome("A", [29], [10], [21]), outcome("B", [20], [10], [30]))
     assert one.difference_table()[1][1:] == ["+0.152 (–)", "+0.152 (–)", "+0.152 (–)", "none"]
-    # The same tracks are drawn for both: far narrower than either run's own interval.
+    # The same songs are drawn for both runs, so the interval is far narrower than that of either run.
     pair = by_pair["A", "B", "F1"]
     weights = bootstrap.bootstrap_weights(first.scores.songs)
     own = np.ptp(bootstrap.interval(weights @ counts.track_micro_f1(first.scores.counts) / 30))

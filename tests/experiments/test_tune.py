@@ -109,7 +109,7 @@ def test_the_seed_decides_what_is_tried(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_failed_trial_is_marked_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:
-    """The width of the attention, 2 × 3 units, is not divided among four heads, nor 2 × 4 among three."""
+    """Four heads do not divide an attention width of 2 × 3 units, nor three heads one of 2 × 4."""
     fixed = {"conv_filters": [2], "conv_dropout": 0.0}
     model = {**SECTIONS["model"], **fixed, "attention_heads": [4, 3], "gru_units": [4, 3]}
     sections = {**SECTIONS, "model": model, "train": {**SECTIONS["train"], "learning_rate": 0.01}}

@@ -350,9 +350,9 @@ def test_parquet_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     [
         (("--format", "mp4"), "format 'mp4' is not one of json, csv, jams, audacity, png, svg"),
         (("--format", "parquet"), "it is for all songs together: --table songs.parquet"),
-        (("--into", "songs.xlsx"), "songs.xlsx: its suffix is '.xlsx'; it must be one of .csv, .json, .parquet"),
-        (("--into", "songs.csv", "--out", "answers"), "--out is for a file each, which --format names"),
-        (("--into", "s3://bucket/songs.csv"), "must be a local path"),
+        (("--table", "songs.xlsx"), "songs.xlsx: its suffix is '.xlsx'; it must be one of .csv, .json, .parquet"),
+        (("--table", "songs.csv", "--out", "answers"), "--out needs --format; --table alone writes no file"),
+        (("--table", "s3://bucket/songs.csv"), "must be a local path"),
     ],
 )
 def test_wrong_usage(
