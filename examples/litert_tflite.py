@@ -1,4 +1,4 @@
-"""Names the instruments of a recording by LiteRT, from a ``.tflite`` file of ``mir-tf export``; mir-tf is not needed.
+"""Detect the instruments in a recording with LiteRT and a ``.tflite`` file from ``mir-tf export``, without mir-tf.
 
 pip install ai-edge-litert numpy soundfile soxr
 python examples/litert_tflite.py exported/model.float32.tflite song.flac
@@ -19,21 +19,21 @@ from numpy.typing import NDArray
 
 
 def read_metadata(model: str) -> dict[str, Any]:
-    """Classes, thresholds, sample rate and windows: a zip at the end of the file holds them."""
+    """Read the classes, thresholds, sample rate and windows from the zip at the end of the file."""
     with zipfile.ZipFile(model) as archive:
         metadata: dict[str, Any] = json.loads(archive.read("mir_tf.json"))
     return metadata
 
 
-def read_audio(path: str, sample_rate: int) -> NDArray[np.float32]:
-    """A recording as float32 [samples], mono."""
-    signal, rate = soundfile.read(path, dtype="float32", always_2d=True)  # [samples, channels]
-    resampled: NDArray[np.float32] = soxr.resample(signal.mean(axis=1), rate, sample_rate)
+def read_audio(path: str, target_sr: int) -> NDArray[np.float32]:
+    """Read a recording as mono, float32 [samples]."""
+    signal, sr = soundfile.read(path, dtype="float32", always_2d=True)  # [samples, channels]
+    resampled: NDArray[np.float32] = soxr.resample(signal.mean(axis=1), sr, target_sr)
     return resampled
 
 
-def listen(model: str, signal: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities [label frames, classes] of a signal [samples] of any length, window by window."""
+def predict(model: str, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Predict a signal [samples] of any length window by window; return probabilities [label frames, classes]."""
     metadata = read_metadata(model)
     interpreter = Interpreter(model, num_threads=2)
     run = interpreter.get_signature_runner()
@@ -41,32 +41,32 @@ def listen(model: str, signal: NDArray[np.float32]) -> NDArray[np.float32]:
     num_frames = -(-len(signal) * metadata["label_rate"] // metadata["sample_rate"])
     fade_in = ((np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1))[:, np.newaxis]  # [overlap, 1]
     probabilities = np.zeros((num_frames, len(metadata["classes"])), np.float32)
-    start = answered = 0  # label frames
-    while answered < num_frames:
+    start = predicted = 0  # label frames
+    while predicted < num_frames:
         first = start * metadata["window_samples"] // window_frames - metadata["left_context"]
-        # What lies outside of the signal is NaN: zeros would be silence, of which the model hears the edge.
+        # Fill samples outside of the signal with NaN. Zeros would be silence, whose edge changes the last frames.
         window = np.full((1, metadata["input_samples"]), np.nan, np.float32)
         piece = signal[max(first, 0) : first + window.shape[1]]
         window[0, max(-first, 0) : max(-first, 0) + len(piece)] = piece
         new = run(waveform=window)["probabilities"][0, : num_frames - start]  # [label frames, classes]
-        if start:  # the first frames have an answer already: cross-fade
+        if start:  # cross-fade the frames shared with the window before
             old = probabilities[start : start + overlap]
             new[:overlap] = old + (new[:overlap] - old) * fade_in
         probabilities[start : start + len(new)] = new
-        answered = start + len(new)
+        predicted = start + len(new)
         start += window_frames - overlap
     return probabilities
 
 
 def main() -> None:
-    """Prints each instrument that is heard and how long it plays, the dominant one first."""
+    """Print each detected instrument with its playing time, the dominant one first."""
     if len(sys.argv) != 3:
         sys.exit("usage: litert_tflite.py model.float32.tflite song.wav")
     model, audio = sys.argv[1:]
     metadata = read_metadata(model)
-    if metadata["answers"] != "frames":
-        sys.exit(f"{model}: gives one answer a window; take model.float32.tflite")
-    probabilities = listen(model, read_audio(audio, metadata["sample_rate"]))
+    if metadata["output"] != "frames":
+        sys.exit(f"{model}: predicts whole windows, not a timeline; use model.float32.tflite")
+    probabilities = predict(model, read_audio(audio, metadata["sample_rate"]))
     active = probabilities >= np.float32(metadata["thresholds"])  # [label frames, classes]
     seconds = active.sum(axis=0) / metadata["label_rate"]  # [classes]
     for index in np.argsort(-seconds, kind="stable"):

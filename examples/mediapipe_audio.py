@@ -1,9 +1,9 @@
-"""Names the instruments of a recording by MediaPipe, from a ``clip.tflite`` of ``mir-tf export``; mir-tf is not needed.
+"""Detect the instruments in a recording with MediaPipe and a ``clip.tflite`` from ``mir-tf export``, without mir-tf.
 
 pip install mediapipe soundfile soxr
 python examples/mediapipe_audio.py exported/clip.tflite song.flac
 
-The same file runs in MediaPipe's AudioClassifier of Android, iOS and the web.
+The same file runs in MediaPipe's AudioClassifier on Android, iOS and the web.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from mediapipe.tasks.python.components.containers import AudioData
 
 
 def main() -> None:
-    """Prints for each window of the recording which instruments are heard in it, and their probabilities."""
+    """Print the instruments detected in each window of the recording, with their probabilities."""
     model, audio = sys.argv[1:]
     with zipfile.ZipFile(model) as archive:
         metadata = json.loads(archive.read("mir_tf.json"))
     threshold_of = dict(zip(metadata["classes"], metadata["thresholds"], strict=True))
-    signal, rate = soundfile.read(audio, dtype="float32", always_2d=True)  # [samples, channels]
-    # MediaPipe resamples too, but less steeply than the models learnt from: probabilities move by 0.1 and more.
-    waveform = soxr.resample(signal.mean(axis=1), rate, metadata["sample_rate"])
+    signal, sr = soundfile.read(audio, dtype="float32", always_2d=True)  # [samples, channels]
+    # MediaPipe can resample too, but less steeply than in training: probabilities move by 0.1 and more.
+    waveform = soxr.resample(signal.mean(axis=1), sr, metadata["sample_rate"])
     options = AudioClassifierOptions(base_options=BaseOptions(model_asset_path=model))
     with AudioClassifier.create_from_options(options) as classifier:
         windows = classifier.classify(AudioData.create_from_array(waveform, metadata["sample_rate"]))
     for window in windows:
         categories = window.classifications[0].categories  # the most probable first
-        heard = [category for category in categories if category.score >= threshold_of[category.category_name]]
-        names = ", ".join(f"{category.category_name} {category.score:.3f}" for category in heard)
+        detected = [category for category in categories if category.score >= threshold_of[category.category_name]]
+        names = ", ".join(f"{category.category_name} {category.score:.3f}" for category in detected)
         print(f"{window.timestamp_ms / 1000:.1f} s: {names or '-'}")
 
 

@@ -150,7 +150,7 @@ def page(chromium, site):
 def hear(page, path):
     """What the page saves of a recording."""
     page.set_input_files("#choice", path)
-    page.wait_for_selector("[data-state=heard]", timeout=120_000)
+    page.wait_for_selector("[data-state=done]", timeout=120_000)
     with page.expect_download() as download:
         page.click("#save")
     return json.loads(Path(download.value.path()).read_text("utf-8"))
@@ -213,7 +213,7 @@ def test_a_recording_is_dropped_and_a_click_on_a_lane_seeks(page, site):
         }"""
     )
     page.dispatch_event("body", "drop", {"dataTransfer": dropped})
-    page.wait_for_selector("[data-state=heard]", timeout=120_000)
+    page.wait_for_selector("[data-state=done]", timeout=120_000)
     page.locator(".lane").first.click()  # in its middle
     wait_until(page, "Math.abs(document.querySelector('#player').currentTime - 4) < 0.1")
     wait_until(page, "Math.abs(document.querySelector('#timeline').style.getPropertyValue('--position') - 0.5) < 0.02")
@@ -229,8 +229,8 @@ def test_the_page_says_what_it_cannot_hear_and_goes_on(page, tmp_path):
     for name, message in {
         "notes.txt": "“notes.txt” is not a recording that this browser can play. Try wav, flac or mp3.",
         "empty.wav": "“empty.wav” is not a recording that this browser can play. Try wav, flac or mp3.",
-        "nan.wav": "“nan.wav” holds samples that are NaN or infinite.",
-        "short.wav": "“short.wav” is too short: it gives no sample at 8000 Hz.",
+        "nan.wav": "“nan.wav” contains samples that are NaN or infinite.",
+        "short.wav": "“short.wav” is too short: no sample at 8000 Hz.",
     }.items():
         page.set_input_files("#choice", tmp_path / name)
         page.wait_for_selector(f"#failure:has-text('{name}')")
@@ -245,12 +245,12 @@ def test_the_page_says_what_it_cannot_hear_and_goes_on(page, tmp_path):
     [
         (
             "missing",
-            "there is none. Put an exported model.float32.tflite beside the page, under the name model.tflite.",
+            "the file is missing. Put an exported model.float32.tflite beside the page as model.tflite.",
         ),
-        ("truncated", "it holds no mir_tf.json at its end: cut off, or not made by mir-tf export."),
+        ("truncated", "it has no mir_tf.json at its end: it is truncated, or was not written by mir-tf export."),
         ("text", "it is not a .tflite file."),
-        ("clip", "it gives one answer a window and no timeline; take model.float32.tflite of the same export."),
-        ("newer", "it has format 2, and this page reads format 1; export the model again."),
+        ("clip", "it predicts whole windows, not a timeline; use model.float32.tflite of the same export."),
+        ("newer", "it has format 3, and this page reads format 2; export the model again."),
     ],
 )
 def test_the_page_says_what_its_model_lacks(page, site, exported_crnn, bad, message):
@@ -260,7 +260,7 @@ def test_the_page_says_what_its_model_lacks(page, site, exported_crnn, bad, mess
         "truncated": whole[: len(whole) // 2],
         "text": b"no model at all",
         "clip": (exported_crnn / "clip.tflite").read_bytes(),
-        "newer": whole.replace(b'"format": 1,', b'"format": 2,'),
+        "newer": whole.replace(b'"format": 2,', b'"format": 3,'),
     }
     if bad == "missing":
         path.unlink()

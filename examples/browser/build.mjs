@@ -1,4 +1,4 @@
-// Makes dist/: the whole page, with all that it needs at run time beside it.
+// Builds dist/: the whole page, with everything that it needs at run time.
 import { cp, rm } from "node:fs/promises";
 import { build } from "esbuild";
 
@@ -12,7 +12,7 @@ await build({
   outdir: "dist",
 });
 await cp("src/index.html", "dist/index.html");
-// LiteRT takes the first where the browser has relaxed SIMD. It has one for threads too, but threads need headers
+// LiteRT uses the first one if the browser supports relaxed SIMD. It also has one with threads, but threads need headers
 // (COOP, COEP) that a plain static server does not send.
 for (const name of ["litert_wasm_internal", "litert_wasm_compat_internal"]) {
   for (const ending of [".js", ".wasm"]) await cp(RUNTIME + name + ending, `dist/${name}${ending}`);

@@ -1,22 +1,22 @@
-// A browser's own way down to the model's rate lets pass too little of the highest bands, and some of what lies above:
-// probabilities of a song at 44.1 kHz moved by up to 0.18. So a recording is decoded at a multiple of the rate, this one
-// at least, and taken down by a filter as steep as soxr's, which the models learnt from.
+// A browser's own resampler is less steep than soxr's, with which the models were trained: it attenuates the highest bands
+// and aliases. Probabilities of a song at 44.1 kHz moved by up to 0.18. So decode a recording at a multiple of the model's
+// rate, at least this one, and decimate it with a filter as steep as soxr's.
 const DECODED_RATE = 44100; // Hz
-const CUTOFF = 0.955; // of half the model's rate
+const CUTOFF = 0.955; // as a share of half the model's rate
 const HALF_LENGTH = 90; // of the filter, in samples at the model's rate
 
 /**
- * Decodes what the browser can play.
+ * Decodes a file that the browser can play.
  *
  * @param {File} file
- * @param {number} sampleRate Hz wanted
- * @returns {Promise<Float32Array>} mono: the mean of the channels
- * @throws {Error} it is no audio, too short, or holds what is no number; the message says so
+ * @param {number} sampleRate of the result, in Hz
+ * @returns {Promise<Float32Array>} the mean of the channels
+ * @throws {Error} if it is not audio, too short, or contains NaN or infinity
  */
 export async function decode(file, sampleRate) {
   const bytes = await file.arrayBuffer();
   const factor = statedRate(bytes) === sampleRate ? 1 : Math.ceil(DECODED_RATE / sampleRate);
-  const context = new OfflineAudioContext(1, 1, factor * sampleRate); // what a context decodes has the context's rate
+  const context = new OfflineAudioContext(1, 1, factor * sampleRate); // decodes to the rate of the context
   let audio;
   try {
     audio = await context.decodeAudioData(bytes);
@@ -24,13 +24,13 @@ export async function decode(file, sampleRate) {
     throw new Error(`“${file.name}” is not a recording that this browser can play. Try wav, flac or mp3.`);
   }
   const signal = mono(audio);
-  if (!signal.every(Number.isFinite)) throw new Error(`“${file.name}” holds samples that are NaN or infinite.`);
+  if (!signal.every(Number.isFinite)) throw new Error(`“${file.name}” contains samples that are NaN or infinite.`);
   const result = factor === 1 ? signal : await decimate(signal, factor, sampleRate);
-  if (!result.length) throw new Error(`“${file.name}” is too short: it gives no sample at ${sampleRate} Hz.`);
+  if (!result.length) throw new Error(`“${file.name}” is too short: no sample at ${sampleRate} Hz.`);
   return result;
 }
 
-/** The sample rate that the header of a wav or flac file states; of other files undefined. */
+/** Returns the sample rate in the header of a wav or flac file, or undefined for other files. */
 function statedRate(bytes) {
   if (bytes.byteLength < 28) return undefined;
   const view = new DataView(bytes);
@@ -49,7 +49,7 @@ function mono(audio) {
   return mean;
 }
 
-/** Every `factor`-th sample of the signal, after a low pass. */
+/** Returns every `factor`-th sample of the signal after a low-pass filter. */
 async function decimate(signal, factor, sampleRate) {
   const half = HALF_LENGTH * factor;
   const context = new OfflineAudioContext(1, signal.length + half, factor * sampleRate);
@@ -68,7 +68,7 @@ function asBuffer(samples, context) {
   return buffer;
 }
 
-/** A sinc in a Blackman window, of 2 * half + 1 taps; the cutoff is a share of half the sample rate. */
+/** Returns a Blackman-windowed sinc with 2 * half + 1 taps; the cutoff is a share of half the sample rate. */
 function lowPass(half, cutoff) {
   return Float32Array.from({ length: 2 * half + 1 }, (_, index) => {
     const time = index - half;

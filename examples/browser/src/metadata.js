@@ -1,14 +1,14 @@
-// What a .tflite file that `mir-tf export` wrote says of itself. docs/export-formats.md lists the fields.
+// Reads the metadata of a .tflite file from `mir-tf export`. docs/export-formats.md lists the fields.
 
-const FORMAT = 1; // of the contract that this page knows
+const FORMAT = 2; // of the metadata that this page reads
 const END_RECORD = 0x06054b50;
 const END_RECORD_BYTES = 22;
 
 /**
- * The content of the file's mir_tf.json.
+ * Returns the content of mir_tf.json in the file.
  *
  * @param {Uint8Array} model the bytes of the .tflite file
- * @throws {Error} it is none of ours, or this page cannot use it; the message says what to do
+ * @throws {Error} if this page cannot use the file; the message says what to do
  */
 export function readMetadata(model) {
   const text = new TextDecoder();
@@ -17,23 +17,23 @@ export function readMetadata(model) {
   try {
     metadata = JSON.parse(text.decode(zipEntry(model, "mir_tf.json")));
   } catch {
-    throw new Error("it holds no mir_tf.json at its end: cut off, or not made by mir-tf export");
+    throw new Error("it has no mir_tf.json at its end: it is truncated, or was not written by mir-tf export");
   }
   if (metadata.format !== FORMAT) {
     throw new Error(`it has format ${metadata.format}, and this page reads format ${FORMAT}; export the model again`);
   }
-  if (metadata.answers !== "frames") {
-    throw new Error("it gives one answer a window and no timeline; take model.float32.tflite of the same export");
+  if (metadata.output !== "frames") {
+    throw new Error("it predicts whole windows, not a timeline; use model.float32.tflite of the same export");
   }
   return metadata;
 }
 
-/** The bytes of a file in the stored zip that ends `file`. Its offsets count from its own start, after the model. */
+/** Returns the bytes of an entry of the uncompressed zip at the end of `file`. */
 function zipEntry(file, wanted) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const end = file.length - END_RECORD_BYTES;
   if (view.getUint32(end, true) !== END_RECORD) throw new Error("no zip");
-  let entry = end - view.getUint32(end + 12, true); // the directory stands before its end record
+  let entry = end - view.getUint32(end + 12, true); // the directory precedes its end record
   const zipStart = entry - view.getUint32(end + 16, true);
   while (entry < end) {
     const nameEnd = entry + 46 + view.getUint16(entry + 28, true);

@@ -1,15 +1,15 @@
-// Holds the model and runs it, so that the page stays alive meanwhile. Its messages are the keys of an object: `ready`,
-// then for every signal that it is sent `progress`, several times, and `probabilities`; or `failure`, a sentence.
+// Runs the model in a worker, so that the page stays responsive. It posts objects: `ready` with the metadata; then, for
+// every signal it receives, several `progress` and one `probabilities`; or `failure` with a sentence.
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 import { readMetadata } from "./metadata.js";
-import { listen } from "./windows.js";
+import { predict } from "./windows.js";
 
 const MODEL = "model.tflite";
 
 async function load() {
   const response = await fetch(MODEL);
   if (!response.ok) {
-    throw new Error(`there is none. Put an exported model.float32.tflite beside the page, under the name ${MODEL}`);
+    throw new Error(`the file is missing. Put an exported model.float32.tflite beside the page as ${MODEL}`);
   }
   const bytes = new Uint8Array(await response.arrayBuffer());
   const metadata = readMetadata(bytes);
@@ -18,10 +18,10 @@ async function load() {
   return { model, metadata };
 }
 
-async function answer(model, window) {
+async function predictWindow(model, window) {
   const input = new Tensor(window, [1, window.length]);
   const [output] = await model.run(input);
-  const probabilities = output.toTypedArray().slice(); // LiteRT frees its own memory only when told to
+  const probabilities = output.toTypedArray().slice(); // a copy: the memory of LiteRT is freed below
   input.delete();
   output.delete();
   return probabilities;
@@ -37,7 +37,7 @@ addEventListener("message", async ({ data: signal }) => {
   try {
     const { model, metadata } = await loading;
     const progress = (fraction) => postMessage({ progress: fraction });
-    const probabilities = await listen(signal, metadata, (window) => answer(model, window), progress);
+    const probabilities = await predict(signal, metadata, (window) => predictWindow(model, window), progress);
     postMessage({ probabilities }, [probabilities.buffer]);
   } catch (error) {
     postMessage({ failure: `LiteRT failed: ${error.message}.` });
