@@ -1,4 +1,4 @@
-"""The examples, each executed as whoever copies it would, against the model itself."""
+"""The examples, each run as by somebody who copies it, and compared with the model itself."""
 
 import functools
 import http.server
@@ -39,7 +39,7 @@ def exported(cnn, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory):
-    """A stereo recording at another rate than the model's, longer than several windows."""
+    """Write a stereo recording at another rate than the model's, longer than several windows."""
     path = tmp_path_factory.mktemp("songs") / "song.wav"
     left = probe_signal(20000, 9.03)
     soundfile.write(path, np.stack([left, left[::-1]], axis=1), 20000)
@@ -47,12 +47,12 @@ def song(tmp_path_factory):
 
 
 def at_rate_of(model, path):
-    """The recording as the model takes it, [samples]."""
+    """Return a recording [samples] at the model's rate."""
     return np.concatenate(list(audio.read_blocks(path, model.config.front_end.sample_rate)))
 
 
 def run(example, *arguments):
-    """What an example prints; it may not lean on this package."""
+    """Run an example, check that it does not import this package, and return the lines that it prints."""
     assert not re.search(r"^\s*(import|from) (mir_tf|tfrecords_builder)", (EXAMPLES / example).read_text("utf-8"), re.M)
     command = [sys.executable, EXAMPLES / example, *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
@@ -80,8 +80,8 @@ def test_mediapipe_example(cnn, exported, song):
         time, names = line.split(" s: ")
         assert float(time) == pytest.approx(index * size / 8000, abs=0.1)
         piece = signal[index * size :][:size]
-        answer = clip.predict_window(np.pad(piece, (0, size - len(piece)))[np.newaxis])
-        expected = {cnn.classes[at]: answer[at] for at in np.flatnonzero(answer >= cnn.thresholds)}
+        probabilities = clip.predict_window(np.pad(piece, (0, size - len(piece)))[np.newaxis])
+        expected = {cnn.classes[at]: probabilities[at] for at in np.flatnonzero(probabilities >= cnn.thresholds)}
         found = dict(re.findall(r"([^,]+) ([\d.]+)(?:, |$)", names))
         assert {name: float(score) for name, score in found.items()} == pytest.approx(expected, abs=1e-3)
 
@@ -108,7 +108,7 @@ def exported_crnn(crnn, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The page as ``npm run build`` makes it."""
+    """Build the page with ``npm run build``."""
     if shutil.which("npm") is None:
         pytest.skip("npm is absent: the page is built with it")
     folder = tmp_path_factory.mktemp("page") / "browser"
@@ -120,12 +120,12 @@ def built(tmp_path_factory):
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_arguments):
-        """Nothing: pytest's output is for tests."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def site(built, exported_crnn, tmp_path):
-    """The folder that a plain static server serves: the page and a model. It has the server's address as well."""
+    """Serve the page and a model from a plain static server; yield their folder and the address."""
     shutil.copytree(built, tmp_path, dirs_exist_ok=True)
     shutil.copy(exported_crnn / "model.float32.tflite", tmp_path / "model.tflite")
     handler = functools.partial(_Handler, directory=tmp_path)
@@ -137,7 +137,7 @@ def site(built, exported_crnn, tmp_path):
 
 @pytest.fixture
 def page(chromium, site):
-    """The page, open and its model loaded or refused; ``page.requests`` are the addresses that it asked for."""
+    """Open the page, and wait for its model; ``page.requests`` are the addresses that it requested."""
     page = chromium.new_page(viewport={"width": 360, "height": 640})
     page.requests = []
     page.on("request", lambda request: page.requests.append(request.url))
@@ -147,8 +147,8 @@ def page(chromium, site):
     page.close()
 
 
-def hear(page, path):
-    """What the page saves of a recording."""
+def predict(page, path):
+    """Give the page a recording, and return the JSON that it saves."""
     page.set_input_files("#choice", path)
     page.wait_for_selector("[data-state=done]", timeout=120_000)
     with page.expect_download() as download:
@@ -159,9 +159,9 @@ def hear(page, path):
 @pytest.mark.slow
 def test_the_page_answers_as_python_does(crnn, page, site, tmp_path):
     signal = probe_signal(8000, 8.0)  # the last window is longer
-    signal[-4000:] += np.random.default_rng(0).normal(0, 0.3, 4000).astype(np.float32)  # and the end is loud
+    signal[-4000:] += np.random.default_rng(0).normal(0, 0.3, 4000).astype(np.float32)  # the end is loud
     soundfile.write(tmp_path / "song.wav", signal, 8000, subtype="FLOAT")
-    found = hear(page, tmp_path / "song.wav")
+    found = predict(page, tmp_path / "song.wav")
     np.testing.assert_allclose(found["probabilities"], predict_signal(crnn, signal), atol=1e-4)
 
     expected = RunModel(crnn).predict(tmp_path / "song.wav").to_dict()
@@ -188,7 +188,7 @@ def test_the_page_answers_as_python_does(crnn, page, site, tmp_path):
 def test_the_page_resamples_as_python_does(crnn, page, tmp_path):
     left = probe_signal(44100, 7.0)
     soundfile.write(tmp_path / "song.flac", np.stack([left, left[::-1]], axis=1), 44100)
-    found = hear(page, tmp_path / "song.flac")
+    found = predict(page, tmp_path / "song.flac")
     expected = predict_signal(crnn, at_rate_of(crnn, tmp_path / "song.flac"))
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-3)
 
@@ -235,7 +235,7 @@ def test_the_page_says_what_it_cannot_hear_and_goes_on(page, tmp_path):
         page.set_input_files("#choice", tmp_path / name)
         page.wait_for_selector(f"#failure:has-text('{name}')")
         assert page.inner_text("#failure") == message
-    assert len(hear(page, tmp_path / "silence.wav")["probabilities"]) == 1
+    assert len(predict(page, tmp_path / "silence.wav")["probabilities"]) == 1
     assert not page.inner_text("#failure")
 
 
@@ -267,7 +267,7 @@ def test_the_page_says_what_its_model_lacks(page, site, exported_crnn, bad, mess
     else:
         before = path.stat().st_mtime
         path.write_bytes(content[bad])
-        os.utime(path, (before + 10, before + 10))  # or, within a second, the server says that nothing has changed
+        os.utime(path, (before + 10, before + 10))  # within a second, the server would report it as unchanged
     page.reload()
     page.wait_for_selector("[data-state=broken]")
     assert page.inner_text("#failure") == f"The model model.tflite cannot be used: {message}"

@@ -1,4 +1,4 @@
-"""A ``.tflite`` file by LiteRT: the answers of the run it came from, without TensorFlow, and what is no model."""
+"""A ``.tflite`` file in LiteRT: the predictions of its run, without TensorFlow; and files that are not models."""
 
 import dataclasses
 import io
@@ -38,7 +38,7 @@ def model(path: Path) -> LiteModel:
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of 9.5 s, in stereo, at 44.1 kHz."""
+    """Write a song of 9.5 s, in stereo, at 44.1 kHz."""
     path = tmp_path_factory.mktemp("song") / "song.flac"
     left = probe_signal(44100, 9.5)
     soundfile.write(path, np.stack([left, left[::-1]], axis=1), 44100)
@@ -63,8 +63,8 @@ def test_a_file_is_heard_as_by_the_run_it_came_from(exported_cnn: Path, model: L
 
 
 def test_an_array_is_heard_as_the_file_it_came_from(model: LiteModel, song: Path) -> None:
-    array, rate = soundfile.read(song)
-    found = model.predict(array, rate)
+    array, sr = soundfile.read(song)
+    found = model.predict(array, sr)
     np.testing.assert_allclose(found.probabilities, model.predict(song).probabilities, atol=1e-6)
     assert (found.path, found.seconds) == ("", 9.5)
 
@@ -162,7 +162,7 @@ def without_zip(content: bytes) -> bytes:
 
 
 def repacked(content: bytes, text: str) -> bytes:
-    """The model with other metadata."""
+    """Return the model with other metadata."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr(METADATA_FILE, text)
@@ -170,7 +170,7 @@ def repacked(content: bytes, text: str) -> bytes:
 
 
 def changed(**fields: object) -> Callable[[bytes], bytes]:
-    """Changes fields of the metadata; None removes one."""
+    """Return a function that changes fields of the metadata; None removes a field."""
 
     def change(content: bytes) -> bytes:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -238,7 +238,7 @@ def test_a_front_end_that_normalises_each_clip_hears_files_only(path: Path, tmp_
 
 
 def modules_after(code: str, *arguments: str | Path) -> set[str]:
-    """The modules that a process has loaded after it has run ``code``."""
+    """Return the modules that a process has loaded after it has run ``code``."""
     end = "\nimport sys; print(*sorted(sys.modules))"
     command = [sys.executable, "-c", code + end, *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -268,10 +268,10 @@ import sys
 import numpy as np, soundfile
 from mir_tf.lite import LiteModel
 model = LiteModel(sys.argv[1])
-array, rate = soundfile.read(sys.argv[2])
-stream = model.stream(rate)
+array, sr = soundfile.read(sys.argv[2])
+stream = model.stream(sr)
 found = [stream.feed(array[:100000]), stream.feed(array[100000:]), stream.finish()]
-np.savez(sys.argv[3], array=model.predict(array, rate).probabilities, stream=np.concatenate(found),
+np.savez(sys.argv[3], array=model.predict(array, sr).probabilities, stream=np.concatenate(found),
          whole=model.predict(sys.argv[2]).probabilities)
 print(*sys.modules)
 """

@@ -1,4 +1,4 @@
-"""One interface to runs and exported files, and the examples in the documentation."""
+"""The common interface of runs and exported files, and the examples in the documentation."""
 
 import doctest
 import inspect
@@ -23,7 +23,7 @@ def model(request: pytest.FixtureRequest, exported_cnn: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of 4 s, in stereo, at 44.1 kHz."""
+    """Write a song of 4 s, in stereo, at 44.1 kHz."""
     path = tmp_path_factory.mktemp("song") / "song.flac"
     left = probe_signal(44100, 4.0)
     soundfile.write(path, np.stack([left, left[::-1]], axis=1), 44100)
@@ -37,8 +37,8 @@ def test_a_run_and_a_file_have_one_interface(model: Model) -> None:
 
 
 def test_paths_texts_and_arrays_are_heard_alike(model: Model, song: Path) -> None:
-    array, rate = soundfile.read(song)
-    by_path, by_text, by_array = model.predict(song), model.predict(str(song)), model.predict(array, rate)
+    array, sr = soundfile.read(song)
+    by_path, by_text, by_array = model.predict(song), model.predict(str(song)), model.predict(array, sr)
     assert (by_path.path, by_text.path, by_array.path) == (str(song), str(song), "")
     np.testing.assert_array_equal(by_text.probabilities, by_path.probabilities)
     np.testing.assert_allclose(by_array.probabilities, by_path.probabilities, atol=1e-6)

@@ -1,4 +1,4 @@
-"""A signal in blocks: the frames of the whole signal, no later than promised, in memory that does not grow."""
+"""A signal in blocks: the frames of the whole signal, within the stated latency, in constant memory."""
 
 import dataclasses
 import tracemalloc
@@ -15,7 +15,7 @@ from mir_tf.lite import LiteModel
 from mir_tf.stream import PredictWindow, Stream, windows
 
 RATE = 8000
-"""Of the tiny model, whose windows are 3 s long and overlap by 1 s."""
+"""Sample rate of the tiny model, whose windows last 3 s and overlap by 1 s."""
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def model(exported_cnn: Path) -> LiteModel:
 
 
 def in_blocks(stream: Stream, signal: np.ndarray, sizes: list[int]) -> np.ndarray:
-    """All that the stream says of a signal fed in blocks of these sizes, over and over."""
+    """Return all frames of a stream that is fed a signal in blocks of these sizes, in turn."""
     pieces, start, turn = [], 0, 0
     while start < len(signal):
         size = sizes[turn % len(sizes)]
@@ -58,15 +58,15 @@ def test_blocks_at_any_rate_and_of_any_channels_give_the_frames_of_the_file(mode
     np.testing.assert_allclose(model.predict(signal.mean(axis=1), rate).probabilities, expected, atol=1e-6)
 
 
-def by_contract(answer: PredictWindow, metadata: Metadata, signal: np.ndarray) -> np.ndarray:
-    """The answer to a whole signal as docs/export-formats.md describes it."""
+def by_contract(predict_window: PredictWindow, metadata: Metadata, signal: np.ndarray) -> np.ndarray:
+    """Predict a whole signal as docs/export-formats.md describes it."""
     hop, per_frame = metadata.window_frames - metadata.overlap_frames, metadata.window_samples // metadata.window_frames
     num_frames = -(-len(signal) * metadata.label_rate // metadata.sample_rate)
     padded = np.pad(signal, (metadata.left_context, 2 * metadata.input_samples), constant_values=np.nan)
     found = np.zeros((num_frames + 2 * metadata.window_frames, len(metadata.classes)), np.float32)
     start = 0
     while num_frames:
-        new = answer(padded[np.newaxis, start * per_frame :][:, : metadata.input_samples])
+        new = predict_window(padded[np.newaxis, start * per_frame :][:, : metadata.input_samples])
         for i in range(metadata.overlap_frames if start else 0):
             new[i] = found[start + i] + (new[i] - found[start + i]) * (i + 0.5) / metadata.overlap_frames
         found[start : start + metadata.window_frames] = new
@@ -77,7 +77,7 @@ def by_contract(answer: PredictWindow, metadata: Metadata, signal: np.ndarray) -
 
 
 GEOMETRIES = [(0, 0, 0), (0, 0, 40), (10, 30, 0), (15, 25, 35), (10, 60, -40), (10, 60, -140)]
-"""Overlap in frames, samples before the window, and after it: at 1000 Hz, of windows of 3 s."""
+"""Overlap in frames, and samples before and after the window, for windows of 3 s at 1000 Hz."""
 
 
 @pytest.mark.parametrize(("overlap", "left", "right"), GEOMETRIES)
@@ -96,17 +96,17 @@ def test_windows_of_every_geometry_are_those_of_the_contract(
         input_samples=left + 3000 + right,
     )
 
-    def answer(window: np.ndarray) -> np.ndarray:
-        """Of each frame the sum of all before its end, in which what is outside of the signal counts too."""
+    def predict_window(window: np.ndarray) -> np.ndarray:
+        """Return for each frame the sum of all samples before its end, including those outside of the signal."""
         sums = np.nan_to_num(window[0], nan=0.25).astype(float).cumsum()
         ends = np.minimum(left + 100 * np.arange(1, 31), len(sums)) - 1
         return sums[ends, np.newaxis].astype(np.float32)
 
     signal = np.random.default_rng(0).normal(size=8450).astype(np.float32)
     for length in (0, 1, 1999, 2870, 2999, 3000, 3001, 3034, 3035, 3036, 3040, 5000, 8450):
-        expected = by_contract(answer, metadata, signal[:length])
+        expected = by_contract(predict_window, metadata, signal[:length])
         for sizes in ([37, 311], [10**9]):
-            found = in_blocks(Stream(answer, metadata, 1000), signal[:length], sizes)
+            found = in_blocks(Stream(predict_window, metadata, 1000), signal[:length], sizes)
             np.testing.assert_allclose(found, expected, atol=1e-3)
         cut = list(windows(signal[:length], metadata))
         assert len(cut) == (0 if not length else max(-(-(len(expected) - overlap) // (30 - overlap)), 1))
@@ -125,7 +125,7 @@ def test_frames_are_final_within_the_latency(model: LiteModel, rate: int) -> Non
         assert num_final > (now - stream.latency) * 10
     waits = np.array(arrivals) - np.arange(len(arrivals)) / 10
     assert stream.latency - 0.2 < waits.max() <= stream.latency + 0.01
-    assert waits.min() < 1.25  # the last frames before an overlap wait for that only
+    assert waits.min() < 1.25  # the last frames before an overlap wait for the overlap only
 
 
 @pytest.mark.parametrize(("rate", "target"), [(8000, 48000), (44100, 22050), (96000, 8000), (11025, 8000)])

@@ -1,4 +1,4 @@
-"""Prediction on files of every kind, and on what is no audio at all."""
+"""Prediction for files of every kind, and for files that are not audio."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ HALF = np.full(17, 0.5, np.float32)
 def bundle():
     keras.utils.set_random_seed(1)
     model = build_model(CONFIG.model, FRONT_END, 17, -40.0, 20.0)
-    # Untrained logits hardly move: spread out around 0 they answer to what is heard.
+    # Untrained logits are almost constant: spread them around 0, so that they depend on the audio.
     head = model.get_layer("fc")
     head.set_weights([20 * head.get_weights()[0], np.zeros(17)])
     logits = model(log_mel(tune(8, RATE), FRONT_END)[np.newaxis]).numpy()
@@ -42,7 +42,7 @@ def bundle():
 
 
 def tune(seconds: float, rate: int) -> np.ndarray:
-    """A signal [samples] below 3 kHz: notes that come and go over a hum of all pitches."""
+    """Return a signal [samples] below 3 kHz: notes that come and go over a hum of all pitches."""
     time = np.arange(round(seconds * rate)) / rate
     notes = sum(np.sin(2 * np.pi * pitch * time) * (time % every < every / 2) for pitch, every in NOTES)
     hum = sum(np.sin(2 * np.pi * pitch * time + pitch**2) for pitch in range(60, 3000, 60))
@@ -70,7 +70,7 @@ def test_prediction_names_times_shares_and_the_dominant_class():
     found = by_hand([[0.1, 0.9, 0.5], [0.2, 0.8, 0.7], [0.1, 0.4, 0.499999], [0.1, 0.6, 0.9]])
     np.testing.assert_allclose(found.playing_time, [0, 0.3, 0.3])
     np.testing.assert_allclose(found.share, [0, 0.75, 0.75])
-    assert found.dominant == "Guitar"  # of the tied the first
+    assert found.dominant == "Guitar"  # the first in a tie
     content = found.to_dict()
     assert [instrument["class"] for instrument in content["instruments"]] == ["Guitar", "Bass"]
     assert content["instruments"][1]["intervals"] == [
@@ -100,8 +100,8 @@ def test_intervals_follow_the_rule_and_frames_the_thresholds():
         dataclasses.replace(interval, confidence=round(interval.confidence, 6)) for interval in found.intervals
     ] == [
         Interval(0.0, 0.3, "Bass", 0.5),  # a gap is filled
-        Interval(0.1, 0.4, "Piano", 0.4),  # it goes on as long as it stays above the lower threshold
-        Interval(0.3, 0.5, "Guitar", 0.65),  # and one frame of it at the start is too short
+        Interval(0.1, 0.4, "Piano", 0.4),  # it continues above the lower threshold
+        Interval(0.3, 0.5, "Guitar", 0.65),  # its single frame at the start is too short
     ]
     np.testing.assert_allclose(found.playing_time, [0.1, 0.3, 0.2])
     assert found.dominant == "Guitar"
@@ -124,7 +124,7 @@ def test_no_interval_ends_after_the_audio():
 
 
 def test_an_interval_of_less_than_a_millisecond_has_a_length():
-    """It is in a last frame that one sample covers; the reader of references refuses intervals without a length."""
+    """The last frame covers one sample. The reader of references rejects intervals without a length."""
     found = dataclasses.replace(by_hand([[0, 0, 0], [0.9, 0, 0]]), seconds=0.1 + 1 / 22050)
     (interval,) = found.summary()["instruments"][0]["intervals"]
     assert interval["start"] < interval["end"]
@@ -152,7 +152,7 @@ def test_prediction_is_the_windowed_answer_for_the_whole_signal(bundle, tmp_path
     assert found.probabilities.shape == (171, 17)
     assert found.seconds == pytest.approx(17.03)
     np.testing.assert_allclose(found.probabilities, whole, atol=1e-5)
-    assert np.ptp(found.probabilities, axis=0).max() > 0.5  # the model answers to what it hears
+    assert np.ptp(found.probabilities, axis=0).max() > 0.5  # the predictions depend on the audio
     assert heard_so_far == sorted(heard_so_far)
     assert heard_so_far[-1] == found.seconds
     assert found.model == {
@@ -167,7 +167,7 @@ def test_prediction_is_the_windowed_answer_for_the_whole_signal(bundle, tmp_path
 
 @pytest.fixture(scope="module")
 def exact(bundle, tmp_path_factory):
-    """The prediction for the first 8 s of the tune, at the model's own rate."""
+    """Predict the first 8 s of the tune at the model's own rate."""
     path = tmp_path_factory.mktemp("exact") / "exact.wav"
     soundfile.write(path, tune(8, RATE), RATE, subtype="FLOAT")
     return RunModel(bundle).predict(path)
@@ -194,7 +194,7 @@ def test_formats_rates_and_channels_give_nearly_the_same_timeline(bundle, exact,
     difference = np.abs(found.probabilities[:80] - exact.probabilities).mean()
     assert difference < 0.03
     assert (found.active[:80] != exact.active).mean() < 0.06
-    # Farther away than these is the same song one frame later.
+    # The same song shifted by one frame differs more than this.
     assert difference < np.abs(exact.probabilities[1:] - exact.probabilities[:-1]).mean() / 2
 
 
@@ -225,7 +225,7 @@ def test_what_cannot_be_heard_is_an_audio_error_naming_the_file(bundle, tmp_path
             RunModel(bundle).predict(tmp_path / name)
 
 
-# Of the process itself: what getrusage tells begins with the memory of the process that started it.
+# The memory of the process itself: getrusage would include that of its parent.
 _MEASURE = """
 import re, sys
 from pathlib import Path
@@ -253,7 +253,7 @@ def test_an_hour_is_heard_in_less_than_1500_megabytes(tmp_path: Path):
 
 
 def _default_bundle(folder: Path) -> Path:
-    """An untrained model of the default size, saved."""
+    """Save an untrained model of the default size."""
     config = RunConfig()
     model = build_model(config.model, config.front_end, 17, -30.0, 20.0)
     Bundle(model, config, HALF, PostProcessing.plain(HALF), (), {}).save(folder)

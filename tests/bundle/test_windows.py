@@ -16,7 +16,7 @@ CONFIG = RunConfig(FRONT_END).merge({"window": {"window_seconds": WINDOW / 10, "
 
 @pytest.fixture(scope="module")
 def model():
-    """Two classes; each answer hears the frames around it, so that it differs at the edges of windows."""
+    """Build a model of two classes, whose outputs depend on the frames around them and so differ at window edges."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, MELS))
     x = keras.layers.AveragePooling1D(SUBFRAMES)(inputs)
@@ -34,7 +34,7 @@ def features(frames, seed=0):
 
 
 def reference(model, log_mel):
-    """The definition, frame by frame: the weighted mean of the windows that answer for it."""
+    """Compute the definition: each frame is the weighted mean of the windows that contain it."""
     length = -(-len(log_mel) // SUBFRAMES)
     starts = [0]
     while starts[-1] + WINDOW < length:
@@ -44,7 +44,7 @@ def reference(model, log_mel):
         window = np.full((WINDOW * SUBFRAMES, MELS), FRONT_END.log_floor_db, np.float32)
         piece = log_mel[start * SUBFRAMES : (start + WINDOW) * SUBFRAMES]
         window[: len(piece)] = piece
-        answer = 1 / (1 + np.exp(-model(window[np.newaxis]).numpy()[0].astype(float)))
+        prediction = 1 / (1 + np.exp(-model(window[np.newaxis]).numpy()[0].astype(float)))
         for frame in range(start, min(start + WINDOW, length)):
             place = frame - start
             share = 1.0
@@ -52,7 +52,7 @@ def reference(model, log_mel):
                 share = min(share, (place + 0.5) / OVERLAP)
             if start != starts[-1]:
                 share = min(share, (WINDOW - place - 0.5) / OVERLAP)
-            total[frame] += share * answer[place]
+            total[frame] += share * prediction[place]
             weight[frame] += share
     np.testing.assert_allclose(weight, 1)
     return total
@@ -71,8 +71,8 @@ def test_a_batch_in_one_graph_gives_the_same(model, overlap):
     graph = tf.function(windowed.predict_batch, input_signature=[tf.TensorSpec([None, None, MELS])])
     for frames in (0, 1, 2, 59, 60, 61, 100, 101, 102, 777):
         tracks = np.stack([features(frames, seed) for seed in range(3)])
-        answers = graph(tracks).numpy()
-        np.testing.assert_allclose(answers, [windowed.predict_track(track) for track in tracks], atol=1e-6)
+        predictions = graph(tracks).numpy()
+        np.testing.assert_allclose(predictions, [windowed.predict_track(track) for track in tracks], atol=1e-6)
     assert graph(features(60)[np.newaxis][:0]).shape == (0, 30, 2)
 
 
@@ -101,7 +101,7 @@ def test_a_signal_of_nothing_has_no_frames(windowed):
 
 
 def test_answers_come_before_the_signal_has_ended(windowed):
-    """Memory is bounded: of an endless signal it holds back a few windows, no more."""
+    """Memory is bounded: only a few windows of an endless signal are held back."""
     taken = 0
 
     def blocks():
@@ -110,9 +110,9 @@ def test_answers_come_before_the_signal_has_ended(windowed):
             taken += 1
             yield features(60, taken)
 
-    answers = windowed.predict_blocks(blocks())
+    predictions = windowed.predict_blocks(blocks())
     for _ in range(20):
-        next(answers)
+        next(predictions)
     assert taken < 40
 
 
@@ -121,10 +121,10 @@ def test_a_constant_model_gives_a_constant():
     pooled = keras.layers.AveragePooling1D(SUBFRAMES)(inputs)
     logit = float(np.log(0.3 / 0.7))
     constant = keras.layers.Dense(1, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(logit))
-    answers = WindowedModel(keras.Model(inputs, constant(pooled)), CONFIG).predict_track(features(333))
-    assert answers.shape == (167, 1)
-    np.testing.assert_allclose(answers, 0.3, rtol=1e-6)
-    assert len(np.unique(answers)) == 1
+    predictions = WindowedModel(keras.Model(inputs, constant(pooled)), CONFIG).predict_track(features(333))
+    assert predictions.shape == (167, 1)
+    np.testing.assert_allclose(predictions, 0.3, rtol=1e-6)
+    assert len(np.unique(predictions)) == 1
 
 
 def test_lengths_do_not_retrace(model):
@@ -159,6 +159,6 @@ def test_clips_are_normalised_over_their_true_frames():
     inputs = keras.Input((None, front_end.n_mels))
     model = keras.Model(inputs, keras.layers.Lambda(lambda x: x[..., :3])(inputs))
     log_mel = np.random.default_rng(0).normal(-30, 15, (250, front_end.n_mels)).astype(np.float32)
-    answers = WindowedModel(model, RunConfig.for_front_end(front_end)).predict_track(log_mel)
+    predictions = WindowedModel(model, RunConfig.for_front_end(front_end)).predict_track(log_mel)
     expected = tf.sigmoid(normalize_clip(tf.constant(log_mel), 250, front_end)[:, :3])
-    np.testing.assert_allclose(answers, expected, atol=1e-6)
+    np.testing.assert_allclose(predictions, expected, atol=1e-6)

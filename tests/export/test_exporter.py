@@ -1,4 +1,4 @@
-"""Exported files against the model they came from, each run by what it is for."""
+"""Exported files, each in its runtime, predict what the model predicts."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ def crnn():
 
 @pytest.fixture(scope="module")
 def exported(crnn, tmp_path_factory):
-    """A run of all formats, and its report."""
+    """Export all formats; return the folder and the report."""
     out = tmp_path_factory.mktemp("exported")
     steps = []
     report = exporter.export(
@@ -64,7 +64,7 @@ def test_every_file_passes_and_the_report_says_so(exported):
 
 
 LENGTHS = (0.0, 0.01, 0.1, 2.95, 3.0, 3.05, 5.0, 5.013, 20.02)
-"""Seconds: windows of tests are 3 s long and overlap by 1 s."""
+"""Seconds. The windows of the tiny model last 3 s and overlap by 1 s."""
 
 
 @pytest.mark.parametrize("seconds", LENGTHS)
@@ -78,7 +78,7 @@ def test_tflite_gives_the_windowed_inference_of_any_length(crnn, exported, secon
 
 
 def test_the_end_of_the_signal_is_told_from_silence(crnn, exported):
-    """The log-mel of a window of zeros after the end would still hear the end's last samples."""
+    """With zeros after the end, the log-mel there would still contain the last samples of the signal."""
     signal = np.random.default_rng(0).normal(0, 0.3, 16000).astype(np.float32)
     model = LiteModel(exported[0] / "model.float32.tflite")
     (window,) = windows(signal, model.metadata)
@@ -144,8 +144,8 @@ def test_saved_model_takes_any_length_and_log_mel(crnn, exported):
 
 
 def test_saved_model_names_no_instrument_where_none_is_heard(crnn, tmp_path):
-    deaf = dataclasses.replace(crnn, thresholds=np.full(17, 1.1, np.float32))
-    (file,) = exporter.export(deaf, tmp_path, ("savedmodel",), ("none",)).files
+    silent = dataclasses.replace(crnn, thresholds=np.full(17, 1.1, np.float32))
+    (file,) = exporter.export(silent, tmp_path, ("savedmodel",), ("none",)).files
     assert not file.failure
     serve = tf.saved_model.load(str(tmp_path / "saved_model")).signatures["serving_default"]
     assert serve(waveform=tf.zeros([1, 8000]))["dominant"].numpy().tolist() == [b""]
@@ -178,7 +178,7 @@ def test_a_zip_tool_shows_labels_and_metadata(crnn, exported):
         assert archive.namelist() == [LABELS_FILE, METADATA_FILE]
         assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
         assert archive.read(LABELS_FILE).decode().splitlines() == list(crnn.classes)
-    # What Android's MetadataExtractor reads: offsets count from the start of the file.
+    # Android's MetadataExtractor requires offsets that count from the start of the file.
     content = path.read_bytes()
     end = content.rindex(b"PK\x05\x06")
     directory = int.from_bytes(content[end + 16 : end + 20], "little")
@@ -338,7 +338,7 @@ def test_running_a_file_imports_no_tensorflow():
 def test_presets(architecture, preset, tmp_path):
     config = SEED_44K if preset == "seed_44k" else RunConfig()
     model = make_bundle(architecture, config)
-    # Eight bits are for trained weights: of random ones their error tells nothing.
+    # No 8 bits: their error with random weights says nothing about trained ones.
     report = exporter.export(model, tmp_path, tuple(exporter.FORMATS), ("none", "float16"))
     assert not report.failed
     lite = LiteModel(tmp_path / "model.float32.tflite")

@@ -1,4 +1,4 @@
-"""Folders of recordings: what is found, what is skipped, what is written, and what is broken."""
+"""Predict folders of recordings: search, skip, write, and report failures."""
 
 import contextlib
 import csv
@@ -27,7 +27,7 @@ from mir_tf.io.audio import SUFFIXES, probe
 
 @pytest.fixture
 def music(tmp_path: Path) -> Path:
-    """Two songs of one name, one of another, one that is broken, and what is no audio."""
+    """Write two songs of one name, one of another, a broken one, other files and hidden ones."""
     folder = tmp_path / "music"
     for name in ("b.wav", "album/b.wav", "album/[a] Å.FLAC"):
         write_song(folder / name)
@@ -98,7 +98,7 @@ def test_links_are_followed_but_not_in_circles(music: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 def test_links_to_recordings_that_are_gone_are_recordings(music: Path) -> None:
-    """As git-annex leaves them: each fails by name when it is to be heard."""
+    """git-annex has such links for missing recordings: each fails with its name when it is read."""
     (music / "album" / "gone.flac").symlink_to(music / "nowhere.flac")
     assert "music/album/gone.flac" in names(find([music]).songs)
 
@@ -133,7 +133,7 @@ def test_time_left_is_judged_by_size_until_a_file_states_its_length() -> None:
     length = DurationEstimate(songs)
     assert length.total is None
     length.begin(songs[0], 10.0)
-    assert length.total == pytest.approx(45.0)  # of an mp3 nothing is known yet but what is known of all
+    assert length.total == pytest.approx(45.0)  # mp3 is estimated from all files until one is opened
     length.end(songs[0], 10.0)
     length.begin(songs[2], 50.0)
     assert length.total == pytest.approx(10 + 30 + 50)
@@ -202,7 +202,7 @@ def remove_answer(song: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "options", "heard"),
+    ("change", "options", "processed"),
     [
         (change_nothing, (), 0),
         (change_nothing, ("--overwrite",), 2),
@@ -213,28 +213,30 @@ def remove_answer(song: Path) -> None:
     ],
 )
 def test_what_is_done_is_not_done_again(
-    model: Path, tmp_path: Path, change: Callable[[Path], None], options: tuple[str, ...], heard: int
+    model: Path, tmp_path: Path, change: Callable[[Path], None], options: tuple[str, ...], processed: int
 ) -> None:
     songs = [write_song(tmp_path / "b.wav"), write_song(tmp_path / "c.wav")]
     words = ("predict", model, tmp_path, "--format", "csv")
     assert run(*words).exit_code == 0
-    answers = {song: song.with_name(f"{song.name}.csv") for song in songs}
-    answers[songs[1]].write_text("mended by hand\n")
+    outputs = {song: song.with_name(f"{song.name}.csv") for song in songs}
+    outputs[songs[1]].write_text("edited by hand\n")
     change(songs[0])
     result = run(*words, *options)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count(": dominant ") == heard
-    skipped = f"Skipped {2 - heard} recordings already processed by this model (--overwrite processes them again).\n"
-    assert (skipped in result.stderr) == (heard < 2)
-    with answers[songs[0]].open(newline="") as file:
+    assert result.stdout.count(": dominant ") == processed
+    skipped = (
+        f"Skipped {2 - processed} recordings already processed by this model (--overwrite processes them again).\n"
+    )
+    assert (skipped in result.stderr) == (processed < 2)
+    with outputs[songs[0]].open(newline="") as file:
         assert next(csv.reader(file)) == list(COLUMNS)
-    assert (answers[songs[1]].read_text() == "mended by hand\n") == (heard < 2 or "audacity" in options)
+    assert (outputs[songs[1]].read_text() == "edited by hand\n") == (processed < 2 or "audacity" in options)
 
 
 def test_files_of_other_origin_are_kept(model: Path, exported_cnn: Path, tmp_path: Path) -> None:
-    """References lie beside recordings under the very names of answers; and answers are mended by hand."""
+    """People keep references beside recordings under the names of outputs, and edit outputs by hand."""
     song, other = write_song(tmp_path / "b.wav"), write_song(tmp_path / "c.wav")
-    reference, answer = tmp_path / "b.wav.csv", tmp_path / "c.wav.csv"
+    reference, output = tmp_path / "b.wav.csv", tmp_path / "c.wav.csv"
     reference.write_text("start,end,instrument\n0,1,Piano\n")
     result = run("predict", model, song, other, "--format", "csv,json")
     assert result.exit_code == 1
@@ -244,12 +246,12 @@ def test_files_of_other_origin_are_kept(model: Path, exported_cnn: Path, tmp_pat
     assert result.stderr.endswith("1 of 2 recordings have existing files that were kept.\n")
     assert reference.read_text() == "start,end,instrument\n0,1,Piano\n"
     assert written(tmp_path) == ["b.wav", "b.wav.csv", "b.wav.json", "c.wav", "c.wav.csv", "c.wav.json"]
-    answer.write_text("mended by hand\n")
+    output.write_text("edited by hand\n")
     for path, exit_code in ((model, 0), (exported_cnn / "run", 1)):
         assert run("predict", path, other, "--format", "csv").exit_code == exit_code
-        assert answer.read_text() == "mended by hand\n"
+        assert output.read_text() == "edited by hand\n"
     assert run("predict", model, song, other, "--format", "csv", "--overwrite").exit_code == 0
-    for path in (reference, answer):
+    for path in (reference, output):
         assert path.read_text().startswith(",".join(COLUMNS))
     (tmp_path / LEDGER).unlink()
     assert run("predict", model, other, "--format", "csv").exit_code == 1
@@ -265,16 +267,16 @@ def test_what_a_killed_run_has_written_is_its_own(model: Path, tmp_path: Path, m
         patch.setattr(Ledger, "finish", full)
         assert run("predict", model, song, "--format", "csv").exit_code == 1
     assert (tmp_path / "b.wav.csv").is_file()
-    os.utime(tmp_path / "b.wav.csv", (1e9, 1e9))  # nor is a copy of it another's
+    os.utime(tmp_path / "b.wav.csv", (1e9, 1e9))  # a changed time does not make it a foreign file
     result = run("predict", model, song, "--format", "csv")
     assert (result.exit_code, result.stdout.count(": dominant ")) == (0, 1)
 
 
 def test_another_model_hears_again(model: Path, exported_cnn: Path, tmp_path: Path) -> None:
     song = write_song(tmp_path / "b.wav")
-    for path, heard in ((model, 1), (model, 0), (exported_cnn / "run", 1), (exported_cnn / "run", 0)):
+    for path, processed in ((model, 1), (model, 0), (exported_cnn / "run", 1), (exported_cnn / "run", 0)):
         result = run("predict", path, song)
-        assert (result.exit_code, result.stdout.count(": dominant ")) == (0, heard)
+        assert (result.exit_code, result.stdout.count(": dominant ")) == (0, processed)
 
 
 def intervals(path: Path) -> list[tuple[str, float, float, str, float]]:
@@ -316,7 +318,7 @@ def test_all_in_one_grows_by_what_is_new(model: Path, tmp_path: Path) -> None:
     first = intervals(tmp_path / "songs.csv")
     write_song(tmp_path / "music" / "b.wav", 2.0)
     (ledger,) = tmp_path.glob(f"*{LEDGER}")
-    ledger.write_text(ledger.read_text() + '{"name": "cut of')  # as a killed run leaves it
+    ledger.write_text(ledger.read_text() + '{"name": "cut of')  # as after a killed run
     (tmp_path / "songs.csv").unlink()
     result = run(*words)
     assert "Skipped 1 recordings already processed by this model" in result.stderr
@@ -351,7 +353,7 @@ def test_parquet_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         (("--format", "mp4"), "format 'mp4' is not one of json, csv, jams, audacity, png, svg"),
         (("--format", "parquet"), "it is for all songs together: --table songs.parquet"),
         (("--table", "songs.xlsx"), "songs.xlsx: its suffix is '.xlsx'; it must be one of .csv, .json, .parquet"),
-        (("--table", "songs.csv", "--out", "answers"), "--out needs --format; --table alone writes no file"),
+        (("--table", "songs.csv", "--out", "predictions"), "--out needs --format; --table alone writes no file"),
         (("--table", "s3://bucket/songs.csv"), "must be a local path"),
     ],
 )
@@ -394,7 +396,7 @@ def test_results_are_printed_above_the_bar_and_into_pipes(model: Path, tmp_path:
     ) as process:
         os.close(end)
         shown = b""
-        with contextlib.suppress(OSError):  # the other end is closed: Linux says so
+        with contextlib.suppress(OSError):  # Linux reports that the other end is closed
             while part := os.read(terminal, 1 << 16):
                 shown += part
         out = process.stdout.read() if process.stdout else ""
@@ -438,8 +440,8 @@ def test_what_lies_above_goes_below_out(model: Path, tmp_path: Path, monkeypatch
     (tmp_path / "songs" / "here").mkdir(parents=True)
     write_song(tmp_path / "songs" / "1.wav")
     monkeypatch.chdir(tmp_path / "songs" / "here")
-    assert run("predict", model, "..", "--out", "answers").exit_code == 0
-    assert written(tmp_path) == ["songs/1.wav", "songs/here/answers/songs/1.wav.json"]
+    assert run("predict", model, "..", "--out", "predictions").exit_code == 0
+    assert written(tmp_path) == ["songs/1.wav", "songs/here/predictions/songs/1.wav.json"]
 
 
 def test_dollars_and_colons_in_a_name_are_no_markup(model: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Blocks that are decoded ahead: the same, in order, with their errors, and not without bound."""
+"""Blocks that are decoded ahead: equal, in order, with their errors, and bounded in number."""
 
 import threading
 import time
@@ -39,10 +39,10 @@ def test_a_file_gives_the_blocks_of_its_decoder_in_order(tmp_path: Path) -> None
 
 def test_an_error_comes_after_the_blocks_before_it(tmp_path: Path) -> None:
     blocks = decoding.blocks(write(tmp_path / "song.wav", 45, bad=25), None, 8000)
-    heard: list[int] = []
+    lengths: list[int] = []
     with pytest.raises(AudioError, match=r"song\.wav: contains NaN"):
-        heard.extend(map(len, blocks))
-    assert heard == [80000, 80000]
+        lengths.extend(map(len, blocks))
+    assert lengths == [80000, 80000]
     assert not threads()
 
 
@@ -66,7 +66,7 @@ def test_it_works_while_the_model_does_and_not_further_ahead_than_it_may() -> No
     for expected in range(3):
         assert next(blocks)[0] == expected
         deadline = time.monotonic() + 60
-        while len(made) < expected + 1 + decoding._BLOCKS_AHEAD:  # nobody asks for these yet
+        while len(made) < expected + 1 + decoding._BLOCKS_AHEAD:  # not requested yet
             assert time.monotonic() < deadline
             time.sleep(0.001)
     time.sleep(0.05)

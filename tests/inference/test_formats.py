@@ -1,4 +1,4 @@
-"""Every format of a prediction, opened by the library that it is made for."""
+"""Every output format, read by the library that it is meant for."""
 
 import csv
 import dataclasses
@@ -24,7 +24,7 @@ PATH = 'music/Für "Elise", [live] <&>.flac'
 
 
 def prediction(frames: dict[str, list[float]], seconds: float | None = None) -> Prediction:
-    """A recording with these probabilities a frame, heard from 0.5 on; of the other classes 0.1."""
+    """Return a prediction with these probabilities, 0.1 for other classes, and thresholds of 0.5."""
     count = max(map(len, frames.values()), default=5)
     roll = np.full((count, len(FAMILY)), 0.1, np.float32)
     for name, column in frames.items():
@@ -42,8 +42,8 @@ def prediction(frames: dict[str, list[float]], seconds: float | None = None) -> 
 
 
 @pytest.fixture(scope="module")
-def heard() -> Prediction:
-    """Of 0.47 s: the piano comes twice, drums play from 0.1 s to the end."""
+def song() -> Prediction:
+    """Predict 0.47 s: the piano plays twice, the drums from 0.1 s to the end."""
     return prediction({"Piano": [0.6, 0.8, 0.1, 0.9, 0.2], "Drums": [0.2, 0.7, 0.7, 0.7, 0.7]}, 0.47)
 
 
@@ -57,27 +57,27 @@ ROWS = [
     (PATH, 0.1, 0.47, "Drums", 0.7),
     (PATH, 0.3, 0.4, "Piano", 0.9),
 ]
-"""What is heard, in the order of starts; the last frame ends with the audio."""
+"""The intervals in the order of starts; the last frame ends with the audio."""
 
 
 def written(found: Prediction, name: str) -> bytes:
     return FORMATS[name].encode(found)
 
 
-def test_csv_has_a_row_for_each_interval(heard: Prediction) -> None:
-    header, *rows = csv.reader(io.StringIO(written(heard, "csv").decode(), newline=""))
+def test_csv_has_a_row_for_each_interval(song: Prediction) -> None:
+    header, *rows = csv.reader(io.StringIO(written(song, "csv").decode(), newline=""))
     assert tuple(header) == COLUMNS
     assert [(path, float(start), float(end), name, float(level)) for path, start, end, name, level in rows] == ROWS
 
 
-def test_json_is_everything(heard: Prediction) -> None:
-    content = json.loads(written(heard, "json"))
-    assert content == heard.to_dict()
+def test_json_is_everything(song: Prediction) -> None:
+    content = json.loads(written(song, "json"))
+    assert content == song.to_dict()
     assert np.shape(content["probabilities"]) == (5, 17)
 
 
-def test_jams_validates_and_holds_the_intervals(heard: Prediction) -> None:
-    found = jams.load(io.StringIO(written(heard, "jams").decode()), validate=True, strict=True)
+def test_jams_validates_and_holds_the_intervals(song: Prediction) -> None:
+    found = jams.load(io.StringIO(written(song, "jams").decode()), validate=True, strict=True)
     assert found.file_metadata.duration == 0.47
     assert found.file_metadata.title == 'Für "Elise", [live] <&>.flac'
     (annotation,) = found.search(namespace="tag_open")
@@ -91,27 +91,27 @@ def test_jams_validates_and_holds_the_intervals(heard: Prediction) -> None:
     assert annotation.annotation_metadata.annotation_tools.startswith("mir-tf ")
 
 
-def test_audacity_reads_start_end_and_label_between_tabs(heard: Prediction) -> None:
-    rows = [line.split("\t") for line in written(heard, "audacity").decode().splitlines()]
+def test_audacity_reads_start_end_and_label_between_tabs(song: Prediction) -> None:
+    rows = [line.split("\t") for line in written(song, "audacity").decode().splitlines()]
     assert [(float(start), float(end), label) for start, end, label in rows] == [row[1:4] for row in ROWS]
 
 
-def test_png_shows_what_is_heard_in_its_colour(heard: Prediction, silence: Prediction) -> None:
-    piano = np.array([int(heard.colors[0][index : index + 2], 16) for index in (1, 3, 5)])
-    bar = 0.75 * piano + 0.25 * (0.3 * piano + 0.7 * 255)  # of the bar over the probability over white
-    for found, least, most in ((heard, 1000, np.inf), (silence, 0, 0)):
+def test_png_shows_what_is_heard_in_its_colour(song: Prediction, silence: Prediction) -> None:
+    piano = np.array([int(song.colors[0][index : index + 2], 16) for index in (1, 3, 5)])
+    bar = 0.75 * piano + 0.25 * (0.3 * piano + 0.7 * 255)  # the bar over the probability curve over white
+    for found, least, most in ((song, 1000, np.inf), (silence, 0, 0)):
         picture = np.asarray(Image.open(io.BytesIO(written(found, "png"))).convert("RGB"))
         assert least <= (np.abs(picture - bar).max(axis=2) < 3).sum() <= most
 
 
-def test_svg_is_xml_whose_text_can_be_searched_and_whose_bytes_repeat(heard: Prediction) -> None:
-    content = written(heard, "svg")
+def test_svg_is_xml_whose_text_can_be_searched_and_whose_bytes_repeat(song: Prediction) -> None:
+    content = written(song, "svg")
     root = ElementTree.fromstring(content)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     texts = {"".join(element.itertext()).strip() for element in root.iter("{http://www.w3.org/2000/svg}text")}
     assert {"Piano", "Drums"} <= texts
     assert any('Für "Elise", [live] <&>.flac' in text for text in texts)
-    assert written(heard, "svg") == content
+    assert written(song, "svg") == content
 
 
 def test_silence_is_written_too(silence: Prediction) -> None:
@@ -122,25 +122,25 @@ def test_silence_is_written_too(silence: Prediction) -> None:
     assert (len(annotation.data), annotation.sandbox.dominant) == (0, None)
 
 
-def test_a_data_frame_has_the_columns_and_their_types(heard: Prediction, silence: Prediction) -> None:
-    frame = heard.to_dataframe()
+def test_a_data_frame_has_the_columns_and_their_types(song: Prediction, silence: Prediction) -> None:
+    frame = song.to_dataframe()
     assert list(frame.itertuples(index=False, name=None)) == ROWS
     pd.testing.assert_series_equal(silence.to_dataframe().dtypes, frame.dtypes)
     assert silence.to_dataframe().empty
 
 
-def test_a_plot_is_a_figure_with_a_row_for_each_instrument(heard: Prediction) -> None:
-    (axes,) = heard.plot().axes
+def test_a_plot_is_a_figure_with_a_row_for_each_instrument(song: Prediction) -> None:
+    (axes,) = song.plot().axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Drums", "Piano"]
     assert "0:00.5: dominant Drums" in axes.get_title(loc="left")
-    array = dataclasses.replace(heard, path="")
+    array = dataclasses.replace(song, path="")
     assert array.plot().axes[0].get_title(loc="left").startswith("audio, ")
 
 
 @pytest.mark.parametrize(("package", "method"), [("jams", "to_jams"), ("pandas", "to_dataframe")])
 def test_what_a_package_is_missing_for_says_what_to_install(
-    heard: Prediction, monkeypatch: pytest.MonkeyPatch, package: str, method: str
+    song: Prediction, monkeypatch: pytest.MonkeyPatch, package: str, method: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=rf"needs the package {package}: pip install 'mir-tf\[formats\]'"):
-        getattr(heard, method)()
+        getattr(song, method)()

@@ -1,4 +1,4 @@
-"""Decoding: right samples from good files, a clear error from bad ones."""
+"""Decoding: correct samples from good files, clear errors for bad ones."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ RATE = 44100
 
 @pytest.fixture
 def noise() -> np.ndarray:
-    """Two channels of noise, 3 s and some samples long."""
+    """Two channels of noise that last a little more than 3 s."""
     return (0.1 * np.random.default_rng(0).standard_normal((3 * RATE + 77, 2))).astype(np.float32)
 
 
@@ -120,7 +120,7 @@ def test_no_samples_are_refused(tmp_path: Path, noise: np.ndarray) -> None:
     with pytest.raises(AudioError, match=r"a\.wav: contains no samples$"):
         audio.probe(write(tmp_path / "a.wav", np.zeros(0)))
     content = bytearray(write(tmp_path / "stopped.wav", noise).read_bytes())
-    content[4:8] = content[40:44] = bytes(4)  # a recorder that never came back to its header
+    content[4:8] = content[40:44] = bytes(4)  # as a recorder that was stopped before it updated the header
     (tmp_path / "stopped.wav").write_bytes(content)
     with pytest.raises(AudioError, match=r"contains no samples: its header states no length.*mir-tf listen < FILE"):
         audio.probe(tmp_path / "stopped.wav")
@@ -141,7 +141,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path, noise: np.ndarra
 
 @pytest.mark.parametrize("value", [3e38, 20000.0])
 def test_integers_in_floating_point_are_refused(tmp_path: Path, noise: np.ndarray, value: float) -> None:
-    noise[round(2.3 * RATE)] = value  # of 3e38 the sum of two channels is infinite
+    noise[round(2.3 * RATE)] = value  # the sum of two channels of 3e38 is infinite
     path = write(tmp_path / "a.wav", noise, subtype="FLOAT")
     with pytest.raises(
         AudioError, match=r"a\.wav: contains a sample of (3e\+38|20000), after 2\.3 s, but full scale is 1"
@@ -164,10 +164,10 @@ def test_a_truncated_flac_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
 
 
 def test_a_flac_that_ends_between_frames_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
-    """Its header promises more than there is, and the decoder has nothing to complain of."""
+    """The header states more samples than follow, and the decoder reports no error."""
     path = write(tmp_path / "a.flac", noise)
     content = bytearray(path.read_bytes())
-    # 4 bytes "fLaC", 4 of block header, then STREAMINFO, where bits 108 to 143 count the samples.
+    # 4 bytes "fLaC", 4 bytes of block header, then STREAMINFO, whose bits 108 to 143 are the number of samples.
     assert int.from_bytes(content[21:26], "big") & (2**36 - 1) == len(noise)
     content[22:26] = (len(noise) + RATE).to_bytes(4, "big")
     path.write_bytes(content)
@@ -186,7 +186,7 @@ def test_a_corrupt_flac_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
 
 
 def write_streamed_flac(path: Path, samples: np.ndarray) -> Path:
-    """Writes what an encoder that cannot seek back writes: a header in which the number of samples is 0, unknown."""
+    """Write a flac as by an encoder that cannot seek back: its header has 0, unknown, for the number of samples."""
     write(path, samples)
     content = bytearray(path.read_bytes())
     content[21] &= 0xF0
@@ -223,7 +223,7 @@ def test_a_truncated_wav_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
 
 
 def test_a_streamed_wav_is_read_to_its_end(tmp_path: Path, noise: np.ndarray) -> None:
-    """Who writes to a pipe states the greatest length there is."""
+    """Programs that write to a pipe state the maximum length."""
     path = write(tmp_path / "a.wav", noise)
     content = bytearray(path.read_bytes())
     data = content.index(b"data")
@@ -233,14 +233,14 @@ def test_a_streamed_wav_is_read_to_its_end(tmp_path: Path, noise: np.ndarray) ->
 
 
 def test_a_truncated_mp3_gives_what_is_there(tmp_path: Path, noise: np.ndarray) -> None:
-    """The length in its header is an estimate: less is no damage."""
+    """The length in its header is an estimate, so less audio is not an error."""
     path = write(tmp_path / "a.mp3", noise)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert RATE < len(read(path, RATE)) < 2 * RATE
 
 
 def write_mp3_without_length(path: Path, samples: np.ndarray, bitrate_mode: str) -> Path:
-    """Writes an mp3 whose first frame, which tells the number of the others, is taken away."""
+    """Write an mp3 without its first frame, which states the number of frames."""
     write(path, samples, bitrate_mode=bitrate_mode, compression_level=0.5)
     content = path.read_bytes()
     tag = content.index(b"Xing" if bitrate_mode == "VARIABLE" else b"Info")
@@ -249,7 +249,7 @@ def write_mp3_without_length(path: Path, samples: np.ndarray, bitrate_mode: str)
 
 
 def test_an_mp3_that_libsndfile_would_cut_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
-    """It stops at an estimate, from the bit rate of the first frame: too soon where the others need less."""
+    """The decoder estimates the end from the bit rate of the first frame: too early if the others need less."""
     samples = np.concatenate([noise, 1e-4 * noise, 1e-4 * noise])
     path = write_mp3_without_length(tmp_path / "a.mp3", samples, "VARIABLE")
     with pytest.raises(AudioError, match=r"a\.mp3: does not state its true length, .* the first \d\.\d s; convert"):

@@ -1,4 +1,4 @@
-"""Remote paths, on a real S3 API server on loopback."""
+"""Remote paths, against a real S3 API server on loopback."""
 
 import importlib.util
 import io
@@ -46,7 +46,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[Path]:
-    """An empty bucket. TensorFlow's client keeps the first server that it meets: one for all tests in this process."""
+    """Serve an empty bucket, one for all tests: TensorFlow's client keeps the first server that it connects to."""
     with s3_server.serve("bucket") as address, pytest.MonkeyPatch.context() as environment:
         for name, value in {**s3_server.ENVIRONMENT, "S3_ENDPOINT": address}.items():
             environment.setenv(name, value)
@@ -254,7 +254,7 @@ def test_a_data_set_is_read_and_its_damage_named(bucket: Path, tmp_path: Path) -
 
 
 def command(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command as a user would; its end must be its own."""
+    """Run a command as a user would; check that it ends with its own status."""
     own = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"} | environment
     result = subprocess.run(words_of(*words), capture_output=True, text=True, timeout=1200, env=own)
     assert ABORT not in result.stderr
@@ -269,15 +269,15 @@ def words_of(*words: str | Path) -> list[str]:
 
 
 def objects(address: str, prefix: str) -> set[str]:
-    """Names of the objects in the bucket, as the server tells."""
-    with urllib.request.urlopen(f"{address}/bucket?list-type=2&prefix={prefix}", timeout=60) as answer:
-        return set(re.findall(r"<Key>(.*?)</Key>", answer.read().decode()))
+    """Return the names of the objects in the bucket, from the server."""
+    with urllib.request.urlopen(f"{address}/bucket?list-type=2&prefix={prefix}", timeout=60) as response:
+        return set(re.findall(r"<Key>(.*?)</Key>", response.read().decode()))
 
 
 @needs_server
 @pytest.mark.slow
 def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path) -> None:
-    """Every command ends with its own status; a build that was killed and resumed equals one on disk."""
+    """Every command ends with its own status; a build that is killed and resumed equals one on disk."""
     for number, split in enumerate(("train", "validation", "test"), 1):
         write_track(tmp_path / "tree" / split / f"Track{number:05d}", seconds=4.0, seed=number)
     move_into(tmp_path / "tree", bucket / "slakh")
@@ -321,7 +321,7 @@ def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path)
         (("report", run_folder, "--data", data), "runs/first/report-test/report.html"),
         (("evaluate", run_folder, "--data", data), "runs/first/evaluation-test/evaluation.json"),
         (("predict", run_folder, song), "slakh/test/Track00003/mix.flac.json"),
-        (("predict", run_folder, song, "--out", "s3://bucket/answers"), "answers/mix.flac.json"),
+        (("predict", run_folder, song, "--out", "s3://bucket/predictions"), "predictions/mix.flac.json"),
         (
             ("export", run_folder, "--out", "s3://bucket/exported", "--audio", song, "--formats", "savedmodel"),
             "exported/report.md",
@@ -340,7 +340,7 @@ def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path)
 @needs_server
 @pytest.mark.slow
 def test_a_beam_pipeline_builds_in_a_bucket(bucket: Path, tmp_path: Path) -> None:
-    """The shards of a local build of a tree on disk; a damaged track is named alike."""
+    """It writes the shards of a local build, and reports a damaged track in the same way."""
     pytest.importorskip("apache_beam")
     for number in (1, 2, 3):
         write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seconds=2.0, seed=number)
@@ -360,7 +360,7 @@ def test_a_beam_pipeline_builds_in_a_bucket(bucket: Path, tmp_path: Path) -> Non
 @needs_server
 @pytest.mark.slow
 def test_what_is_wrong_with_a_store_is_said_in_one_line(bucket: Path, tmp_path: Path) -> None:
-    with s3_server.serve("bucket", INITIAL_NO_AUTH_ACTION_COUNT="1") as address:  # the making of the bucket is free
+    with s3_server.serve("bucket", INITIAL_NO_AUTH_ACTION_COUNT="1") as address:  # the first request creates the bucket
         wrong = command("inspect", "s3://bucket/data", S3_ENDPOINT=address)
         none = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": str(tmp_path)}
         missing = command("inspect", "s3://bucket/data", S3_ENDPOINT=address, **none)
@@ -412,10 +412,10 @@ def test_answers_in_a_bucket_are_not_done_again(bucket: Path, exported_cnn: Path
     for name in ("a.wav", "album/b.wav"):
         soundfile.write(tmp_path / "music" / name, np.zeros(8000), 8000)
     move_into(tmp_path / "music", bucket / "music")
-    for options, folder in (((), "music"), (("--out", "s3://bucket/heard"), "heard/music")):
+    for options, folder in (((), "music"), (("--out", "s3://bucket/out"), "out/music")):
         assert run("predict", model, "s3://bucket/music", *options).exit_code == 0
-        answers = {f"{folder}/a.wav.json", f"{folder}/album/b.wav.json"}
-        assert answers <= objects(os.environ["S3_ENDPOINT"], folder)
+        outputs = {f"{folder}/a.wav.json", f"{folder}/album/b.wav.json"}
+        assert outputs <= objects(os.environ["S3_ENDPOINT"], folder)
         for again in ((), ("--overwrite",)):
             result = run("predict", model, "s3://bucket/music", *options, *again)
             assert result.exit_code == 0, result.output
