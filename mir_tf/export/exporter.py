@@ -46,7 +46,7 @@ _TFLITE_NAMES = {name: f"model.{'float32' if name == 'none' else name}.tflite" f
 _EXAMPLES = 64
 """Maximum number of windows for the calibration of full-int8 quantisation."""
 
-Progress = Callable[[str], None]
+StepProgress = Callable[[str], None]
 """Called with a description of the next step."""
 
 
@@ -56,14 +56,14 @@ def check(bundle: Bundle, formats: Sequence[str], quantizations: Sequence[str], 
     Raises:
         ConfigError: It cannot; the message says what to do instead.
     """
-    for kind, given, known in (("format", formats, [*FORMATS]), ("quantization", quantizations, QUANTIZATIONS)):
+    for kind, given, known in (("format", formats, [*EXPORT_FORMATS]), ("quantization", quantizations, QUANTIZATIONS)):
         if unknown := sorted(set(given) - set(known)):
             raise ConfigError(f"unknown {kind} {', '.join(unknown)}; choose from {', '.join(known)}")
         if not given:
             raise ConfigError(f"no {kind}; choose from {', '.join(known)}")
     front_end, window = bundle.config.front_end, bundle.config.window
     whole_segments = window.window_seconds == front_end.segment_seconds and not window.overlap_frames
-    by_window = sorted(name for name in set(formats) if FORMATS[name].by_window)
+    by_window = sorted(name for name in set(formats) if EXPORT_FORMATS[name].by_window)
     if front_end.segment_seconds is not None and not whole_segments and by_window:
         raise ConfigError(
             f"{', '.join(by_window)}: cannot predict single windows, because the front end takes segments of "
@@ -72,7 +72,7 @@ def check(bundle: Bundle, formats: Sequence[str], quantizations: Sequence[str], 
             "long as the segments, without overlap"
         )
     for name in formats:
-        if missing := [package for package in FORMATS[name].needs if importlib.util.find_spec(package) is None]:
+        if missing := [package for package in EXPORT_FORMATS[name].needs if importlib.util.find_spec(package) is None]:
             raise ConfigError(f"{name}: {', '.join(missing)} not installed; pip install 'mir-tf[{name}]'")
     if "int8" not in quantizations or "tflite" not in formats:
         return
@@ -94,7 +94,7 @@ def export(
     data: str | Path | None = None,
     name: str = "mir-tf model",
     license_name: str = "",
-    progress: Progress = lambda step: None,
+    progress: StepProgress = lambda step: None,
 ) -> ExportReport:
     """Export a model, and measure every file.
 
@@ -104,7 +104,7 @@ def export(
     Args:
         bundle: The model.
         out: Output folder, created if needed.
-        formats: Names in :data:`FORMATS`.
+        formats: Names in :data:`EXPORT_FORMATS`.
         quantizations: Quantizations of the ``.tflite`` files, from :data:`QUANTIZATIONS`.
         recordings: Audio for the comparison; by default a synthetic signal.
         data: Folder of a data set, for F1 and for ``int8``.
@@ -133,14 +133,14 @@ def export(
     metadata = describe(bundle, name, license_name)
     with workspace(out) as beside, _temporary_folder(beside) as folder:
         exporter = _Exporter(bundle, metadata, reference, tuple(quantizations), folder, progress)
-        files = [file for name, each in FORMATS.items() if name in formats for file in each.write(exporter)]
+        files = [file for name, each in EXPORT_FORMATS.items() if name in formats for file in each.write(exporter)]
         for file in files:
             target = out / file.name
             remove(target)
             if not file.failure:
                 move_into(folder / file.name, target)
     written = {file.name for file in files}
-    known = [name for each in FORMATS.values() for name in each.files]
+    known = [name for each in EXPORT_FORMATS.values() for name in each.files]
     report = ExportReport(
         metadata=metadata,
         sound=sound,
@@ -241,7 +241,7 @@ class _Reference:
 
     @classmethod
     def of(
-        cls, bundle: Bundle, signals: list[NDArray[np.float32]], data: str | Path | None, progress: Progress
+        cls, bundle: Bundle, signals: list[NDArray[np.float32]], data: str | Path | None, progress: StepProgress
     ) -> _Reference:
         """Predict the signals and the data set with Keras."""
         progress("predicting with Keras")
@@ -277,7 +277,7 @@ class _Exporter:
     reference: _Reference
     quantizations: tuple[str, ...]
     folder: Path
-    progress: Progress
+    progress: StepProgress
 
     def write_saved_model(self) -> Iterator[ExportedFile]:
         """Write ``saved_model``."""
@@ -411,7 +411,7 @@ class ExportFormat(NamedTuple):
     needs: tuple[str, ...] = ()
 
 
-FORMATS: dict[str, ExportFormat] = {
+EXPORT_FORMATS: dict[str, ExportFormat] = {
     "savedmodel": ExportFormat(_Exporter.write_saved_model, (_SAVED_MODEL,), by_window=False),
     "tflite": ExportFormat(_Exporter.write_tflite, (*_TFLITE_NAMES.values(), _CLIP), by_window=True),
     "onnx": ExportFormat(_Exporter.write_onnx, (_ONNX,), by_window=True, needs=("onnx", "onnxruntime", "tf2onnx")),

@@ -42,7 +42,7 @@ def exported(crnn, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported")
     steps = []
     report = exporter.export(
-        crnn, out, tuple(exporter.FORMATS), ("none", "dynamic"), license_name="CC0", progress=steps.append
+        crnn, out, tuple(exporter.EXPORT_FORMATS), ("none", "dynamic"), license_name="CC0", progress=steps.append
     )
     assert "model.onnx" in steps
     return out, report
@@ -339,7 +339,7 @@ def test_presets(architecture, preset, tmp_path):
     config = SEED_44K if preset == "seed_44k" else RunConfig()
     model = make_bundle(architecture, config)
     # No 8 bits: their error with random weights says nothing about trained ones.
-    report = exporter.export(model, tmp_path, tuple(exporter.FORMATS), ("none", "float16"))
+    report = exporter.export(model, tmp_path, tuple(exporter.EXPORT_FORMATS), ("none", "float16"))
     assert not report.failed
     lite = LiteModel(tmp_path / "model.float32.tflite")
     short = make_signal(model, 7.03)
