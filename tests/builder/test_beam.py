@@ -132,7 +132,7 @@ def test_a_track_may_be_worked_on_twice_at_one_time(tmp_path: Path) -> None:
     assert isinstance(blind, Failure)
     assert f"{tmp_path / 'absent'}: a worker cannot access it" in blind.reason
     assert isinstance(stale, Failure)
-    assert "the starting machine mir-tf 0; records would differ" in stale.reason
+    assert "the starting machine mir-tf 0: their records would differ" in stale.reason
 
 
 @needs_beam

@@ -108,7 +108,9 @@ def test_compressed_samples_are_refused_by_what_they_say_of_themselves(tmp_path)
     assert data[kind] == 1
     data[kind] |= 0x10
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"sine\.sf2: .*samples are compressed, as in \.sf3.*give a whole \.sf2 file"):
+    with pytest.raises(
+        DataError, match=r"sine\.sf2: .*samples are compressed, as in \.sf3.*give a complete \.sf2 file"
+    ):
         SoundFont(path)
 
 
