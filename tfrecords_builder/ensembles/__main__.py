@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mir_tf.io.click_errors import report_errors
 from tfrecords_builder.ensembles import compose_folder
 
 
@@ -23,10 +24,8 @@ from tfrecords_builder.ensembles import compose_folder
 )
 def main(songs: int, seed: int, out: Path) -> None:
     """Compose songs in many styles as MIDI files, for --midi of python -m tfrecords_builder."""
-    try:
+    with report_errors():
         compose_folder(out, songs, seed)
-    except OSError as error:
-        raise click.ClickException(str(error)) from error
     click.echo(f"{songs} songs are in {out}. Next: python -m tfrecords_builder --midi {out} --soundfont SF2 --out DATA")
 
 
