@@ -1,11 +1,11 @@
-"""What each architecture costs: parameters, multiply-adds, a training step, an answer; beside PyTorch if it is there.
+"""Measure the cost of each architecture: parameters, MACs, training step and prediction; PyTorch too, if installed.
 
     python tools/bench_models.py
     pip install torch && python tools/bench_models.py
 
-All of one run, in rounds that alternate between the two, so that their ratios hold on a machine that does other things
-too. Both train the same network on the same batch of noise: forward, loss, gradients, clipping, AdamW. SpecAugment is
-part of the step here; the original masks each example on the CPU beforehand, which is not counted.
+The rounds alternate between the two frameworks, so that the ratios are valid on a machine that does other work as well.
+Both train the same network on the same batch of noise: forward pass, loss, gradients, clipping and AdamW. In Keras,
+SpecAugment is part of the step. The PyTorch project masks each example on the CPU beforehand, which is not measured.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from mir_tf.models.cost import macs
 from mir_tf.training.losses import WeightedBCE
 
 ORIGINAL = ("cnn", "crnn", "crnn_mha")
-"""The PyTorch project's networks, measured with its front end; the others with the default one."""
+"""The PyTorch project's networks, measured with its front end; the others use the default one."""
 
 _CLASSES = 17
 _ROUNDS = 5
 
 
 @click.command(help=__doc__.partition("\n")[0])
-@click.option("--batch-size", default=16, show_default=True)
-@click.option("--seconds", default=30, show_default=True, help="Length of an example.")
+@click.option("--batch-size", default=16, show_default=True, help="Examples in a batch.")
+@click.option("--seconds", default=30, show_default=True, help="Length of each example.")
 def main(batch_size: int, seconds: int) -> None:
-    """Runs the rounds and prints the table."""
+    """Run the rounds and print the table."""
     rng = np.random.default_rng(0)
     truth = (rng.random((batch_size, seconds * LABEL_RATE, _CLASSES)) < 0.2).astype(np.float32)
-    header = ("network", "parameters", "M multiply-adds/s", "step (s)", "trains", "answer (ms/s)")
-    header += ("PyTorch's step", "answer")
+    header = ("network", "parameters", "M MACs/s", "step (s)", "training", "predict (ms/s)")
+    header += ("PyTorch step", "PyTorch predict")
     click.echo("  ".join(f"{name:>17}" for name in header))
     for architecture in MODELS:
         front_end = FRONT_ENDS["seed_44k" if architecture in ORIGINAL else "default"]
@@ -51,26 +51,26 @@ def main(batch_size: int, seconds: int) -> None:
             both["theirs"] = _theirs(architecture, log_mel, truth)
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in both}
         for _ in range(_ROUNDS):
-            for name, (step, answer) in both.items():
-                times[name].append((_seconds(step), _seconds(answer)))
-        step, answer = np.median(times["ours"], axis=0)
+            for name, (step, predict) in both.items():
+                times[name].append((_seconds(step), _seconds(predict)))
+        step, prediction = np.median(times["ours"], axis=0)
         cells = [
             architecture,
             f"{sum(int(np.prod(weight.shape)) for weight in model.trainable_weights):,}",
             f"{macs(model, frames) / seconds / 1e6:.1f}",
             f"{step:.2f}",
             f"{batch_size * seconds / step:.0f} × real time",
-            f"{1000 * answer / (batch_size * seconds):.2f}",
+            f"{1000 * prediction / (batch_size * seconds):.2f}",
         ]
         if "theirs" in both:
-            their_step, their_answer = np.median(times["theirs"], axis=0)
-            cells += [f"{their_step / step:.2f} × ours", f"{their_answer / answer:.2f} × ours"]
+            their_step, their_prediction = np.median(times["theirs"], axis=0)
+            cells += [f"{their_step / step:.2f} × ours", f"{their_prediction / prediction:.2f} × ours"]
         click.echo("  ".join(f"{cell:>17}" for cell in cells))
-    click.echo(f"Batches of {batch_size} × {seconds} s, medians of {_ROUNDS} rounds; answers to a whole batch.")
+    click.echo(f"Batches of {batch_size} × {seconds} s, medians of {_ROUNDS} rounds; predictions of whole batches.")
 
 
 def _model(architecture: str, front_end: FrontEndConfig) -> keras.Model:
-    """A network of the default widths."""
+    """Build a network with the default widths."""
     config = RunConfig.for_front_end(front_end).merge({"model": {"architecture": architecture}})
     return build_model(config.model, front_end, _CLASSES)
 
@@ -78,18 +78,18 @@ def _model(architecture: str, front_end: FrontEndConfig) -> keras.Model:
 def _ours(
     model: keras.Model, log_mel: np.ndarray, truth: np.ndarray
 ) -> tuple[Callable[[], object], Callable[[], object]]:
-    """A training step, and an answer to the batch."""
+    """Return functions that run a training step and a prediction of the batch in Keras."""
     optimizer = keras.optimizers.AdamW(1e-3, weight_decay=1e-2, global_clipnorm=1.0)
     model.compile(optimizer, WeightedBCE(np.ones(_CLASSES)), jit_compile=False)
-    answer = tf.function(lambda x: model(x, training=False))
+    predict = tf.function(lambda x: model(x, training=False))
     batch, targets = tf.constant(log_mel), tf.constant(truth)
-    return lambda: model.train_on_batch(batch, targets), lambda: answer(batch).numpy()
+    return lambda: model.train_on_batch(batch, targets), lambda: predict(batch).numpy()
 
 
 def _theirs(
     architecture: str, log_mel: np.ndarray, truth: np.ndarray
 ) -> tuple[Callable[[], object], Callable[[], object]]:
-    """The same in PyTorch."""
+    """Return functions that run the same in PyTorch."""
     import torch
     from make_golden_torch import Network
 
@@ -106,15 +106,16 @@ def _theirs(
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
 
-    def answer() -> None:
+    def predict() -> None:
         network.eval()
         with torch.inference_mode():
             network(batch).numpy()
 
-    return step, answer
+    return step, predict
 
 
 def _seconds(work: Callable[[], object]) -> float:
+    """Call ``work`` and return how long it takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

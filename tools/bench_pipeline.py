@@ -1,9 +1,9 @@
-"""How fast the pipeline feeds training, what SpecAugment costs, and how long a step waits for data.
+"""Measure the speed of the input pipeline, the cost of SpecAugment, and how long a training step waits for data.
 
     python tools/bench_pipeline.py --model crnn --steps 8
 
-All figures come from one run on a synthetic data set in a temporary folder, in rounds that alternate, so that
-their ratios hold on a machine that does other things too. The share of waiting should lie below 2 %.
+All numbers come from one run on a synthetic data set in a temporary folder. The rounds alternate, so that the ratios
+are valid on a machine that does other work as well. A step should wait for less than 2 % of its time.
 """
 
 from __future__ import annotations
@@ -34,12 +34,19 @@ _ROUNDS = 3
 
 
 @click.command(help=__doc__.partition("\n")[0])
-@click.option("--model", "architecture", type=click.Choice(list(MODELS)), default="crnn")
-@click.option("--steps", default=8, show_default=True, help="Steps in a round.")
-@click.option("--batch-size", default=16, show_default=True)
-@click.option("--mixed-precision", is_flag=True)
+@click.option(
+    "--model",
+    "architecture",
+    type=click.Choice(list(MODELS)),
+    default="crnn",
+    show_default=True,
+    help="Architecture to train.",
+)
+@click.option("--steps", default=8, show_default=True, help="Training steps in a round.")
+@click.option("--batch-size", default=16, show_default=True, help="Examples in a batch.")
+@click.option("--mixed-precision", is_flag=True, help="Compute in bfloat16.")
 def main(architecture: str, steps: int, batch_size: int, mixed_precision: bool) -> None:
-    """Runs the rounds and prints the table."""
+    """Run the rounds and print the table."""
     config = RunConfig().merge(
         {"model": {"architecture": architecture}, "train": {"batch_size": batch_size, "epochs": 1_000_000}}
     )
@@ -53,20 +60,20 @@ def main(architecture: str, steps: int, batch_size: int, mixed_precision: bool) 
         batches = iter(pipeline.training_dataset(folder, manifest, "train", config, 0, steps))
         for model in networks.values():
             _train(model, batches, 1)  # traces and compiles
-        alone = []
+        pipeline_alone = []
         waited: dict[str, list[float]] = {name: [] for name in networks}
         worked: dict[str, list[float]] = {name: [] for name in networks}
         for _ in range(_ROUNDS):
             began = time.perf_counter()
             for _ in itertools.islice(batches, 4 * steps):
                 pass
-            alone.append((time.perf_counter() - began) / (4 * steps))
+            pipeline_alone.append((time.perf_counter() - began) / (4 * steps))
             for name, model in networks.items():
                 wait, work = _train(model, batches, steps)
                 waited[name].append(wait)
                 worked[name].append(work)
     click.echo(f"{architecture}, batches of {batch_size} crops of {config.train.crop_seconds:g} s, on {_device()}")
-    click.echo(f"pipeline alone        {batch_size / np.median(alone):8.1f} examples/s")
+    click.echo(f"pipeline alone        {batch_size / np.median(pipeline_alone):8.1f} examples/s")
     for name in networks:
         step = np.median(waited[name]) + np.median(worked[name])
         share = np.sum(waited[name]) / (np.sum(waited[name]) + np.sum(worked[name]))
@@ -83,13 +90,13 @@ def _compiled(config: RunConfig) -> keras.Model:
 
 
 def _train(model: keras.Model, batches: Iterator[tuple[tf.Tensor, ...]], steps: int) -> tuple[float, float]:
-    """Seconds of waiting for data and of work, of a step in the mean."""
+    """Train for some steps; return the mean seconds that a step waits for data and that it works."""
     wait = work = 0.0
     for _ in range(steps):
         began = time.perf_counter()
         log_mel, targets, weights = next(batches)
         arrived = time.perf_counter()
-        model.train_on_batch(log_mel, targets, weights)  # returns the loss, so it has ended
+        model.train_on_batch(log_mel, targets, weights)  # returns the loss, so the step has finished
         wait += arrived - began
         work += time.perf_counter() - arrived
     return wait / steps, work / steps

@@ -1,10 +1,11 @@
-"""How fast mir-tf hears an hour of music, how much decoding ahead of the model gains, and what bounds it.
+"""Measure how fast mir-tf predicts an hour of music, what decoding ahead of the model gains, and what limits the speed.
 
     python tools/bench_predict.py
 
-An untrained network, whose speed is that of a trained one, as a run and as a .tflite file: each hears the same made-up
-recording (stereo at 44.1 kHz) with and without decoding ahead, in turns, so that the ratios hold on a machine that does
-other things too. Decoding alone is what a model waits for without.
+The network is untrained, which does not change its speed. As a run and as a .tflite file, it predicts the same
+synthetic recording (stereo at 44.1 kHz) with and without decoding ahead. The rounds alternate, so that the ratios are
+valid on a machine that does other work as well. Without decoding ahead, the model waits for the time in the row
+"decoding alone".
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ _RATE = 44100
 
 
 @click.command(help=__doc__.partition("\n")[0])
-@click.option("--model", "architecture", type=click.Choice(list(MODELS)), default="crnn", show_default=True)
+@click.option(
+    "--model", "architecture", type=click.Choice(list(MODELS)), default="crnn", show_default=True, help="Architecture."
+)
 @click.option("--minutes", default=60, show_default=True, help="Length of the recording.")
-@click.option("--suffix", type=click.Choice(["flac", "mp3", "wav"]), default="flac", show_default=True)
-@click.option("--rounds", default=3, show_default=True)
+@click.option("--suffix", type=click.Choice(["flac", "mp3", "wav"]), default="flac", show_default=True, help="Format.")
+@click.option("--rounds", default=3, show_default=True, help="Rounds to measure.")
 def main(architecture: str, minutes: int, suffix: str, rounds: int) -> None:
-    """Runs the rounds and prints the table."""
+    """Run the rounds and print the table."""
     with tempfile.TemporaryDirectory() as folder:
         loaded = _models(Path(folder), architecture)
         recording = _write(Path(folder) / f"hour.{suffix}", minutes)
@@ -57,7 +60,8 @@ def main(architecture: str, minutes: int, suffix: str, rounds: int) -> None:
         click.echo(f"{wall:9.1f}{processor:11.1f}{60 * minutes / wall:10.0f}x  {name}, {path}")
     for path in loaded:
         plain, ahead = (
-            np.array([wall for wall, _ in measured[path, name]]) for name in ("one after the other", "decoding ahead")
+            np.array([wall for wall, _ in measured[path, name]])
+            for name in ("without decoding ahead", "decoding ahead")
         )
         ratios = np.sort(ahead / plain)
         click.echo(
@@ -79,7 +83,7 @@ def _models(folder: Path, architecture: str) -> dict[str, Model]:
 def _works(model: Model, recording: Path) -> dict[str, Callable[[], object]]:
     return {
         "decoding alone": lambda: sum(map(len, audio.read_blocks(recording, FrontEndConfig().sample_rate))),
-        "one after the other": lambda: _in_turn(model, recording),
+        "without decoding ahead": lambda: _in_turn(model, recording),
         "decoding ahead": lambda: model.predict(recording),
     }
 
@@ -99,14 +103,14 @@ def _in_turn(model: Model, recording: Path) -> None:
 
 
 def _seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """By the clock, and of the process and all its threads."""
+    """Call ``work``; return its wall-clock time and the processor time of all threads."""
     began, processor = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - began, time.process_time() - processor
 
 
 def _write(path: Path, minutes: int) -> Path:
-    """Notes, noise and silence, another minute over and over at another loudness."""
+    """Write a recording of notes, noise and silence that repeats each minute at a different loudness."""
     left = probe_signal(_RATE, 60.0)
     with soundfile.SoundFile(path, "w", _RATE, 2) as file:
         for minute in range(minutes):

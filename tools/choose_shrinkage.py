@@ -1,10 +1,10 @@
-"""Which threshold_shrinkage does best on songs that the thresholds were not tuned on, by cross-validation.
+"""Compare values of threshold_shrinkage on songs that the thresholds are not tuned on, by cross-validation.
 
     python tools/choose_shrinkage.py RUN --data DATA
 
-The validation songs are divided into folds; the thresholds of each fold are tuned on the others, as training tunes
-them, and all folds are measured together. No test song is touched. Tuned and measured on the same songs, thresholds
-flatter: that row stands below.
+The validation songs are divided into folds. The thresholds of each fold are tuned on the other folds, as in training,
+and the counts of all folds are added. Test songs are not used. The last line shows scores of thresholds that are tuned
+and evaluated on the same songs, which are optimistic.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from mir_tf.metrics.thresholds import ScoreHistogram, shrink, tune
 
 _SHARES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _FOLDS = 6
-"""Of fewer songs each is one."""
+"""With fewer songs, each song is a fold."""
 
 _ROUNDS = 8
-"""Divisions into folds, each at random; means of all are shown."""
+"""Random divisions into folds; the table shows the means over them."""
 
 Song = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Probabilities and truth [label frames, classes]."""
@@ -36,27 +36,32 @@ Song = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 @click.command(help=__doc__.partition("\n")[0])
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Data set of the validation songs.",
+)
 def main(run: Path, data: Path) -> None:
-    """See the module's docstring."""
+    """Run the rounds and print the table."""
     try:
         model = bundle.load(run)
-        answers = list(predict_split(model.windowed, model.config, data, "validation"))
+        predictions = list(predict_split(model.windowed, model.config, data, "validation"))
     except MirTfError as error:
         raise click.ClickException(str(error)) from error
     renditions: dict[str, list[Song]] = collections.defaultdict(list)
-    for answer in answers:
-        renditions[answer.song].append((answer.probabilities, answer.truth))
-    if (parts := min(_FOLDS, len(renditions))) < 2:
-        raise click.ClickException(f"{data}: one validation song: there is none to hold out")
-    # All renditions of a song are in one fold.
+    for each in predictions:
+        renditions[each.song].append((each.probabilities, each.truth))
+    if (num_folds := min(_FOLDS, len(renditions))) < 2:
+        raise click.ClickException(f"{data}: cross-validation needs at least two validation songs")
+    # All renditions of a song belong to the same fold.
     songs = []
-    for each in renditions.values():
-        heard, truth = zip(*each, strict=True)
-        songs.append((np.concatenate(heard), np.concatenate(truth)))
+    for tracks in renditions.values():
+        probabilities, truth = zip(*tracks, strict=True)
+        songs.append((np.concatenate(probabilities), np.concatenate(truth)))
     scores: dict[float, list[tuple[float, float]]] = {share: [] for share in _SHARES}
     for seed in range(_ROUNDS):
-        folds = np.array_split(np.random.default_rng(seed).permutation(len(songs)), parts)
+        folds = np.array_split(np.random.default_rng(seed).permutation(len(songs)), num_folds)
         counts: dict[float, list[ConfusionCounts]] = {share: [] for share in _SHARES}
         for fold in folds:
             others = [song for index, song in enumerate(songs) if index not in fold]
@@ -69,11 +74,12 @@ def main(run: Path, data: Path) -> None:
         micro, macro = np.mean(found, axis=0)
         click.echo(f"{share:9.2f}  {micro:8.3f}  {macro:8.3f}")
     micro, macro = _f1([_counts(song, _tuned(songs)[0.0]) for song in songs])
-    click.echo(f"{len(songs)} songs, {parts} folds, {_ROUNDS} rounds. Tuned on all of them: {micro:.3f}, {macro:.3f}")
+    click.echo(f"{len(songs)} songs, {num_folds} folds, {_ROUNDS} rounds.")
+    click.echo(f"Tuned and evaluated on all of them: {micro:.3f}, {macro:.3f}")
 
 
 def _tuned(songs: Sequence[Song]) -> dict[float, NDArray[np.float32]]:
-    """Thresholds [classes] of every shrinkage."""
+    """Tune thresholds [classes] for every shrinkage."""
     histogram = ScoreHistogram(songs[0][1].shape[1])
     for probabilities, truth in songs:
         histogram.update(probabilities, truth)
@@ -87,7 +93,7 @@ def _counts(song: Song, thresholds: NDArray[np.float32]) -> ConfusionCounts:
 
 
 def _f1(tracks: list[ConfusionCounts]) -> tuple[float, float]:
-    """Micro and macro F1."""
+    """Return micro and macro F1."""
     counts = ConfusionCounts.stack(tracks).resampled(np.ones((1, len(tracks)), np.int64))
     return float(counts.micro.f1[0]), float(counts.macro_f1[0])
 

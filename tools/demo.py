@@ -1,9 +1,9 @@
-"""The main job end to end, on composed songs: render, build, train, evaluate on unseen songs, predict, export.
+"""Run everything once on composed songs: render, build, train, evaluate on unseen songs, predict and export.
 
     python tools/demo.py --out demo
 
-Runs the command lines that a user would type, prints each one, and draws one unseen song's timeline beside the truth.
-Exits with 1 where micro or macro F1 does not beat the best constant answers by 0.10.
+Prints and runs the commands that a user would type, and draws the timeline of an unseen song with its ground truth. The
+exit status is 1 if micro or macro F1 is less than 0.10 above the constant baseline.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TRAINING = Path(__file__).with_suffix(".yaml")
 
 
 def run(*words: str | Path) -> None:
-    """Runs a command of this environment, shown as a user would type it; a failure ends the script with its status."""
+    """Print and run a command of this environment; if it fails, exit with its status."""
     shown = shlex.join(str(word) for word in words)
     click.secho(f"\n$ {shown}", bold=True)
     program = {"mir-tf": Path(sys.executable).with_name("mir-tf"), "python": sys.executable}[str(words[0])]
@@ -39,7 +39,7 @@ def run(*words: str | Path) -> None:
 
 
 def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> None:
-    """Draws what the model hears in ``track`` of the test split, beside what plays."""
+    """Draw the prediction for ``track`` of the test split with its ground truth."""
     from mir_tf import bundle
     from mir_tf.data import pipeline
     from mir_tf.data.manifest import read_manifest
@@ -56,7 +56,7 @@ def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> No
         song.truth,
         model.classes,
         [color_of(model.vocabulary.name, index) for index in range(len(model.classes))],
-        title=f"{track}, a song that was not trained on",
+        title=f"{track}, not used in training",
     )
     style.save_png(figure, picture)
 
@@ -67,16 +67,16 @@ def draw_timeline(run_folder: Path, data: Path, track: str, picture: Path) -> No
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo"),
     show_default=True,
-    help="Folder; replaced.",
+    help="Output folder; its contents are replaced.",
 )
 def main(out: Path) -> None:
-    """See the module's docstring."""
+    """Run the commands and print a summary."""
     began = time.monotonic()
     marker = out / ".mir-tf-demo"
     if out.exists() and any(out.iterdir()) and not marker.exists():
-        raise click.UsageError(f"{out} is not empty and not from this demo; name another folder")
+        raise click.UsageError(f"{out} is not empty and was not made by this demo; choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    for old in out.iterdir():  # not the folder itself, which may be the current one, or a mount
+    for old in out.iterdir():  # not the folder itself: it may be the current folder or a mount point
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     marker.touch()
     audio, data, trained = out / "audio", out / "data", out / "run"
@@ -103,11 +103,11 @@ def main(out: Path) -> None:
     run("mir-tf", "export", trained, "--out", exported, "--formats", "tflite", "--quantize", "none", "--audio", song)
     run("mir-tf", "predict", exported / "model.float32.tflite", song, "--out", exported)  # without TensorFlow
     timeline = out / "timeline.png"
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # as mir-tf does: TensorFlow's start-up chatter tells a user nothing
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # as in mir-tf: TensorFlow's start-up messages do not help a user
     draw_timeline(trained, data, track, timeline)
 
     evaluation = json.loads((out / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
-    click.echo("\nF1 on songs that were not trained on, and of the best constant answers:")
+    click.echo("\nF1 on songs not used in training, and of the constant baseline:")
     beaten = True
     for average in ("micro", "macro"):
         value, constant = (
@@ -115,14 +115,14 @@ def main(out: Path) -> None:
             evaluation["baseline"][f"{average}_f1"],
         )
         beaten = beaten and value >= constant + MARGIN
-        click.echo(f"  {average} F1 {value:.3f}, constant {constant:.3f}, gain {value - constant:+.3f}")
-    click.echo(f"Song {track}, heard beside what plays: {timeline}")
-    click.echo(f"Tables and pictures: {out / 'evaluation'}; data: {data / 'inspection.png'}")
-    click.echo(f"Pages to read: {out / 'report' / 'report.html'} (model), {data / 'report' / 'report.html'} (data)")
-    click.echo(f"Model: {trained}; one file that needs no TensorFlow: {exported / 'model.float32.tflite'}")
+        click.echo(f"  {average} F1 {value:.3f}, baseline {constant:.3f}, gain {value - constant:+.3f}")
+    click.echo(f"Prediction and ground truth of {track}: {timeline}")
+    click.echo(f"Tables and figures: {out / 'evaluation'}; data: {data / 'inspection.png'}")
+    click.echo(f"Reports: {out / 'report' / 'report.html'} (model), {data / 'report' / 'report.html'} (data)")
+    click.echo(f"Model: {trained}; as a file that works without TensorFlow: {exported / 'model.float32.tflite'}")
     click.echo(f"Took {(time.monotonic() - began) / 60:.1f} minutes.")
     if not beaten:
-        click.echo(f"The gain is below {MARGIN}: something is wrong with this installation.", err=True)
+        click.echo(f"The gain is below {MARGIN}: this installation does not work correctly.", err=True)
         sys.exit(1)
 
 

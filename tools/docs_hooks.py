@@ -1,4 +1,4 @@
-"""What MkDocs needs beside the pages: the help of every command, and docstrings without Sphinx's roles."""
+"""MkDocs hooks: add the help of every command, and remove Sphinx's roles from docstrings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROLE = re.compile(r":(?:func|class|meth|attr|data|mod):(?=<code>)")
 
 
 def helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
-    """The name of a command and what its ``--help`` prints, and those of its sub-commands."""
+    """Yield the name and the help text of a command, then those of its subcommands."""
     context = click.Context(command, info_name=name, parent=parent, terminal_width=78, max_content_width=78)
     yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
@@ -29,7 +29,7 @@ def helps(command: click.Command, name: str, parent: click.Context | None = None
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Puts the commands on their page."""
+    """Append the help texts to the page of the commands."""
     if page.file.src_uri != COMMANDS_PAGE:
         return markdown
     commands = [
@@ -41,5 +41,5 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Leaves ``:func:`` and the like out of docstrings: readers of the site have links instead."""
+    """Remove ``:func:`` and the other roles from docstrings; the site has links instead."""
     return _ROLE.sub("", html)

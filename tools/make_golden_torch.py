@@ -1,11 +1,11 @@
-"""Writes the golden files of tests/test_import_torch.py: narrow networks of the PyTorch project, and what they answer.
+"""Write the golden files of tests/bundle/test_import_torch.py: narrow networks of the PyTorch project and their output.
 
     pip install torch
     python tools/make_golden_torch.py
 
-The networks are written in PyTorch from their description, with random weights and statistics: an independent
-implementation of what mir_tf.models builds. Each of tests/data/golden/torch_*.npz holds a state dict (``state/NAME``),
-an ``input`` log-mel [batch, frames, mels] and its ``logits`` [batch, frames, classes].
+The networks are written in PyTorch from their description, independently of mir_tf.models, and have random weights and
+statistics. Each file tests/golden/torch_*.npz contains a state dict (``state/NAME``), an ``input`` log-mel
+[batch, frames, mels] and its ``logits`` [batch, frames, classes].
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PADDING, HEADS = 37, 2
 
 
 class Network(nn.Module):
-    """CNN, CRNN or CRNN + MHA: log-mel [batch, 1, mels, frames] to logits [batch, frames, classes]."""
+    """CNN, CRNN or CRNN + MHA, from log-mel [batch, 1, mels, frames] to logits [batch, frames, classes]."""
 
     def __init__(self, architecture: str, filters: tuple[int, ...], units: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Network(nn.Module):
 
 @click.command(help=__doc__.partition("\n")[0])
 def main() -> None:
-    """See the module's docstring."""
+    """Write the files."""
     torch.manual_seed(0)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for architecture in ("cnn", "crnn", "crnn_mha"):
@@ -78,7 +78,7 @@ def main() -> None:
                 elif name.endswith("running_var"):
                     value.uniform_(0.5, 2)
             for value in network.parameters():
-                value += 0.1 * torch.randn_like(value)  # those that begin as zeros or ones too
+                value += 0.1 * torch.randn_like(value)  # also those that are initialised to zeros or ones
             log_mel = torch.randn(2, 1, MELS, FRAMES)
             logits = network(log_mel)
         state = {f"state/{name}": value.numpy() for name, value in network.state_dict().items()}

@@ -1,9 +1,9 @@
-"""The picture of docs/app.md: the page of ``mir-tf app``, with a recording that is a third through.
+"""Take the screenshot of docs/app.md: the page of ``mir-tf app``, one third into a recording.
 
-    SONG=demo/audio/test/Track00019/mix.flac
+    SONG=$(ls demo/audio/test/*/mix.flac | head -n 1)
     python tools/picture_app.py demo/exported/model.float32.tflite $SONG --out docs/images/app.png
 
-Drives the system's chromium by playwright (extra ``dev``).
+Uses the system's chromium through playwright (extra ``dev``).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from playwright import sync_api
 
 _WIDTH, _HEIGHT = 1120, 960  # CSS pixels
 _SCALE = 1.5
-_PATIENCE = 600_000  # ms: a busy machine may need as long
+_PATIENCE = 600_000  # ms; a busy machine may need that long
 
 
 @click.command(help=__doc__.partition("\n")[0])
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="PNG file to write.")
 def main(model: Path, recording: Path, out: Path) -> None:
-    """See the module's docstring."""
+    """Start the app, open its page and take the screenshot."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
-        raise click.ClickException("no chromium: install it")
+        raise click.ClickException("chromium is not installed")
     command = [str(Path(sys.executable).with_name("mir-tf")), "app", str(model), "--port", "0", "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as app, sync_api.sync_playwright() as playwright:
         try:

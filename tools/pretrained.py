@@ -1,13 +1,13 @@
-"""How the model in this package was made: MIDI to records, a network trained on them, tables of what it hears.
+"""Make the model that comes with mir-tf: render MIDI, train on it, and write the tables of its scores.
 
     python tools/pretrained.py --midi MIDI --other-midi OTHER --soundfonts FOLDER --out OUT
 
-Every step but the joining of data sets is a command that a user could type; it is shown, and skipped where an earlier
-run has finished it: stopped and started again, the work goes on. FOLDER holds four SoundFonts that are learnt from:
-FluidR3_GM.sf2, sf_GMbank.sf2, sonivox.sf2 (npm package @coderline/alphatab) and freepats.sf2, which tools/freepats.py
-writes; each is heard as it is and as tools/alter_soundfont.py makes it sound. On MuseScore_General_Full.sf2, the fifth,
-thresholds are tuned. TimGM6mb, which pretty_midi brings along, is used for tests only. FluidSynth must be
-installed. A CRNN is trained beside the TCN, to compare them.
+Each step except the joining of data sets is a command that you could type. It is printed, and skipped if an earlier run
+has finished it, so that you can stop the script and start it again. FOLDER contains five SoundFonts. Four are used for
+training: FluidR3_GM.sf2, sf_GMbank.sf2, sonivox.sf2 (npm package @coderline/alphatab) and freepats.sf2, written by
+tools/freepats.py; each is used as it is and in two copies by tools/alter_soundfont.py. MuseScore_General_Full.sf2 is
+used for tuning the thresholds. TimGM6mb, which comes with pretty_midi, is used for tests only. FluidSynth must be
+installed. A CRNN is trained as well, for comparison with the TCN.
 """
 
 from __future__ import annotations
@@ -25,54 +25,56 @@ from typing import Any
 import click
 from demo import run
 
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
 CONFIG_FOLDER = Path(__file__).with_suffix("")
-LEARNT = ("FluidR3_GM.sf2", "sf_GMbank.sf2", "sonivox.sf2", "freepats.sf2")
-TUNED = "MuseScore_General_Full.sf2"
+TRAIN_SOUNDFONTS = ("FluidR3_GM.sf2", "sf_GMbank.sf2", "sonivox.sf2", "freepats.sf2")
+TUNING_SOUNDFONT = "MuseScore_General_Full.sf2"
 RUNS = {"tcn": None, "tcn_end": "tcn", "crnn": None}
-"""Training runs, each by the configuration of that name, and the run whose weights it starts from."""
+"""Maps a training run, and its configuration of the same name, to the run whose weights it starts from."""
 
 NETWORKS = {"TCN": "tcn_end", "CRNN": "crnn"}
-"""What the tables call a network → its last run. The first is the package's."""
+"""Maps a network's name in the tables to its last run. The first network is the one that comes with mir-tf."""
 
 ALTERED = (1, 2)
-"""Seeds of copies of each learnt SoundFont that sound otherwise."""
+"""Seeds of the altered copies of each SoundFont."""
 
 SEED = 0
 COMPOSED = 720
-"""Songs that are composed twice, from two seeds, beside those of MIDI."""
+"""Number of songs to compose with each of two seeds, in addition to the MIDI files."""
 
 TEST_SEED = 100
 COMPOSED_FOR_THE_TABLE = 38
 """One of each style."""
 
 SEEN_SONGS = 24
-"""Songs of the train split that are rendered anew for the table."""
+"""Number of songs of the train split to render again for the table."""
 
 EXCERPT = "80"
 RENDITIONS = "8"
 SOUNDS = ("seen sounds", "new SoundFont")
-"""The learnt SoundFonts as they are, and TimGM6mb, both by builtin and FluidSynth."""
+"""Sounds in the tables: the unaltered SoundFonts of the training data, and TimGM6mb."""
 
 SONGS = ("seen songs", "new songs", "new composed songs")
-"""Some that are trained on, rendered anew; Freedoom's test songs and all other songs; songs of every composed style."""
+"""Groups in the tables: songs of the train split; Freedoom's test songs and all of OTHER; a composed song per style."""
 
 OVERALL_METRICS = {"micro_f1": "micro F1", "macro_f1": "macro F1", "dominant_accuracy": "dominant"}
 
 
 def build(midi: Path, out: Path, soundfonts: list[Path], *options: str | Path, seed: int = SEED) -> None:
-    """Renders and builds a data set; one that is finished says so."""
+    """Render MIDI files and build a data set; if it is finished, the command only reports that."""
     fonts = [word for path in soundfonts for word in ("--soundfont", path)]
     run("python", "-m", "tfrecords_builder", "--midi", midi, *fonts, *options, "--seed", str(seed), "--out", out)
 
 
 def compose(out: Path, seed: int, songs: int = COMPOSED) -> Path:
-    """Composes songs; the same again where they are there."""
+    """Compose songs in ``out``, and return that folder; songs that are there already stay the same."""
     run("python", "-m", "tfrecords_builder.ensembles", "--songs", str(songs), "--seed", str(seed), "--out", out)
     return out
 
 
 def alter(soundfonts: list[Path], out: Path) -> list[Path]:
-    """Copies of SoundFonts that sound otherwise; those that are there stay."""
+    """Write copies of SoundFonts with altered sounds, and return their paths; skip those that exist."""
     out.mkdir(parents=True, exist_ok=True)
     copies = []
     for path, seed in itertools.product(soundfonts, ALTERED):
@@ -83,10 +85,10 @@ def alter(soundfonts: list[Path], out: Path) -> list[Path]:
 
 
 def join(out: Path, folders: list[Path]) -> None:
-    """Adds the train splits of data sets with the same front end to the first of them, by hard links to their shards.
+    """Join the train splits of data sets with the same front end, by hard links to their shards.
 
-    Validation and test are the first one's: songs that people wrote. Those that are composed are alike, and thresholds
-    that are best for them are too high for others.
+    Validation and test are those of the first data set, whose songs were written by people. Composed songs resemble
+    each other, and the best thresholds for them are too high for other songs.
     """
     from mir_tf.data import manifest
     from tfrecords_builder.records import tfds_metadata
@@ -129,7 +131,7 @@ def join(out: Path, folders: list[Path]) -> None:
 
 
 def added(values: list[Any]) -> Any:
-    """The sum of numbers, of lists and of dictionaries, member by member; a key that is missing counts nothing."""
+    """Return the sum of numbers, or of lists or dictionaries element by element; a missing key counts as 0."""
     if isinstance(values[0], dict):
         keys = dict.fromkeys(key for value in values for key in value)
         return {key: added([value[key] for value in values if key in value]) for key in keys}
@@ -139,7 +141,7 @@ def added(values: list[Any]) -> Any:
 
 
 def songs_for_the_table(midi: Path, other: Path, tree: Path, out: Path) -> dict[str, Path]:
-    """Folders of MIDI files by the names of :data:`SONGS`."""
+    """Write the MIDI files of each group in :data:`SONGS`, and return a map from the group to its folder."""
     seen, new, composed = SONGS
     songs = json.loads((tree / "songs.json").read_text(encoding="utf-8"))
     sources = {
@@ -160,14 +162,14 @@ def songs_for_the_table(midi: Path, other: Path, tree: Path, out: Path) -> dict[
 
 
 def percent(estimate: dict[str, float]) -> str:
-    """A share and its interval."""
+    """Return a share and its confidence interval as text."""
     if estimate["value"] is None:
         return "–"
     return f"{estimate['value']:.3f} ({estimate['low']:.3f}–{estimate['high']:.3f})"
 
 
 def tables(data: Path, evaluations: Path) -> str:
-    """As Markdown: F1 by songs and sounds, and by class in new songs; hours of each class in the training data."""
+    """Return Markdown tables of F1 by group and, for new songs, by class, and the hours of each class in training."""
     results: dict[tuple[str, str, str], dict[str, Any]] = {
         (network, songs, sounds): json.loads(
             (evaluations / name_of(network, songs, sounds) / "evaluation.json").read_text("utf-8")
@@ -178,7 +180,7 @@ def tables(data: Path, evaluations: Path) -> str:
     }
     best, *others = NETWORKS
     columns = [f"{name}, {network}" for name in OVERALL_METRICS.values() for network in NETWORKS]
-    lines = [f"| songs | sounds | tracks | {' | '.join(columns)} | constant answers |", "|---|---|---:|" + "---|" * 7]
+    lines = [f"| songs | sounds | tracks | {' | '.join(columns)} | baseline |", "|---|---|---:|" + "---|" * 7]
     for songs in SONGS:
         for sounds in SOUNDS:
             each = [results[network, songs, sounds] for network in NETWORKS]
@@ -198,7 +200,7 @@ def tables(data: Path, evaluations: Path) -> str:
 
 
 def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
-    """As Markdown: by how much the first network is better than the second on new songs, with paired intervals."""
+    """Return a Markdown table of the first network's gain over the second on new songs, with paired intervals."""
     import numpy as np
 
     from mir_tf import bundle
@@ -224,38 +226,38 @@ def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
 
 
 def name_of(*words: str) -> str:
-    """Folder of an evaluation or a data set."""
+    """Return the name of the folder of an evaluation or a data set."""
     return "-".join(words).replace(" ", "_")
 
 
 @click.command(help=__doc__)
-@click.option("--midi", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--other-midi", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--soundfonts", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--midi", type=_FOLDER, required=True, help="Folder of MIDI files for training and tests.")
+@click.option("--other-midi", type=_FOLDER, required=True, help="Folder of MIDI files for tests only.")
+@click.option("--soundfonts", type=_FOLDER, required=True, help="Folder of the five SoundFonts.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Output folder.")
 def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
-    """See the module's docstring."""
+    """Run all steps."""
     from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
-    learnt = [soundfonts / name for name in LEARNT]
-    varied = [*learnt, *alter(learnt, out / "soundfonts")]
+    train_fonts = [soundfonts / name for name in TRAIN_SOUNDFONTS]
+    varied = [*train_fonts, *alter(train_fonts, out / "soundfonts")]
     both = ("--synthesizer", "builtin", "--synthesizer", "fluidsynth")
     data, tree, evaluations = out / "data", out / "tree", out / "evaluations"
     variety = (*both, "--excerpt", EXCERPT, "--stems")
-    validated = (*variety, "--validation-soundfont", soundfonts / TUNED, "--augment", "1")
+    validated = (*variety, "--validation-soundfont", soundfonts / TUNING_SOUNDFONT, "--augment", "1")
     orchestrated = ("--renditions", RENDITIONS, "--shuffle-programs", "1", "--keep-audio", tree)
     build(midi, out / "data_midi", varied, *validated, *orchestrated)
     composed = [compose(out / "midi" / f"composed{seed}", seed) for seed in (SEED, SEED + 1)]
-    learnt_alone = (*variety, "--split", "train")
-    build(composed[0], out / "data_composed", varied, *learnt_alone, "--augment", "3")
-    # Once more with instruments that play any part, not only those that composers give them.
+    train_only = (*variety, "--split", "train")
+    build(composed[0], out / "data_composed", varied, *train_only, "--augment", "3")
+    # Once more with random instruments, so that an instrument plays any part and not only its usual ones.
     shuffled = ("--augment", "2", "--shuffle-programs", "2")
-    build(composed[1], out / "data_shuffled", varied, *learnt_alone, *shuffled, seed=SEED + 1)
+    build(composed[1], out / "data_shuffled", varied, *train_only, *shuffled, seed=SEED + 1)
     join(data, [out / "data_midi", out / "data_composed", out / "data_shuffled"])
     held_out = [default_soundfont()]
     sets = {}
     for songs, folder in songs_for_the_table(midi, other_midi, tree, out / "midi").items():
-        for sounds, fonts in zip(SOUNDS, (learnt, held_out), strict=True):
+        for sounds, fonts in zip(SOUNDS, (train_fonts, held_out), strict=True):
             sets[songs, sounds] = out / "sets" / name_of(songs, sounds)
             build(folder, sets[songs, sounds], fonts, *both, "--excerpt", EXCERPT, "--split", "test")
     for name, begun in RUNS.items():

@@ -1,4 +1,4 @@
-"""The recipe of the pretrained model: a data set is added to another for training alone; its ablations."""
+"""The tools behind the pretrained model: its recipe, its ablations, and what is chosen by cross-validation."""
 
 import importlib
 import sys
@@ -11,8 +11,8 @@ from helpers.commands import invoke
 from helpers.tiny_data import write_data
 from helpers.tiny_model import make_bundle
 
-from mir_tf.config import FRONT_ENDS
-from mir_tf.data import manifest as records
+from mir_tf.config import FRONT_ENDS, RunConfig, read_yaml
+from mir_tf.data import manifest as manifests
 from mir_tf.data import pipeline
 from mir_tf.experiments.plan import read_plan
 from mir_tf.vocabulary import VOCABULARIES
@@ -33,15 +33,17 @@ def test_joined_data_sets_train_on_all_and_validate_on_the_first(
     pretrained.join(tmp_path / "both", parts)
 
     vocabulary = VOCABULARIES["family"]
-    manifest = records.read_manifest(tmp_path / "both")
+    manifest = manifests.read_manifest(tmp_path / "both")
     assert list(find_damage(tmp_path / "both")) == []
-    single = [records.read_manifest(part) for part in parts]
+    single = [manifests.read_manifest(part) for part in parts]
     for split, lengths in {"train": [30, 50, 25, 61], "validation": [35], "test": [40]}.items():
         tracks = list(pipeline.tracks(tmp_path / "both", manifest, split, vocabulary))
         assert [len(track.truth) for track in tracks] == lengths
         assert manifest.splits[split].label_frames == sum(lengths)
-        counted = records.class_frames(tmp_path / "both", manifest, split, vocabulary)
-        expected = [records.class_frames(part, one, split, vocabulary) for part, one in zip(parts, single, strict=True)]
+        counted = manifests.class_frames(tmp_path / "both", manifest, split, vocabulary)
+        expected = [
+            manifests.class_frames(part, one, split, vocabulary) for part, one in zip(parts, single, strict=True)
+        ]
         expected = expected if split == "train" else expected[:1]
         np.testing.assert_array_equal(counted, np.sum(expected, axis=0))
     shares = np.array([one.splits["train"].label_frames for one in single]) / manifest.splits["train"].label_frames
@@ -70,9 +72,21 @@ def test_what_is_chosen_on_validation_is_cross_validated(
     assert "3 songs, 3 folds, 8 rounds" in result.output
     refused = run("one", [[35]])
     assert refused.exit_code == 1
-    assert "one validation song" in refused.output
+    assert "cross-validation needs at least two validation songs" in refused.output
     (tmp_path / "run" / "model.keras").unlink()
     assert "not a trained model" in run("again", [[35]]).output
+
+
+def test_its_configurations_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+    import pretrained
+
+    for name in pretrained.RUNS:
+        sections = read_yaml(pretrained.CONFIG_FOLDER / f"{name}.yaml")
+        config = RunConfig().merge(sections).to_dict()
+        assert {
+            section: {key: config[section][key] for key in values} for section, values in sections.items()
+        } == sections
 
 
 def test_the_ablations_change_one_thing_each(tmp_path: Path) -> None:
