@@ -1,33 +1,33 @@
-"""The errors that a person can mend. Command lines print them without a traceback; each says what to do."""
+"""Errors that a user can fix. The commands print them without a traceback; each message tells what to do."""
 
 
 class MirTfError(Exception):
-    """Base of the project's errors. Exit status 1."""
+    """Base class of the project's errors. Exit status 1."""
 
 
 class ConfigError(MirTfError, ValueError):
-    """A setting is unknown, of the wrong type, out of its range, or contradicts another. Exit status 2."""
+    """A setting is unknown, has the wrong type, is out of range, or contradicts another one. Exit status 2."""
 
 
 class FileSystemError(MirTfError):
-    """A remote file system is not installed."""
+    """Support for a remote file system is not installed."""
 
 
 class AudioError(MirTfError):
-    """An audio file cannot be decoded, or holds nothing that can be used."""
+    """Audio cannot be decoded, or is empty or invalid."""
 
 
 class DataError(MirTfError):
-    """A data set is missing, unfinished, damaged, or was made for something else."""
+    """A data set is missing, incomplete or damaged, or does not match the model."""
 
 
 class TrainingError(MirTfError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 class BundleError(MirTfError):
-    """A model bundle is missing, damaged, or does not fit."""
+    """A trained model is missing or damaged, or does not support the requested use."""
 
 
 class ExportError(MirTfError):
-    """A model cannot be exported in the asked form, or an exported file is not equal to the model it came from."""
+    """A model cannot be exported in the requested format, or an exported file differs from the model."""

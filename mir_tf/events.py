@@ -1,10 +1,10 @@
-"""From probabilities to the intervals that people are shown: hysteresis, gaps and durations, class by class.
+"""Post-processing of probabilities into intervals: hysteresis, then gap filling and minimum durations, for each class.
 
-A class is heard where its probability reaches its threshold and, from there forward and backward, as long as it is at
-least a second, lower threshold: hysteresis, the double threshold of Dinkel and Yu, "Duration Robust Weakly Supervised
-Sound Event Detection" (ICASSP 2020). Then short gaps are filled, and events that are still short are left out: the
-numbers, and the order, of pyannote.audio's ``Binarize``, after Gelly and Gauvain, "Minimum Word Error Training of
-RNN-based Voice Activity Detection" (Interspeech 2015). numpy alone.
+A class is detected where its probability reaches its threshold, and from there forward and backward as long as it stays
+at or above a second, lower threshold. This is hysteresis, or the double threshold of Dinkel and Yu, "Duration Robust
+Weakly Supervised Sound Event Detection" (ICASSP 2020). Then short gaps are filled, and events that are still short are
+removed. These parameters and their order are those of pyannote.audio's ``Binarize``, after Gelly and Gauvain, "Minimum
+Word Error Training of RNN-based Voice Activity Detection" (Interspeech 2015). Requires only NumPy.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from mir_tf.config import LABEL_RATE
 
 @dataclasses.dataclass(frozen=True)
 class PostProcessing:
-    """How the frames of each class become intervals; the threshold at which one begins is the model's.
+    """Parameters that turn the frames of each class into intervals, beside the model's thresholds.
 
     Attributes:
-        offset_thresholds: of each class the probability at and above which an interval goes on: at most its threshold.
-        min_durations: of each class the seconds that an interval lasts at least; shorter ones are left out.
-        max_gaps: of each class the longest gap in seconds between two of its intervals that is filled.
+        offset_thresholds: Probability of each class at and above which an interval continues; at most its threshold.
+        min_durations: Minimum duration of each class's intervals in seconds; shorter ones are removed.
+        max_gaps: Longest gap in seconds between two intervals of each class that is filled.
     """
 
     offset_thresholds: tuple[float, ...]
@@ -35,62 +35,62 @@ class PostProcessing:
     max_gaps: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Checks every number.
+        """Check every number.
 
         Raises:
-            ValueError: a list is shorter than another, a threshold is outside [0, 1], or a time is negative or no whole
+            ValueError: Two lists differ in length, a threshold is outside [0, 1], or a time is negative or not a whole
                 number of label frames.
         """
         if len({len(values) for values in dataclasses.astuple(self)}) != 1:
             raise ValueError("offset_thresholds, min_durations and max_gaps must have one number for each class")
         for value in self.offset_thresholds:
             if not 0 <= value <= 1:
-                raise ValueError(f"offset_thresholds holds {value}; they must be between 0 and 1")
+                raise ValueError(f"offset_thresholds contains {value}; each must be between 0 and 1")
         for name in ("min_durations", "max_gaps"):
             for value in getattr(self, name):
                 frames = value * LABEL_RATE
                 if not (0 <= frames < math.inf and math.isclose(frames, round(frames), abs_tol=1e-6)):
                     raise ValueError(
-                        f"{name} holds {value}; they must be whole numbers of label frames (1/{LABEL_RATE} s)"
+                        f"{name} contains {value}; each must be a whole number of label frames (1/{LABEL_RATE} s)"
                     )
 
     @classmethod
     def plain(cls, thresholds: NDArray[np.float32]) -> PostProcessing:
-        """The rule that leaves frames as they are: at and above its threshold [classes] a class is heard, else not."""
-        none = (0.0,) * len(thresholds)
-        return cls(tuple(map(float, thresholds)), none, none)
+        """Return parameters that change nothing: a class is detected where it reaches ``thresholds`` [classes]."""
+        zeros = (0.0,) * len(thresholds)
+        return cls(tuple(map(float, thresholds)), zeros, zeros)
 
     def to_dict(self) -> dict[str, list[float]]:
-        """The fields as JSON knows them."""
+        """Return the fields as lists, for JSON."""
         return {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PostProcessing:
-        """The inverse of :meth:`to_dict`.
+        """Build the parameters from the result of :meth:`to_dict`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not what :meth:`to_dict` gives.
+            KeyError, TypeError, ValueError: ``values`` is not such a result.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        rule = cls(*(tuple(map(float, values[name])) for name in names))
+        post_processing = cls(*(tuple(map(float, values[name])) for name in names))
         if unknown := sorted(set(values) - set(names)):
-            raise ValueError(f"post_processing has no {', '.join(unknown)}")
-        return rule
+            raise ValueError(f"post_processing has no field {', '.join(unknown)}")
+        return post_processing
 
     def fits(self, thresholds: NDArray[np.float32]) -> bool:
-        """Whether it is of the classes of ``thresholds`` [classes], and none of its own exceeds theirs."""
+        """Return whether ``thresholds`` [classes] has the same classes, each at or above its offset threshold."""
         offsets = np.array(self.offset_thresholds, np.float32)  # [classes]
         return offsets.shape == thresholds.shape and bool((offsets <= thresholds).all())
 
 
 @dataclasses.dataclass(frozen=True)
 class Events:
-    """Stretches of frames, in the order of their classes and, of one class, in time; those of a class never touch.
+    """Intervals of frames, ordered by class and then by time; intervals of the same class never touch.
 
     Attributes:
-        classes: int64 [events], the class of each.
-        starts: int64 [events], its first frame.
-        ends: int64 [events], the frame after its last one.
+        classes: int64 [events], class of each event.
+        starts: int64 [events], first frame of each event.
+        ends: int64 [events], the frame after the last one of each event.
     """
 
     classes: NDArray[np.int64]
@@ -98,12 +98,12 @@ class Events:
     ends: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Number of events."""
+        """Return the number of events."""
         return len(self.classes)
 
     @classmethod
     def of(cls, active: NDArray[np.bool_]) -> Events:
-        """Every stretch in which a class is active.
+        """Return the longest intervals in which a class is active.
 
         Args:
             active: bool [frames, classes].
@@ -114,19 +114,19 @@ class Events:
 
     @classmethod
     def joined(cls, events: Sequence[Events], num_classes: int) -> Events:
-        """The events of several tracks, in which class c of track t has the number ``num_classes * t + c``."""
+        """Join the events of several tracks: class c of track t becomes class ``num_classes * t + c``."""
         return cls(
             classes=np.concatenate([each.classes + num_classes * track for track, each in enumerate(events)]),
             starts=np.concatenate([each.starts for each in events]),
             ends=np.concatenate([each.ends for each in events]),
         )
 
-    def chosen(self, which: NDArray[np.bool_]) -> Events:
-        """The events that ``which`` [events] says."""
-        return Events(self.classes[which], self.starts[which], self.ends[which])
+    def selected(self, mask: NDArray[np.bool_]) -> Events:
+        """Return the events for which ``mask`` [events] is True."""
+        return Events(self.classes[mask], self.starts[mask], self.ends[mask])
 
     def filled(self, max_gaps: NDArray[np.int64]) -> Events:
-        """With gaps of up to ``max_gaps`` [classes] frames between events of the same class filled."""
+        """Join events of the same class whose gap is at most ``max_gaps`` [classes] frames."""
         gaps = self.starts[1:] - self.ends[:-1]
         joins = (self.classes[1:] == self.classes[:-1]) & (gaps <= max_gaps[self.classes[1:]])  # [events - 1]
         opens, closes = np.ones((2, len(self)), bool)
@@ -134,21 +134,21 @@ class Events:
         return Events(self.classes[opens], self.starts[opens], self.ends[closes])
 
     def lasting(self, min_durations: NDArray[np.int64]) -> Events:
-        """Those that last at least ``min_durations`` [classes] frames."""
-        return self.chosen(self.ends - self.starts >= min_durations[self.classes])
+        """Return the events that last at least ``min_durations`` [classes] frames."""
+        return self.selected(self.ends - self.starts >= min_durations[self.classes])
 
     def active(self, frames: int, classes: int) -> NDArray[np.bool_]:
-        """The inverse of :meth:`of`: bool [frames, classes]."""
+        """Return the events as bool [frames, classes]; the inverse of :meth:`of`."""
         edges = np.zeros((frames + 1, classes), np.int8)
         edges[self.starts, self.classes] = 1
-        edges[self.ends, self.classes] = -1  # where one ends none of its class begins
+        edges[self.ends, self.classes] = -1  # no event of the same class starts here: they never touch
         return edges[:-1].cumsum(axis=0, dtype=np.int8).astype(bool)
 
 
 def hysteresis(
     probabilities: NDArray[np.float32], thresholds: NDArray[np.float32], offset_thresholds: NDArray[np.float32]
 ) -> Events:
-    """The stretches at or above the offset thresholds in which a threshold is reached.
+    """Return the intervals at or above the offset thresholds that contain a frame at or above the threshold.
 
     Args:
         probabilities: float32 [frames, classes].
@@ -157,31 +157,31 @@ def hysteresis(
     """
     events = Events.of(probabilities >= offset_thresholds)
     reached = np.zeros((len(probabilities) + 1, probabilities.shape[1]), np.int64)
-    np.cumsum(probabilities >= thresholds, axis=0, out=reached[1:])  # frames before each in which the class is heard
-    return events.chosen(reached[events.ends, events.classes] > reached[events.starts, events.classes])
+    np.cumsum(probabilities >= thresholds, axis=0, out=reached[1:])  # earlier frames at or above the threshold
+    return events.selected(reached[events.ends, events.classes] > reached[events.starts, events.classes])
 
 
 def decode(
-    probabilities: NDArray[np.float32], thresholds: NDArray[np.float32], rule: PostProcessing
+    probabilities: NDArray[np.float32], thresholds: NDArray[np.float32], post_processing: PostProcessing
 ) -> NDArray[np.bool_]:
-    """The frames in which each class is heard, by the rule.
+    """Return the frames in which each class is detected.
 
     Args:
         probabilities: float32 [frames, classes].
-        thresholds: float32 [classes], at and above which a class begins to be heard.
-        rule: of the same classes.
+        thresholds: float32 [classes]; an interval of a class contains a frame at or above its threshold.
+        post_processing: Parameters for the same classes.
 
     Returns:
-        bool [frames, classes]. Every stretch in it holds a frame at or above the threshold: no class is found that the
-        thresholds alone do not find.
+        bool [frames, classes]. Each interval in it contains a frame at or above the threshold, so post-processing
+        detects no class that the thresholds alone do not detect.
     """
-    events = hysteresis(probabilities, thresholds, np.array(rule.offset_thresholds, np.float32))
-    events = events.filled(in_frames(rule.max_gaps)).lasting(in_frames(rule.min_durations))
+    events = hysteresis(probabilities, thresholds, np.array(post_processing.offset_thresholds, np.float32))
+    events = events.filled(in_frames(post_processing.max_gaps)).lasting(in_frames(post_processing.min_durations))
     return events.active(*probabilities.shape)
 
 
 def in_frames(seconds: tuple[float, ...]) -> NDArray[np.int64]:
-    """Times as whole label frames."""
+    """Convert times to whole label frames."""
     frames: NDArray[np.int64] = np.rint(np.array(seconds) * LABEL_RATE).astype(np.int64)
     return frames
 

@@ -1,8 +1,8 @@
-"""Total maps from what MIDI says of a stem, (program, is_drum), to the class a model answers.
+"""Vocabularies: maps from a stem's MIDI program and drum flag to the classes that a model predicts.
 
-Labels are stored once per General MIDI program, with drums as program 128, and projected to a vocabulary when they
-are read; changing the vocabulary needs no rebuild. A program that a vocabulary does not know maps to None and is
-listed by :meth:`Vocabulary.unmapped`; where one sounds, the builder says so: nothing falls out silently.
+Labels are stored for each General MIDI program, with drums as program 128, and projected to a vocabulary when they are
+read, so that you can change the vocabulary without rebuilding the data. A program without a class maps to None and is
+listed by :meth:`Vocabulary.unmapped`; the builder reports such programs if they play.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ DRUMS = 128
 """Program number of every drum kit, as Slakh writes it."""
 
 NUM_PROGRAMS = 129
-"""The 128 General MIDI programs and drums."""
+"""128 General MIDI programs, and drums."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Classes in the order of a model's outputs, and the programs of each.
+    """Classes in the order of a model's outputs, and the programs of each class.
 
     Attributes:
-        name: key in :data:`VOCABULARIES`.
-        classes: class names.
-        class_of: for each of the 129 programs the index of its class, or None.
+        name: Key in :data:`VOCABULARIES`.
+        classes: Class names.
+        class_of: Index of the class of each of the 129 programs, or None.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Vocabulary:
     class_of: tuple[int | None, ...]
 
     def __len__(self) -> int:
-        """Number of classes."""
+        """Return the number of classes."""
         return len(self.classes)
 
     @functools.cached_property
     def matrix(self) -> NDArray[np.float32]:
-        """[129, classes] of 0 and 1: a program's activity counts for its class."""
+        """Projection matrix [129, classes]: 1 where a program belongs to a class, otherwise 0."""
         matrix = np.zeros((NUM_PROGRAMS, len(self.classes)), np.float32)
         for program, index in enumerate(self.class_of):
             if index is not None:
@@ -48,12 +48,12 @@ class Vocabulary:
         return matrix
 
     def project(self, activity: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Activity per program [..., 129] to activity per class [..., classes]: any of its programs sounds."""
+        """Project programs [..., 129] to classes [..., classes]; a class is active if any of its programs is."""
         return activity.astype(np.float32) @ self.matrix > 0
 
     @functools.cached_property
     def _index_of(self) -> dict[str, int]:
-        """The index of a class by its name, and by the names of its programs, in small letters."""
+        """Maps the lower-case names of classes, and of their programs, to the index of the class."""
         programs = zip(PROGRAM_NAMES, self.class_of, strict=True)
         return {
             **{name.casefold(): index for name, index in programs if index is not None},
@@ -61,16 +61,16 @@ class Vocabulary:
         }
 
     def index_of(self, label: str) -> int | None:
-        """The class of that name, or of that General MIDI program, in small letters or capitals; None where none is."""
+        """Return the index of the class with this name or General MIDI program name in any case, or None."""
         return self._index_of.get(label.casefold())
 
     def unmapped(self) -> list[int]:
-        """The programs that belong to no class."""
+        """Return the programs that belong to no class."""
         return [program for program, index in enumerate(self.class_of) if index is None]
 
 
 def program_index(program: int, is_drum: bool = False) -> int:
-    """Row of a stem in the stored activity: its program, or 128 for any drum kit.
+    """Return a stem's column in the stored activity: its program, or 128 for any drum kit.
 
     Raises:
         ValueError: ``program`` is not between 0 and 128.

@@ -1,4 +1,4 @@
-"""Vocabularies: total maps from every stem that Slakh or General MIDI can name to a class."""
+"""Vocabularies: each maps every stem of Slakh or General MIDI to a class or to None."""
 
 import numpy as np
 import pytest
@@ -104,7 +104,7 @@ def test_matrix_gives_a_program_one_class_or_none(vocabulary: Vocabulary) -> Non
 
 
 @pytest.mark.parametrize("program", [-1, 129])
-def test_what_is_no_program_is_refused(program: int) -> None:
+def test_numbers_that_are_not_programs_are_refused(program: int) -> None:
     with pytest.raises(ValueError, match=f"program {program} is not a General MIDI program"):
         program_index(program)
     assert program_index(program, is_drum=True) == DRUMS
