@@ -116,7 +116,7 @@ def rule(**changes: Any) -> dict[str, Any]:
         ({"post_processing": {}}, "damaged: .*offset_thresholds"),
         ({"post_processing": rule(colors=[0.0] * 17)}, "damaged: .*post_processing has no field colors"),
         ({"post_processing": rule(min_durations=[0.1])}, "damaged: .*one number for each class"),
-        ({"post_processing": rule(max_gaps=[-0.1] * 17)}, "damaged: .*max_gaps holds -0.1"),
+        ({"post_processing": rule(max_gaps=[-0.1] * 17)}, "damaged: .*max_gaps contains -0.1"),
         ({"post_processing": rule(offset_thresholds=[0.9] * 17)}, "post_processing does not match its thresholds"),
         ({"train": {"vocabulary": "birds"}}, "damaged: .*vocabulary is 'birds'"),
         ({"model": {"depth": 3}}, "damaged: .*no field 'depth'"),
