@@ -10,12 +10,12 @@ from click.core import ParameterSource
 
 from mir_tf import pretrained
 from mir_tf.cli.shared import (
-    FOLDER,
-    LOCAL_FOLDER,
+    EXISTING_FOLDER,
+    EXISTING_LOCAL_FOLDER,
     MODEL,
     NEW_FOLDER,
     RUN,
-    SPLIT,
+    SPLIT_OPTION,
     announce_pretrained,
     make_console,
     print_table,
@@ -27,10 +27,12 @@ from mir_tf.errors import ConfigError
 
 @click.command()
 @click.argument("model", type=MODEL, default=pretrained.WORD)
-@click.option("--data", type=FOLDER, help="Data set to evaluate on, made by python -m tfrecords_builder.")
-@SPLIT
-@click.option("--references", type=LOCAL_FOLDER, help="Folder of SONG.jams or SONG.csv to evaluate on instead.")
-@click.option("--audio", type=LOCAL_FOLDER, help="Folder of the recordings that --references describe.")
+@click.option("--data", type=EXISTING_FOLDER, help="Data set to evaluate on, made by python -m tfrecords_builder.")
+@SPLIT_OPTION
+@click.option(
+    "--references", type=EXISTING_LOCAL_FOLDER, help="Folder of SONG.jams or SONG.csv to evaluate on instead."
+)
+@click.option("--audio", type=EXISTING_LOCAL_FOLDER, help="Folder of the recordings that --references describe.")
 @click.option("--out", type=NEW_FOLDER, help="Folder for the results.  [default: evaluation-... beside the model]")
 @click.pass_context
 def evaluate(
@@ -112,8 +114,8 @@ def evaluate(
 
 @click.command()
 @click.argument("run", type=RUN)
-@click.option("--data", type=FOLDER, required=True, help="Data set made by python -m tfrecords_builder.")
-@SPLIT
+@click.option("--data", type=EXISTING_FOLDER, required=True, help="Data set made by python -m tfrecords_builder.")
+@SPLIT_OPTION
 @click.option("--out", type=NEW_FOLDER, help="Folder for the page and its pictures.  [default: RUN/report-SPLIT]")
 def report(run: Path, data: Path, split: str, out: Path | None) -> None:
     """Write a page on how well the model in RUN does on unseen songs.

@@ -7,19 +7,29 @@ from pathlib import Path
 
 import click
 
-from mir_tf.cli.shared import FILE, FOLDER, NEW_FOLDER, NEW_LOCAL_FOLDER, make_console, print_table, training_progress
+from mir_tf.cli.shared import (
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    NEW_FOLDER,
+    NEW_LOCAL_FOLDER,
+    make_console,
+    print_table,
+    training_progress,
+)
 from mir_tf.config import read_yaml
 from mir_tf.errors import ConfigError
 
 
 @click.command()
-@click.argument("plan", type=FILE)
-@click.option("--data", type=FOLDER, multiple=True, required=True, help="Data set, one for each front end in PLAN.")
+@click.argument("plan", type=EXISTING_FILE)
+@click.option(
+    "--data", type=EXISTING_FOLDER, multiple=True, required=True, help="Data set, one for each front end in PLAN."
+)
 @click.option("--out", type=NEW_FOLDER, required=True, help="Folder for runs and tables. The same command resumes.")
 @click.option(
     "--config",
     "config_file",
-    type=FILE,
+    type=EXISTING_FILE,
     help="YAML file as for mir-tf fit --config, applied to all runs; for example a smaller number of steps.",
 )
 def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | None) -> None:
@@ -59,7 +69,9 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
 
 
 @click.command()
-@click.option("--data", type=FOLDER, multiple=True, required=True, help="Data set; give several to try front ends.")
+@click.option(
+    "--data", type=EXISTING_FOLDER, multiple=True, required=True, help="Data set; give several to try front ends."
+)
 @click.option("--out", type=NEW_LOCAL_FOLDER, required=True, help="Folder of the search. The same command resumes it.")
 @click.option(
     "--tuner",
@@ -80,7 +92,7 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
 @click.option(
     "--space",
     "space_file",
-    type=FILE,
+    type=EXISTING_FILE,
     help="YAML file that narrows the search space. --epochs overrides epochs in it.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed for the choice of trials.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mir_tf.cli.shared import (
-    FOLDER,
+    EXISTING_FOLDER,
     NEW_FOLDER,
     RECORDING,
     RUN,
@@ -43,7 +43,9 @@ from mir_tf.cli.shared import (
     type=RECORDING,
     help="Recording to compare the files on; repeatable.  [default: a synthetic signal]",
 )
-@click.option("--data", type=FOLDER, help="Data set: F1 is measured on its test split, int8 calibrated on train.")
+@click.option(
+    "--data", type=EXISTING_FOLDER, help="Data set: F1 is measured on its test split, int8 calibrated on train."
+)
 @click.option("--license", "license_name", default="", help="Licence of the model, stored in the files.")
 def export(
     run: Path,

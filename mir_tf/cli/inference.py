@@ -21,7 +21,7 @@ from mir_tf.cli.shared import (
     NEW_FOLDER,
     NEW_LOCAL_FILE,
     RECORDING,
-    THREADS,
+    THREADS_OPTION,
     announce_pretrained,
     comma_separated,
     make_console,
@@ -116,7 +116,7 @@ def _require_recordings(path: Path) -> None:
     help="Write one file for all recordings: songs.csv, songs.json, songs.parquet.",
 )
 @click.option("--overwrite", is_flag=True, help="Process all recordings again and replace existing files.")
-@THREADS
+@THREADS_OPTION
 def predict(
     model_and_recordings: tuple[Path, tuple[Path, ...]],
     formats: tuple[str, ...],
@@ -254,7 +254,7 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Duratio
 @click.option("--rate", type=int, help="Sample rate of raw audio in Hz.")
 @click.option("--channels", type=click.IntRange(min=1), help="Channels of raw audio.  [default: 1]")
 @click.option("--microphone", is_flag=True, help="Use the microphone instead of standard input (extra listen).")
-@THREADS
+@THREADS_OPTION
 def listen(
     model: Path,
     audio_format: str | None,

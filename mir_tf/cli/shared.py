@@ -36,10 +36,10 @@ class _ModelParameter(PathParameter):
         return super().convert(value, parameter, context)
 
 
-FOLDER = PathParameter(exists=True, file_okay=False)
-LOCAL_FOLDER = PathParameter(local=True, exists=True, file_okay=False)
-FILE = PathParameter(exists=True, dir_okay=False)
-LOCAL_FILE = PathParameter(local=True, exists=True, dir_okay=False)
+EXISTING_FOLDER = PathParameter(exists=True, file_okay=False)
+EXISTING_LOCAL_FOLDER = PathParameter(local=True, exists=True, file_okay=False)
+EXISTING_FILE = PathParameter(exists=True, dir_okay=False)
+EXISTING_LOCAL_FILE = PathParameter(local=True, exists=True, dir_okay=False)
 NEW_FILE = PathParameter(dir_okay=False)
 NEW_LOCAL_FILE = PathParameter(local=True, dir_okay=False)
 NEW_FOLDER = PathParameter(file_okay=False)
@@ -48,10 +48,10 @@ RECORDING = PathParameter()
 RUN = _ModelParameter(pretrained.folder, file_okay=False)
 MODEL = _ModelParameter(pretrained.tflite)
 LOCAL_MODEL_FILE = _ModelParameter(pretrained.tflite, local=True, dir_okay=False)
-THREADS = click.option(
+THREADS_OPTION = click.option(
     "--threads", type=click.IntRange(min=1), help="Threads that run a .tflite file.  [default: one per core]"
 )
-SPLIT = click.option(
+SPLIT_OPTION = click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),
     default="test",

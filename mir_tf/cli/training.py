@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mir_tf import pretrained
-from mir_tf.cli.shared import FILE, FOLDER, LOCAL_FILE, NEW_FOLDER, RUN, training_progress
+from mir_tf.cli.shared import EXISTING_FILE, EXISTING_FOLDER, EXISTING_LOCAL_FILE, NEW_FOLDER, RUN, training_progress
 from mir_tf.config import MODELS, ModelConfig, RunConfig, TrainConfig, read_yaml
 from mir_tf.errors import ConfigError
 
@@ -17,7 +17,7 @@ _MODEL, _TRAIN = ModelConfig(), TrainConfig()  # the defaults that help texts st
 
 
 @click.command()
-@click.option("--data", type=FOLDER, required=True, help="Data set made by python -m tfrecords_builder.")
+@click.option("--data", type=EXISTING_FOLDER, required=True, help="Data set made by python -m tfrecords_builder.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="Folder of the run. The same command resumes it.")
 @click.option(
     "--model",
@@ -28,7 +28,7 @@ _MODEL, _TRAIN = ModelConfig(), TrainConfig()  # the defaults that help texts st
 @click.option(
     "--config",
     "config_file",
-    type=FILE,
+    type=EXISTING_FILE,
     help="YAML file with the sections model, train and window, such as config.yaml of a run. Options override it.",
 )
 @click.option(
@@ -153,8 +153,10 @@ def _configure(base: RunConfig, file: Path | None, options: dict[str, dict[str, 
 
 
 @click.command("import-torch")
-@click.argument("checkpoint", type=LOCAL_FILE)
-@click.option("--thresholds", type=LOCAL_FILE, help="NumPy file (.npy) with a threshold per class.  [default: all 0.5]")
+@click.argument("checkpoint", type=EXISTING_LOCAL_FILE)
+@click.option(
+    "--thresholds", type=EXISTING_LOCAL_FILE, help="NumPy file (.npy) with a threshold per class.  [default: all 0.5]"
+)
 @click.option(
     "--preset",
     type=click.Choice(["seed_44k", "seed_22k"]),
