@@ -31,7 +31,7 @@ MODEL_FILE = "model.keras"
 BUNDLE_FORMAT = 2
 """Version of bundle.json. Format 1, which differs only in names, is still read."""
 
-FORMER_NAMES = {"event_rule": "post_processing"}
+FORMER_BUNDLE_FIELDS = {"event_rule": "post_processing"}
 """Renamed fields of format 1: former name → current name. Those of the sections are in their classes."""
 
 
@@ -127,7 +127,7 @@ def describe(folder: str | Path) -> BundleDescription:
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
         if content["format"] == 1:
-            content = with_current_names(content, FORMER_NAMES)
+            content = with_current_names(content, FORMER_BUNDLE_FIELDS)
         elif content["format"] != BUNDLE_FORMAT:
             raise BundleError(
                 f"{description}: format {content['format']!r}; this version reads format {BUNDLE_FORMAT}; "

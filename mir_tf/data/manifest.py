@@ -30,7 +30,7 @@ MANIFEST_FILE = "manifest.json"
 MANIFEST_FORMAT = 3
 """Version of the records and the manifest. Format 2, which differs only in names, is still read."""
 
-FORMER_NAMES = {"feature_deviation": "feature_std", "left_out": "skipped", "findings": "stem_checks"}
+_FORMER_FIELDS = {"feature_deviation": "feature_std", "left_out": "skipped", "findings": "stem_checks"}
 """Renamed fields of format 2: former name → current name."""
 
 FORMER_SOURCE_NAMES = {"vary": "augment"}
@@ -158,7 +158,7 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
         raise DataError(f"{path}: cannot be read: {error}") from error
     try:
         if content["format"] == 2:
-            content = with_current_names(content, FORMER_NAMES)
+            content = with_current_names(content, _FORMER_FIELDS)
             content["source"] = with_current_names(content["source"], FORMER_SOURCE_NAMES)
         elif content["format"] != MANIFEST_FORMAT:
             raise DataError(

@@ -86,7 +86,7 @@ def read_checkpoint(path: Path) -> tuple[RunState, list[NDArray[Any]]]:
         parts = {
             "config": config,
             "schedule": Schedule(**stored["schedule"]),
-            "best": BestEpoch(**with_current_names(stored["best"], bundle.FORMER_NAMES)),
+            "best": BestEpoch(**with_current_names(stored["best"], bundle.FORMER_BUNDLE_FIELDS)),
         }
         return RunState(**{**stored, **parts}), values
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:

@@ -117,17 +117,17 @@ def numbered_tracks(folder: Path, count: int, label_frames: int) -> DataSet:
 
 def test_a_batch_is_not_made_of_neighbours(tmp_path: Path) -> None:
     data = numbered_tracks(tmp_path, 40, label_frames=400)  # of 20 crops each, 800 in all
-    heard = [-8 * log_mel[:, 0, 0] for log_mel, *_ in batches(data, CONFIG.merge({"train": {"epochs": 1}}), steps=25)]
-    assert len(set(np.concatenate(heard))) > 32  # of 100 crops; 36.8 tracks are expected
+    drawn = [-8 * log_mel[:, 0, 0] for log_mel, *_ in batches(data, CONFIG.merge({"train": {"epochs": 1}}), steps=25)]
+    assert len(set(np.concatenate(drawn))) > 32  # of 100 crops; 36.8 tracks are expected
 
 
-def test_short_epochs_hear_every_part_of_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_epochs_use_every_part_of_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first pass of an epoch may end long before the end of a shard that is larger than the shuffle."""
     monkeypatch.setattr(pipeline, "_SHUFFLE_BYTES", 200_000)
     data = numbered_tracks(tmp_path, 400, label_frames=20)
     config = CONFIG.merge({"train": {"epochs": 60}})
-    heard = [-8 * log_mel[:, 0, 0] for log_mel, *_ in batches(data, config, steps=10)]
-    counts, _ = np.histogram(np.concatenate(heard), bins=10, range=(0, 400))  # 2400 crops, in tenths of the shard
+    drawn = [-8 * log_mel[:, 0, 0] for log_mel, *_ in batches(data, config, steps=10)]
+    counts, _ = np.histogram(np.concatenate(drawn), bins=10, range=(0, 400))  # 2400 crops, in tenths of the shard
     assert counts.min() > 120
     assert counts.max() < 360
 

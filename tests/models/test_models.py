@@ -54,8 +54,8 @@ def test_a_click_peaks_in_its_label_frame_of_the_tcn() -> None:
             layer.set_weights([np.ones_like(weight) for weight in layer.get_weights()])
     for label_frames in (7, 50):
         clicks = np.repeat(np.eye(5 * label_frames, dtype=np.float32)[:, :, np.newaxis], 8, axis=2)
-        answers = model(clicks)[..., 0].numpy()  # [click, label frame]
-        np.testing.assert_array_equal(answers.argmax(axis=1), np.arange(5 * label_frames) // 5)
+        responses = model(clicks)[..., 0].numpy()  # [click, label frame]
+        np.testing.assert_array_equal(responses.argmax(axis=1), np.arange(5 * label_frames) // 5)
 
 
 @pytest.mark.parametrize("architecture", MODELS)
@@ -67,7 +67,7 @@ def test_one_output_per_label_frame(architecture: str) -> None:
         assert np.isfinite(logits).all()
 
 
-def place_heard(frames: int, alignment: str, outputs: slice) -> np.ndarray:
+def place_of_peak(frames: int, alignment: str, outputs: slice) -> np.ndarray:
     """Return the mean place, in frames, of the clicks that each of ``outputs`` responds to, weighted by its response.
 
     The network passes its input on, so that padding, pooling and interpolation alone decide.
@@ -82,15 +82,15 @@ def place_heard(frames: int, alignment: str, outputs: slice) -> np.ndarray:
         elif isinstance(layer, keras.layers.Dense):
             layer.set_weights([np.ones((1, 1)), np.zeros(1)])
     clicks = np.eye(frames, dtype=np.float32)[:, :, np.newaxis]  # [click, frame, mel]
-    answers = model(clicks)[:, outputs, 0].numpy()  # [click, output]
-    return np.arange(frames) @ answers / answers.sum(axis=0)
+    responses = model(clicks)[:, outputs, 0].numpy()  # [click, output]
+    return np.arange(frames) @ responses / responses.sum(axis=0)
 
 
 @pytest.mark.parametrize("frames", [90, 301, 1000])
 def test_outputs_lie_at_their_own_place_in_time(frames: int) -> None:
     """All outputs except those within 1.5 steps of an end, whose receptive field includes padding."""
     inner = slice(12, frames - 12)
-    np.testing.assert_allclose(place_heard(frames, "crop", inner), np.arange(frames)[inner], atol=0.1)
+    np.testing.assert_allclose(place_of_peak(frames, "crop", inner), np.arange(frames)[inner], atol=0.1)
 
 
 @pytest.mark.parametrize("frames", [90, 301, 1000])
@@ -99,9 +99,9 @@ def test_stretch_moves_events_as_the_original_did(frames: int) -> None:
     outputs = np.arange(frames)
     expected = (outputs + 0.5) * ((frames + 2 * 37) // 8 * 8) / frames - 0.5 - 37
     inside = np.flatnonzero((expected > 12) & (expected < frames - 13))
-    heard = place_heard(frames, "stretch", slice(inside[0], inside[-1] + 1))
-    np.testing.assert_allclose(heard, expected[inside], atol=0.1)
-    assert np.abs(heard - inside).max() > 10
+    places = place_of_peak(frames, "stretch", slice(inside[0], inside[-1] + 1))
+    np.testing.assert_allclose(places, expected[inside], atol=0.1)
+    assert np.abs(places - inside).max() > 10
 
 
 def test_a_click_peaks_within_one_frame_at_the_centre_of_its_step() -> None:
@@ -136,7 +136,7 @@ def test_clips_normalised_with_sub_frames_are_refused() -> None:
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_saved_model_answers_the_same(architecture: str, tmp_path: Path) -> None:
+def test_saved_model_predicts_the_same(architecture: str, tmp_path: Path) -> None:
     model = tiny(architecture)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -144,7 +144,7 @@ def test_saved_model_answers_the_same(architecture: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_xla_answers_the_same(architecture: str) -> None:
+def test_xla_predicts_the_same(architecture: str) -> None:
     model = tiny(architecture)
     compiled = tf.function(model, jit_compile=True)
     np.testing.assert_allclose(compiled(decibels(50)), model(decibels(50)), atol=1e-5)

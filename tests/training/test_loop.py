@@ -101,17 +101,17 @@ def test_the_bundle_is_the_best_epoch_with_its_thresholds(data: Path, undisturbe
     assert loaded.info == best
     assert (result.best_epoch, result.best_macro_f1) == (best["epoch"], best["val_macro_f1"])
     histogram = ScoreHistogram(17)
-    answers = []
+    scored = []
     windowed = WindowedModel(loaded.model, loaded.config)
     for index, length in enumerate(SPLITS["validation"][0]):
         record = make_record(f"validation-0-{index}", length)
         probabilities = windowed.predict_track(record.log_mel.astype(np.float32))
-        answers.append((probabilities, loaded.vocabulary.project(record.activity)))
-        histogram.update(*answers[-1])
+        scored.append((probabilities, loaded.vocabulary.project(record.activity)))
+        histogram.update(*scored[-1])
     tuned = tune(histogram)
     np.testing.assert_array_equal(loaded.thresholds, tuned.thresholds)
     assert tuned.macro_f1 == best["val_macro_f1"]
-    assert loaded.post_processing == choose(grid_counts(answers, tuned.thresholds), tuned.thresholds)
+    assert loaded.post_processing == choose(grid_counts(scored, tuned.thresholds), tuned.thresholds)
 
 
 def test_the_normalisation_is_the_train_splits(undisturbed: Undisturbed) -> None:

@@ -34,9 +34,9 @@ def test_stems_join_stems_and_labels_follow() -> None:
     sizes = set()
     for seed in range(12):
         log_mel, targets, weights, _ = remixed(seed, stems=6, remix_stems=4)
-        heard = targets[:, 0]
-        assert (targets == heard[:, None]).all()
-        for level, classes, weight in zip(log_mel[:, 0, 0], heard, weights, strict=True):
+        active = targets[:, 0]
+        assert (targets == active[:, None]).all()
+        for level, classes, weight in zip(log_mel[:, 0, 0], active, weights, strict=True):
             sizes.add(classes.sum())
             assert weight[0] == weight[1]
             if classes[6:].any():  # nothing is added to a mix
@@ -48,7 +48,7 @@ def test_stems_join_stems_and_labels_follow() -> None:
                 assert level > -10 + 0.01 * BATCH
         # No example is lost: each one is the base of one result, which has its weights.
         assert sorted(weights.sum(axis=1)) == [0] + [LABELS] * (BATCH - 1)
-        assert heard.any(axis=0).all()
+        assert active.any(axis=0).all()
     assert sizes == {1, 2, 3, 4}
 
 
@@ -58,13 +58,13 @@ def test_the_power_of_what_sounds_together_adds_up() -> None:
     targets = np.broadcast_to(np.eye(2, dtype=np.float32)[:, None], (2, LABELS, 2))
     gains = []
     for seed in range(200):
-        mixed, heard, *_ = remix(
+        mixed, active, *_ = remix(
             Examples(log_mel, targets, np.ones((2, LABELS), np.float32), np.array([True, True])),
             tf.constant([0, seed], tf.int64),
             TrainConfig(remix_stems=2),
             FRONT_END,
         )
-        together = heard[:, 0].numpy().sum(axis=1) == 2
+        together = active[:, 0].numpy().sum(axis=1) == 2
         power = 10 ** (mixed.numpy()[:, 0, 0] / 10) - 10**-2.0
         np.testing.assert_allclose(power[~together], 0, atol=1e-6)
         gains.extend(10 * np.log10(power[together]) + 20)
