@@ -46,7 +46,7 @@ def test_skipped_items_are_counted_by_reason(manifest: Manifest) -> None:
     assert tables["Skipped"] == [["reason", "items"], ["mix.flac: missing", "1"], ["set apart", "2"]]
 
 
-def test_leaks_and_findings_are_counted(manifest: Manifest) -> None:
+def test_leaks_and_warnings_are_counted(manifest: Manifest) -> None:
     assert not {"Songs in two splits", "Suspicious stems"} & dict(inspection.tables(manifest)).keys()
     manifest = dataclasses.replace(
         manifest,
@@ -55,7 +55,7 @@ def test_leaks_and_findings_are_counted(manifest: Manifest) -> None:
     )
     tables = dict(inspection.tables(manifest))
     assert tables["Songs in two splits"] == [["splits", "songs"], ["train/test", "2"]]
-    assert tables["Suspicious stems"] == [["track", "findings"], ["Track00001", "1"]]
+    assert tables["Suspicious stems"] == [["track", "warnings"], ["Track00001", "1"]]
 
 
 def test_the_figure_shows_two_tracks_of_each_split(tmp_path: Path, manifest: Manifest) -> None:
