@@ -57,19 +57,19 @@ def _model_and_recordings(
 
 
 def _is_model(path: Path) -> bool:
-    from mir_tf.io.audio import SUFFIXES
+    from mir_tf.io.audio import AUDIO_SUFFIXES
 
     suffix = path.suffix.lower()
-    return suffix == ".tflite" or (suffix not in SUFFIXES and (path / BUNDLE_FILE).is_file())
+    return suffix == ".tflite" or (suffix not in AUDIO_SUFFIXES and (path / BUNDLE_FILE).is_file())
 
 
 def _require_recordings(path: Path) -> None:
     """Refuse a first argument that is neither a model nor a recording: it is probably a misspelled model."""
     from mir_tf.errors import AudioError
     from mir_tf.inference.batch import find
-    from mir_tf.io.audio import OTHER_SUFFIXES, SUFFIXES, probe
+    from mir_tf.io.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES, probe
 
-    if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES:
+    if path.suffix.lower() in AUDIO_SUFFIXES | OTHER_SUFFIXES:
         return  # an error in it is reported later, as for the other recordings
     if path.is_dir():
         if find([path]).songs:

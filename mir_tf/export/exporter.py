@@ -31,7 +31,7 @@ from mir_tf.errors import ConfigError, ExportError
 from mir_tf.export import benchmark, conversion
 from mir_tf.export.conversion import QUANTIZATIONS
 from mir_tf.export.graphs import ConvertedModel, Pieces, ServingModule, cloned, is_recurrent
-from mir_tf.export.report import F1, THREADS, ExportedFile, ExportReport
+from mir_tf.export.report import F1, MEASURED_THREADS, ExportedFile, ExportReport
 from mir_tf.export.tflite import join, with_metadata
 from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata
 from mir_tf.io import audio
@@ -374,7 +374,7 @@ class _Exporter:
 
     def _measured(self, path: Path, quantization: str, difference: float, f1: F1 | None) -> ExportedFile:
         self.progress(f"speed of {path.name}")
-        speed = {threads: benchmark.measure(path, threads) for threads in THREADS}
+        speed = {threads: benchmark.measure(path, threads) for threads in MEASURED_THREADS}
         keras_f1, loss = self.reference.f1, None
         if f1 is not None and keras_f1 is not None:
             loss = max(keras_f1.macro - f1.macro, keras_f1.micro - f1.micro)

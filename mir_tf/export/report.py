@@ -15,7 +15,7 @@ TOLERANCES = {"none": 1e-4, "float16": 5e-3, "dynamic": 2e-2}
 MAX_F1_LOSS = 0.01
 """How much lower the F1 of a full-int8 file may be than that of the Keras model, micro and macro."""
 
-THREADS = (1, 2)
+MEASURED_THREADS = (1, 2)
 """Numbers of threads for which the speed of ``.tflite`` files is measured."""
 
 
@@ -90,7 +90,7 @@ class ExportReport:
     def table(self) -> list[list[str]]:
         """Return the measurements as rows of text; the first one is the header."""
         # The most important columns come first, because a narrow terminal drops the last ones.
-        units = [f"{threads} thread{'s'[: threads - 1]}" for threads in THREADS]
+        units = [f"{threads} thread{'s'[: threads - 1]}" for threads in MEASURED_THREADS]
         header = ["file", "passes", "size (MB)", "difference", "tolerance", "macro F1", "micro F1"]
         return [
             [*header, *(f"ms/s, {unit}" for unit in units), *(f"peak MB, {unit}" for unit in units)],
@@ -99,7 +99,7 @@ class ExportReport:
 
     def _row(self, file: ExportedFile) -> list[str]:
         is_int8 = file.quantization == "int8"
-        speeds = [file.speed.get(threads) for threads in THREADS]
+        speeds = [file.speed.get(threads) for threads in MEASURED_THREADS]
         return [
             file.name,
             "no" if file.failure else "yes",

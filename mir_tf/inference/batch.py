@@ -17,7 +17,7 @@ from mir_tf.errors import ConfigError
 from mir_tf.inference.formats import FORMATS, TABLES, require
 from mir_tf.inference.ledger import LEDGER, Ledger
 from mir_tf.inference.prediction import Prediction
-from mir_tf.io.audio import OTHER_SUFFIXES, SUFFIXES
+from mir_tf.io.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES
 from mir_tf.io.files import as_path, atomic_write, sha256, write_bytes
 
 _OUTPUT_SUFFIXES = frozenset(form.suffix for form in FORMATS.values())
@@ -79,7 +79,7 @@ def find(paths: Sequence[Path]) -> ScanResult:
             name = path.resolve().name if path.name in ("", "..") else path.name
             songs = list(_search(path, Path(name), found, set()))
             if not songs:
-                known = ", ".join(sorted(SUFFIXES))
+                known = ", ".join(sorted(AUDIO_SUFFIXES))
                 found.faults.append(f"{path}: no audio in this folder: no file that ends in {known}")
         for song in songs:
             if (absolute := song.path.absolute()) not in seen:
@@ -101,11 +101,11 @@ def _search(folder: Path, place: Path, found: ScanResult, above: set[Path]) -> I
     for path in entries:
         if path.name.startswith("."):
             found.hidden += not path.name.endswith(LEDGER)
-        elif path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and (path.is_file() or _is_broken_link(path)):
+        elif path.suffix.lower() in AUDIO_SUFFIXES | OTHER_SUFFIXES and (path.is_file() or _is_broken_link(path)):
             yield AudioFile.of(path, place / path.name)
         elif path.is_dir():
             yield from _search(path, place / path.name, found, above | {real})
-        elif not (path.suffix.lower() in _OUTPUT_SUFFIXES and Path(path.stem).suffix.lower() in SUFFIXES):
+        elif not (path.suffix.lower() in _OUTPUT_SUFFIXES and Path(path.stem).suffix.lower() in AUDIO_SUFFIXES):
             found.others += 1
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mir_tf.errors import ConfigError
-from mir_tf.inference.prediction import COLUMNS, Prediction, Row, rows
+from mir_tf.inference.prediction import INTERVAL_COLUMNS, Prediction, Row, rows
 
 
 class FileFormat(NamedTuple):
@@ -41,10 +41,10 @@ def to_json(prediction: Prediction) -> bytes:
 
 
 def to_csv(prediction: Prediction) -> bytes:
-    """Return a row for each interval, with the header :data:`mir_tf.inference.prediction.COLUMNS`, in UTF-8."""
+    """Return a row for each interval, with the header :data:`INTERVAL_COLUMNS`, in UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(INTERVAL_COLUMNS)
     writer.writerows(prediction.rows)
     return text.getvalue().encode()
 
@@ -110,10 +110,10 @@ class TableFormat(NamedTuple):
 
 
 def write_csv(path: Path, summaries: PredictionSummaries, model: dict[str, Any]) -> None:
-    """Write a row for each interval, with the header :data:`COLUMNS`, in UTF-8. It does not describe the model."""
+    """Write a row for each interval, with the header :data:`INTERVAL_COLUMNS`, in UTF-8, without the model."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(INTERVAL_COLUMNS)
         writer.writerows(_all_rows(summaries))
 
 
@@ -135,7 +135,9 @@ def write_parquet(path: Path, summaries: PredictionSummaries, model: dict[str, A
     from pyarrow import parquet
 
     kinds = (pa.string(), pa.float64(), pa.float64(), pa.string(), pa.float32())
-    schema = pa.schema(list(zip(COLUMNS, kinds, strict=True)), {"model": json.dumps(model, ensure_ascii=False)})
+    schema = pa.schema(
+        list(zip(INTERVAL_COLUMNS, kinds, strict=True)), {"model": json.dumps(model, ensure_ascii=False)}
+    )
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         source = iter(_all_rows(summaries))
         while part := list(itertools.islice(source, _ROWS_AT_ONCE)):

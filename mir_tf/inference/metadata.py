@@ -24,7 +24,7 @@ from mir_tf.events import PostProcessing
 METADATA_FORMAT = 2
 """Version of the format. Format 1, which differs only in names, is still read."""
 
-FORMER_NAMES = {"answers": "output", "event_rule": "post_processing"}
+_FORMER_NAMES = {"answers": "output", "event_rule": "post_processing"}
 """Name of a field in format 1 → name now."""
 
 METADATA_FILE = "mir_tf.json"
@@ -109,7 +109,7 @@ class Metadata:
         try:
             content = json.loads(text)
             if (version := content.pop("format")) == 1:
-                content = with_current_names(content, FORMER_NAMES)
+                content = with_current_names(content, _FORMER_NAMES)
             elif version != METADATA_FORMAT:
                 raise BundleError(
                     f"{origin}: format {version!r}; this version reads format {METADATA_FORMAT}; export the model again"

@@ -44,11 +44,11 @@ class Interval:
     confidence: float
 
 
-COLUMNS = ("path", "start", "end", "instrument", "confidence")
+INTERVAL_COLUMNS = ("path", "start", "end", "instrument", "confidence")
 """Columns of a table of intervals: path, start and end in seconds, class, and mean probability."""
 
 Row = tuple[str, float, float, str, float]
-"""A row with the columns :data:`COLUMNS`."""
+"""A row with the columns :data:`INTERVAL_COLUMNS`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Prediction:
 
     @property
     def rows(self) -> list[Row]:
-        """A row with the columns :data:`COLUMNS` for each interval, ordered by start, then by name."""
+        """A row with the columns :data:`INTERVAL_COLUMNS` for each interval, ordered by start, then by name."""
         return rows(self.summary())
 
     @property
@@ -217,7 +217,7 @@ class Prediction:
         return found
 
     def to_dataframe(self) -> DataFrame:
-        """Return the intervals as a pandas data frame with the columns :data:`COLUMNS`.
+        """Return the intervals as a pandas data frame with the columns :data:`INTERVAL_COLUMNS`.
 
         Raises:
             ConfigError: The package pandas is not installed.
@@ -227,7 +227,7 @@ class Prediction:
         except ImportError:
             raise _not_installed("a data frame needs the package pandas") from None
         kinds = {"path": "object", "start": float, "end": float, "instrument": "object", "confidence": float}
-        return pd.DataFrame.from_records(self.rows, columns=list(COLUMNS)).astype(kinds)
+        return pd.DataFrame.from_records(self.rows, columns=list(INTERVAL_COLUMNS)).astype(kinds)
 
     def plot(self) -> Figure:
         """Return the timeline as a matplotlib figure, with a row for each instrument that has an interval."""

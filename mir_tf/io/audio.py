@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from mir_tf.errors import AudioError, ConfigError
 from mir_tf.io.files import as_path
 
-SUFFIXES = frozenset(
+AUDIO_SUFFIXES = frozenset(
     ".wav .wave .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .nist .sph .ircam .sf".split()
 )
 """Lower-case suffixes of the self-describing formats that libsndfile reads. Folders are searched for these."""

@@ -21,8 +21,8 @@ from mir_tf.errors import ConfigError
 from mir_tf.inference.batch import AudioFile, DurationEstimate, PredictionJob, find
 from mir_tf.inference.formats import FORMATS, TABLES
 from mir_tf.inference.ledger import LEDGER, Ledger
-from mir_tf.inference.prediction import COLUMNS
-from mir_tf.io.audio import SUFFIXES, probe
+from mir_tf.inference.prediction import INTERVAL_COLUMNS
+from mir_tf.io.audio import AUDIO_SUFFIXES, probe
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_the_suffixes_are_of_what_libsndfile_reads(tmp_path: Path) -> None:
     }.items():  # fmt: skip
         soundfile.write(tmp_path / f"song{suffix}", np.zeros(8000), 8000, format=kind, subtype=subtype)
         assert probe(tmp_path / f"song{suffix}").sr == 8000
-    assert {path.suffix for path in tmp_path.iterdir()} == SUFFIXES
+    assert {path.suffix for path in tmp_path.iterdir()} == AUDIO_SUFFIXES
 
 
 def test_time_left_is_judged_by_size_until_a_file_states_its_length() -> None:
@@ -229,7 +229,7 @@ def test_what_is_done_is_not_done_again(
     )
     assert (skipped in result.stderr) == (processed < 2)
     with outputs[songs[0]].open(newline="") as file:
-        assert next(csv.reader(file)) == list(COLUMNS)
+        assert next(csv.reader(file)) == list(INTERVAL_COLUMNS)
     assert (outputs[songs[1]].read_text() == "edited by hand\n") == (processed < 2 or "audacity" in options)
 
 
@@ -252,7 +252,7 @@ def test_files_of_other_origin_are_kept(model: Path, exported_cnn: Path, tmp_pat
         assert output.read_text() == "edited by hand\n"
     assert run("predict", model, song, other, "--format", "csv", "--overwrite").exit_code == 0
     for path in (reference, output):
-        assert path.read_text().startswith(",".join(COLUMNS))
+        assert path.read_text().startswith(",".join(INTERVAL_COLUMNS))
     (tmp_path / LEDGER).unlink()
     assert run("predict", model, other, "--format", "csv").exit_code == 1
 
@@ -282,7 +282,7 @@ def test_another_model_hears_again(model: Path, exported_cnn: Path, tmp_path: Pa
 def intervals(path: Path) -> list[tuple[str, float, float, str, float]]:
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    assert tuple(header) == COLUMNS
+    assert tuple(header) == INTERVAL_COLUMNS
     return [(row[0], float(row[1]), float(row[2]), row[3], float(row[4])) for row in rows]
 
 
@@ -342,9 +342,9 @@ def test_parquet_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     TABLES[".parquet"].write(tmp_path / "songs.parquet", iter([*songs, {"path": "silent.wav", "instruments": []}]), {})
     file = pyarrow.parquet.ParquetFile(tmp_path / "songs.parquet")
     assert (file.num_row_groups, file.metadata.num_rows) == (3, 5)
-    assert file.read().to_pylist()[4] == dict(zip(COLUMNS, ("4.wav", 0.5, 1.0, "Piano", 0.75), strict=True))
+    assert file.read().to_pylist()[4] == dict(zip(INTERVAL_COLUMNS, ("4.wav", 0.5, 1.0, "Piano", 0.75), strict=True))
     TABLES[".parquet"].write(tmp_path / "none.parquet", [], {})
-    assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == list(COLUMNS)
+    assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == list(INTERVAL_COLUMNS)
 
 
 @pytest.mark.parametrize(

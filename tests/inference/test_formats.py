@@ -16,7 +16,7 @@ from PIL import Image
 from mir_tf.errors import ConfigError
 from mir_tf.events import PostProcessing
 from mir_tf.inference.formats import FORMATS
-from mir_tf.inference.prediction import COLUMNS, Prediction
+from mir_tf.inference.prediction import INTERVAL_COLUMNS, Prediction
 from mir_tf.vocabulary import VOCABULARIES
 
 FAMILY = VOCABULARIES["family"].classes
@@ -66,7 +66,7 @@ def written(found: Prediction, name: str) -> bytes:
 
 def test_csv_has_a_row_for_each_interval(song: Prediction) -> None:
     header, *rows = csv.reader(io.StringIO(written(song, "csv").decode(), newline=""))
-    assert tuple(header) == COLUMNS
+    assert tuple(header) == INTERVAL_COLUMNS
     assert [(path, float(start), float(end), name, float(level)) for path, start, end, name, level in rows] == ROWS
 
 
@@ -117,7 +117,7 @@ def test_svg_is_xml_whose_text_can_be_searched_and_whose_bytes_repeat(song: Pred
 def test_silence_is_written_too(silence: Prediction) -> None:
     for name in FORMATS:
         assert written(silence, name) or name == "audacity", name
-    assert written(silence, "csv").decode().splitlines() == [",".join(COLUMNS)]
+    assert written(silence, "csv").decode().splitlines() == [",".join(INTERVAL_COLUMNS)]
     (annotation,) = jams.load(io.StringIO(written(silence, "jams").decode())).annotations
     assert (len(annotation.data), annotation.sandbox.dominant) == (0, None)
 
