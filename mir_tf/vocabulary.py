@@ -111,7 +111,7 @@ _FAMILIES = (
 )
 
 # The 34 classes of Slakh2100 by program, as Gardner et al., MT3 (ICLR 2022), appendix, table "Slakh", and drums.
-# Programs 96 to 127 (synth effects, ethnic, percussive, sound effects) belong to none.
+# Programs 96 to 127 (synth effects, ethnic, percussive, sound effects) belong to no class.
 _SLAKH = {
     "Acoustic Piano": [0, 1, 3, 6, 7],
     "Electric Piano": [2, 4, 5],

@@ -1,4 +1,4 @@
-"""Configuration: conversion, range checks, fingerprints, and what follows from a few numbers."""
+"""Configuration: types, ranges, fingerprints, and the values derived from fields."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ from mir_tf.errors import ConfigError
 
 SECTIONS = RunConfig.SECTIONS.values()
 
-# What is stored in manifests and bundles. Where one of these changes, so does what old data sets and models mean.
+# Stored in manifests and bundles. If one of these changes, existing data sets and models no longer match it.
 FINGERPRINTS = {"default": "0a075d5ec4c081c9", "seed_44k": "9c973a0fd7cac8cd", "seed_22k": "4455cefdae30847b"}
 
 
@@ -55,7 +55,7 @@ def test_every_field_of_the_front_end_counts_in_its_fingerprint() -> None:
     assert len({base.fingerprint(), *prints}) == len(changes) + 1
 
 
-def test_defaults_are_the_decided_ones() -> None:
+def test_defaults_are_the_documented_ones() -> None:
     assert FrontEndConfig() == FRONT_ENDS["default"]
     train = TrainConfig()
     assert (train.vocabulary, train.crop_seconds, train.batch_size, train.learning_rate) == ("family", 30.0, 16, 1e-3)
@@ -107,8 +107,8 @@ def test_a_value_of_the_wrong_type_is_refused(section: type[Config], name: str, 
         section().replace(**{name: value})
 
 
-@pytest.mark.parametrize("floor", [-60, "-60", "-6e1"])  # YAML 1.1 reads -6e1, without a dot, as text
-def test_a_number_in_other_dress_passes_for_a_float_and_counts_as_one(floor: int | str) -> None:
+@pytest.mark.parametrize("floor", [-60, "-60", "-6e1"])  # YAML 1.1 reads -6e1, which has no dot, as text
+def test_an_integer_or_text_is_converted_to_float(floor: int | str) -> None:
     config = FrontEndConfig().replace(log_floor_db=floor, f_max=None)
     assert type(config.log_floor_db) is float
     assert config.fingerprint() == FINGERPRINTS["default"]
@@ -139,7 +139,7 @@ SEED = FRONT_ENDS["seed_22k"]
         (FrontEndConfig(), {"hop_length": 400}, r"the nearest is 441"),
         (FrontEndConfig(), {"sample_rate": 11025}, "the nearest is none at this sample_rate"),
         (FrontEndConfig(), {"hop_length": 4410, "n_fft": 8192}, "at most one label frame of 1/10 s, 2205 samples"),
-        # Seed's 4412 against 4410 drifts 0.45 label frames in 100 s; twice as long is too long.
+        # The hop of 4412 instead of 4410 samples drifts by 0.45 label frames in 100 s, so 200 s are too long.
         (FRONT_ENDS["seed_44k"], {"segment_seconds": 200.0}, "drifts by at most half a label frame"),
         (FRONT_ENDS["seed_44k"], {"segment_seconds": None}, "drifts by at most half a label frame"),
         (FrontEndConfig(), {"frame_center": "end"}, "frame_center is 'end'; it must be middle or start"),
@@ -188,7 +188,7 @@ SEED = FRONT_ENDS["seed_22k"]
         (WindowConfig(), {"overlap_seconds": -0.1}, "a whole number of label frames"),
     ],
 )
-def test_a_value_out_of_range_is_named_with_its_range(config: Config, changes: dict, message: str) -> None:
+def test_a_value_out_of_range_is_reported_with_its_range(config: Config, changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config.replace(**changes)
 
@@ -198,7 +198,7 @@ def test_bounds_themselves_are_allowed() -> None:
     FrontEndConfig(sample_rate=8000, hop_length=800)
     WindowConfig(1.0, 0.5)
     TrainConfig(crop_seconds=0.1)
-    for tenths in range(10, 4000):  # tenths of a second are not exact in binary
+    for tenths in range(10, 4000):  # tenths have no exact binary form
         TrainConfig(crop_seconds=tenths / LABEL_RATE)
         assert WindowConfig(tenths / LABEL_RATE, 0.0).window_frames == tenths
 
@@ -271,7 +271,7 @@ def test_clips_normalised_without_a_segment_are_run_as_they_are_trained() -> Non
     run.merge({"train": {"crop_seconds": 10.0}, "window": {"window_seconds": 10.0}})
 
 
-def test_merging_changes_what_is_named_and_keeps_the_rest() -> None:
+def test_merging_changes_the_given_fields_and_keeps_the_others() -> None:
     run = RunConfig().merge({"train": {"seed": 5}}).merge({"train": {"epochs": 2}, "model": {}})
     assert run == RunConfig(train=TrainConfig(seed=5, epochs=2))
 
@@ -306,14 +306,14 @@ def test_wrong_sections_are_refused(sections: dict, message: str) -> None:
         (b"train: {seed: 1, seed: 2}", "cannot be read as YAML: 'seed' is given twice"),
     ],
 )
-def test_a_file_that_holds_no_sections_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_file_without_sections_is_reported(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=f"settings.yaml: {message}"):
         read_yaml(path)
 
 
-def test_an_empty_file_changes_nothing_and_a_missing_one_is_named(tmp_path: Path) -> None:
+def test_an_empty_file_changes_nothing_and_a_missing_one_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     with pytest.raises(ConfigError, match=r"settings.yaml: cannot be read"):
         read_yaml(path)

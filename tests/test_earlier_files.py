@@ -1,7 +1,7 @@
-"""Files made before the modules were ordered in packages, with their fields' old names, still give the same numbers.
+"""Files of an earlier version, with other names of fields and modules, still give the same numbers.
 
-``golden/before_packages`` has a data set, a run trained on it (its exponents of the loss and its average of weights are
-not the defaults), the ``.tflite`` file exported from that run, and the probabilities that both gave at the time.
+``golden/before_packages`` contains a data set, a run trained on it (its loss exponents and weight averaging differ from
+the defaults), the ``.tflite`` file exported from that run, and the probabilities that both gave in that version.
 """
 
 import shutil
@@ -42,7 +42,7 @@ def test_a_data_set_is_read() -> None:
     assert (manifest.feature_mean, manifest.feature_std) == (-45.0, 20.0)
 
 
-def test_training_goes_on_from_a_checkpoint(tmp_path: Path, determinism_ends_with_the_module: None) -> None:
+def test_training_continues_from_a_checkpoint(tmp_path: Path, determinism_ends_with_the_module: None) -> None:
     shutil.copytree(EARLIER / "run", tmp_path / "run")
     config = bundle.load(tmp_path / "run").config.merge({"train": {"epochs": 3}})
     result = loop.fit(EARLIER / "data", tmp_path / "run", config)

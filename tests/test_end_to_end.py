@@ -1,4 +1,4 @@
-"""The main job through the command lines, from audio and MIDI to what is heard in an unseen song."""
+"""The whole way through the commands, from audio and MIDI to the prediction for an unseen song."""
 
 import json
 import subprocess
@@ -23,9 +23,9 @@ FAMILY = VOCABULARIES["family"]
 RATE = 16000
 SECONDS = 20
 PROGRAMS = (30, 128)
-"""A guitar, for which a chord stands, and drums, for which noise does: the network hears texture more than pitch."""
+"""A guitar, synthesised as a chord, and drums, as noise; the two differ in texture, which is quick to learn."""
 CHORD = (400, 1000, 1700, 2500, 3500)
-"""Its pitches in Hz."""
+"""Frequencies of the guitar in Hz."""
 
 SETTINGS = {
     "model": {"conv_filters": [8], "gru_units": 8, "gru_layers": 1, "conv_dropout": 0.1, "head_dropout": 0.1}
@@ -36,7 +36,7 @@ SETTINGS = {
 
 
 def write_song(folder: Path, seed: int) -> np.ndarray:
-    """Writes a Slakh track in which each of :data:`PROGRAMS` comes and goes; gives the truth [label frames, 17]."""
+    """Write a Slakh track in which each of :data:`PROGRAMS` starts and stops; return the truth [label frames, 17]."""
     generator = np.random.default_rng(seed)
     time = np.arange(SECONDS * RATE) / RATE
     truth = np.zeros((10 * SECONDS, len(FAMILY)), bool)
@@ -44,7 +44,7 @@ def write_song(folder: Path, seed: int) -> np.ndarray:
     stems = {}
     sounds = sum(0.1 * np.sin(2 * np.pi * pitch * time) for pitch in CHORD), generator.normal(0, 0.02, len(time))
     for number, (program, sound) in enumerate(zip(PROGRAMS, sounds, strict=True)):
-        # In thirds of a label frame, so that notes end between its edges; of 1 to 3 s, as the rests between them.
+        # Multiples of a third of a label frame, so that notes end within frames; notes and rests last 1 to 3 s.
         edges = np.cumsum(generator.integers(30, 90, 40)) / 30
         notes = [(on, off) for on, off in zip(edges[::2], edges[1::2], strict=True) if off < SECONDS]
         for on, off in notes:
@@ -61,7 +61,7 @@ def run(command: click.Command, *words: str | Path) -> None:
     assert result.exit_code == 0, result.output
 
 
-def test_from_a_slakh_tree_to_what_is_heard(tmp_path: Path) -> None:
+def test_from_a_slakh_tree_to_a_prediction(tmp_path: Path) -> None:
     tree, data, trained = tmp_path / "tree", tmp_path / "data", tmp_path / "run"
     songs = {f"train/Track0000{seed}": seed for seed in range(4)} | {"validation/Track00008": 8}
     for name, seed in songs.items():
@@ -79,33 +79,33 @@ def test_from_a_slakh_tree_to_what_is_heard(tmp_path: Path) -> None:
     run(cli.main, "predict", trained, unseen / "mix.flac", "--out", tmp_path)
 
     evaluation = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
-    heard = json.loads((tmp_path / "mix.flac.json").read_text())
-    assert (evaluation["tracks"], evaluation["seconds"], heard["seconds"]) == (1, SECONDS, SECONDS)
-    assert heard["classes"] == [scores["name"] for scores in evaluation["classes"]] == list(FAMILY.classes)
+    prediction = json.loads((tmp_path / "mix.flac.json").read_text())
+    assert (evaluation["tracks"], evaluation["seconds"], prediction["seconds"]) == (1, SECONDS, SECONDS)
+    assert prediction["classes"] == [scores["name"] for scores in evaluation["classes"]] == list(FAMILY.classes)
 
-    # The labels that the builder stored are those of the notes.
+    # The builder's labels are those of the notes.
     np.testing.assert_allclose(
         [scores["prevalence"] for scores in evaluation["classes"]], truth.mean(axis=0), atol=1e-6
     )
 
-    # What predict hears in the recording is what evaluate heard in the record of it.
+    # predict gives for the recording what evaluate gives for its record.
     active = np.zeros_like(truth)
-    for instrument in heard["instruments"]:
-        column = heard["classes"].index(instrument["class"])
+    for instrument in prediction["instruments"]:
+        column = prediction["classes"].index(instrument["class"])
         for interval in instrument["intervals"]:
             active[round(10 * interval["start"]) : round(10 * interval["end"]), column] = True
     f1 = 2 * (active & truth).sum() / (active.sum() + truth.sum())
-    # The record is float16: a probability that lies on its threshold may fall to either side of it.
+    # The record is float16, so that a probability close to its threshold may end up on either side of it.
     assert evaluation["overall_metrics"]["micro_f1"]["value"] == pytest.approx(f1, abs=0.01)
 
-    # And it is right.
+    # And the prediction is correct.
     assert f1 > 0.8
     assert evaluation["overall_metrics"]["micro_f1"]["value"] > evaluation["baseline"]["micro_f1"] + 0.1
 
 
 @pytest.mark.slow
 def test_the_demo(tmp_path: Path) -> None:
-    """``make demo`` as a newcomer runs it: composed songs, the default front end, a model that beats any constant."""
+    """Run ``make demo`` as a new user does: composed songs, the default front end, a model better than the baseline."""
     script = Path(__file__).parents[1] / "tools" / "demo.py"
     result = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

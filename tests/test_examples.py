@@ -86,12 +86,12 @@ def test_mediapipe_example(cnn, exported, song):
         assert {name: float(score) for name, score in found.items()} == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_page_has_the_colours_of_every_picture():
+def test_the_page_has_the_colours_of_all_figures():
     text = (EXAMPLES / "browser" / "src" / "colors.js").read_text("utf-8")
     assert re.findall(r"#[0-9a-f]{6}", text) == list(CLASS_COLORS.values())
 
 
-# The browser.
+# The page in a browser.
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def exported_crnn(crnn, tmp_path_factory):
 def built(tmp_path_factory):
     """Build the page with ``npm run build``."""
     if shutil.which("npm") is None:
-        pytest.skip("npm is absent: the page is built with it")
+        pytest.skip("npm is absent, which builds the page")
     folder = tmp_path_factory.mktemp("page") / "browser"
     shutil.copytree(EXAMPLES / "browser", folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
     for command in (["npm", "ci"], ["npm", "run", "build"]):
@@ -157,7 +157,7 @@ def predict(page, path):
 
 
 @pytest.mark.slow
-def test_the_page_answers_as_python_does(crnn, page, site, tmp_path):
+def test_the_page_predicts_as_python_does(crnn, page, site, tmp_path):
     signal = probe_signal(8000, 8.0)  # the last window is longer
     signal[-4000:] += np.random.default_rng(0).normal(0, 0.3, 4000).astype(np.float32)  # the end is loud
     soundfile.write(tmp_path / "song.wav", signal, 8000, subtype="FLOAT")
@@ -194,7 +194,7 @@ def test_the_page_resamples_as_python_does(crnn, page, tmp_path):
 
 
 def wait_until(page, condition):
-    """Playwright's own wait_for_function calls eval in the page, which its Content-Security-Policy forbids."""
+    """Wait for a condition; wait_for_function calls eval, which the page's Content-Security-Policy forbids."""
     for _ in range(200):
         if page.evaluate(condition):
             return
@@ -214,13 +214,13 @@ def test_a_recording_is_dropped_and_a_click_on_a_lane_seeks(page, site):
     )
     page.dispatch_event("body", "drop", {"dataTransfer": dropped})
     page.wait_for_selector("[data-state=done]", timeout=120_000)
-    page.locator(".lane").first.click()  # in its middle
+    page.locator(".lane").first.click()  # in the middle
     wait_until(page, "Math.abs(document.querySelector('#player').currentTime - 4) < 0.1")
     wait_until(page, "Math.abs(document.querySelector('#timeline').style.getPropertyValue('--position') - 0.5) < 0.02")
 
 
 @pytest.mark.slow
-def test_the_page_says_what_it_cannot_hear_and_goes_on(page, tmp_path):
+def test_the_page_reports_unusable_files_and_continues(page, tmp_path):
     (tmp_path / "notes.txt").write_text("no sound")
     (tmp_path / "empty.wav").write_bytes(b"")
     soundfile.write(tmp_path / "nan.wav", np.full(8000, np.nan), 8000, subtype="FLOAT")
@@ -253,7 +253,7 @@ def test_the_page_says_what_it_cannot_hear_and_goes_on(page, tmp_path):
         ("newer", "it has format 3, and this page reads format 2; export the model again."),
     ],
 )
-def test_the_page_says_what_its_model_lacks(page, site, exported_crnn, bad, message):
+def test_the_page_reports_what_is_wrong_with_its_model(page, site, exported_crnn, bad, message):
     path = site[0] / "model.tflite"
     whole = path.read_bytes()
     content = {

@@ -45,7 +45,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_file_is_heard_as_by_the_run_it_came_from(exported_cnn: Path, model: LiteModel, song: Path) -> None:
+def test_the_prediction_for_a_file_equals_that_of_the_run(exported_cnn: Path, model: LiteModel, song: Path) -> None:
     seconds: list[float] = []
     found = model.predict(song, progress=seconds.append)
     expected = RunModel(bundle.load(exported_cnn / "run")).predict(song)
@@ -62,14 +62,16 @@ def test_a_file_is_heard_as_by_the_run_it_came_from(exported_cnn: Path, model: L
     np.testing.assert_array_equal(model.thresholds, expected.thresholds)
 
 
-def test_an_array_is_heard_as_the_file_it_came_from(model: LiteModel, song: Path) -> None:
+def test_the_prediction_for_an_array_equals_that_for_the_file(model: LiteModel, song: Path) -> None:
     array, sr = soundfile.read(song)
     found = model.predict(array, sr)
     np.testing.assert_allclose(found.probabilities, model.predict(song).probabilities, atol=1e-6)
     assert (found.path, found.seconds) == ("", 9.5)
 
 
-def test_the_command_gives_table_and_timeline_of_the_run(exported_cnn: Path, song: Path, tmp_path: Path) -> None:
+def test_the_command_gives_the_same_table_and_timeline_as_the_run(
+    exported_cnn: Path, song: Path, tmp_path: Path
+) -> None:
     by_lite = run("predict", exported_cnn / "model.float32.tflite", song, "--out", tmp_path / "out", "--threads", 1)
     content = json.loads((tmp_path / "out" / "song.flac.json").read_text())
     by_keras = run("predict", exported_cnn / "run", song, "--out", tmp_path / "out")
@@ -97,7 +99,7 @@ def test_eight_channels_are_averaged(model: LiteModel, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.1, 7.0])
-def test_silence_and_ten_milliseconds_are_answered(model: LiteModel, tmp_path: Path, seconds: float) -> None:
+def test_silence_and_ten_milliseconds_have_a_prediction(model: LiteModel, tmp_path: Path, seconds: float) -> None:
     silence = np.zeros(round(seconds * 44100))
     soundfile.write(tmp_path / "silence.wav", silence, 44100)
     for found in (model.predict(silence, 44100), model.predict(tmp_path / "silence.wav")):
@@ -117,17 +119,17 @@ def test_silence_and_ten_milliseconds_are_answered(model: LiteModel, tmp_path: P
         (np.zeros((2, 44100)), 44100, r"audio of shape \[2, 44100\]; it must be \[samples\], or \[samples, channels\]"),
     ],
 )
-def test_arrays_that_are_no_audio(model: LiteModel, waveform: object, rate: int, message: str) -> None:
+def test_arrays_that_are_not_audio_are_refused(model: LiteModel, waveform: object, rate: int, message: str) -> None:
     with pytest.raises(AudioError, match=message):
         model.predict(waveform, rate)
 
 
-def test_a_rate_that_is_none(model: LiteModel) -> None:
+def test_an_invalid_sample_rate_is_refused(model: LiteModel) -> None:
     with pytest.raises(ConfigError, match="sample rate 0: it must be between 1000 and 768000 Hz"):
         model.predict(np.zeros(8000), 0)
 
 
-def test_files_that_are_no_audio_are_named(model: LiteModel, tmp_path: Path) -> None:
+def test_files_that_are_not_audio_are_named(model: LiteModel, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 8000, subtype="FLOAT")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
     (tmp_path / "text.mp3").write_text("no song\n" * 200)
@@ -136,14 +138,14 @@ def test_files_that_are_no_audio_are_named(model: LiteModel, tmp_path: Path) -> 
             model.predict(tmp_path / name)
 
 
-def test_the_command_goes_on_after_a_file_that_is_no_audio(path: Path, song: Path, tmp_path: Path) -> None:
+def test_the_command_continues_after_a_file_that_is_not_audio(path: Path, song: Path, tmp_path: Path) -> None:
     result = run("predict", path, tmp_path / "none.wav", song, "--out", tmp_path)
     assert result.exit_code == 1
     assert f"Error: {tmp_path / 'none.wav'}: cannot be opened" in result.output
     assert [file.name for file in tmp_path.glob("[!.]*")] == ["song.flac.json"]
 
 
-def test_a_file_that_answers_for_windows_only_is_refused(exported_cnn: Path, song: Path) -> None:
+def test_a_file_that_predicts_single_windows_only_is_refused(exported_cnn: Path, song: Path) -> None:
     clip = LiteModel(exported_cnn / "clip.tflite")
     calls: list[Callable[[], object]] = [
         lambda: clip.predict(np.zeros(8000), 8000),
@@ -157,6 +159,7 @@ def test_a_file_that_answers_for_windows_only_is_refused(exported_cnn: Path, son
 
 
 def without_zip(content: bytes) -> bytes:
+    """Return a model file without the archive at its end."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return content[: min(entry.header_offset for entry in archive.infolist())]
 
@@ -182,7 +185,7 @@ def changed(**fields: object) -> Callable[[bytes], bytes]:
 
 ONE_CLASS = PostProcessing((0.1,), (0.1,), (0.1,)).to_dict()
 
-NOT_OURS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda content: b"", r"not a \.tflite file"),
     "text": (lambda content: b"no model at all", r"not a \.tflite file"),
     "cut in half": (lambda content: content[: len(content) // 2], r"no mir_tf\.json at its end: it is truncated"),
@@ -215,9 +218,11 @@ NOT_OURS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", NOT_OURS)
-def test_what_is_no_model_of_ours_is_named_with_its_cause(path: Path, song: Path, tmp_path: Path, name: str) -> None:
-    change, message = NOT_OURS[name]
+@pytest.mark.parametrize("name", INVALID_FILES)
+def test_a_file_that_is_not_an_exported_model_is_named_with_the_cause(
+    path: Path, song: Path, tmp_path: Path, name: str
+) -> None:
+    change, message = INVALID_FILES[name]
     bad = tmp_path / "bad.tflite"
     bad.write_bytes(change(path.read_bytes()))
     with pytest.raises(BundleError, match=rf"bad\.tflite: .*{message}"):
@@ -229,7 +234,7 @@ def test_what_is_no_model_of_ours_is_named_with_its_cause(path: Path, song: Path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_front_end_that_normalises_each_clip_hears_files_only(path: Path, tmp_path: Path) -> None:
+def test_a_front_end_that_normalises_each_clip_predicts_files_only(path: Path, tmp_path: Path) -> None:
     (tmp_path / "model.tflite").write_bytes(changed(streams=False)(path.read_bytes()))
     model = LiteModel(tmp_path / "model.tflite")
     assert model.predict(np.zeros(8000), 8000).probabilities.shape == (10, 17)
@@ -248,7 +253,7 @@ def modules_after(code: str, *arguments: str | Path) -> set[str]:
 HEAVY = {"tensorflow", "keras", "librosa", "scipy", "matplotlib", "yaml", "pretty_midi"}
 
 
-def test_the_package_for_shippers_loads_little() -> None:
+def test_the_module_for_applications_loads_little() -> None:
     loaded = modules_after("import mir_tf.lite")
     assert {"mir_tf.lite", "ai_edge_litert", "soxr", "soundfile"} <= loaded
     assert not loaded & (HEAVY | {"click", "rich", "flatbuffers"})
@@ -297,7 +302,7 @@ def test_it_runs_where_nothing_else_is_installed(model: LiteModel, path: Path, s
         np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)
 
 
-def test_metadata_tells_the_shape_of_an_answer(model: LiteModel) -> None:
+def test_metadata_gives_the_shape_of_the_output(model: LiteModel) -> None:
     metadata: Metadata = model.metadata
     assert metadata.output_shape == (1, 30, 17)
     assert dataclasses.replace(metadata, output="clip").output_shape == (1, 17)

@@ -36,7 +36,7 @@ def test_a_run_and_a_file_have_one_interface(model: Model) -> None:
     assert (len(model.classes), model.thresholds.shape, model.thresholds.dtype) == (17, (17,), np.float32)
 
 
-def test_paths_texts_and_arrays_are_heard_alike(model: Model, song: Path) -> None:
+def test_paths_texts_and_arrays_have_the_same_prediction(model: Model, song: Path) -> None:
     array, sr = soundfile.read(song)
     by_path, by_text, by_array = model.predict(song), model.predict(str(song)), model.predict(array, sr)
     assert (by_path.path, by_text.path, by_array.path) == (str(song), str(song), "")
@@ -46,7 +46,7 @@ def test_paths_texts_and_arrays_are_heard_alike(model: Model, song: Path) -> Non
     assert by_path.intervals
 
 
-def test_a_rate_is_of_arrays_only(model: Model, song: Path) -> None:
+def test_a_sample_rate_is_for_arrays_only(model: Model, song: Path) -> None:
     with pytest.raises(ConfigError, match=r"sr is missing: .* call predict\(array, sr\)"):
         model.predict(np.zeros(8000))
     with pytest.raises(ConfigError, match=r"sr is 8000, but .*song\.flac states its own"):
@@ -55,7 +55,7 @@ def test_a_rate_is_of_arrays_only(model: Model, song: Path) -> None:
         model.predict([], 8000)
 
 
-def test_what_is_no_model_is_named(tmp_path: Path, exported_cnn: Path) -> None:
+def test_a_path_without_a_model_is_named(tmp_path: Path, exported_cnn: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(BundleError, match="not a trained model"):
             mir_tf.load(path)

@@ -129,7 +129,7 @@ def test_frames_are_final_within_the_latency(model: LiteModel, rate: int) -> Non
 
 
 @pytest.mark.parametrize(("rate", "target"), [(8000, 48000), (44100, 22050), (96000, 8000), (11025, 8000)])
-def test_resampling_holds_back_no_more_than_the_latency_counts(rate: int, target: int) -> None:
+def test_resampling_delays_no_more_than_the_latency_includes(rate: int, target: int) -> None:
     resampler, block, given, late = Resampler(rate, target), rate // 100, 0, []
     for index in range(500):
         given += len(resampler.feed(np.zeros(block)))
@@ -139,19 +139,19 @@ def test_resampling_holds_back_no_more_than_the_latency_counts(rate: int, target
 
 def test_memory_does_not_grow(model: LiteModel) -> None:
     stream, block = model.stream(44100), np.zeros((4410, 2), np.float32)
-    held = []
+    used = []
     tracemalloc.start()
     for _minute in range(4):
         for _ in range(600):
             stream.feed(block)
-        held.append(tracemalloc.get_traced_memory()[0])
+        used.append(tracemalloc.get_traced_memory()[0])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert held[-1] - held[0] < 20_000
+    assert used[-1] - used[0] < 20_000
     assert peak < 2_000_000
 
 
-def test_what_is_not_final_is_told_as_if_the_signal_ended_here(model: LiteModel) -> None:
+def test_provisional_frames_are_those_of_a_signal_that_ends_here(model: LiteModel) -> None:
     signal, stream, final = probe_signal(RATE, 8.0), model.stream(RATE), []
     assert stream.provisional().shape == (0, 17)
     for start in range(0, len(signal), 1230):
@@ -162,7 +162,7 @@ def test_what_is_not_final_is_told_as_if_the_signal_ended_here(model: LiteModel)
     assert stream.provisional().shape == (0, 17)
 
 
-def test_nothing_at_all_has_no_frames(model: LiteModel) -> None:
+def test_an_empty_signal_has_no_frames(model: LiteModel) -> None:
     assert model.stream(44100).finish().shape == (0, 17)
 
 
@@ -178,7 +178,7 @@ BAD_BLOCKS = [
 ]
 
 
-def test_a_bad_block_is_refused_and_the_stream_goes_on(model: LiteModel) -> None:
+def test_a_bad_block_is_refused_and_the_stream_continues(model: LiteModel) -> None:
     signal = probe_signal(RATE, 4.0)
     stream = model.stream(RATE)
     pieces = [stream.feed(signal[:800])]
@@ -190,7 +190,7 @@ def test_a_bad_block_is_refused_and_the_stream_goes_on(model: LiteModel) -> None
 
 
 @pytest.mark.parametrize("rate", [0, -44100, 999, 10**9, float("nan")])
-def test_a_rate_that_is_none_is_refused(model: LiteModel, rate: float) -> None:
+def test_an_invalid_sample_rate_is_refused(model: LiteModel, rate: float) -> None:
     with pytest.raises(ConfigError, match=r"sample rate .* must be between 1000 and 768000 Hz"):
         model.stream(rate)
 

@@ -83,19 +83,19 @@ def _models(folder: Path, architecture: str) -> dict[str, Model]:
 def _works(model: Model, recording: Path) -> dict[str, Callable[[], object]]:
     return {
         "decoding alone": lambda: sum(map(len, audio.read_blocks(recording, FrontEndConfig().sample_rate))),
-        "without decoding ahead": lambda: _in_turn(model, recording),
+        "without decoding ahead": lambda: _predict_without_thread(model, recording),
         "decoding ahead": lambda: model.predict(recording),
     }
 
 
-def _in_turn(model: Model, recording: Path) -> None:
-    """Hears without the thread that decodes."""
+def _predict_without_thread(model: Model, recording: Path) -> None:
+    """Predict without the thread that decodes ahead."""
     thread = decoding._ahead
 
-    def none(decoded: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    def without_thread(decoded: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         return decoded
 
-    decoding._ahead = none
+    decoding._ahead = without_thread
     try:
         model.predict(recording)
     finally:

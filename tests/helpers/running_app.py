@@ -31,25 +31,25 @@ class App(NamedTuple):
         """Send a request; return status, headers with names in lower case, and body of the response."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        content = answer.read()
+        response = connection.getresponse()
+        content = response.read()
         connection.close()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, content
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, content
 
     def upload(self, content: bytes, name: str = "song.wav", copy: str = "no") -> str:
         """Upload a recording and return its id."""
-        status, _, answer = self.ask(
+        status, _, body = self.ask(
             "POST", f"/api/recordings?{urllib.parse.urlencode({'name': name, 'copy': copy})}", content
         )
-        assert status == 202, answer
-        return str(json.loads(answer)["id"])
+        assert status == 202, body
+        return str(json.loads(body)["id"])
 
     def wait(self, key: str) -> dict[str, Any]:
         """Wait until a recording is done or failed, and return its status."""
         for _ in range(600):
-            status, _, answer = self.ask("GET", f"/api/recordings/{key}")
-            assert status == 200, answer
-            state: dict[str, Any] = json.loads(answer)
+            status, _, body = self.ask("GET", f"/api/recordings/{key}")
+            assert status == 200, body
+            state: dict[str, Any] = json.loads(body)
             if state["state"] in ("done", "failed"):
                 return state
             time.sleep(0.05)
