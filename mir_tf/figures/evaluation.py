@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mir_tf.figures.style import (
-    GRID,
+    GRID_COLOR,
     INK,
     dot,
     draw_legend_above,
@@ -183,7 +183,7 @@ def _draw_reliability(axes: Axes, diagram: Reliability, row: int, color: str) ->
         (np.arange(RELIABILITY_BINS) + 0.5) / RELIABILITY_BINS,
         frames / max(frames.max(), 1) * 0.3,  # a few bins have nearly all frames; a third of the panel is enough
         width=1 / RELIABILITY_BINS,
-        color=GRID,
+        color=GRID_COLOR,
         label="frames (height)",
     )
     axes.plot((0, 1), (0, 1), color=INK, linewidth=1, linestyle=":", label="perfect calibration")

@@ -28,7 +28,7 @@ warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning
 INK = "#333333"
 """Colour of text-like marks."""
 
-GRID = "#d9d9d9"
+GRID_COLOR = "#d9d9d9"
 """Colour of grid lines."""
 
 TITLE_SIZE = 14
@@ -77,7 +77,7 @@ def draw_legend_above(axes: Axes, columns: int = 2, **options: Any) -> None:
 
 def draw_grid(axes: Axes, axis: Literal["x", "y", "both"] = "both", **options: Any) -> None:
     """Draw grid lines."""
-    axes.grid(axis=axis, color=GRID, linewidth=0.8, **options)
+    axes.grid(axis=axis, color=GRID_COLOR, linewidth=0.8, **options)
 
 
 def unit_panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:

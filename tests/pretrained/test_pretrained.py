@@ -38,7 +38,7 @@ delivered = pytest.mark.skipif(
 
 @pytest.fixture
 def own(exported_cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An untrained model in place of the package's; the current folder is an empty one."""
+    """Put an untrained model in place of the package's, and change to an empty folder; return the model's folder."""
     folder = shutil.copytree(exported_cnn / "run", tmp_path / "own")
     shutil.copy(exported_cnn / "model.float32.tflite", folder / "model.tflite")
     monkeypatch.setattr(pretrained, "FOLDER", folder)
