@@ -21,7 +21,7 @@ from mir_tf.errors import AudioError, BundleError, DataError
 from mir_tf.evaluation.measure import evaluate_predictions
 from mir_tf.evaluation.result import Evaluation
 from mir_tf.events import frames_of
-from mir_tf.io.audio import AUDIO_SUFFIXES as AUDIO_SUFFIXES
+from mir_tf.io.audio import AUDIO_SUFFIXES
 from mir_tf.loading import Model
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
@@ -32,7 +32,7 @@ NAMESPACES = ("tag_open", "segment_open")
 COLUMNS = ("start", "end", "instrument")
 """Columns that a CSV must have, in any order, with or without others. ``mir-tf predict --format csv`` writes them."""
 
-AUDIO_SUFFIXES = (".jams", ".csv")
+REFERENCE_SUFFIXES = (".jams", ".csv")
 """Suffixes of reference files."""
 
 TOLERANCE = 1.0
@@ -169,7 +169,7 @@ def pair(references: Path, audio: Path) -> tuple[list[tuple[Path, Path]], list[s
     """Pair references with recordings by name.
 
     Args:
-        references: Folder with reference files, recognised by :data:`AUDIO_SUFFIXES`.
+        references: Folder with reference files, recognised by :data:`REFERENCE_SUFFIXES`.
         audio: Folder with recordings, recognised by :data:`mir_tf.io.audio.AUDIO_SUFFIXES`. It may be the same folder.
 
     Returns:
@@ -178,7 +178,7 @@ def pair(references: Path, audio: Path) -> tuple[list[tuple[Path, Path]], list[s
     Raises:
         DataError: There is no reference.
     """
-    written, recorded = _files(references, AUDIO_SUFFIXES), _files(audio, AUDIO_SUFFIXES)
+    written, recorded = _files(references, REFERENCE_SUFFIXES), _files(audio, AUDIO_SUFFIXES)
     if not written:
         raise DataError(f"{references}: no reference found: put files named *.jams or *.csv there")
     partners: dict[Path, list[Path]] = {recording: [] for recording in recorded}
