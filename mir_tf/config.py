@@ -506,6 +506,7 @@ class TrainConfig(Config):
         "average_decay": "ema_decay",
         "picture_every": "image_every",
     }
+    """Fields whose names differed in earlier versions."""
 
     def __post_init__(self) -> None:
         """Check every field.
