@@ -71,6 +71,14 @@ def test_every_command_and_option_exists(page: Path) -> None:
         assert not unknown, f"{name} has no {', '.join(sorted(unknown))}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_of_the_repository_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(
+        r"(?<![\w./-])(?:mir_tf|tfrecords_builder|tests|tools|examples)/[\w./-]*\w", page.read_text("utf-8")
+    )
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
 def test_unknown_options_are_seen() -> None:
     [(_, _, options)] = commands("`mir-tf fit --data DATA --modell crnn -x` and --other")
     assert options == ["--data", "--modell", "-x"]

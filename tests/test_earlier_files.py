@@ -12,7 +12,7 @@ from helpers import tiny_data
 from helpers.tiny_model import make_signal, predict_signal
 
 from mir_tf import bundle, lite
-from mir_tf.data import manifest as records
+from mir_tf.data.manifest import read_manifest
 from mir_tf.training import loop
 
 EARLIER = Path(__file__).parent / "golden" / "before_packages"
@@ -37,7 +37,7 @@ def test_an_exported_file_gives_the_same_numbers() -> None:
 
 
 def test_a_data_set_is_read() -> None:
-    manifest = records.read_manifest(EARLIER / "data")
+    manifest = read_manifest(EARLIER / "data")
     assert manifest.front_end == tiny_data.FRONT_END
     assert (manifest.feature_mean, manifest.feature_std) == (-45.0, 20.0)
 

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from mir_tf.data import manifest as records
-from mir_tf.data.manifest import Manifest
+from mir_tf.data.manifest import Manifest, write_manifest
 from mir_tf.errors import DataError
 from tfrecords_builder import processes, resume
 from tfrecords_builder.processes import Failure, TrackProgress
@@ -152,7 +151,7 @@ def join_parts(
         stem_checks={part.id: part.stem_checks for part in sorted(parts, key=lambda part: part.id) if part.stem_checks},
     )
     tfds_metadata.write(out, manifest)
-    records.write_manifest(out, manifest)  # last: a folder without it is not a data set
+    write_manifest(out, manifest)  # last: a folder without it is not a data set
     return BuildReport(manifest, skipped, len(found))
 
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import mir_tf
 from mir_tf.config import FrontEndConfig
-from mir_tf.data import manifest as records
+from mir_tf.data.manifest import MANIFEST_FILE, read_manifest
 from mir_tf.errors import AudioError, DataError
 from mir_tf.io.files import is_remote, write_text
 from mir_tf.io.files import remove as remove_all
@@ -39,9 +39,9 @@ def is_finished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) ->
     Raises:
         DataError: It contains one with other arguments, or one that is damaged.
     """
-    if not (out / records.MANIFEST_FILE).exists():
+    if not (out / MANIFEST_FILE).exists():
         return False
-    manifest = records.read_manifest(out)
+    manifest = read_manifest(out)
     there = manifest.front_end.to_dict() | manifest.source
     if differences := _differences(there, front_end.to_dict() | source):
         raise DataError(f"{out}: contains a finished data set with other arguments ({differences}); {_REMEDY}")

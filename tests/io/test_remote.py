@@ -23,8 +23,8 @@ from helpers.commands import run
 from helpers.slakh_tree import write_track
 from helpers.tiny_data import write_data
 
-from mir_tf.data import manifest as records
 from mir_tf.data import pipeline
+from mir_tf.data.manifest import MANIFEST_FILE, read_manifest
 from mir_tf.errors import ConfigError, DataError, FileSystemError
 from mir_tf.io import audio, remote
 from mir_tf.io.files import as_path, atomic_write, is_remote, local, move_into, remove, write_text
@@ -234,7 +234,7 @@ def test_a_slakh_tree_and_an_archive_are_listed_as_from_disk(bucket: Path, tmp_p
 def test_a_data_set_is_read_and_its_damage_named(bucket: Path, tmp_path: Path) -> None:
     manifest = write_data(tmp_path / "data", {"train": [[30], [20]], "validation": [[20]], "test": [[20]]})
     move_into(tmp_path / "data", bucket / "data")
-    assert records.read_manifest("s3://bucket/data") == manifest
+    assert read_manifest("s3://bucket/data") == manifest
     vocabulary = VOCABULARIES["family"]
     here, there = (
         list(pipeline.tracks(f, manifest, "train", vocabulary)) for f in (tmp_path / "data", "s3://bucket/data")
@@ -250,7 +250,7 @@ def test_a_data_set_is_read_and_its_damage_named(bucket: Path, tmp_path: Path) -
         list(pipeline.tracks("s3://bucket/data", manifest, "train", vocabulary))
     shard.unlink()
     with pytest.raises(DataError, match=f"shard {shard.name} is missing"):
-        records.read_manifest(bucket / "data")
+        read_manifest(bucket / "data")
 
 
 def command(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -299,7 +299,7 @@ def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path)
     assert result.returncode == 0, result.stderr
     names = {path.name for path in (tmp_path / "data").iterdir()}
     assert objects(os.environ["S3_ENDPOINT"], "built/") == {f"built/{name}" for name in names}
-    for name in names - {records.MANIFEST_FILE}:
+    for name in names - {MANIFEST_FILE}:
         assert (bucket / "built" / name).read_bytes() == (tmp_path / "data" / name).read_bytes(), name
     assert "fine: 3 shards" in command("tfrecords_builder", "--verify", data).stdout
 
@@ -353,7 +353,7 @@ def test_a_beam_pipeline_builds_in_a_bucket(bucket: Path, tmp_path: Path) -> Non
     assert "Track00002" in result.stdout
     names = {path.name for path in (tmp_path / "data").iterdir()}
     assert objects(os.environ["S3_ENDPOINT"], "by-beam/") == {f"by-beam/{name}" for name in names}
-    for name in names - {records.MANIFEST_FILE}:
+    for name in names - {MANIFEST_FILE}:
         assert (bucket / "by-beam" / name).read_bytes() == (tmp_path / "data" / name).read_bytes(), name
 
 
