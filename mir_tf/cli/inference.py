@@ -139,8 +139,8 @@ def predict(
     --format.
 
     Recordings already processed by this model and unchanged since are skipped. Existing files from elsewhere, or that
-    you edited, are kept. A recording that cannot be read, or whose files cannot be written, is reported and skipped,
-    and the exit status is 1.
+    you edited, are kept; only an existing --table file is replaced. A recording that cannot be read, or whose files
+    cannot be written, is reported and skipped, and the exit status is 1.
 
     \b
     Examples:
