@@ -198,7 +198,7 @@ INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "without metadata's fields": (lambda content: repacked(content, "{}"), "damaged: KeyError"),
     "no object": (lambda content: repacked(content, "[]"), "damaged"),
     "no JSON": (lambda content: repacked(content, "{'format': 1}"), "damaged"),
-    "of the future": (changed(format=3), "format 3; this version reads format 2; export the model again"),
+    "of the future": (changed(format=3), "format 3; this version reads formats 1 and 2; export the model again"),
     "without a field": (changed(sample_rate=None), "damaged: .*sample_rate"),
     "with an unknown field": (changed(color="red"), "damaged: .*color"),
     "of wrong types": (changed(sample_rate="8 kHz"), "sample_rate is '8 kHz'; it must be"),

@@ -246,7 +246,7 @@ def main(verify: Path | None, **options: Any) -> None:
           -- --runner=FlinkRunner --flink_master=HOST:8081
 
     Exit status: 0 success; 1 nothing was built, damaged tracks were skipped (see --skip-bad), or --verify found
-    damage; 2 wrong usage.
+    damage; 2 wrong usage; 130 interrupted.
     """
     # TensorFlow logs much that does not concern users; it raises its errors.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

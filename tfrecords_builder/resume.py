@@ -62,8 +62,8 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
 
     Raises:
         DataError: ``out`` is a file, contains something else, contains a build with other arguments or another version
-            of this package or of TensorFlow, or is not writable; or the block was interrupted or raised an error that
-            a user can fix.
+            of this package or of TensorFlow, or is not writable; or the block raised an error that a user can fix.
+        KeyboardInterrupt: The block was interrupted; the message says how to continue.
     """
     require_free(out, front_end, source)
     folder = out / UNFINISHED
@@ -79,10 +79,11 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
                 remove_all(folder)
                 if is_new:
                     out.rmdir()  # if it is empty
-        if isinstance(error, (AudioError, DataError, OSError, KeyboardInterrupt)):
-            message = str(error) or "interrupted"
-            hint = f"\n{out} keeps the finished tracks: run the same command again to continue" if has_finished else ""
-            raise DataError(message + hint) from error
+        hint = f"\n{out} keeps the finished tracks: run the same command again to continue" if has_finished else ""
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"interrupted{hint}") from error
+        if isinstance(error, (AudioError, DataError, OSError)):
+            raise DataError(f"{error}{hint}") from error
         raise
     remove(out)
 

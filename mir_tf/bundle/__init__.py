@@ -130,7 +130,7 @@ def describe(folder: str | Path) -> BundleDescription:
             content = with_current_names(content, FORMER_BUNDLE_FIELDS)
         elif content["format"] != BUNDLE_FORMAT:
             raise BundleError(
-                f"{description}: format {content['format']!r}; this version reads format {BUNDLE_FORMAT}; "
+                f"{description}: format {content['format']!r}; this version reads formats 1 and {BUNDLE_FORMAT}; "
                 "train the model again"
             )
         config = RunConfig.from_dict({section: content[section] for section in RunConfig.SECTIONS})

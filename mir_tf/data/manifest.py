@@ -162,7 +162,7 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
             content["source"] = with_current_names(content["source"], FORMER_SOURCE_NAMES)
         elif content["format"] != MANIFEST_FORMAT:
             raise DataError(
-                f"{path}: format {content['format']}; this version reads format {MANIFEST_FORMAT}: build it again"
+                f"{path}: format {content['format']}; this version reads 2 and {MANIFEST_FORMAT}: build it again"
             )
         front_end = FrontEndConfig.from_dict(content["front_end"])
         splits = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras_tuner
 
-from mir_tf.config import MODELS, RunConfig
+from mir_tf.config import MODELS, RunConfig, with_current_names
 from mir_tf.errors import ConfigError
 from mir_tf.training import summaries
 
@@ -87,6 +87,8 @@ class SearchSpace:
             given = {} if given is None else given
             if not isinstance(given, dict):
                 raise ConfigError(f"section {section!r} is {given!r}; it must map fields to values, choices or ranges")
+            if section in RunConfig.SECTIONS:
+                given = with_current_names(given, RunConfig.SECTIONS[section].FORMER_NAMES)
             for field, value in {**DEFAULT_SPACE.get(section, {}), **given}.items():
                 name = f"{section}.{field}"
                 if section == "front_end":

@@ -112,7 +112,8 @@ class Metadata:
                 content = with_current_names(content, _FORMER_NAMES)
             elif version != METADATA_FORMAT:
                 raise BundleError(
-                    f"{origin}: format {version!r}; this version reads format {METADATA_FORMAT}; export the model again"
+                    f"{origin}: format {version!r}; this version reads formats 1 and {METADATA_FORMAT}; "
+                    "export the model again"
                 )
             metadata = cls(**content)
             for name, kind in typing.get_type_hints(cls).items():

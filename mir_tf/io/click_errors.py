@@ -30,6 +30,6 @@ def report_errors() -> Iterator[None]:
         raise
     except (MirTfError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
-        click.echo("\nInterrupted.", err=True)
+    except KeyboardInterrupt as interruption:
+        click.echo(f"\n{interruption or 'Interrupted.'}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None

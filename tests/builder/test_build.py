@@ -219,7 +219,7 @@ def test_a_build_from_an_archive_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(Archive, "close", interrupt_after_first_track)
         result = run_builder(*arguments, tmp_path / "data")
-    assert result.exit_code == 1
+    assert result.exit_code == 130
     assert "keeps the finished tracks" in result.stderr
     finished = tmp_path / "data" / resume.UNFINISHED
     assert sorted(path.name for path in finished.iterdir()) == ["arguments.json", "parts"]
@@ -263,13 +263,15 @@ def interrupt(total: int, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stop", "reason"),
+    ("stop", "error", "reason"),
     [
-        pytest.param(kill_worker, "a worker process was killed", marks=pytest.mark.slow),
-        (interrupt, "interrupted"),
+        pytest.param(kill_worker, DataError, "a worker process was killed", marks=pytest.mark.slow),
+        (interrupt, KeyboardInterrupt, "interrupted"),
     ],
 )
-def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: TrackProgress, reason: str) -> None:
+def test_a_build_that_is_interrupted_goes_on(
+    tmp_path: Path, stop: TrackProgress, error: type[BaseException], reason: str
+) -> None:
     for number in range(12):
         write_track(tmp_path / "tree" / "train" / f"Track{number:05d}", seed=number)
     tracks, _ = find_tracks(tmp_path / "tree")
@@ -279,7 +281,7 @@ def test_a_build_that_is_interrupted_goes_on(tmp_path: Path, stop: TrackProgress
         with resume.unfinished(out, DEFAULT, {}) as unfinished:
             return build(tracks, [], unfinished, RecordConfig(DEFAULT), {}, 1, track_source, progress)
 
-    with pytest.raises(DataError, match=rf"{reason}[^\n]*\n.* keeps the finished tracks: run the same command again"):
+    with pytest.raises(error, match=rf"{reason}[^\n]*\n.* keeps the finished tracks: run the same command again"):
         build_into(tmp_path / "data", stop)
     assert [path.name for path in (tmp_path / "data").iterdir()] == [resume.UNFINISHED]
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.tfrecord")}

@@ -46,7 +46,7 @@ def test_items_are_taken_as_workers_need_them() -> None:
 
 def test_a_killed_process_is_a_clear_error() -> None:
     with (
-        pytest.raises(DataError, match=r"a worker process was killed, .* 3 need up to 1 GB each; take fewer"),
+        pytest.raises(DataError, match=r"a worker process was killed, .* 3 workers need up to 1 GB each. Use fewer"),
         processes.pool(3) as pool,
     ):
         list(pool.results(os._exit, [1]))

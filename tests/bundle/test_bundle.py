@@ -107,7 +107,7 @@ def rule(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "format 99; this version reads format 2"),
+        ({"format": 99}, "format 99; this version reads formats 1 and 2"),
         ({"classes": ["Piano"]}, "not those of the vocabulary 'family'"),
         ({"thresholds": [0.5]}, "not those of the vocabulary 'family'"),
         ({"thresholds": ["high"]}, "damaged"),

@@ -114,7 +114,7 @@ def test_no_manifest_is_no_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 1}, "format 1; this version reads format 3"),
+        ({"format": 1}, "format 1; this version reads 2 and 3"),
         ({"labels": "loud"}, "damaged: labels 'loud'"),
         ({"fingerprint": "0" * 16}, "does not give the stored fingerprint"),
         ({"front_end": {"n_mels": 64, "hop_length": 2205, "colour": "red"}}, "damaged.*'colour'"),

@@ -105,3 +105,13 @@ def test_values_are_judged_beside_those_of_the_space_and_not_the_defaults(
         for field, value in fields.items():
             if isinstance(value, list):
                 assert space.choices[f"{section}.{field}"] == tuple(value)
+
+
+def test_former_names_of_fields_are_read() -> None:
+    space = SearchSpace.of(
+        {"train": {"average_decay": 0.9, "focus_positive": [0.0, 1.0], "focus_negative": {"min": 0.0, "max": 2.0}}}
+    )
+    assert space.fixed["train"]["ema_decay"] == 0.9
+    assert space.choices["train.gamma_pos"] == (0.0, 1.0)
+    assert (space.ranges["train.gamma_neg"].minimum, space.ranges["train.gamma_neg"].maximum) == (0.0, 2.0)
+    assert "train.ema_decay" not in {*space.choices, *space.ranges}
