@@ -80,7 +80,7 @@ class SearchSpace:
             ConfigError: A configuration refuses a section, field, choice or bound.
         """
         choices: dict[str, tuple[Any, ...]] = {}
-        ranges: dict[str, Range] = {}
+        parsed: dict[str, tuple[float, float, bool]] = {}
         fixed: dict[str, dict[str, Any]] = {}
         for section in {**DEFAULT_SPACE, **sections}:
             given = sections.get(section)
@@ -98,7 +98,7 @@ class SearchSpace:
                 if name == "train.epochs" and isinstance(value, list | dict):
                     raise ConfigError(f"{name} is {value!r}; it cannot be searched; set --epochs for all trials")
                 if isinstance(value, dict):
-                    ranges[name] = _parse_range(name, value)
+                    parsed[name] = _parse_range(name, value)
                 elif isinstance(value, list) and not _is_single_value(section, str(field), value):
                     if not value:
                         raise ConfigError(f"{name}: the list of choices is empty; give at least one value")
@@ -107,13 +107,13 @@ class SearchSpace:
                     fixed.setdefault(section, {})[str(field)] = value
         base = RunConfig().merge(fixed)
         tried = {name: list(values) for name, values in choices.items()}
-        tried |= {name: [bounds.minimum, bounds.maximum] for name, bounds in ranges.items()}
+        tried |= {name: [minimum, maximum] for name, (minimum, maximum, _) in parsed.items()}
         for name, values in choices.items():
             choices[name] = tuple(_checked(base, name, value, tried) for value in values)
-        for name, bounds in ranges.items():
-            least, most = (_checked(base, name, bound, tried) for bound in (bounds.minimum, bounds.maximum))
-            is_whole = all(isinstance(bound, int) for bound in (least, most))
-            ranges[name] = Range(least, most, bounds.is_log, is_whole)
+        ranges = {}
+        for name, (*bounds, is_log) in parsed.items():
+            minimum, maximum = (_checked(base, name, bound, tried) for bound in bounds)
+            ranges[name] = Range(minimum, maximum, is_log, isinstance(minimum, int) and isinstance(maximum, int))
         return cls(choices, ranges, fixed)
 
     def hyperparameters(self, folders: Sequence[Path]) -> keras_tuner.HyperParameters:
@@ -190,8 +190,8 @@ def _displayed(values: Sequence[Any]) -> list[Any]:
     return displayed if len(set(map(type, displayed))) == 1 else list(map(str, displayed))
 
 
-def _parse_range(name: str, value: dict[str, Any]) -> Range:
-    """Parse a mapping of ``min``, ``max`` and optionally ``log``."""
+def _parse_range(name: str, value: dict[str, Any]) -> tuple[float, float, bool]:
+    """Return ``min``, ``max`` and ``log``, which is optional, of a mapping."""
     if unknown := sorted(set(map(str, value)) - {"min", "max", "log"}):
         raise ConfigError(f"{name}: unknown {', '.join(unknown)}; a range has min, max and optionally log: true")
     bounds = []
@@ -209,4 +209,4 @@ def _parse_range(name: str, value: dict[str, Any]) -> Range:
         raise ConfigError(f"{name}: log is {is_log!r}; it must be true or false")
     if not minimum < maximum or (is_log and minimum <= 0):
         raise ConfigError(f"{name}: from {minimum} to {maximum}; min must be below max, and above 0 with log")
-    return Range(minimum, maximum, is_log, all(isinstance(bound, int) for bound in bounds))
+    return minimum, maximum, is_log
