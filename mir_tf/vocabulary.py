@@ -19,6 +19,9 @@ DRUMS = 128
 NUM_PROGRAMS = 129
 """128 General MIDI programs, and drums."""
 
+FAMILY_SIZE = 8
+"""Number of programs in a General MIDI family."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
@@ -90,7 +93,7 @@ def _vocabulary(name: str, programs: dict[str, list[int]]) -> Vocabulary:
     return Vocabulary(name, tuple(programs), tuple(class_of))
 
 
-# General MIDI 1, table "Instrument families": eight programs each.
+# General MIDI 1, table "Instrument families".
 _FAMILIES = (
     "Piano",
     "Chromatic Percussion",
@@ -177,7 +180,8 @@ PROGRAM_NAMES: tuple[str, ...] = tuple(
 VOCABULARIES: dict[str, Vocabulary] = {
     "family": _vocabulary(
         "family",
-        {family: [*range(8 * i, 8 * i + 8)] for i, family in enumerate(_FAMILIES)} | {"Drums": [DRUMS]},
+        {family: [*range(FAMILY_SIZE * i, FAMILY_SIZE * (i + 1))] for i, family in enumerate(_FAMILIES)}
+        | {"Drums": [DRUMS]},
     ),
     "slakh": _vocabulary("slakh", _SLAKH),
     "program": _vocabulary("program", {name: [program] for program, name in enumerate(PROGRAM_NAMES)}),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import random
 
+from mir_tf.vocabulary import FAMILY_SIZE
 from tfrecords_builder.ensembles.players import BEATS, Note, bass, hits, pattern, roll
 from tfrecords_builder.ensembles.styles import STYLES, Style, StylePart
 
@@ -33,7 +34,6 @@ _MOVED = 0.4
 _COMPASS = (28, 100)
 """Lowest and highest pitch of a moved part."""
 
-_FAMILY_SIZE = 8
 _OTHER_PROGRAM = 0.15
 """Share of parts with another program of the family than the style lists."""
 
@@ -139,5 +139,5 @@ def _double(place: int, part: StylePart, rng: random.Random) -> Double:
 def _program(part: StylePart, rng: random.Random) -> int:
     program = rng.choice(part.programs)
     if rng.random() < _OTHER_PROGRAM:
-        program = program // _FAMILY_SIZE * _FAMILY_SIZE + rng.randrange(_FAMILY_SIZE)
+        program = program // FAMILY_SIZE * FAMILY_SIZE + rng.randrange(FAMILY_SIZE)
     return program

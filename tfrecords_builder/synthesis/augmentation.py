@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
-from mir_tf.vocabulary import DRUMS
+from mir_tf.vocabulary import DRUMS, FAMILY_SIZE
 from tfrecords_builder.synthesis.singing import Signal, Singer
 
 MOST_SEMITONES = 3
@@ -28,10 +28,7 @@ MOST_CENTS = 40.0
 SUNG = 0.5
 """Share of renditions with a voice."""
 
-_FAMILY_SIZE = 8
-"""Programs in a General MIDI family."""
-
-_DRIVEN = {3: 0.5, 4: 0.2, DRUMS // _FAMILY_SIZE: 0.0}
+_DRIVEN = {3: 0.5, 4: 0.2, DRUMS // FAMILY_SIZE: 0.0}
 """Family → share of its stems played through an overdriven amplifier: guitars, basses, drums."""
 
 _SELDOM_DRIVEN = 0.05
@@ -84,7 +81,7 @@ class Augmentation:
             float32 [samples].
         """
         generator = random.Random(f"{self.seed}:{name}:amplifier")
-        driven = 0.0 if program is None else _DRIVEN.get(program // _FAMILY_SIZE, _SELDOM_DRIVEN)
+        driven = 0.0 if program is None else _DRIVEN.get(program // FAMILY_SIZE, _SELDOM_DRIVEN)
         if generator.random() < driven:
             takes = [signal, _played_again(signal, generator, sample_rate)] if generator.random() < 0.4 else [signal]
             driven_takes = np.sum([_amplified(take, generator, sample_rate) for take in takes], axis=0)

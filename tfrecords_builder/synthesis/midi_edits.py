@@ -10,16 +10,13 @@ from typing import Any
 import pretty_midi
 
 from mir_tf.errors import DataError
-from mir_tf.vocabulary import DRUMS
+from mir_tf.vocabulary import DRUMS, FAMILY_SIZE
 
 TAIL = 2.0
 """Seconds after the last note-off in which sounds die away."""
 
 MAX_NOTE_SECONDS = 60.0
 """Longest note. Most longer ones lack a note-off, and playing a note takes 50 bytes a sample."""
-
-FAMILY_SIZE = 8
-"""Programs in a General MIDI family."""
 
 _PARAMETERS = frozenset({6, 38, 96, 97, 98, 99, 100, 101})
 """Controllers that select a registered parameter, such as the range of bends, and set it."""

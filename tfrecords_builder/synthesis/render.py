@@ -23,7 +23,7 @@ import yaml
 from numpy.typing import NDArray
 
 from mir_tf.errors import DataError
-from mir_tf.vocabulary import DRUMS, PROGRAM_NAMES, VOCABULARIES
+from mir_tf.vocabulary import DRUMS, FAMILY_SIZE, PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder import processes
 from tfrecords_builder.processes import Failure, TrackProgress
 from tfrecords_builder.synthesis import midi_edits, synthesizers
@@ -247,7 +247,7 @@ def _render_stems(
 
 
 def _inst_class(program: int) -> str:
-    family = VOCABULARIES["family"].classes[program // midi_edits.FAMILY_SIZE]
+    family = VOCABULARIES["family"].classes[program // FAMILY_SIZE]
     return "Strings (continued)" if family == "Ensemble" else family  # Slakh's name for the second eight
 
 
