@@ -191,7 +191,7 @@ class Comparison:
         return rows
 
     def notes(self) -> list[str]:
-        """Return what you need to know to read the tables."""
+        """Return sentences that explain the tables."""
         scores = next(iter(self.outcomes.values()))[0].scores
         seeds = max(map(len, self.outcomes.values()))
         tuned_on_it = ", on these very tracks" if self.plan.split == "validation" else ""
@@ -325,7 +325,7 @@ def _score(model: Bundle, epoch: int, run: PlannedRun, split: str) -> Scores:
             counts = ConfusionCounts(*(np.array(column) for column in kept["counts"]))
             return Scores(epoch, tuple(kept["tracks"]), tuple(kept["songs"]), counts)
     scores = Scores(epoch, *count_frames(model, run.data, split))
-    columns = [getattr(scores.counts, field.name).tolist() for field in dataclasses.fields(ConfusionCounts)]
+    columns = [column.tolist() for column in dataclasses.astuple(scores.counts)]
     kept = {"model_sha256": digest, "tracks": scores.tracks, "songs": scores.songs, "counts": columns}
     write_text(path, json.dumps(kept) + "\n")
     return scores
