@@ -139,7 +139,7 @@ def describe(folder: str | Path) -> BundleDescription:
         untuned, info = tuple(content["untuned"]), content["info"]
         if not isinstance(info, dict):
             raise TypeError(f"info is {info!r}")
-        classes, fingerprint, sha256 = (content[key] for key in ("classes", "fingerprint", "model_sha256"))
+        classes, fingerprint, model_sha256 = (content[key] for key in ("classes", "fingerprint", "model_sha256"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{description}: damaged: {error!r}; train the model again") from error
     if fingerprint != config.front_end.fingerprint():
@@ -151,7 +151,7 @@ def describe(folder: str | Path) -> BundleDescription:
         )
     if not post_processing.fits(thresholds):
         raise BundleError(f"{description}: its post_processing does not match its thresholds; train the model again")
-    return BundleDescription(config, thresholds, post_processing, untuned, info, sha256)
+    return BundleDescription(config, thresholds, post_processing, untuned, info, model_sha256)
 
 
 def load(folder: str | Path) -> Bundle:

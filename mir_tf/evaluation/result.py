@@ -25,8 +25,8 @@ from mir_tf.metrics.events import COLLAR_FRAMES, LENGTH_DIVISOR
 from mir_tf.metrics.text import format_count, format_gain, format_percent, format_value
 from mir_tf.vocabulary import Vocabulary
 
-FORMAT = 2
-"""Format of ``evaluation.json``, written into it. The first format had other names and no number."""
+EVALUATION_FORMAT = 2
+"""Version of the format of ``evaluation.json``, written into it. The first format had other names and no number."""
 
 JSON_FILE = "evaluation.json"
 """Name of the file with everything for programs."""
@@ -177,7 +177,7 @@ class Evaluation:
         active = sorted((self.classes[index] for index in self.active_classes), key=lambda scores: -scores.f1.value)
         useless = [scores.name for scores in active if scores.f1.value <= scores.baseline_f1]
         onset = self.post_processing_effects["onset_micro_f1"]
-        sentences = [
+        return [
             f"The model finds {format_percent(found, 0)} of the instruments that play in a track.{wrong} It finds the "
             f"dominant instrument in {format_percent(metrics['dominant_accuracy'], 0)} of the tracks.",
             f"Frame by frame, the micro F1 is {format_value(metrics['micro_f1'])} and the macro F1 "
@@ -189,7 +189,6 @@ class Evaluation:
             f"Post-processing changes the micro F1 of event starts from {format_value(onset.thresholds.value)} to "
             f"{format_value(onset.post_processed.value)}.",
         ]
-        return sentences
 
     def overall_table(self) -> list[list[str]]:
         """Return the overall metrics as rows of text, the header first."""
@@ -301,7 +300,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON values; undefined metrics are None."""
-        content = {"format": FORMAT} | dataclasses.asdict(self) | {"vocabulary": self.vocabulary.name}
+        content = {"format": EVALUATION_FORMAT} | dataclasses.asdict(self) | {"vocabulary": self.vocabulary.name}
         plain: dict[str, Any] = _plain(content)
         return plain
 

@@ -186,7 +186,7 @@ def _checked(base: RunConfig, name: str, value: Any, tried: Mapping[str, Sequenc
 
 def _displayed(values: Sequence[Any]) -> list[Any]:
     """Return choices for Keras Tuner and the HParams page, which need one type: as text if their types differ."""
-    displayed = [summaries.shown(value) for value in values]
+    displayed = [summaries.hyperparameter(value) for value in values]
     return displayed if len(set(map(type, displayed))) == 1 else list(map(str, displayed))
 
 

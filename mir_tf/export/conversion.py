@@ -46,8 +46,8 @@ def to_tflite(
         # They are converted in order: the process ended at the first one that is missing.
         for (signature, quantization), path in targets.items():
             if not path.is_file():
-                what = f"TensorFlow Lite's converter, on the {signature} with quantization {quantization}"
-                raise ExportError(f"{what}, {_outcome(done)}")
+                converter = f"TensorFlow Lite's converter, on the {signature} with quantization {quantization}"
+                raise ExportError(f"{converter}, {_outcome(done)}")
         return {pair: path.read_bytes() for pair, path in targets.items()}
 
 

@@ -108,12 +108,12 @@ def with_metadata(model: bytes, metadata: Metadata) -> bytes:
     content.buffers.append(buffer)
     content.metadata = [*(content.metadata or []), entry]
     content.description = f"{metadata.name}, exported by mir-tf {metadata.version}".encode()
-    whole = io.BytesIO(_pack(content))
+    packed = io.BytesIO(_pack(content))
     # Append, so that offsets in the zip count from the start of the file, as Android's MetadataExtractor requires.
-    with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as file:
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_STORED) as file:
         for name, text in {LABELS_FILE: metadata.labels, METADATA_FILE: metadata.to_json()}.items():
             file.writestr(zipfile.ZipInfo(name, _ZIP_DATE), text)
-    return whole.getvalue()
+    return packed.getvalue()
 
 
 def _model_metadata(metadata: Metadata) -> bytes:

@@ -263,5 +263,5 @@ def format_duration(seconds: float) -> str:
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
-def _not_installed(what: str) -> ConfigError:
-    return ConfigError(f"{what}: pip install 'mir-tf[formats]'")
+def _not_installed(problem: str) -> ConfigError:
+    return ConfigError(f"{problem}: pip install 'mir-tf[formats]'")

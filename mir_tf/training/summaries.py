@@ -57,7 +57,7 @@ class Timing:
     waited: float
 
 
-def shown(value: Any) -> Any:
+def hyperparameter(value: Any) -> Any:
     """Return a field's value as the HParams page can show it: lists and None as text."""
     return value if isinstance(value, bool | int | float | str) else str(value)
 
@@ -80,7 +80,11 @@ class SummaryWriter:
             graph: Graph of the model.
         """
         sections = {key: fields for key, fields in self._config.to_dict().items() if key != "front_end"}
-        values = {f"{key}.{field}": shown(value) for key, fields in sections.items() for field, value in fields.items()}
+        values = {
+            f"{key}.{field}": hyperparameter(value)
+            for key, fields in sections.items()
+            for field, value in fields.items()
+        }
         values[DATA] = data
         del values[EPOCHS]
         with self._writer.as_default():
