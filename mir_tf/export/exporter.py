@@ -54,7 +54,7 @@ def check(bundle: Bundle, formats: Sequence[str], quantizations: Sequence[str], 
     """Check, before any work, that the model can be exported.
 
     Raises:
-        ConfigError: It cannot; the message says what to do instead.
+        ConfigError: It cannot; the message names the remedy.
     """
     for kind, given, known in (("format", formats, [*EXPORT_FORMATS]), ("quantization", quantizations, QUANTIZATIONS)):
         if unknown := sorted(set(given) - set(known)):
@@ -266,7 +266,7 @@ class _Exporter:
     Attributes:
         bundle: The model, in float32.
         metadata: Its metadata.
-        reference: What to compare the files with.
+        reference: Predictions to compare the files with.
         quantizations: Quantizations of the ``.tflite`` files.
         folder: Temporary folder for the files.
         progress: Called with a description of each step.
@@ -429,9 +429,7 @@ def _f1(bundle: Bundle, model: WindowedModel, data: str | Path) -> F1:
         ConfusionCounts.of(track.probabilities >= bundle.thresholds, track.truth)
         for track in predict_split(model, bundle.config, data, "test")
     ]
-    total = ConfusionCounts(
-        *(getattr(ConfusionCounts.stack(counts), name).sum(axis=0) for name in ("tp", "fp", "fn", "tn"))
-    )
+    total = ConfusionCounts.stack(counts).resampled(np.ones(len(counts), np.int64))
     return F1(float(total.macro_f1), float(total.micro.f1))
 
 
