@@ -24,7 +24,7 @@ from mir_tf.training.schedule import Schedule
 
 @dataclasses.dataclass(frozen=True)
 class BestEpoch:
-    """The parts of the best epoch's bundle besides its weights, as JSON stores them.
+    """The best epoch's bundle without its weights, as JSON stores it.
 
     Attributes:
         thresholds: Threshold of each class.
@@ -81,7 +81,7 @@ def read_checkpoint(path: Path) -> tuple[RunState, list[NDArray[Any]]]:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
             stored = json.loads(content["state"].tobytes())
             values = [content[str(index)] for index in range(len(content.files) - 1)]
-        # A field that was added after the checkpoint was written had what is now its default.
+        # A field that was added later had no effect before, like its default now.
         config = RunConfig.from_dict(stored["config"]).to_dict()
         parts = {
             "config": config,
@@ -94,7 +94,7 @@ def read_checkpoint(path: Path) -> tuple[RunState, list[NDArray[Any]]]:
 
 
 def check_same_run(out: Path, earlier: RunState, now: RunState) -> None:
-    """Refuse to resume with another configuration, data set or start; only the number of epochs may change.
+    """Refuse to resume with another configuration, data set or initial model; only ``train.epochs`` may change.
 
     Args:
         out: Folder of the run, for the message.

@@ -1,4 +1,4 @@
-"""Training of one model on several devices and machines: TensorFlow's strategies, with errors that say what to do.
+"""Training of one model on several devices and machines: TensorFlow's strategies, with errors that name the remedy.
 
 A worker is a process. Each of its devices is a replica: it has a copy of the model and takes its share of every batch.
 Start the workers one by one, with the same command and a ``TF_CONFIG`` that names all of them.
@@ -31,7 +31,7 @@ _LOST_ERRORS = (
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
-"""TensorFlow's errors when another worker has gone. Which one a worker gets depends on what it was doing."""
+"""TensorFlow's errors when another worker has gone. The error depends on the operation that was running."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,26 +82,26 @@ class Distribution:
         return self.total(rows)
 
     def require_same(self, seen: Mapping[str, str]) -> None:
-        """Refuse workers that do not see the same; all must call this at the same point.
+        """Refuse workers whose inputs differ; all must call this at the same point.
 
         Args:
-            seen: Name of a thing, for the message, to its content.
+            seen: Name of each input, for the message → its content.
 
         Raises:
-            TrainingError: A worker sees something else than worker 0.
+            TrainingError: An input of a worker differs from that of worker 0.
         """
         digests = [int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) for text in seen.values()]
-        rows = self.gather(np.array(digests, np.float64))  # [workers, things]
+        rows = self.gather(np.array(digests, np.float64))  # [workers, inputs]
         for index, name in enumerate(seen):
             if others := np.flatnonzero(rows[:, index] != rows[0, index]).tolist():
                 raise TrainingError(
-                    f"the {name}: worker {', '.join(map(str, others))} sees another than worker 0; start all workers "
-                    "with the same command, on folders that all of them share"
+                    f"the {name}: worker {', '.join(map(str, others))} does not see the same as worker 0; start all "
+                    "workers with the same command, on folders that all of them share"
                 )
 
     @contextlib.contextmanager
     def report_worker_loss(self) -> Iterator[None]:
-        """Turn TensorFlow's errors inside the block, after another worker has gone, into one that tells so.
+        """Replace TensorFlow's errors after the loss of another worker, inside the block, by a clear one.
 
         Raises:
             TrainingError: A worker was lost.

@@ -80,7 +80,7 @@ class FitResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Setup:
-    """What one call of :func:`fit` works on. Nothing in it changes.
+    """The arguments of one call of :func:`fit`, and the data that follow from them.
 
     Attributes:
         data: Folder of the data set.
@@ -140,10 +140,9 @@ def fit(
         on_epoch: Called after each epoch with its number, from 1, and its row of the history.
         on_step: Called after each step with its number, from 1, the number of steps in the epoch, and the epoch's mean
             loss so far.
-        strategy: None, ``mirrored`` or ``multiworker``; see :func:`mir_tf.training.distribution.start`. All workers
+        strategy: None, ``mirrored`` or ``multiworker``, see :func:`mir_tf.training.distribution.start`. All workers
             must see the same ``data`` and the same ``out``.
-        profile: Take a profile of a few steps of the first epoch that is trained, for TensorBoard. A finished run
-            takes none.
+        profile: Whether to profile a few steps of the first epoch of this call, for TensorBoard.
         init: Folder of a bundle whose weights training starts from (:mod:`mir_tf.training.transfer`). The optimizer
             starts anew. None starts from random weights.
 
@@ -211,7 +210,7 @@ def _fit(setup: _Setup, profile: bool, init: str | Path | None) -> FitResult:
 
 
 def _check_divisible(train: TrainConfig, distribution: Distribution) -> None:
-    """Refuse a configuration that does not work with several replicas."""
+    """Refuse a configuration that does not work with the number of replicas."""
     replicas = distribution.replicas
     if train.batch_size % replicas:
         raise ConfigError(f"TrainConfig.batch_size is {train.batch_size}; it must be a multiple of {replicas} replicas")

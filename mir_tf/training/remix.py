@@ -18,7 +18,7 @@ from mir_tf.config import FrontEndConfig, TrainConfig
 from mir_tf.data.pipeline import Examples
 
 _WAVES = 5
-"""Cosines over the mel axis, of 0, 1, ... half periods, that a random equalisation is the sum of."""
+"""Number of cosines over the mel axis, with 0, 1, ... half periods. Their weighted sum is a random equalisation."""
 
 _QUIETEST_NOISE_DB = -60.0
 """Lowest level of the noise, relative to the mean power of an example."""
@@ -27,19 +27,19 @@ _NEPERS = math.log(10) / 10
 
 
 def remix(examples: Examples, seed: tf.Tensor, train: TrainConfig, front_end: FrontEndConfig) -> Examples:
-    """Mix the stems of a batch with each other, and shift and equalise all examples, as ``train`` says.
+    """Mix the stems of a batch with each other, shift and equalise all examples, and add noise.
 
-    Each stem is joined by its next 0 to ``remix_stems`` - 1 neighbours in the batch, every number as likely, as far as
-    these are stems too: the fewer stems a batch has, the fewer are mixed. Nothing is added to a mix.
+    Each stem is mixed with those of its next 0 to ``remix_stems`` - 1 neighbours in the batch that are stems too; every
+    number of neighbours is equally likely. Nothing is added to a full mix.
 
     Args:
         examples: The batch, with log-mel in dB.
         seed: int [2]; the same seed gives the same result.
-        train: ``remix_stems``, ``shift_mels``, ``color_db`` and ``noise_db``.
+        train: Its fields ``remix_stems``, ``shift_mels``, ``color_db`` and ``noise_db`` set the amounts.
         front_end: Front end of the log-mel; it must not normalise clips.
 
     Returns:
-        A batch of the same shapes in another order.
+        A batch of the same shape, in another order.
     """
     order_seed, color_seed, count_seed, gain_seed, noise_seed, final_seed, shift_seed = (
         tf.random.experimental.stateless_fold_in(seed, index) for index in range(7)

@@ -1,4 +1,4 @@
-"""When the learning rate falls and when training ends, as validation macro F1 decides."""
+"""The learning rate and the end of training, which depend on the macro F1 on validation."""
 
 from __future__ import annotations
 

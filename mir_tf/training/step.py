@@ -1,4 +1,4 @@
-"""One training step, and what it depends on: the average of the weights, the precision and the random state."""
+"""One training step, with the average of the weights, the precision and the random state."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def training_step(
     def in_replica(examples: Examples) -> tf.Tensor:
         replica = tf.distribute.get_replica_context()
         if config.train.remixes:
-            # A function of the step alone, so that a resumed run draws the same.
+            # The seed depends on the step alone, so that a resumed run draws the same.
             seed = tf.stack([tf.constant(config.train.seed, tf.int64), tf.cast(optimizer.iterations.value, tf.int64)])
             seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(replica.replica_id_in_sync_group, tf.int64))
             examples = remix(examples, seed, config.train, config.front_end)

@@ -44,12 +44,12 @@ _PROFILED_STEPS = (3, 8)
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """Where the time of an epoch's training went, without validation.
+    """The time that an epoch took, without validation.
 
     Attributes:
         steps: Number of steps.
-        seconds: Of all steps.
-        waited: Seconds in which a step waited for its batch.
+        seconds: Duration of all steps.
+        waited: Seconds of waiting for batches.
     """
 
     steps: int
@@ -90,7 +90,7 @@ class SummaryWriter:
         with self._writer.as_default():
             hparams.hparams(values, trial_id=name)
             tf.summary.graph(graph)
-        # A run that is stopped in its first epoch leaves its name too: a resumed run does not write it again.
+        # If the run is stopped in its first epoch, the resumed run does not write its name again.
         self._writer.flush()
 
     def profiled(self, step: int, steps: int) -> contextlib.AbstractContextManager[object]:
@@ -122,7 +122,7 @@ class SummaryWriter:
         Args:
             row: The epoch's row of the history.
             best: The row of the best epoch so far.
-            timing: Time of training.
+            timing: The time that training took.
             validation: Scores on validation.
             picture: The track of the first prediction in ``validation``; None draws no picture.
         """

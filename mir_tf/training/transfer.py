@@ -1,4 +1,4 @@
-"""Training that starts from a trained model's weights: what must match, and what is copied.
+"""Training that starts from a trained model's weights: the check that both fit, and the copy.
 
 The network, the front end, and the mean and standard deviation that normalise the features stay the trained model's.
 With another vocabulary, the layer of the classes starts anew.
@@ -36,8 +36,8 @@ def check(init: str | Path, data: str | Path, manifest: Manifest, config: RunCon
 
     Raises:
         BundleError: There is no bundle, or it is damaged.
-        DataError: The data set has another front end. The message lists the fields, and the options of a data set that
-            fits.
+        DataError: The data set has another front end. The message lists the fields, and the builder's options for the
+            right one.
         ConfigError: The networks differ in the fields that the message lists, or the run would replace the model.
     """
     described = describe(init)

@@ -1,4 +1,4 @@
-"""The scores of a model on the validation split, from which training decides."""
+"""The scores of a model on the validation split, which decide the course of training."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Validation:
 
     Attributes:
         loss: The training loss, over all label frames.
-        histogram: Of the probabilities.
+        histogram: Histogram of the probabilities.
         tuned: The best threshold of each class, and F1 with these thresholds.
-        predictions: Of the tracks that this worker predicted. They are far smaller than log-mel.
+        predictions: Predictions of this worker, which are far smaller than log-mel.
     """
 
     loss: float
@@ -36,7 +36,7 @@ def validate(
     """Score predictions of the validation tracks.
 
     Args:
-        predictions: Of this worker's share of the tracks.
+        predictions: Predictions for this worker's share of the tracks.
         loss: The training loss, of targets and logits [batch, label frames, classes].
         num_classes: Number of classes.
         distribution: All its workers must call this at the same point; all get the same scores.

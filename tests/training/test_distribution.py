@@ -164,7 +164,7 @@ def test_workers_on_different_data_are_refused(data: Path, tmp_path: Path) -> No
     for process in processes:
         _, errors = process.communicate(timeout=900)
         assert process.returncode == 1
-        assert "worker 1 sees another than worker 0" in errors
+        assert "worker 1 does not see the same as worker 0" in errors
     assert not (tmp_path / "run").exists()
 
 
