@@ -34,11 +34,11 @@ BUNDLE_FILE = "bundle.json"
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What the configuration knows of a network. The network itself is ``mir_tf/models/<name>.py``.
+    """The properties of a network that its configuration needs. The network is in ``mir_tf/models/<name>.py``.
 
     Attributes:
-        uses_subframes: whether it takes every feature frame; the others take averages over each label frame.
-        head_dropout: name of the field of :class:`ModelConfig` with the dropout before the layer of the classes.
+        uses_subframes: Whether it takes every feature frame; the others take averages over each label frame.
+        head_dropout: Name of the field of :class:`ModelConfig` with the dropout before the layer of the classes.
     """
 
     uses_subframes: bool = False
@@ -60,11 +60,11 @@ def with_current_names(values: dict[str, Any], former: dict[str, str]) -> dict[s
     """Rename the keys of ``values`` that a file of an earlier format has under a former name.
 
     Args:
-        values: name → value.
-        former: former name → current name.
+        values: Name → value.
+        former: Former name → current name.
 
     Raises:
-        ConfigError: a value is given under both names.
+        ConfigError: A value is given under both names.
     """
     for old, new in former.items():
         if old in values and new in values:
@@ -115,7 +115,7 @@ class Config:
         """Check every field that has bounds or choices; None passes where the field allows it.
 
         Raises:
-            ConfigError: a value is out of range.
+            ConfigError: A value is out of range.
         """
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -140,7 +140,7 @@ class Config:
         """Build the configuration from ``values``; fields without a value keep their defaults.
 
         Raises:
-            ConfigError: a field is unknown (the known ones are listed) or a value is out of range.
+            ConfigError: A field is unknown (the known ones are listed) or a value is out of range.
         """
         return cls().replace(**values)
 
@@ -148,7 +148,7 @@ class Config:
         """Return a copy with ``changes`` applied and checked.
 
         Raises:
-            ConfigError: a field is unknown, or a value has the wrong type or is out of range.
+            ConfigError: A field is unknown, or a value has the wrong type or is out of range.
         """
         types = _field_types(type(self))
         changes = with_current_names(changes, self.FORMER_NAMES)
@@ -181,7 +181,7 @@ def _field_types(section: type[Config]) -> dict[str, Any]:
 
 
 def _coerce(name: str, wanted: Any, value: Any) -> Any:
-    """Convert a value from YAML, JSON or a command line to the type ``wanted``, or say why that is impossible."""
+    """Convert a value from YAML, JSON or a command line to the type ``wanted``; if it cannot, name the reason."""
     kinds = typing.get_args(wanted) if type(None) in typing.get_args(wanted) else (wanted,)
     if value is None and type(None) in kinds:
         return None
@@ -205,22 +205,22 @@ class FrontEndConfig(Config):
 
     Attributes:
         sample_rate: Hz of the waveform that :func:`mir_tf.data.frontend.log_mel` takes.
-        n_fft: window and FFT length in samples, a power of two (TFLite's RFFT has no other).
-        hop_length: samples from one frame to the next.
-        frame_center: where in its hop a frame's window is centred. ``middle`` puts frame i at (i + 1/2) hops, so that
+        n_fft: Window and FFT length in samples, a power of two (TFLite's RFFT has no other).
+        hop_length: Samples from one frame to the next.
+        frame_center: Where in its hop a frame's window is centred. ``middle`` puts frame i at (i + 1/2) hops, so that
             the sub-frames of a label frame lie inside it; ``start`` puts it at i hops (librosa's ``center=True``).
         window: ``hann`` or ``hamming``, both periodic. The signal is padded with zeros on both sides.
-        n_mels: mel bands.
-        f_min: lower edge of the lowest band in Hz.
-        f_max: upper edge of the highest band in Hz; None is half the sample rate.
+        n_mels: Mel bands.
+        f_min: Lower edge of the lowest band in Hz.
+        f_max: Upper edge of the highest band in Hz; None is half the sample rate.
         mel_scale: ``slaney`` (bands of unit area, librosa's ``norm="slaney"``) or ``htk`` (bands of unit peak).
-        power: exponent of the magnitude before the mel bands: 2.0 (power) or 1.0 (magnitude).
-        log_floor_db: smallest value in dB, relative to a mel power of 1; everything below becomes this value. −60 dB
+        power: Exponent of the magnitude before the mel bands: 2.0 (power) or 1.0 (magnitude).
+        log_floor_db: Smallest value in dB, relative to a mel power of 1; everything below becomes this value. −60 dB
             lies about 90 dB under a full-scale sine in the default preset.
         normalization: ``global`` (mean and standard deviation of the train split, a layer of the model) or ``clip``
             (top_db, mean and standard deviation of each clip, over its true frames).
-        top_db: with ``clip``, the range in dB kept under the clip's maximum; None keeps all of it.
-        segment_seconds: use only this many seconds from the middle of a track; None uses whole tracks.
+        top_db: With ``clip``, the range in dB kept under the clip's maximum; None keeps all of it.
+        segment_seconds: Use only this many seconds from the middle of a track; None uses whole tracks.
     """
 
     sample_rate: int = _bounded(22050, at_least=8000, at_most=192000, unit="Hz")
@@ -242,7 +242,7 @@ class FrontEndConfig(Config):
         """Check every field by itself and against the others.
 
         Raises:
-            ConfigError: a value is out of range, or contradicts another.
+            ConfigError: A value is out of range, or contradicts another.
         """
         super().__post_init__()
         require = self._require
@@ -342,27 +342,27 @@ class ModelConfig(Config):
     """The network, from log-mel to logits. The defaults are those of the PyTorch project.
 
     Attributes:
-        architecture: a name in :data:`MODELS`: ``cnn``, ``crnn`` and ``crnn_mha`` are the PyTorch project's, ``tcn`` is
+        architecture: A name in :data:`MODELS`: ``cnn``, ``crnn`` and ``crnn_mha`` are the PyTorch project's, ``tcn`` is
             ours.
-        time_padding: zero frames (of 1/10 s) added on each side before the convolutions.
-        conv_filters: filters of each 3×3 convolution block; every block halves the time axis.
-        conv_dropout: dropout after each block.
-        gru_units: units of a GRU in one direction.
-        gru_layers: number of bidirectional GRUs.
-        attention_heads: heads of the self-attention, whose width is twice ``gru_units``.
-        attention_dropout: dropout on the output of the self-attention.
-        head_dropout: dropout before the linear layer of the classes.
+        time_padding: Zero frames (of 1/10 s) added on each side before the convolutions.
+        conv_filters: Filters of each 3×3 convolution block; every block halves the time axis.
+        conv_dropout: Dropout after each block.
+        gru_units: Units of a GRU in one direction.
+        gru_layers: Number of bidirectional GRUs.
+        attention_heads: Heads of the self-attention, whose width is twice ``gru_units``.
+        attention_dropout: Dropout on the output of the self-attention.
+        head_dropout: Dropout before the linear layer of the classes.
         alignment: ``crop`` interpolates each output at its own place in time; ``stretch`` stretches the padded time
             axis over the outputs, as the PyTorch project does.
-        freq_masks: frequency masks of SpecAugment in a training example.
-        freq_mask_bands: upper bound, exclusive, of a frequency mask's width in bands.
-        time_masks: time masks of SpecAugment in a training example.
-        time_mask_frames: upper bound, exclusive, of a time mask's length in frames of 1/10 s.
-        stage_filters: for ``tcn``: filters of each two-dimensional convolution. All but the last reduce the number of
+        freq_masks: Frequency masks of SpecAugment in a training example.
+        freq_mask_bands: Upper bound, exclusive, of a frequency mask's width in bands.
+        time_masks: Time masks of SpecAugment in a training example.
+        time_mask_frames: Upper bound, exclusive, of a time mask's length in frames of 1/10 s.
+        stage_filters: For ``tcn``: filters of each two-dimensional convolution. All but the last reduce the number of
             bands.
-        temporal_filters: for ``tcn``: filters of each dilated convolution.
-        dilations: for ``tcn``: label frames between the three taps of each dilated convolution; all different.
-        temporal_dropout: for ``tcn``: dropout after each dilated convolution and before the linear layer.
+        temporal_filters: For ``tcn``: filters of each dilated convolution.
+        dilations: For ``tcn``: label frames between the three taps of each dilated convolution; all different.
+        temporal_dropout: For ``tcn``: dropout after each dilated convolution and before the linear layer.
     """
 
     architecture: str = "crnn"
@@ -400,7 +400,7 @@ class ModelConfig(Config):
         """Check every field by itself and against the others.
 
         Raises:
-            ConfigError: a value is out of range, or contradicts another.
+            ConfigError: A value is out of range, or contradicts another.
         """
         super().__post_init__()
         require = self._require
@@ -434,42 +434,42 @@ class ModelConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(Config):
-    """How a model is trained. The defaults are those of the PyTorch project.
+    """The settings of training. The defaults are those of the PyTorch project.
 
     Attributes:
-        vocabulary: name of the set of classes, a key of :data:`mir_tf.vocabulary.VOCABULARIES`.
-        crop_seconds: length of a training example.
-        batch_size: examples in a step.
-        epochs: largest number of epochs.
-        steps_per_epoch: steps in an epoch. None makes an epoch one pass over the mixes of the train split and over
+        vocabulary: Name of the set of classes, a key of :data:`mir_tf.vocabulary.VOCABULARIES`.
+        crop_seconds: Length of a training example.
+        batch_size: Examples in a step.
+        epochs: Largest number of epochs.
+        steps_per_epoch: Steps in an epoch. None makes an epoch one pass over the mixes of the train split and over
             ``stem_share`` of the stems.
         learning_rate: AdamW's step size at the start.
         weight_decay: AdamW's decoupled weight decay.
-        clip_norm: largest global norm of the gradients; larger ones are scaled down.
-        stem_share: share of the stems' crops that one pass over the data set takes. It takes all mixes.
-        remix_stems: largest number of stems of a batch that are mixed into a new example; 0 and 1 leave stems alone.
-        shift_mels: largest shift of stems and mixes along the mel axis, up or down, in bands; 0 shifts nothing.
-        color_db: standard deviation of the random equalisation of stems and mixes, in dB; 0 equalises nothing.
-        noise_db: level of the loudest noise added, in dB relative to the mean power of an example; None adds none.
-        ema_decay: decay per step of an exponential moving average of the weights, which is validated and saved instead
+        clip_norm: Largest global norm of the gradients; larger ones are scaled down.
+        stem_share: Share of the stems' crops that one pass over the data set takes. It takes all mixes.
+        remix_stems: Largest number of stems of a batch that are mixed into a new example; 0 and 1 leave stems alone.
+        shift_mels: Largest shift of stems and mixes along the mel axis, up or down, in bands; 0 shifts nothing.
+        color_db: Standard deviation of the random equalisation of stems and mixes, in dB; 0 equalises nothing.
+        noise_db: Level of the loudest noise added, in dB relative to the mean power of an example; None adds none.
+        ema_decay: Decay per step of an exponential moving average of the weights, which is validated and saved instead
             of the weights themselves (Polyak and Juditsky, 1992). 0 averages nothing.
-        pos_weight_max: upper bound of a class's weight, which is negatives over positives; the lower bound is 1. Both
+        pos_weight_max: Upper bound of a class's weight, which is negatives over positives; the lower bound is 1. Both
             are counted in all records, including stems, whatever ``stem_share`` is.
-        gamma_pos: exponent of the focal term for positives; see :class:`mir_tf.training.losses.WeightedBCE`. Equal to
+        gamma_pos: Exponent of the focal term for positives; see :class:`mir_tf.training.losses.WeightedBCE`. Equal to
             ``gamma_neg``, it makes a focal loss.
-        gamma_neg: exponent of the focal term for negatives; greater than ``gamma_pos``, it makes an asymmetric loss.
-        boundary_weight: weight of a class's frames at its onsets and offsets.
-        plateau_factor: factor on the learning rate when validation macro F1 stops rising.
-        plateau_patience: epochs without a rise before that.
-        early_stopping_patience: epochs without a rise before training ends.
-        threshold_shrinkage: how far each class's threshold is moved from its own best value (0) towards the best common
+        gamma_neg: Exponent of the focal term for negatives; greater than ``gamma_pos``, it makes an asymmetric loss.
+        boundary_weight: Weight of a class's frames at its onsets and offsets.
+        plateau_factor: Factor on the learning rate when validation macro F1 stops rising.
+        plateau_patience: Epochs without a rise before that.
+        early_stopping_patience: Epochs without a rise before training ends.
+        threshold_shrinkage: How far each class's threshold is moved from its own best value (0) towards the best common
             value of all classes (1); see :func:`mir_tf.metrics.thresholds.shrink`. The best epoch is chosen with the
             classes' own best thresholds.
-        image_every: epochs between two pictures of a validation song in TensorBoard; 0 draws none.
-        seed: seed of the initial weights, crops, order, masks and dropout.
-        mixed_precision: compute in 16 bits; front end, normalisation, logits and loss stay float32.
-        jit: compile the training step with XLA.
-        deterministic: use only operations that give the same bits on every run.
+        image_every: Epochs between two pictures of a validation song in TensorBoard; 0 draws none.
+        seed: Seed of the initial weights, crops, order, masks and dropout.
+        mixed_precision: Compute in 16 bits; front end, normalisation, logits and loss stay float32.
+        jit: Compile the training step with XLA.
+        deterministic: Use only operations that give the same bits on every run.
     """
 
     vocabulary: str = _one_of(*VOCABULARIES)
@@ -512,7 +512,7 @@ class TrainConfig(Config):
         """Check every field.
 
         Raises:
-            ConfigError: a value is out of range.
+            ConfigError: A value is out of range.
         """
         super().__post_init__()
         self._require(
@@ -532,8 +532,8 @@ class WindowConfig(Config):
     """Windowed inference: a long signal is cut into windows whose probabilities are cross-faded.
 
     Attributes:
-        window_seconds: length of a window.
-        overlap_seconds: seconds that neighbouring windows share, over which their probabilities are cross-faded.
+        window_seconds: Length of a window.
+        overlap_seconds: Seconds that neighbouring windows share, over which their probabilities are cross-faded.
     """
 
     window_seconds: float = 30.0
@@ -543,7 +543,7 @@ class WindowConfig(Config):
         """Check both fields.
 
         Raises:
-            ConfigError: a value is out of range, or the overlap is too long for the window.
+            ConfigError: A value is out of range, or the overlap is too long for the window.
         """
         for name in ("window_seconds", "overlap_seconds"):
             value = getattr(self, name)
@@ -617,7 +617,7 @@ class RunConfig:
         """Check the sections against each other.
 
         Raises:
-            ConfigError: the front end normalises each clip, and training crops differ in length from inference windows,
+            ConfigError: The front end normalises each clip, and training crops differ in length from inference windows,
                 or training remixes examples.
         """
         if self.front_end.normalization == "clip" and self.train.crop_seconds != self.window.window_seconds:
@@ -653,7 +653,7 @@ class RunConfig:
         """Return a copy with the fields in ``sections`` (section → field → value) changed.
 
         Raises:
-            ConfigError: a section or field is unknown, or a value has the wrong type or is out of range.
+            ConfigError: A section or field is unknown, or a value has the wrong type or is out of range.
         """
         if unknown := sorted(map(str, set(sections) - set(self.SECTIONS))):
             raise ConfigError(
@@ -668,7 +668,7 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, sections: dict[str, Any]) -> RunConfig:
-        """Build a run's configuration from what :meth:`to_dict` returns."""
+        """Return the inverse of :meth:`to_dict`."""
         return cls().merge(sections)
 
 
@@ -676,7 +676,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file of sections in the form that :meth:`RunConfig.merge` takes.
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, repeats a key, or is not a mapping.
+        ConfigError: The file cannot be read, is not YAML, repeats a key, or is not a mapping.
     """
     import yaml  # here, because running a .tflite file must not need it
 

@@ -16,10 +16,10 @@ class ConfusionCounts:
     """Counts of true and false, positive and negative predictions, int64 [..., classes] each.
 
     Attributes:
-        tp: predicted and true.
-        fp: predicted, not true.
-        fn: true, not predicted.
-        tn: neither.
+        tp: Predicted and true.
+        fp: Predicted, not true.
+        fn: True, not predicted.
+        tn: Neither.
     """
 
     tp: NDArray[np.int64]
