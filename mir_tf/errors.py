@@ -1,4 +1,4 @@
-"""Errors that a user can fix. The commands print them without a traceback; each message tells what to do."""
+"""Errors that a user can fix. The commands print them without a traceback; each message names the remedy."""
 
 
 class MirTfError(Exception):

@@ -197,7 +197,7 @@ def _read_torch(path: Path) -> Mapping[str, NDArray[np.float32]]:
         ) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code of the file
-    except Exception as error:  # PyTorch has no base class for what can be wrong with a file
+    except Exception as error:  # PyTorch has no base class for errors of a file
         raise BundleError(f"{path}: PyTorch cannot read it as weights alone: {str(error).splitlines()[0]}") from error
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise BundleError(f"{path}: not a state dict (name → tensor); save model.state_dict() by itself")

@@ -31,8 +31,8 @@ def predict_split(
 ) -> Iterator[TrackPrediction]:
     """Predict the tracks of a split, one after the other.
 
-    Records of single stems are left out. The data set is checked before the first track is asked for. Memory holds one
-    track's log-mel at a time, so it is bounded as long as you do not keep all the predictions.
+    Records of single stems are left out. The data set is checked before the first track is read. One track's log-mel is
+    in memory at a time, so memory is bounded unless you keep all the predictions.
 
     Args:
         model: The model, or anything else with ``predict_track``.

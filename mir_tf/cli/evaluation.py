@@ -124,9 +124,9 @@ def report(run: Path, data: Path, split: str, out: Path | None) -> None:
     folder.
 
     OUT receives report.html (a single file that you can mail, print or open on a phone), its pictures as files, and
-    evaluation.json with all scores. The page shows F1 per class with intervals, precision, recall
-    and F1 by threshold, confusion, the dominant instrument and playing time, calibration, timelines of the best and the
-    worst songs beside the ground truth, the course of training, and the model. Each picture comes with an explanation.
+    evaluation.json with all scores. The page shows F1 per class with intervals, precision, recall and F1 by threshold,
+    confusion, the dominant instrument and playing time, calibration, timelines of the best and the worst songs beside
+    the ground truth, the course of training, and the model. Each picture comes with an explanation.
 
     \b
     Example:

@@ -43,7 +43,7 @@ _FEW = 5
 def _model_and_recordings(
     context: click.Context, parameter: click.Parameter, arguments: tuple[str, ...]
 ) -> tuple[Path, tuple[Path, ...]]:
-    """Return the model, which is the first argument if that is one and else the pretrained one, and the recordings."""
+    """Return the model and the recordings. The model is the first argument, or the pretrained one by default."""
     first = arguments[0]
     if first == pretrained.WORD or _is_model(as_path(first)):
         arguments = arguments[1:]
@@ -187,13 +187,13 @@ def _predict_each(model: Model, job: PredictionJob, is_brief: bool) -> int:
     from mir_tf.io.audio import probe
 
     failed: set[Path] = set()
-    length = DurationEstimate([planned.song for planned in job.planned])
+    duration = DurationEstimate([planned.song for planned in job.planned])
     with _song_progress(len(job.planned)) as (console, on_progress):
         for number, planned in enumerate(job.planned):
             song, seconds = planned.song, 0.0
             try:
-                length.begin(song, probe(song.path).seconds)
-                prediction = model.predict(song.path, progress=functools.partial(on_progress, number, length))
+                duration.begin(song, probe(song.path).seconds)
+                prediction = model.predict(song.path, progress=functools.partial(on_progress, number, duration))
                 seconds = prediction.seconds
                 written = job.write(planned, prediction)
             except (AudioError, OSError) as error:
@@ -203,7 +203,7 @@ def _predict_each(model: Model, job: PredictionJob, is_brief: bool) -> int:
                 click.echo(f"Error: {error if isinstance(error, AudioError) else f'{song.path}: {error}'}", err=True)
                 continue
             finally:
-                length.end(song, seconds)
+                duration.end(song, seconds)
             if is_brief:
                 print_line(console, str(song.place), prediction)
             else:
@@ -218,8 +218,8 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Duratio
     """Show a bar of seconds of audio on stderr, with the time left.
 
     Yields:
-        The console for results, and a function to call with the number of recordings done, the estimate of the length
-        of all, and the seconds done of the current one.
+        The console for results, and a function to call with the number of finished recordings, the estimate of the
+        total duration, and the processed seconds of the current recording.
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -234,10 +234,10 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Duratio
         task = progress.add_task("", total=None, done=0, songs=songs, speed="")
         began = time.monotonic()
 
-        def on_progress(done: int, length: DurationEstimate, seconds: float) -> None:
-            processed = length.processed + seconds
+        def on_progress(done: int, duration: DurationEstimate, seconds: float) -> None:
+            processed = duration.processed + seconds
             speed = f"{processed / max(time.monotonic() - began, 1e-3):.0f} × real time"
-            progress.update(task, completed=processed, total=length.total, done=done, speed=speed)
+            progress.update(task, completed=processed, total=duration.total, done=done, speed=speed)
 
         # In a terminal, the console that draws the bar must print the results above it.
         yield progress.console if sys.stdout.isatty() else make_console(), on_progress

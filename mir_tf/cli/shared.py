@@ -1,4 +1,4 @@
-"""What several commands share: parameter types, tables and progress bars."""
+"""Parameter types, tables and progress bars that several commands share."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def import_torch(checkpoint: Path, thresholds: Path | None, preset: str, out: Pa
     export and predict with the result as with any other run.
 
     \b
-    Example:
+    Examples:
       mir-tf import-torch crnn.pth --thresholds thresholds.npy --out runs/original
       mir-tf predict runs/original song.mp3
     """

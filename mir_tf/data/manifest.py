@@ -44,7 +44,7 @@ def shard_name(split: str, index: int, count: int) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A shard, with what is needed to check that it is complete.
+    """A shard, with the size and digest that show whether it is complete.
 
     Attributes:
         name: Name of the file.
@@ -100,7 +100,7 @@ class Manifest:
         feature_mean: Mean of all log-mel values of the mixes of the train split, in dB.
         feature_std: Standard deviation of these values, in dB.
         skipped: ``{"item": ..., "reason": ...}`` for every track or stem that was left out.
-        source: What the data set was built from, with which settings.
+        source: Origin of the data set, and the settings of its build.
         labels: The policy of :data:`mir_tf.config.LABEL_POLICIES` that models are trained and evaluated on.
         leaks: Pair of splits → song in both → its tracks.
         stem_checks: Track → warnings about its stems; only tracks with warnings.

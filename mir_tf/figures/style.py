@@ -103,7 +103,7 @@ def class_panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
 
 
 def label_panels(figure: Figure, title: str, xlabel: str, ylabel: str) -> None:
-    """Add what the panels share: the title, the axis labels, and the legend of the last panel."""
+    """Add the title, the axis labels and the legend that the panels share; the legend is that of the last one."""
     figure.suptitle(title, x=0.01, ha="left", size=TITLE_SIZE, parse_math=False)
     figure.supxlabel(xlabel)
     figure.supylabel(ylabel)

@@ -1,7 +1,7 @@
 """Prediction for one recording or ten thousand: find them, plan the output files, skip finished ones, write the rest.
 
 No TensorFlow. A hidden :mod:`ledger <mir_tf.inference.ledger>` beside the output files records what was written, from
-which audio and by which model. Without it, existing files count as somebody else's, and are kept.
+which audio and by which model. Without it, existing files are assumed to be somebody else's, and are kept.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class AudioFile:
 
 @dataclasses.dataclass
 class ScanResult:
-    """The recordings found at the paths that a user gave, and what was skipped.
+    """The recordings found at the paths that a user gave, and the number of skipped files.
 
     Attributes:
         songs: The recordings in order, each once.
@@ -230,7 +230,7 @@ class PredictionJob:
         return self._ledger_beside(path).is_finished(path.name, self._stamp(song)) and path.is_file()
 
     def _is_foreign(self, path: Path) -> bool:
-        """Return whether a file exists that no such command has written, or that was changed since."""
+        """Return whether a file exists that mir-tf did not write, or that was edited since."""
         return path.is_file() and not self._ledger_beside(path).has_written(path.name, sha256(path))
 
     def _stamp(self, song: AudioFile) -> list[object]:

@@ -1,7 +1,7 @@
 """The cross-fade of windowed inference: two overlapping windows blend linearly in the frames that they share.
 
 :class:`CrossFade` is its only form in NumPy. :mod:`mir_tf.bundle.windows` has the same as TensorFlow operations, for
-exported models; a test holds the two equal.
+exported models; a test checks that both are equal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def fade_in(overlap_frames: int) -> NDArray[np.float32]:
 
 
 class CrossFade:
-    """Joins the predictions for consecutive windows to those for the whole signal.
+    """Joins the predictions for consecutive windows into one for the whole signal.
 
     Attributes:
         pending: float32 [overlap frames, classes]: the last frames of the window before, which the next one may still

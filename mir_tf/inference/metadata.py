@@ -33,7 +33,7 @@ LABELS_FILE = "labels.txt"
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """The data that you need to use an exported model.
+    """The data that a program needs to use an exported model.
 
     A file with ``output="frames"`` takes one window of ``input_samples`` samples. The first ``left_context`` of them
     precede the window, the next ``window_samples`` are the window, and the rest follow it. NaN marks samples outside of

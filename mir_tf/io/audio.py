@@ -42,7 +42,7 @@ _UNKNOWN = 2**63 - 1
 """Length that libsndfile reports if the header contains none: SF_COUNT_MAX."""
 
 _MAX_WAV_HEADER = 4096
-"""Bytes: a larger wav contains samples, whatever its header says."""
+"""Largest size in bytes of a wav without samples. A larger one contains samples, whatever its header states."""
 
 STREAMED_SIZE = 2**31 - 2**16
 """RIFF sizes from here on are placeholders by programs that write to a pipe."""
@@ -133,13 +133,13 @@ def read_blocks(
 
 
 def find_invalid_rate(sr: float) -> str | None:
-    """Return what is wrong with a sample rate in Hz, in words, or None if it is valid."""
+    """Return a message about an invalid sample rate in Hz, or None if it is valid."""
     lowest, highest = SAMPLE_RATES
     return None if lowest <= sr <= highest else f"sample rate {sr}: it must be between {lowest} and {highest} Hz"
 
 
 def find_invalid_sample(samples: NDArray[np.float32], sr: float, start: float) -> str | None:
-    """Return what is wrong with the first invalid sample, in words, or None if all are valid.
+    """Return a message about the first invalid sample, or None if all are valid.
 
     Args:
         samples: float32 [samples] or [samples, channels].

@@ -45,7 +45,7 @@ class RemotePath(PosixPath):
 
     You read, list and remove it like any other path. To write a file, use :mod:`mir_tf.io.files`, which uploads it as
     a whole. Folders are not created: they exist while they contain a file. If an access fails, methods raise the
-    OSError that a local file would raise, or one that says what to check.
+    OSError that a local file would raise, or one that names the settings to check.
     """
 
     @classmethod

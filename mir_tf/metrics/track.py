@@ -1,4 +1,4 @@
-"""A track's prediction beside its ground truth: what every score of a data set is computed from."""
+"""A track's prediction beside its ground truth, from which all scores of a data set are computed."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Page:
 
     Attributes:
         title: Title.
-        lead: Opening paragraphs: what was found, and what it was found in.
+        lead: Opening paragraphs: the findings, and the data they come from.
         highlights: Numbers for the top.
         sections: Sections in order. No two may have the same title.
     """
