@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mir_tf.data import records as schema
+from mir_tf.data.records import encode
 from mir_tf.errors import DataError, MirTfError
 from mir_tf.io import audio
 from mir_tf.io.files import display_path
@@ -121,7 +121,7 @@ def of_tracks(
             _, seconds = config.front_end.segment(audio.probe(track.mix).seconds)
             if len(measured) < MEASURED:
                 measured.append(_measure(track, seconds, config))
-            planned.append(_planned(track, seconds, config))
+            planned.append(_planned(track, len(track.stems), seconds, config))
         except MirTfError as error:
             bad.append(Skipped(track.id, str(error)))
         track_source.close(track)
@@ -129,7 +129,7 @@ def of_tracks(
             break
     if waiting:  # in a stream
         seconds = statistics.fmean(track.seconds for track in planned)
-        planned += (_planned(track, seconds, config) for track in waiting.values())
+        planned += (_planned(track, len(track.stems), seconds, config) for track in waiting.values())
     skipped = skipped + bad
     if not planned:
         causes = "".join(f"\n  {item.item}: {item.reason}" for item in skipped[:10])
@@ -170,10 +170,9 @@ def of_midi(
                 bad.append((item.job.midi, cost.reason))
                 continue
             measured.append(cost)
-        has_stems = config.stems and item.split == "train"
         augmentation = item.job.augmentation
         voices = augmentation is not None and augmentation.singer() is not None
-        planned.append(TrackEstimate(item.song, item.split, seconds, 1 + (extent.stems + voices) * has_stems))
+        planned.append(_planned(item, extent.stems + voices, seconds, config))
     if not planned:
         causes = "".join(f"\n  {reason}" for _, reason in bad[:10])
         raise DataError(f"{midi}: not one file could be rendered:{causes}")
@@ -181,16 +180,16 @@ def of_midi(
     return BuildEstimate(planned, skipped, _sum(measured))
 
 
-def _planned(track: Track, seconds: float, config: RecordConfig) -> TrackEstimate:
+def _planned(track: Track | plan.PlannedTrack, stems: int, seconds: float, config: RecordConfig) -> TrackEstimate:
     has_stems = config.stems and track.split == "train"
-    return TrackEstimate(track.song, track.split, seconds, 1 + len(track.stems) * has_stems)
+    return TrackEstimate(track.song, track.split, seconds, 1 + stems * has_stems)
 
 
 def _measure(track: Track, seconds: float, config: RecordConfig) -> Cost:
     make_records(track, config)  # warm-up: TensorFlow builds its graphs in the first run
     began = time.perf_counter()
     records = make_records(track, config)
-    size = sum(len(schema.encode(record)) for record in records)
+    size = sum(len(encode(record)) for record in records)
     return Cost(seconds, seconds * len(records), time.perf_counter() - began, size)
 
 

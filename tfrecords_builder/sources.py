@@ -71,7 +71,7 @@ class SlakhSource:
             DataError: There is no track, or the tree or archive is damaged as a whole.
         """
         from tfrecords_builder.build import FilesOnDisk
-        from tfrecords_builder.slakh import tree as slakh
+        from tfrecords_builder.slakh import tree
         from tfrecords_builder.slakh.archive import Archive
 
         track_source: TrackSource
@@ -80,14 +80,14 @@ class SlakhSource:
             with console.reading_bar(self.root.name) as advance:
                 layout, skipped = archive.layout(advance)
         else:
-            track_source, layout, skipped = FilesOnDisk(self.root), slakh.read_layout(self.root), []
-        tracks, unused = slakh.choose_tracks(layout, self.seed, self.split_scheme)
+            track_source, layout, skipped = FilesOnDisk(self.root), tree.read_layout(self.root), []
+        tracks, unused = tree.choose_tracks(layout, self.seed, self.split_scheme)
         has_splits = self.split_scheme != "folder" or any(listing.split for listing in layout.listings)
         nameless = [track.id for track in tracks if track.song == track.id]
         if has_splits and layout.songs is None and nameless:
             console.print_unknown_songs(nameless)
         if self.drop_leaks:
-            tracks, dropped = slakh.drop_leaks(tracks)
+            tracks, dropped = tree.drop_leaks(tracks)
             unused += dropped
         return tracks, skipped + unused, track_source
 
