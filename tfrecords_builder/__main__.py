@@ -293,7 +293,7 @@ def _build(source: Source, options: dict[str, Any]) -> bool:
     config = RecordConfig(front_end, options["labels"], options["with_stems"])
     description = source.description() | {"labels": config.labels, "stems": config.stems}
     if resume.is_finished(out, front_end, description):
-        resume.remove(out)
+        resume.remove_unfinished(out)
         click.echo(f"{out}: the data set is finished; nothing to do")
         return True
     if options["dry_run"]:

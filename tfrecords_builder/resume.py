@@ -18,8 +18,7 @@ import mir_tf
 from mir_tf.config import FrontEndConfig
 from mir_tf.data.manifest import MANIFEST_FILE, read_manifest
 from mir_tf.errors import AudioError, DataError
-from mir_tf.io.files import is_remote, write_text
-from mir_tf.io.files import remove as remove_all
+from mir_tf.io.files import is_remote, remove, write_text
 
 UNFINISHED = ".unfinished"
 """The hidden folder."""
@@ -76,7 +75,7 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
         has_finished = any((folder / PARTS).glob("*.json")) or any((folder / TREE).glob("*/Track*"))
         if not has_finished:
             with contextlib.suppress(OSError):
-                remove_all(folder)
+                remove(folder)
                 if is_new:
                     out.rmdir()  # if it is empty
         hint = f"\n{out} keeps the finished tracks: run the same command again to continue" if has_finished else ""
@@ -85,13 +84,13 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
         if isinstance(error, (AudioError, DataError, OSError)):
             raise DataError(f"{error}{hint}") from error
         raise
-    remove(out)
+    remove_unfinished(out)
 
 
-def remove(out: Path) -> None:
+def remove_unfinished(out: Path) -> None:
     """Remove the hidden folder of a finished data set."""
     with contextlib.suppress(OSError):
-        remove_all(out / UNFINISHED)
+        remove(out / UNFINISHED)
 
 
 def _arguments(front_end: FrontEndConfig, source: dict[str, Any]) -> dict[str, Any]:
@@ -122,8 +121,8 @@ def require_free(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -
             raise DataError(f"{stored}: cannot be read: {error}; remove {out} or choose another folder") from error
         if differences := _differences(there, _arguments(front_end, source)):
             raise DataError(f"{out}: contains an interrupted build with other arguments ({differences}); {_REMEDY}")
-    elif held := sorted(path.name for path in out.iterdir() if path.name != UNFINISHED):
-        raise DataError(f"{out}: is not empty, it contains {held[0]}; choose another folder")
+    elif others := sorted(path.name for path in out.iterdir() if path.name != UNFINISHED):
+        raise DataError(f"{out}: is not empty, it contains {others[0]}; choose another folder")
 
 
 def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:
