@@ -219,9 +219,11 @@ _option = functools.partial(click.option, cls=SourceOption)
     default="local",
     show_default=True,
     help="Choose where to build. local: processes on this machine. beam: an Apache Beam pipeline, here or on a "
-    "cluster as BEAM_OPTIONS say; not for archives. The records are the same.",
+    "cluster that BEAM_OPTIONS name; not for archives. The records are the same.",
 )
-@_option("--dry-run", of=BUILDS, is_flag=True, help="Build a few tracks only, and print what the build would give.")
+@_option(
+    "--dry-run", of=BUILDS, is_flag=True, help="Build only a few tracks, to estimate size and duration of the build."
+)
 @_option("--skip-bad", of=BUILDS, is_flag=True, help="Exit with status 0 even if damaged tracks were skipped.")
 @click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTIONS]")
 def main(verify: Path | None, **options: Any) -> None:
@@ -311,7 +313,7 @@ def _build(source: Source, options: dict[str, Any]) -> bool:
 def _build_all(
     source: Source, config: RecordConfig, description: dict[str, Any], options: dict[str, Any]
 ) -> BuildReport:
-    """Render what has to be rendered, and build all tracks."""
+    """Render the songs if needed, and build all tracks."""
     from tfrecords_builder import build, resume
 
     workers = options["workers"]
@@ -354,7 +356,7 @@ def _scratch(parent: Path) -> Iterator[Path]:
 
 
 def _verify(folder: Path) -> bool:
-    """Print the damage in a data set, or that there is none; return whether it is undamaged."""
+    """Print the damage in a data set, or its size if it is undamaged; return whether it is undamaged."""
     from mir_tf.data.manifest import read_manifest
     from tfrecords_builder.records.verify import find_damage
 

@@ -1,4 +1,4 @@
-"""What the command prints: progress bars, the summary of a build, and its estimate."""
+"""The output of the command: progress bars, the summary of a build, and its estimate."""
 
 from __future__ import annotations
 

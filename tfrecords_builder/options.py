@@ -22,9 +22,9 @@ class SourceOption(click.Option):
     Args:
         names: Flags and, if it is not the first flag's, the name of the parameter.
         of: Sources that the option belongs to, by the names of their parameters. Empty for a source itself.
-        required_by: Those of the sources that cannot do without it.
+        required_by: Those of the sources that require it.
         check: Called with the context, once all values are known; raises a UsageError for values that exclude others.
-        attributes: Those of ``click.Option``.
+        attributes: Further arguments of ``click.Option``.
     """
 
     def __init__(

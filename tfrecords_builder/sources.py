@@ -29,7 +29,7 @@ class Source(Protocol):
         """Return the arguments of the source for the manifest."""
 
     def prepare(self, folder: Path, workers: int) -> tuple[SlakhSource, list[Skipped]]:
-        """Render what has to be rendered, into ``folder`` unless it is to be kept elsewhere.
+        """Render the songs, if the source has no audio, into ``folder`` or the folder that keeps the audio.
 
         Returns:
             The tree to build from, and the files that could not be rendered.

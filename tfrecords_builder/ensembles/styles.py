@@ -516,7 +516,7 @@ STYLES: dict[str, Style] = {
         ),
     ),
 }
-"""Names of styles → who plays what in them.
+"""Name of a style → its parts and their players.
 
 Programs are those of General MIDI from 0 on; one that is named twice is the more usual.
 """

@@ -23,11 +23,11 @@ _MOST = 0.5
 """Share of the notes, or of the rest, from which a stem gets a warning."""
 
 _MIN_REST = 5.0
-"""Fewest seconds of rest to judge."""
+"""Minimum seconds of rest for a check."""
 
 _MIN_SOUND = 20.0
 _MIN_NOTES = 10
-"""Fewest seconds of sound and fewest notes to judge how even the sound is."""
+"""Minimum seconds of sound and number of notes for the check for a constant tone or noise."""
 
 _EVEN_DB = 1.0
 """Largest distance between the 5th and 95th percentile of the levels of a constant tone or noise."""

@@ -45,7 +45,7 @@ def find_damage(folder: Path, progress: TrackProgress | None = None) -> Iterator
 
 def _damage(path: Path, shard: Shard, labels: str, total: int, progress: TrackProgress | None) -> str | None:
     if (size := path.stat().st_size) != shard.num_bytes:
-        return f"{size} bytes; the manifest says {shard.num_bytes}"
+        return f"{size} bytes; the manifest lists {shard.num_bytes}"
     if sha256(path) != shard.sha256:
         return "its SHA-256 differs from the manifest"
     # The bytes are as they were written, so an error from here on is a fault of the build.
@@ -59,4 +59,4 @@ def _damage(path: Path, shard: Shard, labels: str, total: int, progress: TrackPr
         # TensorFlow prefixes its message with the graph node, {{...}}, and appends a graph trace.
         cause = re.sub(r"{{.*?}} ?", "", error.message).partition("\n")[0]
         return f"record {records} cannot be parsed ({cause})"
-    return None if records == shard.records else f"{records} records; the manifest says {shard.records}"
+    return None if records == shard.records else f"{records} records; the manifest lists {shard.records}"

@@ -39,7 +39,7 @@ class _Found:
     files: set[str] = dataclasses.field(default_factory=set)
     metadata: bytes | str | None = None
     fault: str = ""
-    """Why it cannot be built, if it was packed in an unsuitable way."""
+    """Reason not to build it: the way in which it was packed. Otherwise empty."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Archive:
 
         Returns:
             The layout, and the skipped tracks: those with links or duplicate files. If the archive is truncated or
-            damaged, the track with the damage is skipped, and an entry for the archive says that the rest is unknown.
+            damaged, the track with the damage is skipped, and an entry for the archive lists the rest as unknown.
 
         Raises:
             DataError: It cannot be opened, is not an archive, or has a wrong checksum, so that any track may be wrong.
@@ -181,7 +181,7 @@ class Archive:
 
 
 def _member(name: str) -> _Member | None:
-    """Return which file of which track a member is; None for other files and hidden ones such as those of macOS."""
+    """Return the file of a track with a member's name; None for other files and hidden ones such as those of macOS."""
     parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
     within: tuple[list[str], ...] = ([], ["MIDI"], ["stems"])
     tracks = [at for at, part in enumerate(parts[:-1]) if part.startswith("Track") and parts[at + 1 : -1] in within]

@@ -13,7 +13,7 @@ import numpy as np
 from tfrecords_builder import midi
 
 _SHARED = 0.6
-"""Two items are one song if they share more than this part of their notes."""
+"""Two items are one song if they share more than this fraction of their notes."""
 
 _GRAM = 6
 """Consecutive notes that form one trait of a song."""
@@ -21,7 +21,7 @@ _GRAM = 6
 _FEW = 50
 """With fewer traits, an item could be part of a long one by chance, so the larger item's size counts."""
 
-_PARTS = {"validation": 0.1, "test": 0.1}
+_HELD_OUT = {"validation": 0.1, "test": 0.1}
 
 
 def song_notes(path: Path) -> frozenset[int]:
@@ -103,7 +103,7 @@ def split_songs(songs: Iterable[str], seed: int) -> dict[str, str]:
     order = sorted(set(songs), key=lambda song: hashlib.sha256(f"{seed}:{song}".encode()).digest())
     split = dict.fromkeys(order, "train")
     dealt = iter(order)
-    for name, part in _PARTS.items():
-        for song in itertools.islice(dealt, max(round(part * len(order)), len(order) >= 3)):
+    for name, share in _HELD_OUT.items():
+        for song in itertools.islice(dealt, max(round(share * len(order)), len(order) >= 3)):
             split[song] = name
     return split

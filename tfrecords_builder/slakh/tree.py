@@ -1,4 +1,4 @@
-"""The layout of a Slakh2100 tree: its tracks and stems, and what is wrong with them.
+"""The layout of a Slakh2100 tree: its tracks and stems, and their faults.
 
 A track is a folder ``TrackNNNNN`` with ``mix.flac``, ``stems/Sxx.flac``, ``MIDI/Sxx.mid``, ``all_src.mid``
 and ``metadata.yaml`` (Manilow et al., "Cutting music source separation some Slakh", WASPAA 2019). Releases
@@ -327,7 +327,7 @@ def _read_stem(listing: Listing, name: str, entry: Any) -> Stem | None:
     if audio is not None:
         raise DataError(f"{midi}: missing stem: its audio exists")
     if names_plugin and (has_midi or says_rendered):
-        raise DataError(f"{folder / 'stems' / name}.flac: missing stem: metadata.yaml says it was rendered")
+        raise DataError(f"{folder / 'stems' / name}.flac: missing stem: metadata.yaml lists it as rendered")
     return None
 
 

@@ -1,8 +1,8 @@
 """Augmentation of rendered songs, drawn from a seed: pitch, balance, timbre, room, noise and codec.
 
-It imitates what recordings of one song differ in. Players tune differently and choose another key; a voice sings along;
-an amplifier, a microphone and a mixing desk colour each instrument; the mix is equalised, put in a room and compressed;
-noise and a lossy codec come last. Each step depends on seed and name alone.
+It imitates the differences between recordings of one song. Players tune differently and choose another key; a voice
+sings along; an amplifier, a microphone and a mixing desk colour each instrument; the mix is equalised, put in a room
+and compressed; noise and a lossy codec come last. Each step depends on seed and name alone.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def plan_tree(
     files = sorted(path for path in midi_dir.rglob("*") if _is_song(path.relative_to(midi_dir)))
     if not files:
         raise DataError(f"{midi_dir}: no .mid or .midi file in it")
-    # File names become song names and stand in JSON.
+    # File names become song names and are written as JSON.
     bad = [(file, f"{display_path(file)}: its name is not UTF-8; rename it") for file in files if not is_utf8(file)]
     notes = {}
     for file, found in pool.results(_notes, filter(is_utf8, files)):

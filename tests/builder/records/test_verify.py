@@ -44,14 +44,14 @@ def test_each_damaged_file_is_named(data: Path) -> None:
     assert result.exit_code == 1
     lines = [line for line in result.stdout.splitlines() if line.startswith("damaged: ")]
     assert len(lines) == 4
-    assert f"damaged: {cut}: {cut.stat().st_size} bytes; the manifest says {cut.stat().st_size + 1}" in lines
+    assert f"damaged: {cut}: {cut.stat().st_size} bytes; the manifest lists {cut.stat().st_size + 1}" in lines
     assert f"damaged: {changed}: its SHA-256 differs from the manifest" in lines
     assert f"damaged: {gone}: cannot be read: No such file or directory" in lines
     assert f"damaged: {data / 'features.json'}: missing, or different from the manifest" in lines
     assert "fine" not in result.stdout
 
 
-@pytest.mark.parametrize(("records", "reason"), [(3, "2 records; the manifest says 3"), (2, None)])
+@pytest.mark.parametrize(("records", "reason"), [(3, "2 records; the manifest lists 3"), (2, None)])
 def test_records_are_counted(data: Path, records: int, reason: str | None) -> None:
     manifest = json.loads((data / "manifest.json").read_text())
     manifest["splits"]["train"]["shards"][0]["records"] = records
