@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,7 +16,7 @@ from mir_tf.config import FRONT_ENDS, LABEL_POLICIES, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError
 from mir_tf.io.click_errors import report_errors
 from mir_tf.io.click_path import PathParameter
-from mir_tf.io.files import workspace
+from mir_tf.io.files import scratch_folder, workspace
 from tfrecords_builder import console
 from tfrecords_builder.options import BUILDS, RecordedPath, SourceCommand, SourceOption, require_apart, require_runner
 from tfrecords_builder.slakh.splits import SCHEMES
@@ -322,7 +319,7 @@ def _build_all(
         workspace(unfinished) as local,
     ):
         tree, not_rendered = source.prepare(local, workers)
-        with _scratch(local) as scratch:
+        with scratch_folder(local / "unpacked") as scratch:
             tracks, skipped, track_source = tree.choose(scratch, config)
             skipped = not_rendered + skipped
             with console.track_bar("Building") as progress:
@@ -342,17 +339,6 @@ def _import_beam() -> ModuleType:
             raise
         raise ConfigError("--runner beam: Apache Beam is not installed; pip install 'mir-tf[beam]'") from None
     return beam
-
-
-@contextlib.contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
-    """Yield an empty folder in ``parent``, without leftovers of a process that was killed."""
-    folder = parent / "unpacked"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _verify(folder: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -35,7 +34,7 @@ from mir_tf.export.report import F1, MEASURED_THREADS, ExportedFile, ExportRepor
 from mir_tf.export.tflite import join, with_metadata
 from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata
 from mir_tf.io import audio
-from mir_tf.io.files import as_path, move_into, remove, workspace, write_text
+from mir_tf.io.files import as_path, move_into, remove, scratch_folder, workspace, write_text
 from mir_tf.lite import LiteModel
 from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.stream import predict_signal, windows
@@ -131,7 +130,7 @@ def export(
     out.mkdir(parents=True, exist_ok=True)
     reference = _Reference.of(bundle, signals, data, progress)
     metadata = describe(bundle, name, license_name)
-    with workspace(out) as beside, _temporary_folder(beside) as folder:
+    with workspace(out) as beside, scratch_folder(beside / ".unfinished-export") as folder:
         exporter = _Exporter(bundle, metadata, reference, tuple(quantizations), folder, progress)
         files = [file for name, each in EXPORT_FORMATS.items() if name in formats for file in each.write(exporter)]
         for file in files:
@@ -153,18 +152,6 @@ def export(
     write_text(out / "report.md", report.to_markdown())
     write_text(out / "report.json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report
-
-
-@contextlib.contextmanager
-def _temporary_folder(beside: Path) -> Iterator[Path]:
-    """Yield an empty folder that is deleted after the block; delete that of an export that was killed first."""
-    folder = beside / ".unfinished-export"
-    remove(folder)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        remove(folder)
 
 
 def describe(bundle: Bundle, name: str, license_name: str) -> Metadata:

@@ -105,6 +105,20 @@ def workspace(folder: Path) -> Iterator[Path]:
         yield Path(temporary)
 
 
+@contextlib.contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield ``path`` as an empty local folder that is deleted after the block.
+
+    A leftover of a process that was killed is deleted first.
+    """
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def remove(path: Path) -> None:
     """Remove a file, or a folder with its contents; a missing path is ignored.
 

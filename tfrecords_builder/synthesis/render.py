@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -23,6 +22,7 @@ import yaml
 from numpy.typing import NDArray
 
 from mir_tf.errors import DataError
+from mir_tf.io.files import scratch_folder
 from mir_tf.vocabulary import DRUMS, FAMILY_SIZE, PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder import processes
 from tfrecords_builder.processes import Failure, TrackProgress
@@ -154,7 +154,7 @@ def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> N
     if augmentation is not None:
         midi_edits.transpose(song, augmentation.semitones)
     out.mkdir(parents=True, exist_ok=True)
-    with _new_folder(out / f".{job.name}.tmp") as folder:
+    with scratch_folder(out / f".{job.name}.tmp") as folder:
         for name in ("MIDI", "stems", "raw"):
             folder.joinpath(name).mkdir(parents=True)
         song.write(str(folder / "all_src.mid"))
@@ -177,17 +177,6 @@ def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> N
         folder.joinpath("metadata.yaml").write_text(yaml.safe_dump(metadata), encoding="utf-8")
         shutil.rmtree(folder / "raw")
         os.replace(folder, out / job.name)
-
-
-@contextlib.contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder and remove it afterwards; a leftover of a killed process is removed first."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _render_stems(
