@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 from collections.abc import Callable
@@ -155,8 +156,9 @@ class Comparison:
             )
         return rows
 
+    @functools.cached_property
     def differences(self) -> list[Difference]:
-        """Return the differences of all pairs of runs with the same classes and tracks."""
+        """The differences of all pairs of runs with the same classes and tracks."""
         found = []
         for first, second in itertools.combinations(self.outcomes, 2):
             pair = self.outcomes[first] + self.outcomes[second]
@@ -179,13 +181,12 @@ class Comparison:
     def difference_table(self) -> list[list[str]]:
         """Return the differences as rows of text with a header."""
         rows = [["first − second", *(f"{measure} (95 % interval)" for measure in _TESTED), "real"]]
-        found = self.differences()
-        for (first, second), group in itertools.groupby(found, key=lambda each: (each.first, each.second)):
-            each = list(group)
-            real = [difference.measure for difference in each if difference.is_real]
+        for (first, second), group in itertools.groupby(self.differences, key=lambda each: (each.first, each.second)):
+            of_measures = list(group)
+            real = [each.measure for each in of_measures if each.is_real]
             cells = [
-                f"{one.value:+.3f} ({one.low:+.3f} to {one.high:+.3f})" if one.songs > 1 else f"{one.value:+.3f} (–)"
-                for one in each
+                f"{each.value:+.3f} (" + (f"{each.low:+.3f} to {each.high:+.3f})" if each.songs > 1 else "–)")
+                for each in of_measures
             ]
             rows.append([f"{first} − {second}", *cells, ", ".join(real) or "none"])
         return rows
@@ -238,7 +239,7 @@ class Comparison:
                 for name, outcomes in self.outcomes.items()
             },
             "differences": [
-                dataclasses.asdict(difference) | {"is_real": difference.is_real} for difference in self.differences()
+                dataclasses.asdict(difference) | {"is_real": difference.is_real} for difference in self.differences
             ],
         }
 

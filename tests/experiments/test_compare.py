@@ -138,14 +138,14 @@ def test_a_difference_in_every_track_is_real_and_one_in_both_directions_is_not()
     first = outcome("A", hits + 20, [10] * 30, 80 - hits)
     worse = outcome("B", hits + 10, [10] * 30, 90 - hits)
     other = outcome("C", rng.permutation(hits + 20), [10] * 30, 80 - hits)
-    by_pair = {(each.first, each.second, each.measure): each for each in comparison(first, worse, other).differences()}
+    by_pair = {(each.first, each.second, each.measure): each for each in comparison(first, worse, other).differences}
     assert by_pair["A", "B", "micro F1"].is_real
     assert by_pair["A", "B", "micro F1"].low < by_pair["A", "B", "micro F1"].value < by_pair["A", "B", "micro F1"].high
     assert not by_pair["A", "C", "F1"].is_real
     few = comparison(
         *(outcome(name, [20 + worse] * 5, [10] * 5, [30 - worse] * 5) for name, worse in zip("AB", (9, 0), strict=True))
     )
-    assert all(each.low > 0 and not each.is_real for each in few.differences()), "five songs"
+    assert all(each.low > 0 and not each.is_real for each in few.differences), "five songs"
     one = comparison(outcome("A", [29], [10], [21]), outcome("B", [20], [10], [30]))
     assert one.difference_table()[1][1:] == ["+0.152 (–)", "+0.152 (–)", "+0.152 (–)", "none"]
     # The same songs are drawn for both runs, so the interval is far narrower than that of either run.
@@ -159,7 +159,7 @@ def test_runs_of_other_classes_or_tracks_are_not_compared() -> None:
     first = outcome("A", [8, 1], [2, 3], [0, 1])
     programs = outcome("B", [8, 1], [2, 3], [0, 1], vocabulary="program")
     fewer = outcome("C", [8], [2], [0])
-    assert comparison(first, programs, fewer).differences() == []
+    assert comparison(first, programs, fewer).differences == []
 
 
 def test_seeds_show_their_spread() -> None:
