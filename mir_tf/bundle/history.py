@@ -23,7 +23,7 @@ LOGS_FOLDER = "logs"
 """TensorBoard's event files."""
 
 HISTORY_COLUMNS = ("epoch", "loss", "val_loss", "val_macro_f1", "val_micro_f1", "learning_rate", "seconds")
-"""Columns of the history: epoch from 1, losses, F1 on validation, learning rate of the epoch, seconds it took."""
+"""Columns of the history: epoch from 1, losses, F1 on validation, learning rate, and duration in seconds."""
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:

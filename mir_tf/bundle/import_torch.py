@@ -1,8 +1,8 @@
 """Import of checkpoints of the PyTorch project that this one reimplements.
 
-Its networks are those of :mod:`mir_tf.models` with ``alignment="stretch"`` and the front end of a seed preset. Its
-modules have the names of the layers here. Widths and depths are read from the shapes of the arrays; the number of
-attention heads, which shapes do not show, is the default of :class:`mir_tf.config.ModelConfig`.
+Its networks are those of :mod:`mir_tf.models` with ``alignment="stretch"`` and the front end of a seed preset, and its
+modules have the names of the layers here. The shapes of the arrays determine widths and depths. They do not determine
+the number of attention heads, which is the default of :class:`mir_tf.config.ModelConfig`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAMES = {
     "family": {"Ensemble": "Strings (continued)", "Synth Effects": "Sound Effects", "Sound Effects": "Sound effects"},
     "program": {"Guitar Harmonics": "Guitar harmonics", "Synth Choir": "Synth Voice", "Bagpipe": "Bag pipe"},
 }
-"""Its names of classes, in whose alphabetical order its outputs are, where they differ from the vocabulary's."""
+"""Vocabulary → class → name in the PyTorch project, where it differs. Its outputs are sorted by its own names."""
 
 _DAMAGE = (
     OSError,
@@ -97,7 +97,7 @@ def _original_order(vocabulary: str) -> list[str]:
 
 
 class _StateDict:
-    """A state dict that keeps track of its file and of the arrays that have been used."""
+    """A state dict that remembers its file and the arrays that were not used yet."""
 
     def __init__(self, path: Path) -> None:
         try:

@@ -71,10 +71,8 @@ class Meter:
         num_frames, rate = self._num_frames + len(provisional), self._metadata.label_rate
         newest = np.concatenate([self._newest, provisional])[-_NOW_FRAMES:]  # [label frames, classes]
         now = newest.mean(axis=0) if len(newest) else np.zeros(len(active), np.float32)
-        longest = self._metadata.classes[int(active.argmax())] if active.any() else "none"
-        table = Table(
-            title=f"{format_duration(num_frames / rate)}, dominant {longest}", title_justify="left", box=SIMPLE_HEAD
-        )
+        longest = f"dominant {self._metadata.classes[int(active.argmax())]}" if active.any() else "nothing detected"
+        table = Table(title=f"{format_duration(num_frames / rate)}, {longest}", title_justify="left", box=SIMPLE_HEAD)
         table.add_column("instrument", no_wrap=True)
         table.add_column("now", no_wrap=True)
         table.add_column("playing time", no_wrap=True, justify="right")

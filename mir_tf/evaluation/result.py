@@ -201,8 +201,8 @@ class Evaluation:
 
     def post_processing_table(self) -> list[list[str]]:
         """Return the effect of post-processing as rows of text, the header first."""
-        header = ["F1", "thresholds", "post-processed", "gain", "95 % interval", "of thresholds", "of post-processed"]
-        rows = [header]
+        intervals = (f"95 % interval of {name}" for name in ("gain", "thresholds", "post-processed"))
+        rows = [["F1", "thresholds", "post-processed", "gain", *intervals]]
         for name, label in COUNTED_UNITS.items():
             for average in ("micro", "macro"):
                 effect = self.post_processing_effects[f"{name}_{average}_f1"]

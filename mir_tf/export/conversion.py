@@ -43,7 +43,7 @@ def to_tflite(
             np.save(Path(folder, _EXAMPLES), examples)
         targets = {pair: Path(folder, "{}.{}.tflite".format(*pair)) for pair in wanted}
         done = _run(["tflite", str(saved_model), folder, *(path.name for path in targets.values())])
-        # They are converted in order: the process ended at the first one that is missing.
+        # They are converted in order, so the process ended at the first one that is missing.
         for (signature, quantization), path in targets.items():
             if not path.is_file():
                 converter = f"TensorFlow Lite's converter, on the {signature} with quantization {quantization}"

@@ -2,8 +2,8 @@
 
 Log-mel spectrograms of sounds that play together add up as power, because their phases are unrelated. A batch of stems
 therefore gives mixes that no song contains, at the cost of one exponential for each value, inside the compiled
-training step and on its device. The labels follow. Random equalisation stands for the rooms, microphones and players
-that the data lacks; random shifts on the mel axis stand for its keys, tunings and sizes of instruments.
+training step and on its device. The labels are mixed too. Random equalisation imitates other rooms, microphones and
+players; random shifts on the mel axis imitate other keys, tunings and sizes of instruments.
 """
 
 from __future__ import annotations
