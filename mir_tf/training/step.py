@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mir_tf.config import RunConfig, TrainConfig
 from mir_tf.data.pipeline import Examples
-from mir_tf.training.distribution import Distribution, start
+from mir_tf.training.distribution import Distribution
 from mir_tf.training.remix import remix
 
 TrainingStep = Callable[[Examples], tf.Tensor]
@@ -112,9 +112,8 @@ def _synchronized(model: keras.Model, synchronized: bool) -> Iterator[None]:
             layer.synchronized = False
 
 
-def reset_random_state(model: keras.Model, seed: int, epoch: int, distribution: Distribution | None = None) -> None:
+def reset_random_state(model: keras.Model, seed: int, epoch: int, distribution: Distribution) -> None:
     """Make the draws of dropout and masks from here on a function of ``seed``, ``epoch``, step and replica."""
-    distribution = distribution or start()
     states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
     for index, state in enumerate(states):
         copies = distribution.strategy.experimental_local_results(state.value)

@@ -28,7 +28,7 @@ from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import ScoreHistogram, tune
 from mir_tf.models import build_model
-from mir_tf.training import loop, step, summaries
+from mir_tf.training import distribution, loop, step, summaries
 from mir_tf.training.loop import FitResult, fit
 from mir_tf.training.schedule import Schedule
 from mir_tf.vocabulary import VOCABULARIES
@@ -344,7 +344,7 @@ def test_random_state_is_a_function_of_seed_and_epoch() -> None:
     }.values()
 
     def states(seed: int, epoch: int) -> list[tuple[int, ...]]:
-        step.reset_random_state(model, seed, epoch)
+        step.reset_random_state(model, seed, epoch, distribution.start())
         return [tuple(generator.state.numpy()) for generator in generators]
 
     first = states(3, 1)
