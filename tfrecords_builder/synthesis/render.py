@@ -45,7 +45,8 @@ TARGET_PEAK = -1.0
 VOICE = "Voice"
 """Class, program and SoundFont of a voice in the metadata."""
 
-_BLOCK_SECONDS = 30
+_BLOCK = 30 * SAMPLE_RATE
+"""Samples in memory at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _render_and_measure(item: PlannedTrack, out: Path) -> float:
     return float(soundfile.info(folder / item.job.name / "mix.flac").duration)
 
 
-def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> None:
+def render_track(job: RenderJob, out: Path) -> None:
     """Render a MIDI file into the track folder ``out / job.name``, which appears only when it is complete.
 
     Each MIDI instrument with notes becomes a mono stem on the clock of the mix. As in Slakh2100, each stem is brought
@@ -131,7 +132,6 @@ def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> N
     Args:
         job: The rendering.
         out: Parent folder of the track.
-        sample_rate: Hz.
 
     Raises:
         DataError: The MIDI file or the SoundFont cannot be read, the synthesiser is missing or fails, or no note
@@ -158,11 +158,11 @@ def render_track(job: RenderJob, out: Path, sample_rate: int = SAMPLE_RATE) -> N
         for name in ("MIDI", "stems", "raw"):
             folder.joinpath(name).mkdir(parents=True)
         song.write(str(folder / "all_src.mid"))
-        count = math.ceil(seconds * sample_rate)
-        stems = _render_stems(song, job, soundfont, folder, count, sample_rate, augmentation)
+        count = math.ceil(seconds * SAMPLE_RATE)
+        stems = _render_stems(song, job, soundfont, folder, count, augmentation)
         if not any(stem["audio_rendered"] and stem["program_num"] is not None for stem in stems.values()):
             raise DataError(f"{job.midi}: none of its notes sounds in {job.soundfont}")
-        overall_gain = _write_audio(folder, sample_rate, augmentation)
+        overall_gain = _write_audio(folder, augmentation)
         metadata = {
             "UUID": hashlib.md5(job.midi.read_bytes(), usedforsecurity=False).hexdigest(),
             "audio_dir": f"{job.name}/stems",
@@ -185,7 +185,6 @@ def _render_stems(
     soundfont: SoundFont,
     folder: Path,
     count: int,
-    sample_rate: int,
     augmentation: Augmentation | None,
 ) -> dict[str, dict[str, Any]]:
     """Write MIDI/Sxx.mid and, at equal loudness, raw/Sxx. Return the metadata of each stem.
@@ -204,15 +203,15 @@ def _render_stems(
         # FluidSynth would play the piano in place of a program that the SoundFont lacks.
         sounds = bool(instrument.notes) and soundfont.has(instrument.program, instrument.is_drum)
         if singer is not None and instrument is voice:
-            audio = singer.sing(instrument.notes, count, sample_rate)
+            audio = singer.sing(instrument.notes, count, SAMPLE_RATE)
         elif not sounds:
             audio = np.zeros(count, np.float32)
         elif job.synthesizer == "fluidsynth":
-            audio = synthesizers.play_fluidsynth(midi, soundfont.path, count, sample_rate)
+            audio = synthesizers.play_fluidsynth(midi, soundfont.path, count, SAMPLE_RATE)
         else:
             cents = 0.0 if augmentation is None or instrument.is_drum else augmentation.cents
-            audio = synthesizers.play_builtin(instrument, soundfont, count, sample_rate, cents)
-        loudness = integrated_loudness(audio, sample_rate)
+            audio = synthesizers.play_builtin(instrument, soundfont, count, SAMPLE_RATE, cents)
+        loudness = integrated_loudness(audio, SAMPLE_RATE)
         rendered = loudness > -math.inf
         program = None if instrument is voice else DRUMS if instrument.is_drum else int(instrument.program)
         entries[name] = {
@@ -228,7 +227,7 @@ def _render_stems(
             entries[name]["integrated_loudness"] = loudness
             audio *= np.float32(10 ** ((STEM_LOUDNESS - loudness) / 20))
             if augmentation is not None:
-                audio = augmentation.stem(audio, name, sample_rate, program)
+                audio = augmentation.stem(audio, name, SAMPLE_RATE, program)
             audio.tofile(folder / "raw" / name)
         else:
             midi.unlink()
@@ -240,40 +239,39 @@ def _inst_class(program: int) -> str:
     return "Strings (continued)" if family == "Ensemble" else family  # Slakh's name for the second eight
 
 
-def _write_audio(folder: Path, sample_rate: int, augmentation: Augmentation | None) -> float:
+def _write_audio(folder: Path, augmentation: Augmentation | None) -> float:
     """Write stems/Sxx.flac and mix.flac, 16 bit, from raw/Sxx. Return the gain common to all of them.
 
     An augmentation gives the mix a level of its own.
     """
     raw = sorted(folder.joinpath("raw").iterdir())
-    size = sample_rate * _BLOCK_SECONDS
 
     def mix() -> Iterator[NDArray[np.float32]]:
-        for pieces in zip(*(_read_raw(path, size) for path in raw), strict=True):
+        for pieces in zip(*(_read_raw(path) for path in raw), strict=True):
             yield np.sum(pieces, axis=0)
 
-    peak = max(float(np.abs(piece).max()) for piece in itertools.chain(mix(), *(_read_raw(path, size) for path in raw)))
+    peak = max(float(np.abs(piece).max()) for piece in itertools.chain(mix(), *(_read_raw(path) for path in raw)))
     gain = 10 ** (TARGET_PEAK / 20) / peak
     for path in raw:
-        _write_flac(folder / "stems" / f"{path.name}.flac", _read_raw(path, size), gain, sample_rate)
+        _write_flac(folder / "stems" / f"{path.name}.flac", _read_raw(path), gain)
     if augmentation is None:
-        _write_flac(folder / "mix.flac", mix(), gain, sample_rate)
+        _write_flac(folder / "mix.flac", mix(), gain)
     else:
-        augmented = augmentation.mix(np.concatenate(list(mix())), sample_rate)
-        _write_flac(folder / "mix.flac", [augmented], 1.0, sample_rate)
+        augmented = augmentation.mix(np.concatenate(list(mix())), SAMPLE_RATE)
+        _write_flac(folder / "mix.flac", [augmented], 1.0)
     return gain
 
 
-def _read_raw(path: Path, size: int) -> Iterator[NDArray[np.float32]]:
-    """Yield a signal stored as bare float32 in blocks of ``size`` samples."""
+def _read_raw(path: Path) -> Iterator[NDArray[np.float32]]:
+    """Yield a signal stored as bare float32 in blocks of :data:`_BLOCK` samples."""
     with path.open("rb") as file:
-        while len(piece := np.fromfile(file, np.float32, size)):
+        while len(piece := np.fromfile(file, np.float32, _BLOCK)):
             yield piece
 
 
-def _write_flac(path: Path, pieces: Iterable[NDArray[np.float32]], gain: float, sample_rate: int) -> None:
+def _write_flac(path: Path, pieces: Iterable[NDArray[np.float32]], gain: float) -> None:
     encoded = io.BytesIO()  # because libsndfile reports success on a full disk
-    with soundfile.SoundFile(encoded, "w", sample_rate, channels=1, subtype="PCM_16", format="FLAC") as file:
+    with soundfile.SoundFile(encoded, "w", SAMPLE_RATE, channels=1, subtype="PCM_16", format="FLAC") as file:
         for piece in pieces:
             file.write(np.clip(np.rint(piece * np.float32(gain * 2**15)), -(2**15), 2**15 - 1).astype(np.int16))
     path.write_bytes(encoded.getbuffer())

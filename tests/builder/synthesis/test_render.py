@@ -577,5 +577,5 @@ def test_a_tree_of_an_earlier_version_is_continued(tmp_path):
 
 
 def test_samples_beyond_full_scale_stay_on_their_side(tmp_path):
-    render._write_flac(tmp_path / "loud.flac", [np.array([1.0, -1.0, 0.5], np.float32)], 1.0, RATE)
+    render._write_flac(tmp_path / "loud.flac", [np.array([1.0, -1.0, 0.5], np.float32)], 1.0)
     assert soundfile.read(tmp_path / "loud.flac", dtype="int16")[0].tolist() == [32767, -32768, 16384]
