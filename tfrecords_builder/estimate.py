@@ -140,7 +140,7 @@ def of_tracks(
 def of_midi(
     midi: Path,
     soundfonts: Sequence[Path],
-    settings: RenderConfig,
+    rendering: RenderConfig,
     config: RecordConfig,
     workers: int,
 ) -> BuildEstimate:
@@ -150,7 +150,7 @@ def of_midi(
         DataError: There is no MIDI file, a SoundFont cannot be read, or no file can be rendered.
     """
     with processes.pool(workers) as pool:
-        tracks, bad = plan.plan_tree(midi, soundfonts, settings, pool)
+        tracks, bad = plan.plan_tree(midi, soundfonts, rendering, pool)
         extents = dict(pool.results(plan.track_extent, sorted({item.job.midi for item in tracks})))
     planned = []
     measured: list[Cost] = []
@@ -159,7 +159,7 @@ def of_midi(
         if isinstance(extent, Failure):
             bad.append((item.job.midi, extent.reason))
             continue
-        length = extent.seconds if settings.excerpt is None else min(extent.seconds, settings.excerpt + TAIL)
+        length = extent.seconds if rendering.excerpt is None else min(extent.seconds, rendering.excerpt + TAIL)
         if length > plan.MAX_SECONDS:
             bad.append((item.job.midi, plan.too_long(item.job.midi, length)))
             continue

@@ -96,14 +96,14 @@ def too_long(midi: Path, seconds: float) -> str:
 
 
 def plan_tree(
-    midi_dir: Path, soundfonts: Sequence[Path], settings: RenderConfig, pool: Pool
+    midi_dir: Path, soundfonts: Sequence[Path], rendering: RenderConfig, pool: Pool
 ) -> tuple[list[PlannedTrack], list[tuple[Path, str]]]:
     """Plan the tracks of a folder of MIDI files.
 
     Args:
         midi_dir: The folder, searched recursively.
         soundfonts: At least one .sf2 file.
-        settings: How to render.
+        rendering: How to render.
         pool: Worker processes that read the files.
 
     Returns:
@@ -112,7 +112,7 @@ def plan_tree(
     Raises:
         DataError: There is no MIDI file, or a SoundFont cannot be read.
     """
-    for soundfont in (*soundfonts, *settings.validation_soundfonts):
+    for soundfont in (*soundfonts, *rendering.validation_soundfonts):
         load_soundfont(soundfont)
     files = sorted(path for path in midi_dir.rglob("*") if _is_song(path.relative_to(midi_dir)))
     if not files:
@@ -126,25 +126,25 @@ def plan_tree(
         else:
             notes[file.relative_to(midi_dir).as_posix()] = found
     song_of = songs.group_songs(notes)
-    if settings.split is None:
-        split_of = songs.split_songs(song_of.values(), settings.seed)
+    if rendering.split is None:
+        split_of = songs.split_songs(song_of.values(), rendering.seed)
     else:
-        split_of = dict.fromkeys(song_of.values(), settings.split)
+        split_of = dict.fromkeys(song_of.values(), rendering.split)
     # Sounds are dealt out within each split, so that each split has all of them as evenly as possible.
     order = sorted(split_of)
-    random.Random(settings.seed).shuffle(order)
+    random.Random(rendering.seed).shuffle(order)
     order.sort(key=split_of.__getitem__)
-    soundfonts_of = {"validation": settings.validation_soundfonts or soundfonts}
+    soundfonts_of = {"validation": rendering.validation_soundfonts or soundfonts}
     sounds_of = {
-        split: list(itertools.product(soundfonts_of.get(split, soundfonts), settings.synthesizers)) for split in SPLITS
+        split: list(itertools.product(soundfonts_of.get(split, soundfonts), rendering.synthesizers)) for split in SPLITS
     }
     place_of = {song: place for place, song in enumerate(order)}
     plan = []
-    count = len(settings.synthesizers)
-    for rendition in range(settings.renditions):
+    count = len(rendering.synthesizers)
+    for rendition in range(rendering.renditions):
         # With an even number of synthesisers, each would otherwise play a song with its own programs only, or never.
         turn = rendition + (rendition // count if count % 2 == 0 else 0)
-        keeps_programs = settings.renditions > 1 and turn % 2 == 0
+        keeps_programs = rendering.renditions > 1 and turn % 2 == 0
         for number, file in enumerate(files, 1 + rendition * len(files)):
             if (song := song_of.get(file.relative_to(midi_dir).as_posix())) is None:
                 continue
@@ -155,9 +155,9 @@ def plan_tree(
                 soundfont,
                 f"Track{number:05d}",
                 synthesizer,
-                None if keeps_programs else settings.shuffle_programs,
-                settings.augment,
-                settings.excerpt,
+                None if keeps_programs else rendering.shuffle_programs,
+                rendering.augment,
+                rendering.excerpt,
             )
             plan.append(PlannedTrack(job, song, split_of[song]))
     return plan, bad

@@ -68,7 +68,7 @@ def render_tree(
     midi_dir: Path,
     soundfonts: Sequence[Path],
     out: Path,
-    settings: RenderConfig,
+    rendering: RenderConfig,
     workers: int,
     progress: TrackProgress | None = None,
 ) -> RenderReport:
@@ -83,7 +83,7 @@ def render_tree(
         midi_dir: Folder, searched recursively.
         soundfonts: At least one .sf2 file.
         out: Root of the tree.
-        settings: How to render.
+        rendering: How to render.
         workers: Number of processes.
         progress: Called after each track.
 
@@ -96,7 +96,7 @@ def render_tree(
     """
     seconds = []
     with processes.pool(workers) as pool:
-        plan, bad = plan_tree(midi_dir, soundfonts, settings, pool)
+        plan, bad = plan_tree(midi_dir, soundfonts, rendering, pool)
         write_plan(out, midi_dir, plan)
         missing = [item for item in plan if not (out / item.split / item.job.name).exists()]
         render = functools.partial(_render_and_measure, out=out)
