@@ -13,7 +13,6 @@ from pathlib import Path
 from mir_tf.data.records import encode
 from mir_tf.errors import DataError, MirTfError
 from mir_tf.io import audio
-from mir_tf.io.files import display_path
 from tfrecords_builder import processes
 from tfrecords_builder.build import TrackSource
 from tfrecords_builder.processes import Failure
@@ -173,10 +172,7 @@ def of_midi(
         augmentation = item.job.augmentation
         voices = augmentation is not None and augmentation.singer() is not None
         planned.append(_planned(item, extent.stems + voices, seconds, config))
-    if not planned:
-        causes = "".join(f"\n  {reason}" for _, reason in bad[:10])
-        raise DataError(f"{midi}: not one file could be rendered:{causes}")
-    skipped = [Skipped(display_path(path.relative_to(midi)), reason) for path, reason in sorted(bad)]
+    skipped = plan.skipped_files(midi, sorted(bad), len(planned))
     return BuildEstimate(planned, skipped, _sum(measured))
 
 

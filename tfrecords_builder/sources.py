@@ -10,8 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mir_tf.errors import DataError
-from mir_tf.io.files import display_path
 from tfrecords_builder import console
 from tfrecords_builder.synthesis.settings import RenderConfig
 
@@ -131,16 +129,12 @@ class MidiSource:
             DataError: No file could be rendered.
         """
         from tfrecords_builder import resume
-        from tfrecords_builder.slakh.tree import Skipped
-        from tfrecords_builder.synthesis import render
+        from tfrecords_builder.synthesis import plan, render
 
         tree = self.keep_audio or folder / resume.TREE
         with console.track_bar("Rendering") as progress:
             report = render.render_tree(self.folder, self.soundfonts, tree, self.rendering, workers, progress)
-        if not report.tracks:
-            causes = "".join(f"\n  {reason}" for _, reason in report.bad[:10])
-            raise DataError(f"{self.folder}: not one file could be rendered:{causes}")
-        skipped = [Skipped(display_path(path.relative_to(self.folder)), reason) for path, reason in report.bad]
+        skipped = plan.skipped_files(self.folder, report.bad, report.tracks)
         return SlakhSource(tree, self.rendering.seed), skipped
 
     def estimate(self, config: RecordConfig, workers: int) -> BuildEstimate:

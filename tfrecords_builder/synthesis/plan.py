@@ -14,7 +14,7 @@ from mir_tf.errors import DataError
 from mir_tf.io.files import display_path, is_utf8, sha256, write_text
 from tfrecords_builder.processes import Failure, Pool
 from tfrecords_builder.slakh import songs
-from tfrecords_builder.slakh.tree import SONGS
+from tfrecords_builder.slakh.tree import SONGS, Skipped
 from tfrecords_builder.synthesis.augmentation import Augmentation
 from tfrecords_builder.synthesis.midi_edits import limit_notes, read_song
 from tfrecords_builder.synthesis.settings import SYNTHESIZERS, RenderConfig
@@ -161,6 +161,18 @@ def plan_tree(
             )
             plan.append(PlannedTrack(job, song, split_of[song]))
     return plan, bad
+
+
+def skipped_files(midi_dir: Path, bad: Sequence[tuple[Path, str]], tracks: int) -> list[Skipped]:
+    """Return the MIDI files that could not be rendered, in the form of the build's report.
+
+    Raises:
+        DataError: There are no ``tracks`` at all.
+    """
+    if not tracks:
+        causes = "".join(f"\n  {reason}" for _, reason in bad[:10])
+        raise DataError(f"{midi_dir}: not one file could be rendered:{causes}")
+    return [Skipped(display_path(path.relative_to(midi_dir)), reason) for path, reason in bad]
 
 
 def _is_song(path: Path) -> bool:
