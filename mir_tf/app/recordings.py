@@ -220,15 +220,16 @@ class Recordings:
 
     def _work(self, recording: Recording) -> None:
         """Process a recording in a worker thread. Every error becomes a message for the page."""
+        outcome = RecordingState.FAILED
         try:
             self._read(recording)
             recording.state = RecordingState.PREDICTING
             with self._model() as model:
                 prediction = model.predict(recording.file, progress=_progress_of(recording))
             recording.prediction = dataclasses.replace(prediction, path=recording.name)
-            recording.state = RecordingState.DONE
+            outcome = RecordingState.DONE
         except _Discarded:
-            recording.state = RecordingState.FAILED
+            pass
         except MirTfError as error:
             cause = str(error).removeprefix(f"{recording.file}: ")
             recording.message = f"“{recording.name}” cannot be processed: {cause}."
@@ -237,15 +238,14 @@ class Recordings:
                     f"“{recording.name}” is not a recording, or has a format that is not supported, such as m4a, aac "
                     "or wma. Try wav, flac, mp3, ogg or aiff."
                 )
-            recording.state = RecordingState.FAILED
         except Exception:
             recording.message = f"“{recording.name}” could not be processed: something went wrong on this machine."
-            recording.state = RecordingState.FAILED
             logging.getLogger(__name__).exception("A recording could not be processed")
         finally:
             recording.file.unlink(missing_ok=True)
-            if recording.discarded or recording.state is RecordingState.FAILED:
+            if recording.discarded or outcome is RecordingState.FAILED:
                 recording.remove_files()
+            recording.state = outcome  # last: who sees it finds no file of a failed recording
 
     def _read(self, recording: Recording) -> None:
         """Decode a recording to measure its length, draw its waveform and, if requested, write a copy to play.
