@@ -41,7 +41,7 @@ from mir_tf import pretrained
 from mir_tf.app.recordings import PEAK_RATE, Recording, Recordings, RecordingState, TooManyRecordings, UploadLimits
 from mir_tf.config import LABEL_RATE
 from mir_tf.errors import ConfigError
-from mir_tf.inference.formats import FORMATS
+from mir_tf.inference.formats import FILE_FORMATS
 from mir_tf.inference.prediction import Prediction
 
 STATIC = Path(__file__).parent / "static"
@@ -129,7 +129,7 @@ class Api:
         """Serve ``recordings``, which the model with this name processes."""
         self._recordings, self._model_name = recordings, model_name
         self._formats = {
-            name: each for name, each in FORMATS.items() if all(find_spec(package) for package in each.needs)
+            name: each for name, each in FILE_FORMATS.items() if all(find_spec(package) for package in each.needs)
         }
 
     def routes(self) -> list[Route]:

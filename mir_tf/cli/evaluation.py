@@ -26,7 +26,7 @@ from mir_tf.errors import ConfigError
 
 
 @click.command()
-@click.argument("model", type=MODEL, default=pretrained.WORD)
+@click.argument("model", type=MODEL, default=pretrained.PRETRAINED_WORD)
 @click.option("--data", type=EXISTING_FOLDER, help="Data set to evaluate on, made by python -m tfrecords_builder.")
 @SPLIT_OPTION
 @click.option(
@@ -78,7 +78,7 @@ def evaluate(
         if model.is_file():
             raise ConfigError(f"{model}: --data needs a run; evaluate this file with --references and --audio")
         from mir_tf import bundle
-        from mir_tf.evaluation.evaluate import evaluate as evaluate_split
+        from mir_tf.evaluation.evaluate import evaluate_split
 
         with track_progress() as on_track:
             result = evaluate_split(bundle.load(model), data, split, on_track)
@@ -87,7 +87,7 @@ def evaluate(
     else:
         if context.get_parameter_source("split") is not ParameterSource.DEFAULT:
             raise ConfigError("--split requires --data; with --references, every reference file is evaluated")
-        from mir_tf.evaluation.references import evaluate as evaluate_references
+        from mir_tf.evaluation.references import evaluate_references
         from mir_tf.loading import load
 
         with track_progress() as on_track:

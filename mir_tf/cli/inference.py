@@ -45,13 +45,13 @@ def _model_and_recordings(
 ) -> tuple[Path, tuple[Path, ...]]:
     """Return the model and the recordings. The model is the first argument, or the pretrained one by default."""
     first = arguments[0]
-    if first == pretrained.WORD or _is_model(as_path(first)):
+    if first == pretrained.PRETRAINED_WORD or _is_model(as_path(first)):
         arguments = arguments[1:]
         if not arguments:
             raise ConfigError(f"no recordings given: name recordings or folders of recordings after the model {first}")
     else:
         _require_recordings(as_path(first))
-        first = pretrained.WORD
+        first = pretrained.PRETRAINED_WORD
     model = MODEL.convert(first, parameter, context)
     return model, tuple(RECORDING.convert(argument, parameter, context) for argument in arguments)
 
@@ -85,7 +85,7 @@ def _require_recordings(path: Path) -> None:
         problem = "no such file or folder"
     raise ConfigError(
         f"{path}: {problem}. The first argument must be a model (a .tflite file, the folder of a run, or the word "
-        f"{pretrained.WORD}) or, to use the pretrained model, a recording or a folder of recordings"
+        f"{pretrained.PRETRAINED_WORD}) or, to use the pretrained model, a recording or a folder of recordings"
     )
 
 
@@ -244,7 +244,7 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Duratio
 
 
 @click.command()
-@click.argument("model", type=LOCAL_MODEL_FILE, default=pretrained.WORD)
+@click.argument("model", type=LOCAL_MODEL_FILE, default=pretrained.PRETRAINED_WORD)
 @click.option(
     "--format",
     "audio_format",
@@ -303,7 +303,7 @@ def listen(
 
 
 @click.command()
-@click.argument("model", type=MODEL, default=pretrained.WORD)
+@click.argument("model", type=MODEL, default=pretrained.PRETRAINED_WORD)
 @click.option(
     "--host",
     default="127.0.0.1",

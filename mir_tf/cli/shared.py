@@ -26,10 +26,10 @@ class _ModelParameter(PathParameter):
         self._pretrained_path = pretrained_path
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        if value == pretrained.WORD:
+        if value == pretrained.PRETRAINED_WORD:
             return self._pretrained_path()
         if not self.file_okay and Path(value).is_file():
-            expected = f"the folder of a run of mir-tf fit, or the word {pretrained.WORD}"
+            expected = f"the folder of a run of mir-tf fit, or the word {pretrained.PRETRAINED_WORD}"
             self.fail(f"'{value}' is a file; expected {expected}.", parameter, context)
         if not self.dir_okay and Path(value).is_dir():
             self.fail(f"'{value}' is a folder; expected a .tflite file made by mir-tf export.", parameter, context)

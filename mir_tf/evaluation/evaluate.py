@@ -10,7 +10,9 @@ from mir_tf.evaluation.measure import evaluate_predictions
 from mir_tf.evaluation.result import Evaluation
 
 
-def evaluate(bundle: Bundle, data: str | Path, split: str = "test", progress: OnTrack | None = None) -> Evaluation:
+def evaluate_split(
+    bundle: Bundle, data: str | Path, split: str = "test", progress: OnTrack | None = None
+) -> Evaluation:
     """Evaluate a model on all tracks of a split, each at its full length.
 
     Args:

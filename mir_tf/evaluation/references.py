@@ -216,7 +216,7 @@ def _files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     )
 
 
-def evaluate(
+def evaluate_references(
     model: Model,
     references: Path,
     audio: Path,

@@ -28,7 +28,7 @@ from mir_tf.vocabulary import Vocabulary
 EVALUATION_FORMAT = 2
 """Version of the format of ``evaluation.json``, written into it. The first format had other names and no number."""
 
-JSON_FILE = "evaluation.json"
+EVALUATION_FILE = "evaluation.json"
 """Name of the file with everything for programs."""
 
 OVERALL_METRICS = {
@@ -327,7 +327,7 @@ class Evaluation:
         """Write ``evaluation.json``, ``evaluation.md`` and the figures. Each file is complete or not there."""
         folder = as_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.save_json(folder / JSON_FILE)
+        self.save_json(folder / EVALUATION_FILE)
         write_text(folder / "evaluation.md", self.to_markdown())
         for name, figure in self.figures().items():
             style.save_png(figure, folder / f"{name}.png")

@@ -49,7 +49,7 @@ StepProgress = Callable[[str], None]
 """Called with a description of the next step."""
 
 
-def check(bundle: Bundle, formats: Sequence[str], quantizations: Sequence[str], has_data: bool) -> None:
+def check_exportable(bundle: Bundle, formats: Sequence[str], quantizations: Sequence[str], has_data: bool) -> None:
     """Check, before any work, that the model can be exported.
 
     Raises:
@@ -117,7 +117,7 @@ def export(
         DataError: The data set does not match the model.
         ExportError: A converter failed.
     """
-    check(bundle, formats, quantizations, data is not None)
+    check_exportable(bundle, formats, quantizations, data is not None)
     # A model with mixed precision is exported, and compared, in float32.
     bundle = dataclasses.replace(bundle, model=cloned(bundle.model))
     sr = bundle.config.front_end.sample_rate
@@ -129,7 +129,7 @@ def export(
     out = as_path(out)
     out.mkdir(parents=True, exist_ok=True)
     reference = _Reference.of(bundle, signals, data, progress)
-    metadata = describe(bundle, name, license_name)
+    metadata = metadata_of(bundle, name, license_name)
     with workspace(out) as beside, scratch_folder(beside / ".unfinished-export") as folder:
         exporter = _Exporter(bundle, metadata, reference, tuple(quantizations), folder, progress)
         files = [file for name, each in EXPORT_FORMATS.items() if name in formats for file in each.write(exporter)]
@@ -154,7 +154,7 @@ def export(
     return report
 
 
-def describe(bundle: Bundle, name: str, license_name: str) -> Metadata:
+def metadata_of(bundle: Bundle, name: str, license_name: str) -> Metadata:
     """Return the metadata for the files of a model that predict frames."""
     front_end, window = bundle.config.front_end, bundle.config.window
     num_frames = window.window_frames * front_end.subframes

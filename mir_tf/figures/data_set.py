@@ -15,7 +15,7 @@ from mir_tf.figures.style import (
     class_panels,
     draw_legend_above,
     label_panels,
-    line,
+    line_style,
     matrix_figure,
     new_class_rows,
     new_plot,
@@ -133,7 +133,7 @@ def spectra_figure(
     for index, axes in enumerate(panels):
         axes.plot(centres, mean, color="#888888", linewidth=1.2, linestyle="--", label="mean of all classes")
         axes.fill_between(centres, relative[index], -_SPECTRUM_DB, color=colors[index], alpha=0.25, linewidth=0)
-        axes.plot(centres, relative[index], **line(colors[index]))
+        axes.plot(centres, relative[index], **line_style(colors[index]))
         axes.set_xscale("log")
         shown = [hertz for hertz in (100, 1000, 10000) if centres[0] <= hertz <= centres[-1]]
         axes.set_xticks(shown, [f"{hertz / 1000:g}k" if hertz >= 1000 else f"{hertz:g}" for hertz in shown])

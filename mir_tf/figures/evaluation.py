@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from mir_tf.figures.style import (
     GRID_COLOR,
     INK,
-    dot,
+    dot_style,
     draw_legend_above,
     label_panels,
-    line,
+    line_style,
     matrix_figure,
     new_class_rows,
     unit_panels,
@@ -84,8 +84,8 @@ def pr_figure(
     figure, panels = unit_panels(_with_values(classes, average_precision, 2))
     for index, axes in enumerate(panels):
         axes.axhline(prevalence[index], color=INK, linewidth=1, linestyle=":", label="guessing")
-        axes.plot(*curves[index], **line(colors[index]))
-        axes.plot(*chosen[index], **dot(colors[index]), label="threshold in use")
+        axes.plot(*curves[index], **line_style(colors[index]))
+        axes.plot(*chosen[index], **dot_style(colors[index]), label="threshold in use")
     label_panels(figure, f"{title}\nbeside each name: average precision", "recall", "precision")
     return figure
 
@@ -146,11 +146,11 @@ def threshold_figure(
     thresholds = np.arange(f1.shape[1]) / f1.shape[1]
     cross: dict[str, Any] = {"marker": "x", "markersize": 8, "color": INK, "linestyle": "", "clip_on": False}
     for index, axes in enumerate(panels):
-        axes.plot(thresholds, f1[index], **line(colors[index]))
+        axes.plot(thresholds, f1[index], **line_style(colors[index]))
         best = int(f1[index].argmax())
         axes.plot(thresholds[best], f1[index, best], **cross, label="best for these songs")
         axes.axvline(chosen[index][0], color=INK, linewidth=1, linestyle=":")
-        axes.plot(*chosen[index], **dot(colors[index]), label="threshold in use")
+        axes.plot(*chosen[index], **dot_style(colors[index]), label="threshold in use")
     label_panels(figure, f"{title}\nbeside each name: F1 at the threshold in use", "threshold", "F1")
     return figure
 
@@ -188,7 +188,7 @@ def _draw_reliability(axes: Axes, diagram: Reliability, row: int, color: str) ->
     )
     axes.plot((0, 1), (0, 1), color=INK, linewidth=1, linestyle=":", label="perfect calibration")
     style: dict[str, Any] = {"marker": "o", "markersize": 4}
-    axes.plot(diagram.confidence[row, is_used], diagram.frequency[row, is_used], **line(color), **style)
+    axes.plot(diagram.confidence[row, is_used], diagram.frequency[row, is_used], **line_style(color), **style)
 
 
 def playing_time_figure(

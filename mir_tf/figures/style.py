@@ -157,12 +157,12 @@ def _count_text(count: float) -> str:
     return f"{count:.0f}" if count >= 100 else f"{count:.3g}"
 
 
-def line(color: str) -> dict[str, Any]:
+def line_style(color: str) -> dict[str, Any]:
     """Return the style of a curve, with an edge so that pale colours stand out on white."""
     return {"color": color, "linewidth": 2, "path_effects": [withStroke(linewidth=2.8, foreground=INK)]}
 
 
-def dot(color: str) -> dict[str, Any]:
+def dot_style(color: str) -> dict[str, Any]:
     """Return the style of a dot that marks the point in use on a curve."""
     style = {"marker": "o", "markersize": 8, "markeredgecolor": INK, "color": color}
     return {**style, "linestyle": "", "clip_on": False, "zorder": 3}

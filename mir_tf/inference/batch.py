@@ -14,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 
 from mir_tf.errors import ConfigError
-from mir_tf.inference.formats import FORMATS, TABLES, require
+from mir_tf.inference.formats import FILE_FORMATS, TABLE_FORMATS, require
 from mir_tf.inference.ledger import LEDGER, Ledger
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES
 from mir_tf.io.files import as_path, atomic_write, sha256, write_bytes
 
-_OUTPUT_SUFFIXES = frozenset(form.suffix for form in FORMATS.values())
+_OUTPUT_SUFFIXES = frozenset(form.suffix for form in FILE_FORMATS.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,7 @@ class PlannedOutput:
 
     Attributes:
         song: The recording.
-        formats: Name of each format in :data:`mir_tf.inference.formats.FORMATS` → file to write.
+        formats: Name of each format in :data:`mir_tf.inference.formats.FILE_FORMATS` → file to write.
         in_table: Whether to add the recording to the table of all recordings.
     """
 
@@ -152,10 +152,10 @@ class PredictionJob:
         Args:
             songs: The recordings.
             model: Identifies the model: see :func:`mir_tf.loading.digest`.
-            formats: Names in :data:`mir_tf.inference.formats.FORMATS`: one file each for every recording.
+            formats: Names in :data:`mir_tf.inference.formats.FILE_FORMATS`: one file each for every recording.
             out: Folder for these files, in the tree of the folders that were searched; None writes them beside the
                 recordings.
-            table: Local file for all recordings, with a suffix in :data:`mir_tf.inference.formats.TABLES`.
+            table: Local file for all recordings, with a suffix in :data:`mir_tf.inference.formats.TABLE_FORMATS`.
             overwrite: Whether to redo finished work, and to replace files that this package did not write.
 
         Raises:
@@ -165,7 +165,7 @@ class PredictionJob:
         _check_formats(formats, table)
         self._songs, self._model, self._table, self._overwrite = songs, model, table, overwrite
         self._ledgers: dict[Path, Ledger] = {}
-        targets = [{name: _target(song, out, FORMATS[name].suffix) for name in formats} for song in songs]
+        targets = [{name: _target(song, out, FILE_FORMATS[name].suffix) for name in formats} for song in songs]
         counts = Counter(path for files in targets for path in files.values())
         if twice := sorted({path.name for path, count in counts.items() if count > 1}):
             raise ConfigError(
@@ -197,7 +197,7 @@ class PredictionJob:
         stamp = self._stamp(planned.song)
         for name, path in planned.formats.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            content, ledger = FORMATS[name].encode(prediction), self._ledger_beside(path)
+            content, ledger = FILE_FORMATS[name].encode(prediction), self._ledger_beside(path)
             ledger.begin(path.name, hashlib.sha256(content).hexdigest())
             write_bytes(path, content)
             ledger.finish(path.name, stamp)
@@ -220,7 +220,7 @@ class PredictionJob:
         model = ledger.content(listed[0])["model"]
         with atomic_write(self._table) as temporary:
             summaries = (ledger.content(name)["summary"] for name in listed)
-            TABLES[self._table.suffix.lower()].write(temporary, summaries, model)
+            TABLE_FORMATS[self._table.suffix.lower()].write(temporary, summaries, model)
         return len(listed)
 
     def _is_in_table(self, song: AudioFile) -> bool:
@@ -252,14 +252,14 @@ class PredictionJob:
 def _check_formats(formats: Sequence[str], table: Path | None) -> None:
     """Raise ConfigError if a format or the table's suffix is unknown, or needs a package that is not installed."""
     for name in formats:
-        if name not in FORMATS:
-            hint = f"; it is for all songs together: --table songs.{name}" if f".{name}" in TABLES else ""
-            raise ConfigError(f"format {name!r} is not one of {', '.join(FORMATS)}{hint}")
-        require(f"format {name}", FORMATS[name].needs)
+        if name not in FILE_FORMATS:
+            hint = f"; it is for all songs together: --table songs.{name}" if f".{name}" in TABLE_FORMATS else ""
+            raise ConfigError(f"format {name!r} is not one of {', '.join(FILE_FORMATS)}{hint}")
+        require(f"format {name}", FILE_FORMATS[name].needs)
     if table is not None:
-        if table.suffix.lower() not in TABLES:
-            raise ConfigError(f"{table}: its suffix is {table.suffix!r}; it must be one of {', '.join(TABLES)}")
-        require(str(table), TABLES[table.suffix.lower()].needs)
+        if table.suffix.lower() not in TABLE_FORMATS:
+            raise ConfigError(f"{table}: its suffix is {table.suffix!r}; it must be one of {', '.join(TABLE_FORMATS)}")
+        require(str(table), TABLE_FORMATS[table.suffix.lower()].needs)
 
 
 def _target(song: AudioFile, out: Path | None, suffix: str) -> Path:

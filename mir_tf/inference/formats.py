@@ -77,7 +77,7 @@ def to_svg(prediction: Prediction) -> bytes:
     return content.getvalue()
 
 
-FORMATS: dict[str, FileFormat] = {
+FILE_FORMATS: dict[str, FileFormat] = {
     "json": FileFormat(".json", "everything, with the probability of every frame", to_json),
     "csv": FileFormat(".csv", "a row for each interval", to_csv),
     "jams": FileFormat(".jams", "annotation for music research", to_jams, ("jams",)),
@@ -149,7 +149,7 @@ def _all_rows(summaries: PredictionSummaries) -> Iterator[Row]:
     return itertools.chain.from_iterable(map(rows, summaries))
 
 
-TABLES: dict[str, TableFormat] = {
+TABLE_FORMATS: dict[str, TableFormat] = {
     ".csv": TableFormat("a row for each interval", write_csv),
     ".json": TableFormat("a list of songs with their instruments and intervals", write_json),
     ".parquet": TableFormat("a row for each interval, small and with types", write_parquet, ("pyarrow",)),

@@ -14,7 +14,7 @@ import mir_tf
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import BundleError
 
-WORD = "pretrained"
+PRETRAINED_WORD = "pretrained"
 """The argument that names this model wherever a command takes one; for a folder of that name write ``./pretrained``."""
 
 FOLDER = Path(str(importlib.resources.files(__name__)))

@@ -15,7 +15,7 @@ from mir_tf.bundle.history import HISTORY_FILE, read_history
 from mir_tf.bundle.predict import predict_split
 from mir_tf.config import LABEL_RATE
 from mir_tf.evaluation.measure import evaluate_predictions
-from mir_tf.evaluation.result import JSON_FILE, ClassMetrics, Evaluation
+from mir_tf.evaluation.result import EVALUATION_FILE, ClassMetrics, Evaluation
 from mir_tf.figures import evaluation as evaluation_figures
 from mir_tf.figures.colors import color_of
 from mir_tf.figures.run import training_figure
@@ -139,7 +139,7 @@ def write(
         The path of the page.
 
     Raises:
-        DataError: See :func:`mir_tf.evaluation.evaluate.evaluate`; or the run's history is damaged.
+        DataError: See :func:`mir_tf.evaluation.evaluate.evaluate_split`; or the run's history is damaged.
         OSError: ``out`` cannot be written.
     """
     history = read_history(as_path(run) / HISTORY_FILE)
@@ -148,7 +148,7 @@ def write(
         predictions, bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split
     )
     as_path(out).mkdir(parents=True, exist_ok=True)
-    evaluation.save_json(as_path(out) / JSON_FILE)
+    evaluation.save_json(as_path(out) / EVALUATION_FILE)
     return page(bundle, as_path(run).resolve().name, history, predictions, evaluation).save(out)
 
 

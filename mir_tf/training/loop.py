@@ -34,14 +34,7 @@ from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import shrink
 from mir_tf.models import build_model
 from mir_tf.training import transfer
-from mir_tf.training.checkpoint import (
-    BestEpoch,
-    RunState,
-    check_same_run,
-    damaged,
-    read_checkpoint,
-    write_checkpoint,
-)
+from mir_tf.training.checkpoint import BestEpoch, RunState, check_same_run, damaged, read_checkpoint, write_checkpoint
 from mir_tf.training.distribution import Distribution, start
 from mir_tf.training.losses import WeightedBCE, class_weights
 from mir_tf.training.schedule import Schedule
@@ -170,7 +163,7 @@ def _fit(setup: _Setup, profile: bool, init: str | Path | None) -> FitResult:
     data, out, config, distribution = setup.data, setup.out, setup.config, setup.distribution
     train = config.train
     _check_divisible(train, distribution)
-    described = None if init is None else transfer.check(init, data, setup.manifest, config, out)
+    described = None if init is None else transfer.check_init(init, data, setup.manifest, config, out)
     pipeline.check_front_end(data, setup.manifest, config.front_end)
     positives = _positives(data, setup.manifest, "train", setup.vocabulary)
     _positives(data, setup.manifest, "validation", setup.vocabulary)  # fails now rather than after the first epoch

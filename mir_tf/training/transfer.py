@@ -21,7 +21,9 @@ from mir_tf.io.files import as_path
 from mir_tf.models import CLASSES_LAYER
 
 
-def check(init: str | Path, data: str | Path, manifest: Manifest, config: RunConfig, out: Path) -> BundleDescription:
+def check_init(
+    init: str | Path, data: str | Path, manifest: Manifest, config: RunConfig, out: Path
+) -> BundleDescription:
     """Refuse a run that cannot start from the model in a bundle.
 
     Args:

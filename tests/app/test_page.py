@@ -12,7 +12,7 @@ import pytest
 from helpers.running_app import LIMITS, NOT_A_RECORDING, App, eventually, song
 
 from mir_tf.app import recordings
-from mir_tf.inference.formats import FORMATS
+from mir_tf.inference.formats import FILE_FORMATS
 from mir_tf.lite import LiteModel
 
 
@@ -307,7 +307,7 @@ def test_a_slider_redraws_and_downloads_follow_it(page: Any, app: App, tmp_path:
     )
     page.click("#reset")
     assert page.inner_text("#dominant") == expected.dominant
-    for name, form in FORMATS.items():
+    for name, form in FILE_FORMATS.items():
         assert download(page, name)[0] == f"song.wav{form.suffix}"
 
 

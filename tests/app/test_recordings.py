@@ -16,7 +16,7 @@ from helpers.running_app import LIMITS, NOT_A_RECORDING, App, eventually, song
 
 from mir_tf.app import recordings, server
 from mir_tf.app.recordings import RecordingState
-from mir_tf.inference.formats import FORMATS
+from mir_tf.inference.formats import FILE_FORMATS
 from mir_tf.lite import LiteModel
 
 
@@ -36,8 +36,8 @@ def test_a_recording_is_heard_as_python_hears_it(app: App, tmp_path: Path) -> No
     moved = expected.with_thresholds(thresholds)
     assert moved.intervals != expected.intervals
     model = json.loads(app.ask("GET", "/api/model")[2])
-    assert [each["name"] for each in model["formats"]] == list(FORMATS)
-    for name, form in FORMATS.items():
+    assert [each["name"] for each in model["formats"]] == list(FILE_FORMATS)
+    for name, form in FILE_FORMATS.items():
         body = json.dumps(thresholds.tolist())
         status, headers, content = app.ask("POST", f"/api/recordings/{key}/files/{name}", body)
         assert (status, len(content) > 100) == (200, True)

@@ -13,7 +13,7 @@ from mir_tf.bundle.windows import WindowedModel
 from mir_tf.data import pipeline
 from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import DataError
-from mir_tf.evaluation.evaluate import evaluate
+from mir_tf.evaluation.evaluate import evaluate_split
 from mir_tf.evaluation.measure import evaluate_predictions
 from mir_tf.events import PostProcessing
 from mir_tf.metrics.track import TrackPrediction
@@ -40,7 +40,7 @@ def bundle() -> Bundle:
 
 def test_every_track_is_predicted_in_windows(data: Path, bundle: Bundle) -> None:
     seen: list[tuple[int, int]] = []
-    found = evaluate(bundle, data, "test", lambda done, total: seen.append((done, total)))
+    found = evaluate_split(bundle, data, "test", lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert found.tracks == 3
     assert found.seconds == pytest.approx(13.8)
@@ -58,7 +58,7 @@ def test_every_track_is_predicted_in_windows(data: Path, bundle: Bundle) -> None
 def test_stems_are_not_evaluated(bundle: Bundle, tmp_path: Path) -> None:
     write_stems(tmp_path / "stems")
     seen: list[tuple[int, int]] = []
-    found = evaluate(bundle, tmp_path / "stems", "train", lambda done, total: seen.append((done, total)))
+    found = evaluate_split(bundle, tmp_path / "stems", "train", lambda done, total: seen.append((done, total)))
     assert seen == [(1, 2), (2, 2)]
     assert (found.tracks, found.seconds) == (2, pytest.approx(10.0))
 
@@ -66,13 +66,13 @@ def test_stems_are_not_evaluated(bundle: Bundle, tmp_path: Path) -> None:
 def test_another_front_end_is_refused_with_its_differences(bundle: Bundle, tmp_path: Path) -> None:
     write_data(tmp_path, {"test": [[20]]}, FRONT_END.replace(n_mels=16, f_min=30.0))
     with pytest.raises(DataError, match="n_mels: 16 here, 8 there") as error:
-        evaluate(bundle, tmp_path, "test")
+        evaluate_split(bundle, tmp_path, "test")
     assert "f_min" in str(error.value)
 
 
 def test_a_split_without_tracks_or_without_instruments_is_refused(data: Path, bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'validation'"):
-        evaluate(bundle, data, "validation")
+        evaluate_split(bundle, data, "validation")
     silent = write_data(tmp_path, {"test": [[20]]})
     content = json.loads((tmp_path / "manifest.json").read_text())
     activity = content["splits"]["test"]["activity"]["family"]
@@ -80,4 +80,4 @@ def test_a_split_without_tracks_or_without_instruments_is_refused(data: Path, bu
     (tmp_path / "manifest.json").write_text(json.dumps(content))
     assert silent.splits["test"].tracks == 1
     with pytest.raises(DataError, match="nothing sounds"):
-        evaluate(bundle, tmp_path, "test")
+        evaluate_split(bundle, tmp_path, "test")

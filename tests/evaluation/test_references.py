@@ -11,7 +11,7 @@ from helpers.recordings import write_song
 from mir_tf.errors import DataError
 from mir_tf.evaluation import references
 from mir_tf.evaluation.measure import evaluate_predictions
-from mir_tf.inference.formats import FORMATS
+from mir_tf.inference.formats import FILE_FORMATS
 from mir_tf.lite import LiteModel
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
@@ -75,7 +75,7 @@ def test_files_that_mir_tf_writes_are_read(exported_cnn: Path, tmp_path: Path, n
     song = write_song(tmp_path / "song.wav", 4.03)
     prediction = LiteModel(exported_cnn / "model.float32.tflite").predict(song)
     path = tmp_path / f"song.wav.{name}"
-    path.write_bytes(FORMATS[name].encode(prediction))
+    path.write_bytes(FILE_FORMATS[name].encode(prediction))
     found = references.read(path, FAMILY).activity(prediction.seconds, *prediction.probabilities.shape)
     np.testing.assert_array_equal(found, prediction.smoothed)
     assert found.any()

@@ -269,19 +269,19 @@ def test_int8_is_judged_by_its_f1(data, tmp_path):
 )
 def test_what_cannot_be_done_is_refused_by_name(architecture, formats, quantizations, has_data, message):
     with pytest.raises(ConfigError, match=message):
-        exporter.check(make_bundle(architecture), formats, quantizations, has_data)
+        exporter.check_exportable(make_bundle(architecture), formats, quantizations, has_data)
 
 
 def test_segments_and_windows_of_other_lengths_are_refused():
     front_end = dataclasses.replace(CONFIG.front_end, segment_seconds=10.0)
     model = make_bundle("cnn", dataclasses.replace(CONFIG, front_end=front_end))
     with pytest.raises(ConfigError, match="segments of 10 s and windows are 3 s"):
-        exporter.check(model, ("tflite", "savedmodel"), ("none",), False)
-    exporter.check(model, ("savedmodel",), ("none",), False)
+        exporter.check_exportable(model, ("tflite", "savedmodel"), ("none",), False)
+    exporter.check_exportable(model, ("savedmodel",), ("none",), False)
 
 
 def test_a_converter_that_fails_is_an_error_with_its_words(crnn, tmp_path):
-    pieces = Pieces(crnn, exporter.describe(crnn, "tiny", ""))
+    pieces = Pieces(crnn, exporter.metadata_of(crnn, "tiny", ""))
     tf.saved_model.save(pieces, str(tmp_path / "pieces"), {"network": pieces.network})
     examples = np.zeros((2, 30, 8), np.float32)
     with pytest.raises(ExportError, match=r"converter, on the network with quantization int8, (crashed|failed)"):

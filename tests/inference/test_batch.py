@@ -19,7 +19,7 @@ from helpers.recordings import write_song
 
 from mir_tf.errors import ConfigError
 from mir_tf.inference.batch import AudioFile, DurationEstimate, PredictionJob, find
-from mir_tf.inference.formats import FORMATS, TABLES
+from mir_tf.inference.formats import FILE_FORMATS, TABLE_FORMATS
 from mir_tf.inference.ledger import LEDGER, Ledger
 from mir_tf.inference.prediction import INTERVAL_COLUMNS
 from mir_tf.io.audio import AUDIO_SUFFIXES, probe
@@ -172,17 +172,17 @@ def test_a_folder_is_heard_a_line_each_and_its_tree_is_kept(model: Path, music: 
 
 def test_every_format_lies_beside_the_recording(model: Path, tmp_path: Path) -> None:
     song = write_song(tmp_path / "song.wav")
-    result = run("predict", model, song, "--format", ",".join(FORMATS))
+    result = run("predict", model, song, "--format", ",".join(FILE_FORMATS))
     assert result.exit_code == 0, result.output
-    assert set(written(tmp_path)) == {"song.wav", *(f"song.wav{form.suffix}" for form in FORMATS.values())}
-    for form in FORMATS.values():
+    assert set(written(tmp_path)) == {"song.wav", *(f"song.wav{form.suffix}" for form in FILE_FORMATS.values())}
+    for form in FILE_FORMATS.values():
         assert f"Written: {song}{form.suffix}\n" in result.stdout
 
 
 def test_the_help_names_every_format() -> None:
     text = " ".join(run("predict", "--help").output.split())
-    assert f"recording: {', '.join(FORMATS)}; " in text
-    assert ", ".join(f"songs{suffix}" for suffix in TABLES) in text
+    assert f"recording: {', '.join(FILE_FORMATS)}; " in text
+    assert ", ".join(f"songs{suffix}" for suffix in TABLE_FORMATS) in text
 
 
 def change_nothing(song: Path) -> None:
@@ -289,7 +289,7 @@ def intervals(path: Path) -> list[tuple[str, float, float, str, float]]:
 def test_all_in_one_holds_every_song_that_can_be_read(model: Path, music: Path, tmp_path: Path) -> None:
     result = run("predict", model, music, "--out", tmp_path / "apart", "--format", "csv")
     apart = [row for name in written(tmp_path / "apart") for row in intervals(tmp_path / "apart" / name)]
-    for suffix in TABLES:
+    for suffix in TABLE_FORMATS:
         result = run("predict", model, music, "--table", tmp_path / "new" / f"songs{suffix}")
         assert result.exit_code == 1
         assert result.stdout.endswith(f"Written: {tmp_path / 'new' / 'songs'}{suffix} (3 recordings)\n")
@@ -339,11 +339,13 @@ def test_parquet_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         }
         for number in range(5)
     ]
-    TABLES[".parquet"].write(tmp_path / "songs.parquet", iter([*songs, {"path": "silent.wav", "instruments": []}]), {})
+    TABLE_FORMATS[".parquet"].write(
+        tmp_path / "songs.parquet", iter([*songs, {"path": "silent.wav", "instruments": []}]), {}
+    )
     file = pyarrow.parquet.ParquetFile(tmp_path / "songs.parquet")
     assert (file.num_row_groups, file.metadata.num_rows) == (3, 5)
     assert file.read().to_pylist()[4] == dict(zip(INTERVAL_COLUMNS, ("4.wav", 0.5, 1.0, "Piano", 0.75), strict=True))
-    TABLES[".parquet"].write(tmp_path / "none.parquet", [], {})
+    TABLE_FORMATS[".parquet"].write(tmp_path / "none.parquet", [], {})
     assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == list(INTERVAL_COLUMNS)
 
 
@@ -415,7 +417,7 @@ def test_results_are_printed_above_the_bar_and_into_pipes(model: Path, tmp_path:
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
 def test_names_that_are_no_utf_8_are_escaped_in_what_is_written(model: Path, tmp_path: Path) -> None:
     song = write_song(tmp_path / "song.wav").rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
-    formats = ",".join(name for name in FORMATS if name != "jams")
+    formats = ",".join(name for name in FILE_FORMATS if name != "jams")
     for again in (False, True):
         result = run("predict", model, song, "--format", formats, "--table", tmp_path / "all.csv")
         assert result.exit_code == 0, result.output

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mir_tf.errors import ConfigError
 from mir_tf.events import PostProcessing
-from mir_tf.inference.formats import FORMATS
+from mir_tf.inference.formats import FILE_FORMATS
 from mir_tf.inference.prediction import INTERVAL_COLUMNS, Prediction
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -61,7 +61,7 @@ ROWS = [
 
 
 def written(found: Prediction, name: str) -> bytes:
-    return FORMATS[name].encode(found)
+    return FILE_FORMATS[name].encode(found)
 
 
 def test_csv_has_a_row_for_each_interval(song: Prediction) -> None:
@@ -115,7 +115,7 @@ def test_svg_is_xml_whose_text_can_be_searched_and_whose_bytes_repeat(song: Pred
 
 
 def test_silence_is_written_too(silence: Prediction) -> None:
-    for name in FORMATS:
+    for name in FILE_FORMATS:
         assert written(silence, name) or name == "audacity", name
     assert written(silence, "csv").decode().splitlines() == [",".join(INTERVAL_COLUMNS)]
     (annotation,) = jams.load(io.StringIO(written(silence, "jams").decode())).annotations
