@@ -31,5 +31,5 @@ def report_errors() -> Iterator[None]:
     except (MirTfError, OSError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt as interruption:
-        click.echo(f"\n{interruption or 'Interrupted.'}", err=True)
+        click.echo(f"\n{str(interruption) or 'Interrupted.'}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
