@@ -258,6 +258,7 @@ INSTEAD = {
     "/mnt/archive": "archive",  # outside the test's folder
     "compared/runs/$run-seed0": "runs/$run",  # trained by the commands of another page
     "--songs 400": "--songs 3",  # rendering them takes a quarter of an hour
+    "mir_tf/pretrained/model.tflite": "exported/model.float32.tflite",  # pages run elsewhere
     "crnn.pth": "crnn.npz",  # the extra dev does not include torch
 }
 
