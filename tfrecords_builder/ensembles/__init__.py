@@ -9,9 +9,6 @@ its possible parts: each has a role, such as bass or melody, and programs. Guest
 (:mod:`tfrecords_builder.ensembles.arrangement`). Harmony is a walk over the degrees of a scale. A player
 (:mod:`tfrecords_builder.ensembles.players`) has habits, which last for a section of the form and return with it.
 Bends, swells and long notes are added at the end (:mod:`tfrecords_builder.ensembles.expression`).
-
-The songs of :mod:`tfrecords_builder.compose`, which the demo has, deal out the classes evenly instead, and care for no
-style.
 """
 
 from __future__ import annotations
@@ -22,14 +19,14 @@ from pathlib import Path
 
 import pretty_midi
 
-from tfrecords_builder.compose import write_songs
-from tfrecords_builder.ensembles.arrangement import arrange
+from mir_tf.io.files import atomic_write
+from tfrecords_builder.ensembles.arrangement import SIMPLE_HANDS, arrange, arrange_simply, deal_families
 from tfrecords_builder.ensembles.expression import express, hold, level, release
 from tfrecords_builder.ensembles.players import Bar, Note, drums
 from tfrecords_builder.ensembles.styles import STYLES
 
-SECONDS = 100.0
-"""Approximate length of a song."""
+SECONDS, SIMPLE_SECONDS = 100.0, 28.0
+"""Approximate length of a song and of a simple one."""
 
 _NEXT = {
     0: (3, 4, 5, 1, 3, 2),
@@ -42,8 +39,11 @@ _NEXT = {
 }
 """Degree of a chord → degrees of the next chord; repeated ones are more likely."""
 
-_SECTION = 8
-"""Bars in a section."""
+_SECTION, _SIMPLE_SECTION = 8, 4
+"""Bars in a section of a song and of a simple one."""
+
+_FORMS = ("ABAB", "AABA", "ABAC", "ABCB", "ABCA")
+"""Orders of sections."""
 
 _HELD = 0.6
 """Share of tracks whose notes last until the next ones begin, as in sequencers."""
@@ -52,12 +52,14 @@ _TYPED = 0.4
 """Share of songs that sound typed in: all notes of a part are equally loud."""
 
 
-def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
-    """Compose one song of about :data:`SECONDS`.
+def compose_song(seed: int, index: int, simple: bool = False) -> pretty_midi.PrettyMIDI:
+    """Compose one song of about :data:`SECONDS`, or a simple one of about :data:`SIMPLE_SECONDS`.
 
     Args:
         seed: Seed of the collection.
         index: Index of the song. Consecutive songs go through all styles before a style is repeated.
+        simple: Whether to compose a short song with few parts and one program per family. A small network learns from
+            an hour of them.
 
     Returns:
         The song; the same arguments give the same song.
@@ -67,18 +69,23 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
     style = STYLES[random.Random(f"{seed}:styles:{deck}").sample(sorted(STYLES), len(STYLES))[card]]
     tempo = rng.uniform(*style.tempi)
     key, scale = rng.randrange(12), rng.choice(style.scales)
-    bars = max(8, round(SECONDS * tempo / 60 / style.meter))
-    form = _form(bars, rng)
+    seconds, length = (SIMPLE_SECONDS, _SIMPLE_SECTION) if simple else (SECONDS, _SECTION)
+    bars = max(8, round(seconds * tempo / 60 / style.meter))
+    form = _form(-(-bars // length), "".join(SIMPLE_HANDS) if simple else rng.choice(_FORMS))
     names = sorted(set(form))
     harmony = {name: _progression(rng) for name in names}
-    band = arrange(style, rng)
+    band = arrange_simply(deal_families(seed, index), rng) if simple else arrange(style, rng)
 
     song = pretty_midi.PrettyMIDI(initial_tempo=tempo)
     tracks = [pretty_midi.Instrument(program) for program in band.programs]
     doubling = [pretty_midi.Instrument(double.program) for double in band.doubles]
     drummer = pretty_midi.Instrument(0, is_drum=True)
-    active = {name: _active(band.densities, rng) for name in names}
-    drummed = {name: rng.random() < 0.85 for name in names}
+    if simple:
+        active = {name: [place in SIMPLE_HANDS[name] for place in range(len(tracks))] for name in names}
+        drummed = dict.fromkeys(names, False) | {rng.choice(names): True}
+    else:
+        active = {name: _active(band.densities, rng) for name in names}
+        drummed = {name: rng.random() < 0.85 for name in names}
     habits = {
         name: (
             [part.role(rng, part.low, part.high) for part in band.parts],
@@ -87,18 +94,18 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
         for name in names
     }
     for section, name in enumerate(form):
-        begin = section * _SECTION
+        begin = section * length
         players, kit_player = habits[name]
         # In the first section, parts may enter one after the other.
-        late = rng.random() < 0.5 and section == 0
-        for number in range(min(_SECTION, bars - begin)):
+        late = rng.random() < 0.5 and section == 0 and not simple
+        for number in range(min(length, bars - begin)):
             root = harmony[name][number % len(harmony[name])]
             bar = Bar(
                 number,
                 style.meter,
                 _chord(scale, key, root, style.sevenths),
                 _shifted(scale, key),
-                number == _SECTION - 1,
+                number == length - 1,
             )
             beat = (begin + number) * style.meter
             for place, (track, player) in enumerate(zip(tracks, players, strict=True)):
@@ -108,28 +115,26 @@ def compose_song(seed: int, index: int) -> pretty_midi.PrettyMIDI:
                     for double, double_track in zip(band.doubles, doubling, strict=True):
                         if double.part == place:
                             _write(double_track, double.play(notes), beat, tempo, style.swing, rng)
-            if kit_player is not None and drummed[name] and not (late and number < _SECTION // 2):
+            if kit_player is not None and drummed[name] and not (late and number < length // 2):
                 _write(drummer, kit_player(bar, rng), beat, tempo, style.swing, rng)
-    for track, part in zip(tracks, band.parts, strict=True):
-        express(track, part.role, rng)
-    for track in (*tracks, *doubling):
-        if rng.random() < _HELD:
-            hold(track)
-    if rng.random() < _HELD:
-        hold(drummer)
+    if not simple:
+        for track, part in zip(tracks, band.parts, strict=True):
+            express(track, part.role, rng)
+        for track in (*tracks, *doubling, drummer):
+            if rng.random() < _HELD:
+                hold(track)
     for track in (*tracks, *doubling, drummer):
         release(track)
     song.instruments = [track for track in (*tracks, *doubling, drummer) if track.notes]
-    if rng.random() < _TYPED:
+    if not simple and rng.random() < _TYPED:
         for track in song.instruments:
             level(track, rng)
     return song
 
 
-def _form(bars: int, rng: random.Random) -> list[str]:
+def _form(sections: int, names: str) -> list[str]:
     """Return the names of the sections; some are repeated."""
-    names = rng.choice(("ABAB", "AABA", "ABAC", "ABCB", "ABCA"))
-    return [names[section % len(names)] for section in range(-(-bars // _SECTION))]
+    return [names[section % len(names)] for section in range(sections)]
 
 
 def _progression(rng: random.Random) -> list[int]:
@@ -172,16 +177,23 @@ def _write(
         track.notes.append(pretty_midi.Note(velocity, pitch, time, time + max(length * 60 / tempo, 0.04)))
 
 
-def compose_folder(out: Path, count: int, seed: int) -> list[Path]:
+def compose_folder(out: Path, count: int, seed: int, simple: bool = False) -> list[Path]:
     """Write ``count`` songs as MIDI files.
 
     Args:
         out: The folder, which is created if it is missing.
         count: Number of songs.
         seed: Seed of the collection.
+        simple: See :func:`compose_song`.
 
     Returns:
         The files ``Ensemble00000.mid`` and so on.
     """
-    songs = (compose_song(seed, index) for index in range(count))
-    return write_songs(out, "Ensemble", songs)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index in range(count):
+        path = out / f"Ensemble{index:05d}.mid"
+        with atomic_write(path) as temporary:
+            compose_song(seed, index, simple).write(str(temporary))
+        paths.append(path)
+    return paths

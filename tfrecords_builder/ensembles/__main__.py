@@ -15,6 +15,7 @@ from tfrecords_builder.ensembles import compose_folder
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="SEED", help="Seed the songs."
 )
+@click.option("--simple", is_flag=True, help="Compose short songs with few parts, as --demo of the builder does.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -22,10 +23,10 @@ from tfrecords_builder.ensembles import compose_folder
     metavar="SONGS",
     help="Write them into this folder.",
 )
-def main(songs: int, seed: int, out: Path) -> None:
+def main(songs: int, seed: int, simple: bool, out: Path) -> None:
     """Compose songs in many styles as MIDI files, for --midi of python -m tfrecords_builder."""
     with report_errors():
-        compose_folder(out, songs, seed)
+        compose_folder(out, songs, seed, simple)
     click.echo(f"{songs} songs are in {out}. Next: python -m tfrecords_builder --midi {out} --soundfont SF2 --out DATA")
 
 

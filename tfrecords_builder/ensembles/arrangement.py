@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Iterable
 
 from mir_tf.vocabulary import FAMILY_SIZE
 from tfrecords_builder.ensembles.players import BEATS, Note, bass, hits, pattern, roll
@@ -33,6 +34,15 @@ _MOVED = 0.4
 
 _COMPASS = (28, 100)
 """Lowest and highest pitch of a moved part."""
+
+SIMPLE_HANDS = {"A": (0, 1), "B": (2, 3), "C": (4, 5), "D": (6, 7)}
+"""Section of a simple song → numbers of the parts that play in it."""
+
+_SIMPLE_PROGRAMS = (0, 9, 16, 24, 33, 40, 48, 56, 65, 73, 80, 89, 98, 104, 112, 122)
+"""Program of each General MIDI family in simple arrangements."""
+
+_SIMPLE_KIT = 0.7
+"""Share of simple arrangements with a kit."""
 
 _OTHER_PROGRAM = 0.15
 """Share of parts with another program of the family than the style lists."""
@@ -107,6 +117,28 @@ def arrange(style: Style, rng: random.Random) -> Arrangement:
     programs = tuple(_program(part, rng) for part in parts)
     densities = tuple(rng.uniform(rarest, 1.0) for _ in parts)
     return Arrangement(tuple(parts), programs, tuple(doubles), kit, densities)
+
+
+def deal_families(seed: int, index: int) -> list[int]:
+    """Return the General MIDI families of simple song ``index``: half a shuffled deck; the next song has the rest.
+
+    So even a few songs give each family its share of the time.
+    """
+    deck, half = divmod(index, 2)
+    order = random.Random(f"{seed}:deck:{deck}").sample(range(len(_SIMPLE_PROGRAMS)), len(_SIMPLE_PROGRAMS))
+    return order[half::2]
+
+
+def arrange_simply(families: list[int], rng: random.Random) -> Arrangement:
+    """Draw a sparse arrangement with one part for each family, the same part and program in all songs."""
+    everywhere = [part for name in sorted(STYLES) for part in STYLES[name].parts]
+    parts = tuple(_of_family(everywhere, family)[0] for family in families)
+    kit = rng.choice(sorted(BEATS)) if rng.random() < _SIMPLE_KIT else None
+    return Arrangement(parts, tuple(_SIMPLE_PROGRAMS[family] for family in families), (), kit, (1.0,) * len(parts))
+
+
+def _of_family(parts: Iterable[StylePart], family: int) -> list[StylePart]:
+    return [part for part in parts if any(program // FAMILY_SIZE == family for program in part.programs)]
 
 
 def _guests(parts: list[StylePart], count: int, rng: random.Random) -> list[StylePart]:
