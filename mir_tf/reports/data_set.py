@@ -15,7 +15,7 @@ from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError
 from mir_tf.figures import data_set as figures
 from mir_tf.figures.colors import CLASS_COLORS, SPLIT_COLORS
-from mir_tf.figures.timelines import mel_centres
+from mir_tf.figures.spectrograms import mel_centres
 from mir_tf.inference.prediction import format_duration
 from mir_tf.io.files import as_path
 from mir_tf.metrics.text import format_count, format_percent

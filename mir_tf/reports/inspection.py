@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mir_tf.data import pipeline
 from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError
-from mir_tf.figures import style, timelines
+from mir_tf.figures import spectrograms, style
 from mir_tf.figures.colors import CLASS_COLORS
 from mir_tf.metrics.text import format_percent
 from mir_tf.vocabulary import VOCABULARIES
@@ -90,4 +90,4 @@ def figure(folder: str | Path, manifest: Manifest) -> Figure:
         for track in itertools.islice(pipeline.tracks(folder, manifest, split, _VOCABULARY), _DRAWN_TRACKS)
     ]
     colors = [CLASS_COLORS[name] for name in _VOCABULARY.classes]
-    return timelines.labels_figure(tracks, manifest.front_end, _VOCABULARY.classes, colors)
+    return spectrograms.labels_figure(tracks, manifest.front_end, _VOCABULARY.classes, colors)

@@ -21,7 +21,7 @@ from tensorboard.plugins.pr_curve import metadata as pr_curve
 
 from mir_tf.config import RunConfig
 from mir_tf.data.pipeline import LabelledTrack
-from mir_tf.figures import style, timelines
+from mir_tf.figures import spectrograms, style
 from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.training.validation import Validation
 
@@ -152,7 +152,7 @@ class SummaryWriter:
         self._writer.flush()
 
     def _draw(self, track: LabelledTrack, probabilities: NDArray[np.float32], epoch: int) -> None:
-        figure = timelines.song_figure(
+        figure = spectrograms.song_figure(
             track.log_mel,
             self._config.front_end,
             track.truth,

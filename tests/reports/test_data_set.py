@@ -13,7 +13,7 @@ from helpers.tiny_data import FRONT_END, PROGRAMS, make_record, stem, write_data
 from mir_tf.data import manifest as schema
 from mir_tf.data.manifest import Manifest
 from mir_tf.errors import DataError
-from mir_tf.figures import data_set, timelines
+from mir_tf.figures import data_set, spectrograms
 from mir_tf.reports import data_set as report
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -134,7 +134,7 @@ def test_errors_are_reported_and_leave_no_files(stems: tuple[Path, Manifest], tm
 
 
 def test_spectra_are_drawn_from_their_peaks_over_hertz() -> None:
-    centres = timelines.mel_centres(FRONT_END)
+    centres = spectrograms.mel_centres(FRONT_END)
     spectra = np.array([[-30.0] * 7 + [-20], [-70] + [-60] * 7])
     figure = data_set.spectra_figure(spectra, centres, [3, 1], ["Piano", "Bass"], ["#0072b2", "#5c3a1e"], "Spectra")
     piano, bass = figure.axes
