@@ -172,10 +172,10 @@ class DemoSource:
             return self._composed(Path(folder)).estimate(config, workers)
 
     def _composed(self, folder: Path) -> MidiSource:
-        from tfrecords_builder import ensembles
+        from tfrecords_builder.ensembles import composer
         from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
-        ensembles.compose_folder(folder, self.songs, self.rendering.seed, simple=True)
+        composer.compose_folder(folder, self.songs, self.rendering.seed, simple=True)
         return MidiSource(folder, (default_soundfont(),), self.rendering, self.keep_audio)
 
 

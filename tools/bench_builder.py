@@ -37,7 +37,8 @@ from threadpoolctl import threadpool_limits
 from mir_tf.config import FRONT_ENDS
 from mir_tf.data import frontend
 from mir_tf.io import audio
-from tfrecords_builder import build, ensembles, midi, processes
+from tfrecords_builder import build, midi, processes
+from tfrecords_builder.ensembles import composer
 from tfrecords_builder.processes import Failure
 from tfrecords_builder.records import labels
 from tfrecords_builder.records.make import RecordConfig
@@ -93,7 +94,7 @@ def main(tree: Path | None, count: int, rounds: int) -> None:
 
 
 def _demo(folder: Path, count: int) -> Path:
-    ensembles.compose_folder(folder / "midi", count, seed=0, simple=True)
+    composer.compose_folder(folder / "midi", count, seed=0, simple=True)
     soundfonts = [default_soundfont()]
     render.render_tree(folder / "midi", soundfonts, folder / "tree", RenderConfig(), workers=os.cpu_count() or 1)
     return folder / "tree"

@@ -29,7 +29,7 @@ from sklearn.metrics import average_precision_score
 from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig
 from mir_tf.data import frontend
 from mir_tf.vocabulary import VOCABULARIES
-from tfrecords_builder import ensembles
+from tfrecords_builder.ensembles import composer
 from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.slakh import tree
 from tfrecords_builder.synthesis import render
@@ -76,7 +76,7 @@ def main(songs: int, seed: int) -> None:
 
 
 def _render(folder: Path, songs: int, seed: int) -> Sequence[tree.Track]:
-    ensembles.compose_folder(folder / "midi", songs, seed, simple=True)
+    composer.compose_folder(folder / "midi", songs, seed, simple=True)
     soundfonts = [default_soundfont()]
     render.render_tree(folder / "midi", soundfonts, folder / "tree", RenderConfig(seed), workers=os.cpu_count() or 1)
     tracks, _ = tree.find_tracks(folder / "tree")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from mir_tf.extras import require_training
 from mir_tf.io.click_errors import report_errors
-from tfrecords_builder.ensembles import compose_folder
 
 
 @click.command()
@@ -26,6 +26,9 @@ from tfrecords_builder.ensembles import compose_folder
 def main(songs: int, seed: int, simple: bool, out: Path) -> None:
     """Compose songs in many styles as MIDI files, for --midi of python -m tfrecords_builder."""
     with report_errors():
+        require_training()
+        from tfrecords_builder.ensembles.composer import compose_folder
+
         compose_folder(out, songs, seed, simple)
     click.echo(f"{songs} songs are in {out}. Next: python -m tfrecords_builder --midi {out} --soundfont SF2 --out DATA")
 

@@ -9,7 +9,7 @@ import pytest
 from helpers.commands import invoke
 
 from mir_tf.vocabulary import VOCABULARIES, program_index
-from tfrecords_builder import ensembles
+from tfrecords_builder.ensembles import composer
 from tfrecords_builder.ensembles.__main__ import main
 from tfrecords_builder.ensembles.arrangement import Double, arrange
 from tfrecords_builder.ensembles.expression import express, hold
@@ -23,7 +23,7 @@ SONGS = 2 * len(STYLES)
 
 @pytest.fixture(scope="module")
 def collection() -> list[pretty_midi.PrettyMIDI]:
-    return [ensembles.compose_song(0, index) for index in range(SONGS)]
+    return [composer.compose_song(0, index) for index in range(SONGS)]
 
 
 def classes_of(song: pretty_midi.PrettyMIDI) -> set[int | None]:
@@ -47,7 +47,7 @@ def test_notes_are_midi_s_and_songs_as_long_as_asked(collection):
             assert 0 <= note.pitch <= 127
             assert 1 <= note.velocity <= 127
             assert 0 <= note.start < note.end
-        assert ensembles.SECONDS - 8 <= song.get_end_time() <= ensembles.SECONDS + 8
+        assert composer.SECONDS - 8 <= song.get_end_time() <= composer.SECONDS + 8
 
 
 def test_every_style_keeps_to_its_ranges():
@@ -177,15 +177,15 @@ def test_parts_enter_and_rest(collection):
 
 
 def test_songs_are_different_songs(tmp_path):
-    paths = ensembles.compose_folder(tmp_path, 40, seed=1)
+    paths = composer.compose_folder(tmp_path, 40, seed=1)
     groups = songs.group_songs({path.name: songs.song_notes(path) for path in paths})
     assert len(set(groups.values())) >= 38
 
 
 def test_same_arguments_same_bytes(tmp_path):
-    first, second = (ensembles.compose_folder(tmp_path / name, 3, seed=5) for name in "ab")
+    first, second = (composer.compose_folder(tmp_path / name, 3, seed=5) for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-    assert ensembles.compose_folder(tmp_path / "c", 1, seed=6)[0].read_bytes() != first[0].read_bytes()
+    assert composer.compose_folder(tmp_path / "c", 1, seed=6)[0].read_bytes() != first[0].read_bytes()
 
 
 def test_command_says_what_is_next(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from helpers.commands import invoke
 
 from mir_tf.vocabulary import VOCABULARIES, program_index
-from tfrecords_builder import ensembles
+from tfrecords_builder.ensembles import composer
 from tfrecords_builder.ensembles.__main__ import main
 from tfrecords_builder.slakh import songs
 
@@ -29,20 +29,20 @@ def activity(song: pretty_midi.PrettyMIDI) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def collection() -> list[np.ndarray]:
-    return [activity(ensembles.compose_song(0, index, simple=True)) for index in range(SONGS)]
+    return [activity(composer.compose_song(0, index, simple=True)) for index in range(SONGS)]
 
 
 def test_songs_last_24_to_40_seconds() -> None:
     for seed in (0, 1):
         for index in range(48):
-            assert 24 <= ensembles.compose_song(seed, index, simple=True).get_end_time() <= 40
+            assert 24 <= composer.compose_song(seed, index, simple=True).get_end_time() <= 40
 
 
 def test_each_family_has_one_program() -> None:
     programs = {
         part.program
         for index in range(48)
-        for part in ensembles.compose_song(0, index, simple=True).instruments
+        for part in composer.compose_song(0, index, simple=True).instruments
         if not part.is_drum
     }
     assert len(programs) == len({program // 8 for program in programs}) == 16
@@ -71,22 +71,22 @@ def test_activity_varies_within_songs_and_between_them(collection: list[np.ndarr
 
 
 def test_same_arguments_same_bytes(tmp_path: Path) -> None:
-    first, second = (ensembles.compose_folder(tmp_path / name, 3, seed=5, simple=True) for name in "ab")
+    first, second = (composer.compose_folder(tmp_path / name, 3, seed=5, simple=True) for name in "ab")
     assert [path.name for path in first] == ["Ensemble00000.mid", "Ensemble00001.mid", "Ensemble00002.mid"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-    other = ensembles.compose_folder(tmp_path / "c", 3, seed=6, simple=True)
+    other = composer.compose_folder(tmp_path / "c", 3, seed=6, simple=True)
     assert len({path.read_bytes() for path in (*first, *other)}) == 6
     # A song does not depend on how many there are.
-    assert ensembles.compose_folder(tmp_path / "d", 1, seed=5, simple=True)[0].read_bytes() == first[0].read_bytes()
+    assert composer.compose_folder(tmp_path / "d", 1, seed=5, simple=True)[0].read_bytes() == first[0].read_bytes()
 
 
 def test_no_file_but_the_songs_is_left(tmp_path: Path) -> None:
-    paths = ensembles.compose_folder(tmp_path / "new" / "folder", 2, seed=0, simple=True)
+    paths = composer.compose_folder(tmp_path / "new" / "folder", 2, seed=0, simple=True)
     assert sorted((tmp_path / "new" / "folder").iterdir()) == paths
 
 
 def test_the_command_composes_simple_songs_too(tmp_path: Path) -> None:
     result = invoke(main, "--songs", 1, "--simple", "--out", tmp_path / "by command")
     assert result.exit_code == 0
-    (expected,) = ensembles.compose_folder(tmp_path / "expected", 1, seed=0, simple=True)
+    (expected,) = composer.compose_folder(tmp_path / "expected", 1, seed=0, simple=True)
     assert (tmp_path / "by command" / expected.name).read_bytes() == expected.read_bytes()

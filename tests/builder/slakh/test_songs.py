@@ -6,7 +6,7 @@ import pretty_midi
 import pytest
 
 from mir_tf.errors import DataError
-from tfrecords_builder import ensembles
+from tfrecords_builder.ensembles import composer
 from tfrecords_builder.slakh import songs
 
 
@@ -35,7 +35,7 @@ def changed(song: pretty_midi.PrettyMIDI, path, stretch=1.0, delay=0.0, program=
 
 
 def test_a_song_is_known_again_in_another_guise_and_others_are_not(tmp_path):
-    original, other = (ensembles.compose_song(0, index, simple=True) for index in range(2))
+    original, other = (composer.compose_song(0, index, simple=True) for index in range(2))
     notes = {
         "b original": changed(original, tmp_path / "1.mid"),
         "c faster": changed(original, tmp_path / "2.mid", stretch=0.8),
@@ -48,7 +48,7 @@ def test_a_song_is_known_again_in_another_guise_and_others_are_not(tmp_path):
 
 
 def test_composed_songs_are_all_different(tmp_path):
-    paths = ensembles.compose_folder(tmp_path, 24, seed=3, simple=True)
+    paths = composer.compose_folder(tmp_path, 24, seed=3, simple=True)
     assert len(groups({path.name: songs.song_notes(path) for path in paths})) == 24
 
 

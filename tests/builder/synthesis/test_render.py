@@ -18,7 +18,8 @@ from helpers.sine_soundfont import write_sine
 
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import ConfigError, DataError
-from tfrecords_builder import ensembles, processes
+from tfrecords_builder import processes
+from tfrecords_builder.ensembles import composer
 from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.slakh.tree import find_tracks
 from tfrecords_builder.synthesis import augmentation, midi_edits, render
@@ -332,13 +333,13 @@ def test_nothing_to_render_is_said(tmp_path):
 
 @pytest.mark.slow
 def test_composed_songs_render_without_a_silent_stem(tmp_path):
-    for path in ensembles.compose_folder(tmp_path / "midi", 4, seed=0, simple=True):
+    for path in composer.compose_folder(tmp_path / "midi", 4, seed=0, simple=True):
         render.render_track(RenderJob(path, default_soundfont(), path.stem), tmp_path)
         assert all(stem["audio_rendered"] for stem in metadata(tmp_path / path.stem)["stems"].values())
 
 
 def test_workers_load_no_tensorflow():
-    modules = "tfrecords_builder.synthesis.render, tfrecords_builder.ensembles"
+    modules = "tfrecords_builder.synthesis.render, tfrecords_builder.ensembles.composer"
     code = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
