@@ -9,6 +9,10 @@ class ConfigError(MirTfError, ValueError):
     """A setting is unknown, has the wrong type, is out of range, or contradicts another one. Exit status 2."""
 
 
+class InstallationError(MirTfError):
+    """A package is missing, or packages do not fit together."""
+
+
 class FileSystemError(MirTfError):
     """Support for a remote file system is not installed."""
 

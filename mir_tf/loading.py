@@ -46,6 +46,7 @@ from numpy.typing import ArrayLike, NDArray
 from mir_tf import pretrained
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
+from mir_tf.extras import require_training
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.files import as_path, is_remote, sha256
 
@@ -87,6 +88,7 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
     Raises:
         BundleError: The path is missing, damaged or not a trained model.
         ConfigError: ``threads`` is given for a run, or the ``.tflite`` file is remote.
+        InstallationError: The path is a run, and the extra ``train`` is not installed.
 
     Examples:
         Predict with the model that comes with this package. The song lasts 4 seconds; the model gives ten frames
@@ -107,6 +109,7 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
         return LiteModel(path, threads or os.cpu_count() or 1)
     if threads is not None:
         raise ConfigError("threads apply to .tflite files only: a run uses all cores")
+    require_training()
     from mir_tf import bundle
     from mir_tf.bundle.keras_model import RunModel
 

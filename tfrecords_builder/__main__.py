@@ -14,6 +14,7 @@ import yaml
 
 from mir_tf.config import FRONT_ENDS, LABEL_POLICIES, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError
+from mir_tf.extras import require_training
 from mir_tf.io.click_errors import report_errors
 from mir_tf.io.click_path import PathParameter
 from mir_tf.io.files import scratch_folder, workspace
@@ -250,6 +251,7 @@ def main(verify: Path | None, **options: Any) -> None:
     # TensorFlow logs much that does not concern users; it raises its errors.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with report_errors():
+        require_training()
         is_fine = _build(_source(options), options) if verify is None else _verify(verify)
     if not is_fine:
         click.get_current_context().exit(1)

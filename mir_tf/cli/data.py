@@ -6,11 +6,19 @@ from pathlib import Path
 
 import click
 
-from mir_tf.cli.shared import EXISTING_FOLDER, NEW_FILE, NEW_FOLDER, make_console, print_table, track_progress
+from mir_tf.cli.shared import (
+    EXISTING_FOLDER,
+    NEW_FILE,
+    NEW_FOLDER,
+    TrainingCommand,
+    make_console,
+    print_table,
+    track_progress,
+)
 from mir_tf.errors import ConfigError
 
 
-@click.command()
+@click.command(cls=TrainingCommand)
 @click.argument("data", type=EXISTING_FOLDER)
 @click.option("--picture", type=NEW_FILE, help="PNG to write.  [default: DATA/inspection.png]")
 @click.option("--report", "wants_report", is_flag=True, help="Also write a page of pictures. Reads all records.")

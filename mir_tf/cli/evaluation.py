@@ -16,6 +16,7 @@ from mir_tf.cli.shared import (
     NEW_FOLDER,
     RUN,
     SPLIT_OPTION,
+    TrainingCommand,
     announce_pretrained,
     make_console,
     print_table,
@@ -25,7 +26,7 @@ from mir_tf.cli.shared import (
 from mir_tf.errors import ConfigError
 
 
-@click.command()
+@click.command(cls=TrainingCommand)
 @click.argument("model", type=MODEL, default=pretrained.PRETRAINED_WORD)
 @click.option("--data", type=EXISTING_FOLDER, help="Data set to evaluate on, made by python -m tfrecords_builder.")
 @SPLIT_OPTION
@@ -112,7 +113,7 @@ def evaluate(
         sys.exit(1)
 
 
-@click.command()
+@click.command(cls=TrainingCommand)
 @click.argument("run", type=RUN)
 @click.option("--data", type=EXISTING_FOLDER, required=True, help="Data set made by python -m tfrecords_builder.")
 @SPLIT_OPTION

@@ -12,6 +12,7 @@ from mir_tf.cli.shared import (
     EXISTING_FOLDER,
     NEW_FOLDER,
     NEW_LOCAL_FOLDER,
+    TrainingCommand,
     make_console,
     print_table,
     training_progress,
@@ -20,7 +21,7 @@ from mir_tf.config import read_yaml
 from mir_tf.errors import ConfigError
 
 
-@click.command()
+@click.command(cls=TrainingCommand)
 @click.argument("plan", type=EXISTING_FILE)
 @click.option(
     "--data", type=EXISTING_FOLDER, multiple=True, required=True, help="Data set, one for each front end in PLAN."
@@ -68,7 +69,7 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
     console.print(f"Tables and picture: {out}", soft_wrap=True)
 
 
-@click.command()
+@click.command(cls=TrainingCommand)
 @click.option(
     "--data", type=EXISTING_FOLDER, multiple=True, required=True, help="Data set; give several to try front ends."
 )

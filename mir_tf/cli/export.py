@@ -12,6 +12,7 @@ from mir_tf.cli.shared import (
     NEW_FOLDER,
     RECORDING,
     RUN,
+    TrainingCommand,
     announce_pretrained,
     comma_separated,
     make_console,
@@ -19,7 +20,7 @@ from mir_tf.cli.shared import (
 )
 
 
-@click.command()
+@click.command(cls=TrainingCommand)
 @click.argument("run", type=RUN)
 @click.option("--out", type=NEW_FOLDER, required=True, help="Folder for the files. Earlier exports are replaced.")
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mir_tf import pretrained
+from mir_tf.extras import require_training
 from mir_tf.io.click_path import PathParameter
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ SPLIT_OPTION = click.option(
     show_default=True,
     help="Split to evaluate. Scores on validation are optimistic: thresholds were tuned on it.",
 )
+
+
+class TrainingCommand(click.Command):
+    """A command that needs the extra ``train``."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Check that the extra is installed before any work begins."""
+        require_training()
+        return super().invoke(context)
 
 
 def announce_pretrained(model: Path) -> None:

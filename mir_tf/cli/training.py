@@ -9,14 +9,22 @@ from typing import Any
 import click
 
 from mir_tf import pretrained
-from mir_tf.cli.shared import EXISTING_FILE, EXISTING_FOLDER, EXISTING_LOCAL_FILE, NEW_FOLDER, RUN, training_progress
+from mir_tf.cli.shared import (
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    EXISTING_LOCAL_FILE,
+    NEW_FOLDER,
+    RUN,
+    TrainingCommand,
+    training_progress,
+)
 from mir_tf.config import MODELS, ModelConfig, RunConfig, TrainConfig, read_yaml
 from mir_tf.errors import ConfigError
 
 _MODEL, _TRAIN = ModelConfig(), TrainConfig()  # the defaults that help texts state
 
 
-@click.command()
+@click.command(cls=TrainingCommand)
 @click.option("--data", type=EXISTING_FOLDER, required=True, help="Data set made by python -m tfrecords_builder.")
 @click.option("--out", type=NEW_FOLDER, required=True, help="Folder of the run. The same command resumes it.")
 @click.option(
@@ -152,7 +160,7 @@ def _configure(base: RunConfig, file: Path | None, options: dict[str, dict[str, 
         raise
 
 
-@click.command("import-torch")
+@click.command("import-torch", cls=TrainingCommand)
 @click.argument("checkpoint", type=EXISTING_LOCAL_FILE)
 @click.option(
     "--thresholds", type=EXISTING_LOCAL_FILE, help="NumPy file (.npy) with a threshold per class.  [default: all 0.5]"

@@ -19,6 +19,7 @@ from pathlib import Path, PosixPath
 from typing import Any
 
 from mir_tf.errors import ConfigError, FileSystemError
+from mir_tf.extras import require_training
 
 _SCHEMES = {
     "s3": "check the bucket's name, the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in "
@@ -233,8 +234,10 @@ def _tensorflow(scheme: str) -> Any:
     """Import TensorFlow with the file system for ``scheme``, and return it.
 
     Raises:
+        InstallationError: TensorFlow is not installed.
         FileSystemError: tensorflow-io is needed and not installed.
     """
+    require_training()
     import tensorflow as tf
 
     if scheme in _BY_TENSORFLOW:

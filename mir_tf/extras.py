@@ -1,0 +1,51 @@
+"""The packages of the extra ``train``, which the commands that train, evaluate and export need."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+
+from mir_tf.errors import InstallationError
+
+TRAIN_MODULES = (
+    "tensorflow",
+    "keras",
+    "keras_tuner",
+    "tensorboard",
+    "librosa",
+    "pretty_midi",
+    "scipy",
+    "pyloudnorm",
+    "jinja2",
+    "flatbuffers",
+    "packaging",
+)
+"""The modules that commands import from the extra ``train``, apart from optional ones."""
+
+_REMEDY = "run in your clone of mir-tf: pip install '.[train]'"
+
+
+def require_training() -> None:
+    """Check that the extra ``train`` is installed, without importing its packages.
+
+    Raises:
+        InstallationError: A package is missing, or NumPy has a version that this TensorFlow cannot use.
+    """
+    for module in TRAIN_MODULES:
+        if importlib.util.find_spec(module) is None:
+            raise InstallationError(f"this needs the package {module}; to install it, {_REMEDY}")
+    from packaging.requirements import Requirement
+
+    try:
+        requirements = importlib.metadata.requires("tensorflow") or ()
+    except importlib.metadata.PackageNotFoundError:  # another distribution of it, such as a nightly build
+        return
+    installed = importlib.metadata.version("numpy")
+    for requirement in map(Requirement, requirements):
+        # With another NumPy, TensorFlow's import prints pages before it fails.
+        if requirement.name == "numpy" and not requirement.specifier.contains(installed, prereleases=True):
+            tensorflow = importlib.metadata.version("tensorflow")
+            raise InstallationError(
+                f"TensorFlow {tensorflow} needs numpy {requirement.specifier}, but {installed} is installed; "
+                f"to replace it, {_REMEDY}"
+            )
