@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import json
 import logging
 import mimetypes
+import os
 import signal
 import socket
 import threading
@@ -64,6 +66,8 @@ _CHUNK_SECONDS = 60
 
 _IDLE_CHECK_SECONDS = 60
 """Time between two searches for idle recordings."""
+
+_MAX_PORT = 65535
 
 _MAX_BODY_BYTES = 100_000
 """Maximum size in bytes of a request that is not an upload."""
@@ -372,8 +376,13 @@ def make_server(app: Starlette) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, is_fixed: bool = True) -> socket.socket:
     """Open a listening socket.
+
+    Args:
+        host: Host name or address to bind to.
+        port: Port to bind to; 0 for a free one.
+        is_fixed: Whether no other port will do. Otherwise, the next free one is used if another program listens there.
 
     Raises:
         ConfigError: The address does not belong to this machine, or another program listens there.
@@ -384,11 +393,14 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"--host {host}: {error}") from None
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere, it lets two programs listen at one port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(128)
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRINUSE and not is_fixed and port < _MAX_PORT:
+            return bind(host, port + 1, is_fixed)
         raise ConfigError(
             f"cannot listen on {host}, port {port}: {error.strerror}; choose another --port, or --port 0 for a free one"
         ) from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from mir_tf import pretrained
 from mir_tf.cli.shared import (
@@ -311,7 +312,11 @@ def listen(
     help="Address to bind to. Any address but the default makes the page reachable from other machines.",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to bind to; 0 for a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default="8000 or, if it is taken, the next free one",
+    help="Port to bind to; 0 for a free one.",
 )
 @click.option(
     "--max-mb", type=click.IntRange(min=1), default=200, show_default=True, help="Maximum size of a file in MB."
@@ -324,7 +329,10 @@ def listen(
     help="Maximum length of a recording in minutes.",
 )
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page in the browser.")
-def app(model: Path, host: str, port: int, max_mb: int, max_minutes: int, browser: bool) -> None:
+@click.pass_context
+def app(
+    context: click.Context, model: Path, host: str, port: int, max_mb: int, max_minutes: int, browser: bool
+) -> None:
     """Serve a web page that detects instruments in recordings.
 
     MODEL is a .tflite file made by mir-tf export, which starts in a second, or a run. Without it, the pretrained model
@@ -345,7 +353,7 @@ def app(model: Path, host: str, port: int, max_mb: int, max_minutes: int, browse
     from mir_tf.app.recordings import UploadLimits
 
     announce_pretrained(model)
-    listener = server.bind(host, port)
+    listener = server.bind(host, port, context.get_parameter_source("port") is not ParameterSource.DEFAULT)
     if not server.is_local(listener):
         click.echo(
             f"Warning: anyone who can reach {host} can use this page; it has no password and no encryption.", err=True

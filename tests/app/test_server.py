@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.commands import failed
 from helpers.running_app import LIMITS, App, eventually, song
 
 from mir_tf import loading
@@ -131,6 +132,23 @@ def test_a_busy_port_and_an_unfit_model_are_named(app: App, exported_cnn: Path) 
         server.bind("127.0.0.1", app.port)
     with pytest.raises(BundleError, match="predicts whole windows, not a timeline"):
         Recordings(exported_cnn / "clip.tflite", LIMITS)
+
+
+def test_the_port_that_nobody_chose_gives_way_to_the_next_free_one(app: App) -> None:
+    with server.bind("127.0.0.1", app.port, is_fixed=False) as listener:
+        assert listener.getsockname()[1] > app.port
+    assert f"cannot listen on 127.0.0.1, port {app.port}" in failed(2, "app", str(app.model), "--port", str(app.port))
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # if another program listens there, all the better
+            stack.enter_context(socket.create_server(("127.0.0.1", 8000)))
+        words = (sys.executable, "-c", "from mir_tf.cli import main; main()", "app", app.model, "--no-browser")
+        process = stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+        try:
+            port = int(re.match(r"http://127\.0\.0\.1:(\d+)/ ", process.stdout.readline())[1])
+            assert port > 8000
+            assert App(port, app.recordings, app.model).ask("GET", "/")[0] == 200
+        finally:
+            process.terminate()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
