@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from mir_tf.io.remote import RemotePath, is_uri
+
+_SLAKH_TRACK = re.compile(r"Track\d")
+"""The beginning of the name of a track's folder in Slakh's layout."""
 
 
 def as_path(path: str | Path) -> Path:
@@ -55,6 +59,27 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def display_path(path: str | Path) -> str:
     """Return the path as printable text, with bytes that are not valid UTF-8 escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def recording_title(path: str | Path) -> str:
+    """Return the title of a recording for people: the name of its file, unless that is the same in every folder.
+
+    In Slakh's layout, every mix has the name ``mix.flac``. Its title is the name of the track, such as ``Track00001``;
+    the title of a stem is ``Track00001/S00``.
+
+    Args:
+        path: Path of the recording; empty for audio without a file, whose title is empty too.
+    """
+    if not str(path):
+        return ""
+    full = Path(path if is_remote(path) else os.path.abspath(path))  # you may be in the folder of the track
+    *_, above, folder, name = ("", "", *full.parts)
+    if full.suffix.lower() in (".flac", ".wav"):
+        if full.stem == "mix" and _SLAKH_TRACK.match(folder):
+            return folder
+        if folder == "stems" and _SLAKH_TRACK.match(above):
+            return f"{above}/{full.stem}"
+    return name
 
 
 def is_utf8(path: str | Path) -> bool:
