@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -12,6 +10,7 @@ from rich.text import Text
 from mir_tf.cli.shared import print_table
 from mir_tf.config import LABEL_RATE
 from mir_tf.inference.prediction import Prediction, format_duration
+from mir_tf.io.files import recording_title
 
 _BLOCKS, _ASCII = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
 """Levels of a character: from silent to playing all of its time."""
@@ -33,7 +32,7 @@ def print_prediction(console: Console, prediction: Prediction) -> None:
     seconds, share = prediction.playing_time, prediction.share
     for index in prediction.detected:
         rows.append([prediction.classes[index], format_duration(seconds[index]), f"{100 * share[index]:.1f} %"])
-    title = f"{Path(prediction.path).name}, {format_duration(prediction.seconds)}: "
+    title = f"{recording_title(prediction.path)}, {format_duration(prediction.seconds)}: "
     if prediction.dominant is None:
         console.print(title + "no instrument detected", soft_wrap=True)
         return

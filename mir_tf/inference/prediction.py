@@ -15,7 +15,7 @@ from mir_tf.config import LABEL_RATE
 from mir_tf.errors import ConfigError
 from mir_tf.events import Events, PostProcessing, decode
 from mir_tf.figures.colors import color_of
-from mir_tf.io.files import write_text
+from mir_tf.io.files import recording_title, write_text
 from mir_tf.metrics.dominance import dominant, playing_time
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class Prediction:
             model=self.model,
         )
         found = jams.JAMS(annotations=[annotation])
-        found.file_metadata.title = Path(self.path).name
+        found.file_metadata.title = recording_title(self.path)
         found.file_metadata.duration = self.seconds
         return found
 
@@ -233,7 +233,7 @@ class Prediction:
         """Return the timeline as a matplotlib figure, with a row for each instrument that has an interval."""
         from mir_tf.figures.timelines import timeline_figure
 
-        name = Path(self.path).name or "audio"
+        name = recording_title(self.path) or "audio"
         longest = f"dominant {self.dominant}" if self.dominant else "nothing detected"
         title = f"{name}, {format_duration(self.seconds)}: {longest}"
         return timeline_figure(self.probabilities, self.smoothed, None, self.classes, self.colors, title)

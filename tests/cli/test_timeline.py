@@ -1,12 +1,13 @@
 """The timeline in a terminal: the right times, colours and widths."""
 
+import dataclasses
 import io
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from mir_tf.cli.timeline import timeline
+from mir_tf.cli.timeline import print_prediction, timeline
 from mir_tf.events import PostProcessing
 from mir_tf.figures.colors import CLASS_COLORS
 from mir_tf.inference.prediction import Prediction
@@ -80,3 +81,9 @@ def test_a_terminal_without_such_characters_gets_others() -> None:
     text = drawn(60, ascii_only=True)
     assert text.isascii()
     assert text.splitlines()[0] == "Guitar " + " " * 26 + "=" + "#" * 26
+
+
+def test_a_track_of_slakh_gives_the_table_its_title() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    print_prediction(console, dataclasses.replace(prediction(100), path="test/Track00001/mix.flac"))
+    assert console.file.getvalue().startswith("Track00001, 0:10.0: ")

@@ -137,6 +137,12 @@ def test_a_plot_is_a_figure_with_a_row_for_each_instrument(song: Prediction) -> 
     assert array.plot().axes[0].get_title(loc="left").startswith("audio, ")
 
 
+def test_a_track_of_slakh_gives_figures_and_jams_their_title(song: Prediction) -> None:
+    track = dataclasses.replace(song, path="test/Track00001/mix.flac")
+    assert track.plot().axes[0].get_title(loc="left").startswith("Track00001, ")
+    assert track.to_jams().file_metadata.title == "Track00001"
+
+
 @pytest.mark.parametrize(("package", "method"), [("jams", "to_jams"), ("pandas", "to_dataframe")])
 def test_what_a_package_is_missing_for_says_what_to_install(
     song: Prediction, monkeypatch: pytest.MonkeyPatch, package: str, method: str
