@@ -165,7 +165,8 @@ def percent(estimate: dict[str, float]) -> str:
     """Return a share and its confidence interval as text."""
     if estimate["value"] is None:
         return "–"
-    return f"{estimate['value']:.3f} ({estimate['low']:.3f}–{estimate['high']:.3f})"
+    bounds = "–" if estimate["low"] is None else f"{estimate['low']:.3f}–{estimate['high']:.3f}"
+    return f"{estimate['value']:.3f} ({bounds})"
 
 
 def tables(data: Path, evaluations: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,14 +72,18 @@ def evaluate_predictions(
         "baseline_f1": frames.where_positive(baseline.f1),
         "average_precision": sweeps.average_precision[0],
         "roc_auc": sweeps.roc_auc[0],
-        "presence_precision": present.where_positive(present.precision),
-        "presence_recall": present.where_positive(present.recall),
         "presence_f1": present.where_positive(present.f1),
         "playing_time_error": mean_defined(np.where(involved > 0, time_errors, np.nan).T),
         "prevalence": frames.positives / len(all_truth),
         "threshold": thresholds,
     }  # [classes] each
-    f1 = bootstrap.bounds(lambda weights: (drawn := tracks.resampled(weights)).where_positive(drawn.f1))  # [3, classes]
+
+    def of_classes(bounds: NDArray[np.float64]) -> list[ConfidenceInterval]:
+        return [ConfidenceInterval(*each) for each in present.where_positive(bounds).T.tolist()]
+
+    f1 = of_classes(bootstrap.score_bounds(tracks, "f1", where_positive=True))
+    presence_precision = of_classes(bootstrap.share_bounds(presence.tp, presence.tp + presence.fp))
+    presence_recall = of_classes(bootstrap.share_bounds(presence.tp, presence.positives))
     dominants = [dominant_classes(true) for true in truth]
     dominant_errors = [errors[tied[0]] if tied else 0.0 for errors, tied in zip(time_errors, dominants, strict=True)]
     is_dominant_right = [same_dominant(mine, true) for mine, true in zip(detected, truth, strict=True)]
@@ -98,7 +102,7 @@ def evaluate_predictions(
             "macro_average_precision": bootstrap.macro(sweeps.average_precision),
             "macro_roc_auc": bootstrap.macro(sweeps.roc_auc),
             **{f"presence_{name}": estimate for name, estimate in _agreement(presence, bootstrap).items()},
-            "dominant_accuracy": bootstrap.ratio(is_dominant_right, each_once),
+            "dominant_accuracy": bootstrap.share(is_dominant_right, each_once),
             "dominant_playing_time_error": bootstrap.ratio(dominant_errors, [bool(tied) for tied in dominants]),
             "playing_time_error": bootstrap.ratio(time_errors.sum(axis=1), involved.sum(axis=1)),
         },
@@ -108,9 +112,11 @@ def evaluate_predictions(
             ClassMetrics(
                 name=name,
                 tracks=int(present.positives[index]),
-                f1=ConfidenceInterval(*f1[:, index].tolist()),
+                f1=f1[index],
+                presence_precision=presence_precision[index],
+                presence_recall=presence_recall[index],
                 curve=sweeps.curves[index],
-                **{metric: float(of_classes[index]) for metric, of_classes in values.items()},
+                **{metric: float(of_class[index]) for metric, of_class in values.items()},
             )
             for index, name in enumerate(vocabulary.classes)
         ),
@@ -122,11 +128,11 @@ def evaluate_predictions(
 
 def _agreement(tracks: ConfusionCounts, bootstrap: Bootstrap) -> dict[str, ConfidenceInterval]:
     """Return precision, recall and F1, micro and macro, of counts [tracks, classes]."""
-    estimate, drawn = bootstrap.estimate, tracks.resampled
+    estimate, drawn, micro = bootstrap.estimate, tracks.resampled, tracks.micro
     return {
-        "micro_precision": estimate(lambda weights: drawn(weights).micro.precision),
-        "micro_recall": estimate(lambda weights: drawn(weights).micro.recall),
-        "micro_f1": estimate(lambda weights: drawn(weights).micro.f1),
+        "micro_precision": bootstrap.score(micro, "precision"),
+        "micro_recall": bootstrap.score(micro, "recall"),
+        "micro_f1": bootstrap.score(micro, "f1"),
         "macro_precision": estimate(lambda weights: drawn(weights).macro_precision),
         "macro_recall": estimate(lambda weights: drawn(weights).macro_recall),
         "macro_f1": estimate(lambda weights: drawn(weights).macro_f1),
@@ -141,21 +147,29 @@ def _post_processing_effects(
     plain, num_plain = _unit_counts(detected, truth, reference)
     processed, num_processed = _unit_counts(smoothed, truth, reference)
 
-    def effect(unit: str, f1: Callable[[ConfusionCounts], NDArray[np.float64]]) -> PostProcessingEffect:
-        before, after = (
-            functools.partial(lambda counts, weights: f1(counts.resampled(weights)), counts[unit])
-            for counts in (plain, processed)
-        )
-        return PostProcessingEffect(
-            thresholds=bootstrap.estimate(before),
-            post_processed=bootstrap.estimate(after),
-            gain=bootstrap.estimate(lambda weights: after(weights) - before(weights)),
+    def drawn_f1(counts: ConfusionCounts, average: str, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        drawn = counts.resampled(weights)
+        return drawn.micro.f1 if average == "micro" else drawn.macro_f1
+
+    def f1(counts: ConfusionCounts, average: str) -> ConfidenceInterval:
+        if average == "micro":
+            return bootstrap.score(counts.micro, "f1")
+        return bootstrap.estimate(functools.partial(drawn_f1, counts, average))
+
+    def gain(before: ConfusionCounts, after: ConfusionCounts, average: str) -> ConfidenceInterval:
+        return bootstrap.difference(
+            lambda weights: drawn_f1(after, average, weights) - drawn_f1(before, average, weights)
         )
 
-    effects = {}
-    for unit in COUNTED_UNITS:
-        effects[f"{unit}_micro_f1"] = effect(unit, lambda counts: counts.micro.f1)
-        effects[f"{unit}_macro_f1"] = effect(unit, lambda counts: counts.macro_f1)
+    effects = {
+        f"{unit}_{average}_f1": PostProcessingEffect(
+            thresholds=f1(plain[unit], average),
+            post_processed=f1(processed[unit], average),
+            gain=gain(plain[unit], processed[unit], average),
+        )
+        for unit in COUNTED_UNITS
+        for average in ("micro", "macro")
+    }
     return effects, {"truth": len(reference), "thresholds": num_plain, "post_processed": num_processed}
 
 

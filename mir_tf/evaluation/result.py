@@ -25,8 +25,11 @@ from mir_tf.metrics.events import COLLAR_FRAMES, LENGTH_DIVISOR
 from mir_tf.metrics.text import format_count, format_gain, format_percent, format_value
 from mir_tf.vocabulary import Vocabulary
 
-EVALUATION_FORMAT = 2
-"""Version of the format of ``evaluation.json``, written into it. The first format had other names and no number."""
+EVALUATION_FORMAT = 3
+"""Version of the format of ``evaluation.json``, written into it.
+
+The first format had other names and no number, the second no intervals of the presence of each class.
+"""
 
 EVALUATION_FILE = "evaluation.json"
 """Name of the file with everything for programs."""
@@ -110,8 +113,8 @@ class ClassMetrics:
     baseline_f1: float
     average_precision: float
     roc_auc: float
-    presence_precision: float
-    presence_recall: float
+    presence_precision: ConfidenceInterval
+    presence_recall: ConfidenceInterval
     presence_f1: float
     playing_time_error: float
     curve: NDArray[np.float64]
@@ -237,8 +240,11 @@ class Evaluation:
         events = self.num_events
         notes = [
             f"Data: {format_count(self.tracks, 'track')} of {format_count(self.songs, 'song')}, "
-            f"{self.seconds / 3600:.2f} h, {LABEL_RATE} frames a second. The 95 % intervals are the middle 95 % of "
-            f"{BOOTSTRAP_SAMPLES} bootstrap resamples of the songs.",
+            f"{self.seconds / 3600:.2f} h, {LABEL_RATE} frames a second.",
+            f"The 95 % intervals are the middle 95 % of {BOOTSTRAP_SAMPLES} bootstrap resamples of the songs. Two kinds "
+            "of scores have Wilson intervals instead, in which each song is one trial: the shares of tracks (dominant "
+            "accuracy, and presence of a class), and a precision, recall or F1 that is the same in all resamples, such "
+            "as that of a class that is never found. A class that counts in a single song has no interval.",
             "Baseline: each class is predicted as always on or always off, whichever is better, chosen by the truth. "
             "For macro F1, every active class is always on; for micro F1, these are always on: "
             f"{', '.join(always)}.",

@@ -1,5 +1,6 @@
 """Metrics of predictions against scikit-learn, sed_eval and small cases worked out by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from helpers.predictions import POST_PROCESSING, THRESHOLDS, random_predictions
 from mir_tf.evaluation.measure import CURVE_POINTS, evaluate_predictions
 from mir_tf.evaluation.result import Evaluation
 from mir_tf.events import Events, PostProcessing, decode
+from mir_tf.metrics.bootstrap import wilson
 from mir_tf.metrics.dominance import dominance_matrix
 from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.metrics.track import TrackPrediction
@@ -196,6 +198,40 @@ def test_intervals_are_reproducible_contain_the_value_and_shrink_with_more_track
         few, many = evaluation.overall_metrics[name], more.overall_metrics[name]
         assert few.low < few.value < few.high
         assert many.high - many.low < (few.high - few.low) / 1.5
+
+
+def test_the_presence_of_each_class_equals_scikit_learn(
+    predictions: list[TrackPrediction], evaluation: Evaluation
+) -> None:
+    seen = np.stack([(each.probabilities >= THRESHOLDS).any(axis=0) for each in predictions])
+    present = np.stack([each.truth.any(axis=0) for each in predictions])
+    for index, scores in enumerate(evaluation.classes):
+        if not scores.tracks:
+            assert math.isnan(scores.presence_precision.value)
+            continue
+        for measure, trials in (("precision", seen), ("recall", present)):
+            found = getattr(scores, f"presence_{measure}")
+            right = getattr(sklearn.metrics, f"{measure}_score")(present[:, index], seen[:, index])
+            assert found.value == pytest.approx(right)
+            if trials[:, index].sum() > 1:  # each track is a song
+                assert (found.low, found.high) == pytest.approx(tuple(wilson(right, trials[:, index].sum())))
+            else:
+                assert math.isnan(found.low)
+
+
+def test_what_is_never_found_is_not_certain_to_be_never_found(predictions: list[TrackPrediction]) -> None:
+    """The dominant instrument is wrong in all of eight tracks, and nothing that is detected plays."""
+    backwards = [
+        dataclasses.replace(each, probabilities=(~each.truth & ~each.truth.any(axis=0)).astype(np.float32))
+        for each in predictions
+    ]
+    found = evaluate_predictions(backwards, HALF, PostProcessing.plain(HALF), FAMILY, "DATA", "test")
+    accuracy, precision = (found.overall_metrics[name] for name in ("dominant_accuracy", "micro_precision"))
+    for estimate in (accuracy, precision):
+        assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0, *wilson(0, 8)))
+    several = [scores.f1 for scores in found.classes if scores.tracks > 1]
+    assert len(several) > 10
+    assert all(each.low == 0 and 0.3 < each.high < 1 for each in several)
 
 
 def test_one_track_has_no_interval() -> None:

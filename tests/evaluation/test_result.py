@@ -42,7 +42,7 @@ def test_tables_and_json_contain_the_metrics(evaluation: Evaluation) -> None:
     content = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert content["overall_metrics"]["macro_f1"]["value"] == pytest.approx(macro.value, abs=1e-6)
     assert content["classes"][3]["f1"]["value"] is None
-    assert content["format"] == 2
+    assert content["format"] == 3
     assert content["vocabulary"] == "family"
     assert np.shape(content["confusion"]) == (17, 18)
     for line in evaluation.to_markdown().splitlines():
