@@ -23,6 +23,7 @@ from mir_tf.inference import decoding
 from mir_tf.inference.metadata import read_tflite
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.files import display_path
+from mir_tf.io.litert_log import hide_xnnpack_line
 from mir_tf.stream import Stream, WindowedInference, predict_signal
 
 
@@ -42,8 +43,9 @@ class LiteModel:
         self.metadata = read_tflite(path)
         self._path = path
         try:
-            self._interpreter = Interpreter(str(path), num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with hide_xnnpack_line():
+                self._interpreter = Interpreter(str(path), num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"{path}: LiteRT cannot load it: {error}") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()

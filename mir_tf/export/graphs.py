@@ -17,6 +17,7 @@ from mir_tf.bundle import Bundle
 from mir_tf.config import LABEL_RATE
 from mir_tf.data.frontend import log_mel, log_mel_batch, log_mel_of_padded, normalize_clip
 from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata
+from mir_tf.io.litert_log import hide_xnnpack_line
 
 _ROW = 1024
 """Samples that :func:`_last` searches at once."""
@@ -179,8 +180,9 @@ class ConvertedModel:
         self._normalize = keras.Model(model.input, model.get_layer("spec_augment").input)
         self._interpolate = interpolation(bundle)
         self._num_classes = model.output_shape[-1]
-        self._interpreter = Interpreter(model_content=network, num_threads=os.cpu_count())
-        self._interpreter.allocate_tensors()
+        with hide_xnnpack_line():
+            self._interpreter = Interpreter(model_content=network, num_threads=os.cpu_count())
+            self._interpreter.allocate_tensors()
 
     def __call__(self, windows: tf.Tensor, training: bool) -> tf.Tensor:
         """Return logits [batch, label frames, classes] for raw log-mel [batch, frames, mels]."""
