@@ -40,10 +40,11 @@ def test_the_probe_sees_imports() -> None:
     "words",
     [
         (*MIR_TF, "--help"),
+        ("-m", "mir_tf", "--help"),
         *((*MIR_TF, verb, "--help") for verb in cli.main.commands),
         ("-m", "tfrecords_builder", "--help"),
     ],
-    ids=["mir-tf", *cli.main.commands, "tfrecords_builder"],
+    ids=["mir-tf", "python -m mir_tf", *cli.main.commands, "tfrecords_builder"],
 )
 def test_help_comes_without_tensorflow(words: tuple[str, ...]) -> None:
     result, modules = run(*words)
