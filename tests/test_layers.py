@@ -89,6 +89,16 @@ def test_load_is_found_at_its_first_use() -> None:
     assert not top_level(modules) & TENSORFLOW
 
 
+def test_completion_shows_the_public_names_alone() -> None:
+    """Also after modules were imported, which makes them attributes of the package."""
+    shown = "[name for name in dir(mir_tf) if name[0] != '_']"
+    result, modules = run("-c", f"import mir_tf; from mir_tf import *; print({shown}, load, errors, lite)")
+    assert result.returncode == 0
+    assert result.stdout.startswith("['errors', 'lite', 'load'] <function load ")
+    assert "mir_tf.config" in modules
+    assert not top_level(modules) & TENSORFLOW
+
+
 def test_contributing_lists_the_layers_of_the_contract() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     section = text.partition("\n## The house\n")[2].partition("\n## ")[0]
