@@ -31,6 +31,9 @@ LABEL_POLICIES = ("midi", "audible")
 BUNDLE_FILE = "bundle.json"
 """Name of the file that makes a folder a trained model: configuration, vocabulary, thresholds and versions."""
 
+MODEL_FILE = "model.keras"
+"""Name of the network's file beside it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:

@@ -47,6 +47,7 @@ from mir_tf import pretrained
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
 from mir_tf.extras import require_training
+from mir_tf.inference.model_files import require_model
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.files import as_path, is_remote, sha256
 
@@ -86,7 +87,7 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
         The model; its ``predict`` takes a path, or an array with its sample rate.
 
     Raises:
-        BundleError: The path is missing, damaged or not a trained model.
+        BundleError: The path is missing, damaged or not a trained model; the message says which, and what to do.
         ConfigError: ``threads`` is given for a run, or the ``.tflite`` file is remote.
         InstallationError: The path is a run, and the extra ``train`` is not installed.
 
@@ -101,6 +102,7 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
         (40, 17)
     """
     path = pretrained.tflite() if path is None else as_path(path)
+    require_model(path)
     if path.is_file():
         if is_remote(path):
             raise ConfigError(f"{path}: a .tflite file must be on disk: copy it there first")

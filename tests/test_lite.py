@@ -186,8 +186,8 @@ def changed(**fields: object) -> Callable[[bytes], bytes]:
 ONE_CLASS = PostProcessing((0.1,), (0.1,), (0.1,)).to_dict()
 
 INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "empty": (lambda content: b"", r"not a \.tflite file"),
-    "text": (lambda content: b"no model at all", r"not a \.tflite file"),
+    "empty": (lambda content: b"", "the file is empty"),
+    "text": (lambda content: b"no model at all", r"does not begin like a \.tflite file"),
     "cut in half": (lambda content: content[: len(content) // 2], r"no mir_tf\.json at its end: it is truncated"),
     "cut at its end": (lambda content: content[:-1], "no mir_tf.json at its end"),
     "of another maker": (

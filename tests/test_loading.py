@@ -11,7 +11,7 @@ import soundfile
 
 import mir_tf
 from mir_tf import lite, loading, pretrained
-from mir_tf.errors import AudioError, BundleError, ConfigError
+from mir_tf.errors import AudioError, ConfigError
 from mir_tf.export.exporter import probe_signal
 from mir_tf.loading import Model
 
@@ -55,10 +55,7 @@ def test_a_sample_rate_is_for_arrays_only(model: Model, song: Path) -> None:
         model.predict([], 8000)
 
 
-def test_a_path_without_a_model_is_named(tmp_path: Path, exported_cnn: Path) -> None:
-    for path in (tmp_path / "none", tmp_path):
-        with pytest.raises(BundleError, match="not a trained model"):
-            mir_tf.load(path)
+def test_threads_are_for_files_only(exported_cnn: Path) -> None:
     with pytest.raises(ConfigError, match=r"threads apply to \.tflite files only"):
         mir_tf.load(exported_cnn / "run", threads=2)
 

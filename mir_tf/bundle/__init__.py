@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 import mir_tf
 import mir_tf.models  # registers the layers that model.keras names
 from mir_tf.bundle.windows import WindowedModel
-from mir_tf.config import BUNDLE_FILE, RunConfig, with_current_names
+from mir_tf.config import BUNDLE_FILE, MODEL_FILE, RunConfig, with_current_names
 from mir_tf.errors import BundleError
 from mir_tf.events import PostProcessing
+from mir_tf.inference.model_files import require_run
 from mir_tf.io.files import as_path, atomic_write, local, sha256, write_text
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
-MODEL_FILE = "model.keras"
 BUNDLE_FORMAT = 2
 """Version of bundle.json. Format 1, which differs only in names, is still read."""
 
@@ -120,10 +120,8 @@ def describe(folder: str | Path) -> BundleDescription:
     Raises:
         BundleError: There is no bundle, or it is damaged or has another version.
     """
-    description, model_path = as_path(folder) / BUNDLE_FILE, as_path(folder) / MODEL_FILE
-    for path in (description, model_path):
-        if not path.is_file():
-            raise BundleError(f"{folder}: no {path.name}: not a trained model; train one with mir-tf fit")
+    require_run(as_path(folder))
+    description = as_path(folder) / BUNDLE_FILE
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
         if content["format"] == 1:

@@ -34,7 +34,12 @@ class _ModelParameter(PathParameter):
             self.fail(f"'{value}' is a file; expected {expected}.", parameter, context)
         if not self.dir_okay and Path(value).is_dir():
             self.fail(f"'{value}' is a folder; expected a .tflite file made by mir-tf export.", parameter, context)
-        return super().convert(value, parameter, context)
+        path = super().convert(value, parameter, context)
+        if path.is_dir():  # the errors of a file come as fast when it is read
+            from mir_tf.inference.model_files import require_run
+
+            require_run(path, or_tflite=self.file_okay)
+        return path
 
 
 EXISTING_FOLDER = PathParameter(exists=True, file_okay=False)

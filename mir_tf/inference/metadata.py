@@ -20,6 +20,7 @@ import numpy as np
 from mir_tf.config import with_current_names
 from mir_tf.errors import BundleError
 from mir_tf.events import PostProcessing
+from mir_tf.inference.model_files import problem_of_file
 
 METADATA_FORMAT = 2
 """Version of the format. Format 1, which differs only in names, is still read."""
@@ -155,8 +156,9 @@ def read_tflite(path: str | Path) -> Metadata:
     """
     try:
         with open(path, "rb") as file:
-            if file.read(8)[4:] != b"TFL3":
-                raise BundleError(f"{path}: not a .tflite file")
+            problem = problem_of_file(Path(path), file.read(8))
+        if problem:
+            raise BundleError(f"{path}: {problem}")
         with zipfile.ZipFile(path) as archive:
             text = archive.read(METADATA_FILE).decode("utf-8")
     except OSError as error:

@@ -23,7 +23,7 @@ from mir_tf.bundle import Bundle
 from mir_tf.bundle.history import CHECKPOINT_FILE, CONFIG_FILE, HISTORY_FILE, LOGS_FOLDER, write_history
 from mir_tf.bundle.predict import predict_split
 from mir_tf.bundle.windows import WindowedModel
-from mir_tf.config import RunConfig, TrainConfig
+from mir_tf.config import MODEL_FILE, RunConfig, TrainConfig
 from mir_tf.data import pipeline
 from mir_tf.data.manifest import MANIFEST_FILE, Manifest, class_frames, read_manifest
 from mir_tf.data.pipeline import Examples, LabelledTrack
@@ -499,7 +499,7 @@ class _Run:
         """
         try:
             found = bundle.describe(self.setup.out)
-            return found.info == self._info() and found.model_sha256 == sha256(self.setup.out / bundle.MODEL_FILE)
+            return found.info == self._info() and found.model_sha256 == sha256(self.setup.out / MODEL_FILE)
         except BundleError:
             return False
 

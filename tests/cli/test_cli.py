@@ -255,9 +255,8 @@ def test_a_folder_that_is_no_data_set_is_named(trained: Path, tmp_path: Path) ->
 
 
 def test_a_folder_that_is_no_run_is_named(folder: Path, tmp_path: Path) -> None:
-    assert f"Error: {folder}: no bundle.json: not a trained model" in failed(
-        1, "evaluate", folder, "--data", folder / "data"
-    )
+    message = failed(1, "evaluate", folder, "--data", folder / "data")
+    assert f"Error: {folder}: not a trained model, but it contains " in message
     message = failed(2, "predict", folder, write_song(tmp_path / "song.wav"))
     assert f"{folder}: this folder contains neither bundle.json nor audio" in message
 

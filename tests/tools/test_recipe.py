@@ -74,7 +74,7 @@ def test_what_is_chosen_on_validation_is_cross_validated(
     assert refused.exit_code == 1
     assert "cross-validation needs at least two validation songs" in refused.output
     (tmp_path / "run" / "model.keras").unlink()
-    assert "not a trained model" in run("again", [[35]]).output
+    assert "not a whole model: model.keras is missing" in run("again", [[35]]).output
 
 
 def test_its_configurations_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

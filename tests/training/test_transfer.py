@@ -17,7 +17,7 @@ from helpers.tiny_model import make_bundle
 from helpers.tiny_runs import CNN, SPLITS, Killed, assert_same_run, read_history
 
 from mir_tf import bundle, pretrained
-from mir_tf.config import FRONT_ENDS, MODELS, FrontEndConfig, ModelConfig
+from mir_tf.config import FRONT_ENDS, MODEL_FILE, MODELS, FrontEndConfig, ModelConfig
 from mir_tf.data.manifest import write_manifest
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.models import build_model
@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused_by_name_and_nothing_is_written(data: Path,
         fit(data, init, SHORT, init=init)
     damaged = tmp_path / "damaged"
     make_bundle("cnn").save(damaged)
-    (damaged / bundle.MODEL_FILE).write_bytes(b"")
+    (damaged / MODEL_FILE).write_bytes(b"")
     with pytest.raises(BundleError, match="not the file that"):
         fit(data, out, SHORT, init=damaged)
     assert not out.exists()
