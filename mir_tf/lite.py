@@ -98,6 +98,7 @@ class LiteModel:
             thresholds=self.thresholds,
             post_processing=self.metadata.post_processing,
             probabilities=np.concatenate([*pieces, inference.finish()]),
+            confidence_model=self.metadata.confidence,
         )
 
     def stream(self, sr: float) -> Stream:

@@ -113,6 +113,36 @@ _FAMILIES = (
     "Sound Effects",
 )
 
+CLASS_EXAMPLES = {
+    "Piano": "piano, electric piano, harpsichord",
+    "Chromatic Percussion": "xylophone, vibraphone, bells",
+    "Organ": "organ, accordion, harmonica",
+    "Guitar": "acoustic and electric guitar",
+    "Bass": "bass guitar, double bass, synth bass",
+    "Strings": "violin, cello, harp, timpani",
+    "Ensemble": "string sections, choirs",
+    "Brass": "trumpet, trombone, horn, tuba",
+    "Reed": "saxophone, clarinet, oboe",
+    "Pipe": "flute, recorder, pan flute",
+    "Synth Lead": "synthesizer melodies",
+    "Synth Pad": "soft synthesizer chords",
+    "Synth Effects": "synthesizer atmospheres",
+    "Ethnic": "sitar, banjo, koto, bagpipe",
+    "Percussive": "steel drums, woodblock, taiko",
+    "Sound Effects": "birdsong, applause, helicopter",
+    "Drums": "drum kit",
+}
+"""Class of General MIDI's families, or drums → instruments that people know it by."""
+
+
+def describe_class(name: str) -> str:
+    """Return the name of a class with examples, such as ``Reed (saxophone, clarinet, oboe)``.
+
+    A class that is a single instrument, or not in :data:`CLASS_EXAMPLES`, keeps its name.
+    """
+    return f"{name} ({CLASS_EXAMPLES[name]})" if name in CLASS_EXAMPLES else name
+
+
 # The 34 classes of Slakh2100 by program, as Gardner et al., MT3 (ICLR 2022), appendix, table "Slakh", and drums.
 # Programs 96 to 127 (synth effects, ethnic, percussive, sound effects) belong to no class.
 _SLAKH = {

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import mir_tf
 import mir_tf.models  # registers the layers that model.keras names
 from mir_tf.bundle.windows import WindowedModel
+from mir_tf.confidence import ConfidenceModel
 from mir_tf.config import BUNDLE_FILE, MODEL_FILE, RunConfig, with_current_names
 from mir_tf.errors import BundleError
 from mir_tf.events import PostProcessing
@@ -28,8 +29,8 @@ from mir_tf.inference.model_files import require_run
 from mir_tf.io.files import as_path, atomic_write, local, sha256, write_text
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
-BUNDLE_FORMAT = 2
-"""Version of bundle.json. Format 1, which differs only in names, is still read."""
+BUNDLE_FORMAT = 3
+"""Version of bundle.json. Formats 1, which has other names, and 2, which has no confidence, are still read."""
 
 FORMER_BUNDLE_FIELDS = {"event_rule": "post_processing"}
 """Renamed fields of format 1: former name → current name. Those of the sections are in their classes."""
@@ -46,6 +47,8 @@ class Bundle:
         post_processing: How detected frames become the intervals that are shown.
         untuned: Names of the classes that never sound in the split on which thresholds and post-processing were tuned.
         info: Epoch and scores, as JSON stores them.
+        confidence: How the probabilities of a recording become the confidence that a class plays in it; None if the
+            model has none, because an earlier version made it or it has seen no validation songs.
     """
 
     model: keras.Model
@@ -54,6 +57,7 @@ class Bundle:
     post_processing: PostProcessing
     untuned: tuple[str, ...]
     info: dict[str, Any]
+    confidence: ConfidenceModel | None = None
 
     @functools.cached_property
     def windowed(self) -> WindowedModel:
@@ -85,6 +89,7 @@ class Bundle:
             "classes": list(self.classes),
             "thresholds": [float(threshold) for threshold in self.thresholds],
             "post_processing": self.post_processing.to_dict(),
+            "confidence": None if self.confidence is None else self.confidence.to_dict(),
             "untuned": list(self.untuned),
             "info": self.info,
             "versions": {
@@ -102,13 +107,14 @@ class BundleDescription:
     """The content of ``bundle.json``: a bundle without its model.
 
     Attributes:
-        config, thresholds, post_processing, untuned, info: As in :class:`Bundle`.
+        config, thresholds, post_processing, confidence, untuned, info: As in :class:`Bundle`.
         model_sha256: SHA-256 of ``model.keras``, in hexadecimal.
     """
 
     config: RunConfig
     thresholds: NDArray[np.float32]
     post_processing: PostProcessing
+    confidence: ConfidenceModel | None
     untuned: tuple[str, ...]
     info: dict[str, Any]
     model_sha256: str
@@ -126,14 +132,16 @@ def describe(folder: str | Path) -> BundleDescription:
         content = json.loads(description.read_text(encoding="utf-8"))
         if content["format"] == 1:
             content = with_current_names(content, FORMER_BUNDLE_FIELDS)
-        elif content["format"] != BUNDLE_FORMAT:
+        elif content["format"] not in (2, BUNDLE_FORMAT):
             raise BundleError(
-                f"{description}: format {content['format']!r}; this version reads formats 1 and {BUNDLE_FORMAT}; "
+                f"{description}: format {content['format']!r}; this version reads formats 1 to {BUNDLE_FORMAT}; "
                 "train the model again"
             )
         config = RunConfig.from_dict({section: content[section] for section in RunConfig.SECTIONS})
         thresholds = np.array(content["thresholds"], np.float32)
         post_processing = PostProcessing.from_dict(content["post_processing"])
+        stored = content["confidence"] if content["format"] == BUNDLE_FORMAT else None
+        confidence = None if stored is None else ConfidenceModel.from_dict(stored)
         untuned, info = tuple(content["untuned"]), content["info"]
         if not isinstance(info, dict):
             raise TypeError(f"info is {info!r}")
@@ -149,7 +157,9 @@ def describe(folder: str | Path) -> BundleDescription:
         )
     if not post_processing.fits(thresholds):
         raise BundleError(f"{description}: its post_processing does not match its thresholds; train the model again")
-    return BundleDescription(config, thresholds, post_processing, untuned, info, model_sha256)
+    if confidence is not None and len(confidence.weights) != len(classes):
+        raise BundleError(f"{description}: its confidence does not match its classes; train the model again")
+    return BundleDescription(config, thresholds, post_processing, confidence, untuned, info, model_sha256)
 
 
 def load(folder: str | Path) -> Bundle:
@@ -170,5 +180,11 @@ def load(folder: str | Path) -> Bundle:
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"{model_path}: Keras {keras.__version__} cannot load it: {error}") from error
     return Bundle(
-        model, described.config, described.thresholds, described.post_processing, described.untuned, described.info
+        model=model,
+        config=described.config,
+        thresholds=described.thresholds,
+        post_processing=described.post_processing,
+        confidence=described.confidence,
+        untuned=described.untuned,
+        info=described.info,
     )

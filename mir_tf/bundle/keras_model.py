@@ -76,4 +76,5 @@ class RunModel:
             thresholds=self.thresholds,
             post_processing=self._bundle.post_processing,
             probabilities=np.concatenate(pieces),  # [label frames, classes]
+            confidence_model=self._bundle.confidence,
         )

@@ -99,12 +99,14 @@ def evaluate(
     for sentence in result.summary():
         console.print(sentence)
     for title, table in (
+        ("Names", result.names_table()),
         (result.title, result.overall_table()),
         ("Effect of post-processing", result.post_processing_table()),
         ("Classes", result.class_table()),
     ):
-        print_table(console, title, table)
-    for note in result.notes():
+        if table:
+            print_table(console, title, table)
+    for note in (*result.notes(), *result.names_notes()):
         console.print(note)
     result.save(out)  # last, so that the tables are printed even if this fails
     console.print(f"Tables and pictures: {out}", soft_wrap=True)

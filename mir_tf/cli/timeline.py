@@ -9,11 +9,12 @@ from rich.text import Text
 
 from mir_tf.cli.shared import print_table
 from mir_tf.config import LABEL_RATE
-from mir_tf.inference.prediction import Prediction, format_duration
 from mir_tf.io.files import recording_title
+from mir_tf.inference.prediction import Prediction, format_confidence, format_duration
+from mir_tf.vocabulary import describe_class
 
 _BLOCKS, _ASCII = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
-"""Levels of a character: from silent to playing all of its time."""
+"""Levels of a character: from probability 0 to 1."""
 
 _GROUND = "#e4e4e4"
 """Background of the rows. Every class colour stands out from it, on dark and on light terminals."""
@@ -26,31 +27,38 @@ _TICK_WIDTH = 8
 """Minimum distance of two ticks in characters."""
 
 
-def print_prediction(console: Console, prediction: Prediction) -> None:
-    """Print a recording with a table of its instruments and a timeline."""
-    rows = [["instrument", "playing time", "share"]]
-    seconds, share = prediction.playing_time, prediction.share
-    for index in prediction.detected:
-        rows.append([prediction.classes[index], format_duration(seconds[index]), f"{100 * share[index]:.1f} %"])
-    title = f"{recording_title(prediction.path)}, {format_duration(prediction.seconds)}: "
-    if prediction.dominant is None:
-        console.print(title + "no instrument detected", soft_wrap=True)
+def print_prediction(console: Console, prediction: Prediction, show_all: bool = False) -> None:
+    """Print a recording: the headline, a table of its instruments in two groups, and a timeline.
+
+    Args:
+        console: Where to print.
+        prediction: The prediction.
+        show_all: Whether to list all classes of the model, also those that are not named.
+    """
+    console.print(f"{recording_title(prediction.path)}, {format_duration(prediction.seconds)}", style="bold", soft_wrap=True)
+    console.print(prediction.headline, soft_wrap=True)
+    shown = prediction.all_classes if show_all else prediction.instruments
+    if not shown:
         return
-    print_table(console, title + f"dominant {prediction.dominant}", rows)
+    rows = [["instrument", "", "confidence", "playing time", "share"]]
+    for each in shown:
+        group = each.group if each.playing_time else "no"
+        figures = (format_duration(each.playing_time), f"{100 * each.share:.1f} %")
+        rows.append([describe_class(each.name), group, format_confidence(each.confidence) or "–", *figures])
+    print_table(console, "", rows)
     for line in timeline(prediction, console.width, ascii_only=console.options.ascii_only):
         console.print(line)
 
 
 def print_line(console: Console, name: str, prediction: Prediction) -> None:
-    """Print a recording in one line: its instruments and their shares of its time, the dominant one first."""
-    share = prediction.share
-    detected = ", ".join(f"{prediction.classes[index]} {100 * share[index]:.0f} %" for index in prediction.detected)
-    duration = format_duration(prediction.seconds)
-    console.print(f"{name}, {duration}: {detected or 'no instrument detected'}", soft_wrap=True)
+    """Print a recording in one line: its headline with the name of the file."""
+    console.print(f"{name}, {format_duration(prediction.seconds)}: {prediction.headline}", soft_wrap=True)
 
 
 def timeline(prediction: Prediction, width: int, ascii_only: bool = False) -> list[Text]:
-    """Return the timeline as lines: the intervals of each instrument, longest playing time first, and a time axis.
+    """Return the timeline as lines: a row for each instrument that has an interval, and a time axis.
+
+    The height of a character is the mean probability in the intervals, over the time that the character stands for.
 
     Args:
         prediction: The prediction to draw.
@@ -60,29 +68,31 @@ def timeline(prediction: Prediction, width: int, ascii_only: bool = False) -> li
     Returns:
         The lines; empty if there are no intervals or the terminal is too narrow.
     """
-    smoothed, classes = prediction.smoothed, prediction.classes
-    shown = [index for index in prediction.detected if smoothed[:, index].any()]
-    names = max((len(classes[index]) for index in shown), default=0)
+    smoothed = prediction.smoothed
+    shown = [each for each in prediction.instruments if smoothed[:, each.index].any()]
+    labels = [each.name if each.is_detected else f"{each.name} ?" for each in shown]
+    names = max(map(len, labels), default=0)
     cells = width - names - 1
     if not shown or cells < _NARROWEST:
         return []
     levels = _ASCII if ascii_only else _BLOCKS
+    heights = np.where(smoothed, prediction.probabilities, 0)  # [label frames, classes]
     lines = []
-    for index in shown:
-        height = np.ceil(_shares(smoothed[:, index], cells) * (len(levels) - 1) - 1e-9).astype(int)  # [cells]
-        line = Text(f"{classes[index]:<{names}} ", no_wrap=True)
-        line.append("".join(levels[level] for level in height), f"{prediction.colors[index]} on {_GROUND}")
+    for label, each in zip(labels, shown, strict=True):
+        height = np.ceil(_means(heights[:, each.index], cells) * (len(levels) - 1) - 1e-6).astype(int)  # [cells]
+        line = Text(f"{label:<{names}} ", no_wrap=True)
+        line.append("".join(levels[level] for level in height), f"{each.color} on {_GROUND}")
         lines.append(line)
     axis = _axis(len(smoothed) / LABEL_RATE, cells, "|" if ascii_only else "╵")
     return [*lines, Text(" " * (names + 1) + axis, "dim", no_wrap=True)]
 
 
-def _shares(active: NDArray[np.bool_], cells: int) -> NDArray[np.float64]:
-    """Return the share of each cell's time in which ``active`` [label frames] is true: float64 [cells]."""
-    before = np.append(0, np.cumsum(active))  # number of active frames before each frame, and before the end
-    edges = np.linspace(0, len(active), cells + 1)
-    shares: NDArray[np.float64] = np.diff(np.interp(edges, np.arange(len(before)), before)) * cells / len(active)
-    return shares
+def _means(values: NDArray[np.float32], cells: int) -> NDArray[np.float64]:
+    """Return the mean of ``values`` [label frames] over each cell's time: float64 [cells]."""
+    before = np.append(0.0, np.cumsum(values, dtype=np.float64))  # sum of the values before each frame, and of all
+    edges = np.linspace(0, len(values), cells + 1)
+    means: NDArray[np.float64] = np.diff(np.interp(edges, np.arange(len(before)), before)) * cells / len(values)
+    return means
 
 
 def _axis(seconds: float, cells: int, mark: str) -> str:

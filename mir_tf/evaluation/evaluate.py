@@ -27,5 +27,5 @@ def evaluate_split(
     """
     predictions = list(predict_split(bundle.windowed, bundle.config, data, split, progress))
     return evaluate_predictions(
-        predictions, bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split
+        predictions, bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split, bundle.confidence
     )

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mir_tf.confidence import ConfidenceModel
 from mir_tf.config import LABEL_RATE
 from mir_tf.evaluation.result import COUNTED_UNITS, ClassMetrics, Evaluation, PostProcessingEffect
 from mir_tf.events import Events, PostProcessing, decode
 from mir_tf.metrics.arithmetic import mean_defined
 from mir_tf.metrics.bootstrap import Bootstrap, ConfidenceInterval
+from mir_tf.metrics.confidence import measure
 from mir_tf.metrics.counts import ConfusionCounts, confusion_matrix, constant_baseline, track_micro_f1
 from mir_tf.metrics.dominance import dominant_classes, playing_time, same_dominant
 from mir_tf.metrics.events import event_counts, segment_counts
@@ -35,6 +37,7 @@ def evaluate_predictions(
     vocabulary: Vocabulary,
     data: str,
     split: str | None,
+    confidence: ConfidenceModel | None = None,
 ) -> Evaluation:
     """Compute all metrics of predictions beside their truth.
 
@@ -45,6 +48,7 @@ def evaluate_predictions(
         vocabulary: The classes.
         data: Folder of the data set, or of the references, for the title.
         split: Name of the split, for the title; None for references.
+        confidence: The model's confidence, if it has one.
     """
     probabilities = np.concatenate([each.probabilities for each in predictions])  # [frames, classes]
     detected = [each.probabilities >= thresholds for each in predictions]
@@ -123,6 +127,7 @@ def evaluate_predictions(
         baseline=baseline,
         dominant_ties=sum(len(tied) > 1 for tied in dominants),
         confusion=confusion_matrix(probabilities >= thresholds, all_truth),
+        confidence=None if confidence is None else measure(confidence, predictions, thresholds, bootstrap),
     )
 
 

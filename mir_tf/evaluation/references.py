@@ -249,7 +249,7 @@ def evaluate_references(
             predicted = model.predict(recording)
             truth = reference.activity(predicted.seconds, *predicted.probabilities.shape)
             predictions.append(TrackPrediction(str(path), str(path), predicted.probabilities, truth))
-            thresholds, post_processing = predicted.thresholds, predicted.post_processing
+            one = predicted  # thresholds, post-processing and confidence model are the same in all
         except (AudioError, DataError) as error:
             on_problem(str(error))
         if progress is not None:
@@ -258,4 +258,6 @@ def evaluate_references(
         raise DataError(f"{references}: no reference and recording can be used together")
     if not any(each.truth.any() for each in predictions):
         raise DataError(f"{references}: no reference contains an instrument, so there is nothing to evaluate")
-    return evaluate_predictions(predictions, thresholds, post_processing, vocabulary, str(references), None)
+    return evaluate_predictions(
+        predictions, one.thresholds, one.post_processing, vocabulary, str(references), None, one.confidence_model
+    )

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mir_tf.confidence import MIN_SECONDS
 from mir_tf.config import LABEL_RATE
 from mir_tf.figures import evaluation as evaluation_figures
 from mir_tf.figures import style
@@ -20,6 +21,7 @@ from mir_tf.figures.colors import color_of
 from mir_tf.io.files import as_path, write_text
 from mir_tf.io.markdown import markdown
 from mir_tf.metrics.bootstrap import BOOTSTRAP_SAMPLES, FEWEST_SONGS, ConfidenceInterval
+from mir_tf.metrics.confidence import ConfidenceMetrics
 from mir_tf.metrics.counts import Baseline
 from mir_tf.metrics.events import COLLAR_FRAMES, LENGTH_DIVISOR
 from mir_tf.metrics.text import format_count, format_gain, format_percent, format_value
@@ -139,6 +141,7 @@ class Evaluation:
         baseline: The best constant predictions.
         dominant_ties: Number of tracks in which several classes share the longest playing time. Any of them is right.
         confusion: float64 [classes, classes + 1] in frames, see :func:`mir_tf.metrics.counts.confusion_matrix`.
+        confidence: Metrics of the named classes; None if the model has no confidence.
     """
 
     data: str
@@ -154,6 +157,7 @@ class Evaluation:
     baseline: Baseline
     dominant_ties: int
     confusion: NDArray[np.float64]
+    confidence: ConfidenceMetrics | None = None
 
     @property
     def title(self) -> str:
@@ -181,6 +185,7 @@ class Evaluation:
         useless = [scores.name for scores in active if scores.f1.value <= scores.baseline_f1]
         onset = self.post_processing_effects["onset_micro_f1"]
         return [
+            *self.names_summary(),
             f"The model finds {format_percent(found, 0)} of the instruments that play in a track.{wrong} It finds the "
             f"dominant instrument in {format_percent(metrics['dominant_accuracy'], 0)} of the tracks.",
             f"Frame by frame, the micro F1 is {format_value(metrics['micro_f1'])} and the macro F1 "
@@ -191,6 +196,52 @@ class Evaluation:
             + (f" No better than a constant prediction: {', '.join(useless)}." if useless else ""),
             f"Post-processing changes the micro F1 of event starts from {format_value(onset.thresholds.value)} to "
             f"{format_value(onset.post_processed.value)}.",
+        ]
+
+    def names_summary(self) -> list[str]:
+        """Return the main results about the names that a prediction shows, as sentences; empty without confidence."""
+        if (names := self.confidence) is None:
+            return []
+        found = f"It detects {format_percent(names.recall.value, 0)} of the instruments that play"
+        if names.detected[0]:
+            found = f"{format_percent(names.precision.value, 0)} of the instruments that it detects play. {found}"
+        return [
+            f"{found}. With those that it names as perhaps, it finds {format_percent(names.named_recall.value, 0)}, "
+            f"and {format_percent(1 - names.named_precision.value, 0)} of all names are wrong."
+        ]
+
+    def names_table(self) -> list[list[str]]:
+        """Return the counts of right and wrong names as rows of text, the header first; empty without confidence."""
+        if (names := self.confidence) is None:
+            return []
+        perhaps = tuple(every - part for every, part in zip(names.named, names.detected, strict=True))
+        rows = [
+            ["names", "number", "right", "share right", "95 % interval", "share of playing found", "95 % interval "]
+        ]
+        for label, (number, right), precision, recall in (
+            ("detected", names.detected, names.precision, names.recall),
+            ("perhaps", perhaps, None, None),
+            ("all names", names.named, names.named_precision, names.named_recall),
+        ):
+            values = [right / number if number else math.nan, right / names.playing if names.playing else math.nan]
+            bounds = ["" if each is None else each.interval_text() for each in (precision, recall)]
+            shares = [text for pair in zip(map(format_value, values), bounds, strict=True) for text in pair]
+            rows.append([label, str(number), str(right), *shares])
+        return rows
+
+    def names_notes(self) -> list[str]:
+        """Return sentences that explain :meth:`names_table`; empty without confidence."""
+        if (names := self.confidence) is None:
+            return []
+        return [
+            "Names: a class is named in a track if it reaches its threshold in any frame, and detected if its "
+            f"confidence is at least {names.cut:.2f}. A name is right if the class plays for at least "
+            f"{MIN_SECONDS:g} s; {names.playing} classes of all tracks do. The confidence has a Brier score of "
+            f"{names.brier:.3f} (0 is best); if it were each class's share of these tracks, it would have "
+            f"{names.constant_brier:.3f}.",
+            "A dominant instrument is named, among the detected ones, in "
+            f"{format_percent(names.dominant_named.value, 0)} of the tracks, and is right in "
+            f"{format_percent(names.dominant_precision.value, 0)} of these.",
         ]
 
     def overall_table(self) -> list[list[str]]:
@@ -268,7 +319,10 @@ class Evaluation:
         return notes
 
     def figures(self) -> dict[str, Figure]:
-        """Draw the classes that are ever active: ``f1_per_class``, ``pr_curves`` and ``confusion``."""
+        """Draw the classes that are ever active: ``f1_per_class``, ``pr_curves`` and ``confusion``.
+
+        With a confidence, ``confidence`` is its reliability diagram.
+        """
         active = self.active_classes
         shown = [self.classes[index] for index in active]
         names = [scores.name for scores in shown]
@@ -278,7 +332,7 @@ class Evaluation:
         predicted = np.column_stack(
             [self.confusion[np.ix_(active, active)], others.sum(axis=1), self.confusion[active, -1]]
         )
-        return {
+        figures = {
             "f1_per_class": evaluation_figures.f1_figure(
                 f1=np.array([scores.f1.value for scores in shown]),
                 bounds=np.array([(scores.f1.low, scores.f1.high) for scores in shown]).T,
@@ -303,6 +357,11 @@ class Evaluation:
                 title=f"Which class is predicted instead, {self.title}",
             ),
         }
+        if self.confidence:
+            figures["confidence"] = evaluation_figures.confidence_figure(
+                self.confidence.reliability, self.confidence.cut, f"Calibration of the confidence, {self.title}"
+            )
+        return figures
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON values; undefined metrics are None."""
@@ -317,17 +376,23 @@ class Evaluation:
             *self.summary(),
             "## Overall metrics",
             self.overall_table(),
+            *self._names_section(),
             "## Effect of post-processing",
             self.post_processing_table(),
             "## Classes",
             self.class_table(),
             "## How to read the tables",
             *self.notes(),
+            *self.names_notes(),
             "## Figures",
             "![F1 of each class](f1_per_class.png)",
             "![Precision and recall of each class](pr_curves.png)",
             "![Which class is predicted instead of a missed one](confusion.png)",
+            *(["![Calibration of the confidence](confidence.png)"] if self.confidence else []),
         )
+
+    def _names_section(self) -> list[str | list[list[str]]]:
+        return ["## Names", self.names_table()] if self.confidence else []
 
     def save(self, folder: str | Path) -> None:
         """Write ``evaluation.json``, ``evaluation.md`` and the figures. Each file is complete or not there."""

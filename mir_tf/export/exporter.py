@@ -173,6 +173,7 @@ def metadata_of(bundle: Bundle, name: str, license_name: str) -> Metadata:
         classes=bundle.classes,
         thresholds=tuple(float(threshold) for threshold in bundle.thresholds),
         post_processing=bundle.post_processing,
+        confidence=bundle.confidence,
         untuned=bundle.untuned,
         sample_rate=front_end.sample_rate,
         channels=1,

@@ -176,7 +176,22 @@ def reliability_figure(
     return figure
 
 
-def _draw_reliability(axes: Axes, diagram: Reliability, row: int, color: str) -> None:
+def confidence_figure(diagram: Reliability, cut: float, title: str) -> Figure:
+    """Draw the reliability diagram of the confidence that a class plays in a track.
+
+    Args:
+        diagram: Pairs of a track and a class instead of frames, all in one row.
+        cut: Confidence from which a class is detected.
+        title: Title of the figure.
+    """
+    figure, (axes,) = unit_panels([f"expected calibration error {diagram.error[0]:.3f}"])
+    _draw_reliability(axes, diagram, 0, INK, "tracks and classes (height)")
+    axes.axvline(cut, color=INK, linewidth=1, linestyle="--", label="cut: detected from here")
+    label_panels(figure, title, "confidence", "share in which the class plays")
+    return figure
+
+
+def _draw_reliability(axes: Axes, diagram: Reliability, row: int, color: str, unit: str = "frames (height)") -> None:
     frames = diagram.frames[row]
     is_used = frames > 0
     axes.bar(
@@ -184,7 +199,7 @@ def _draw_reliability(axes: Axes, diagram: Reliability, row: int, color: str) ->
         frames / max(frames.max(), 1) * 0.3,  # a few bins have nearly all frames; a third of the panel is enough
         width=1 / RELIABILITY_BINS,
         color=GRID_COLOR,
-        label="frames (height)",
+        label=unit,
     )
     axes.plot((0, 1), (0, 1), color=INK, linewidth=1, linestyle=":", label="perfect calibration")
     style: dict[str, Any] = {"marker": "o", "markersize": 4}

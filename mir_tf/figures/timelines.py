@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,18 +29,25 @@ def timeline_figure(
     classes: Sequence[str],
     colors: Sequence[str],
     title: str,
+    groups: Mapping[str, Sequence[int]] | None = None,
 ) -> Figure:
-    """Draw a prediction, with the truth if it is known, as a row for each class that is active in either.
+    """Draw a prediction, with the truth if it is known, as a row for each class.
+
+    The height of a row's colour is the probability: strong where the class is predicted, pale elsewhere.
 
     Args:
         probabilities: float32 [label frames, classes].
         active: bool [label frames, classes], predicted.
         truth: bool [label frames, classes], or None if it is unknown.
-        classes: Class names.
+        classes: Class names, or other labels of the rows.
         colors: Colour of each class.
         title: Title of the figure.
+        groups: Name of each group of rows → indices of its classes, from the top; empty groups are left out. Without
+            it, the rows are the classes that are active in the prediction or in the truth.
     """
-    shown = np.flatnonzero(active.any(axis=0) if truth is None else (active | truth).any(axis=0))
+    if groups is None:
+        groups = {"": np.flatnonzero(active.any(axis=0) if truth is None else (active | truth).any(axis=0)).tolist()}
+    shown = [index for members in groups.values() for index in members]
     figure = new_figure(16, max(9.0, 0.45 * len(shown)))
     axes = figure.add_subplot()
     seconds = len(active) / LABEL_RATE
@@ -49,18 +57,11 @@ def timeline_figure(
     starts = np.arange(0, len(active), math.ceil(len(active) / MAX_POINTS))
     edges = np.append(starts, len(active)) / LABEL_RATE
     highest = np.maximum.reduceat(probabilities, starts)  # [points, classes]
+    predicted = np.where(np.logical_or.reduceat(active, starts), highest, 0)  # [points, classes]
     for row, index in enumerate(reversed(shown)):
-        color = colors[index]
-        axes.stairs(
-            row + bottom + height * highest[:, index],
-            edges,
-            baseline=row + bottom,
-            fill=True,
-            color=color,
-            alpha=0.3,
-            linewidth=0,
-        )
-        draw_bars(axes, active[:, index], row + bottom, height, facecolor=color, alpha=0.75)
+        style: dict[str, Any] = {"baseline": row + bottom, "fill": True, "color": colors[index], "linewidth": 0}
+        for values, alpha in ((highest, 0.3), (predicted, 0.85)):
+            axes.stairs(row + bottom + height * values[:, index], edges, alpha=alpha, **style)
         if truth is not None:
             draw_bars(axes, truth[:, index], row + 0.1, 0.2, facecolor=INK)
     axes.set_yticks(np.arange(len(shown)) + 0.5, [classes[index] for index in reversed(shown)])
@@ -71,9 +72,26 @@ def timeline_figure(
     time_axis(axes, seconds)
     if not len(shown):
         axes.text(0.5, 0.5, "No instrument", transform=axes.transAxes, ha="center", color=INK, size=16)
+    top = float(len(shown))
+    for name, members in groups.items():
+        if not (name and members):
+            continue
+        if top < len(shown):
+            axes.axhline(top, color=INK, linewidth=1.5)
+        middle, top = top - len(members) / 2, top - len(members)
+        axes.annotate(
+            name,
+            (1.01, middle),
+            xycoords=axes.get_yaxis_transform(),
+            rotation=270,
+            va="center",
+            color=INK,
+            size=TITLE_SIZE,
+            annotation_clip=False,
+        )
     handles = [
-        Patch(facecolor="#888888", alpha=0.75, label="predicted"),
-        Patch(facecolor="#888888", alpha=0.3, label="probability (height)"),
+        Patch(facecolor="#888888", alpha=0.85, label="predicted (height: probability)"),
+        Patch(facecolor="#888888", alpha=0.3, label="below the threshold"),
     ]
     if truth is not None:
         handles.append(Patch(facecolor=INK, label="truth"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mir_tf.errors import ConfigError
-from mir_tf.inference.prediction import INTERVAL_COLUMNS, Prediction, Row, rows
+from mir_tf.inference.prediction import DETECTED, INTERVAL_COLUMNS, Prediction, Row, rows
 
 
 class FileFormat(NamedTuple):
@@ -56,8 +56,14 @@ def to_jams(prediction: Prediction) -> bytes:
 
 
 def to_audacity(prediction: Prediction) -> bytes:
-    """Return a label track for Audacity (File, Import, Labels): start, end and instrument, separated by tabs."""
-    return "".join(f"{start:.6f}\t{end:.6f}\t{label}\n" for _, start, end, label, _ in prediction.rows).encode()
+    """Return a label track for Audacity (File, Import, Labels): start, end and instrument, separated by tabs.
+
+    The labels of classes that perhaps play end in a question mark.
+    """
+    return "".join(
+        f"{start:.6f}\t{end:.6f}\t{label}{'' if group == DETECTED else ' ?'}\n"
+        for _, start, end, label, group, *_ in prediction.rows
+    ).encode()
 
 
 def to_png(prediction: Prediction) -> bytes:
@@ -134,7 +140,8 @@ def write_parquet(path: Path, summaries: PredictionSummaries, model: dict[str, A
     import pyarrow as pa
     from pyarrow import parquet
 
-    kinds = (pa.string(), pa.float64(), pa.float64(), pa.string(), pa.float32())
+    text, number = pa.string(), pa.float32()
+    kinds = (text, pa.float64(), pa.float64(), text, text, number, number)
     schema = pa.schema(
         list(zip(INTERVAL_COLUMNS, kinds, strict=True)), {"model": json.dumps(model, ensure_ascii=False)}
     )

@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from mir_tf.confidence import ConfidenceModel
 from mir_tf.config import with_current_names
 from mir_tf.errors import BundleError
 from mir_tf.events import PostProcessing
 from mir_tf.inference.model_files import problem_of_file
 
-METADATA_FORMAT = 2
-"""Version of the format. Format 1, which differs only in names, is still read."""
+METADATA_FORMAT = 3
+"""Version of the format. Formats 1, which has other names, and 2, which has no confidence, are still read."""
 
 _FORMER_NAMES = {"answers": "output", "event_rule": "post_processing"}
 """Name of a field in format 1 → name now."""
@@ -48,6 +49,7 @@ class Metadata:
         classes: Class names in the order of the probabilities.
         thresholds: A class is detected where its probability reaches its threshold.
         post_processing: How frames become intervals.
+        confidence: How a recording's probabilities become the confidence that a class plays in it, or None.
         untuned: Classes without data to tune a threshold.
         sample_rate: Sample rate of the waveform in Hz.
         channels: Channels of the waveform: 1.
@@ -70,6 +72,7 @@ class Metadata:
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]
     post_processing: PostProcessing
+    confidence: ConfidenceModel | None
     untuned: tuple[str, ...]
     sample_rate: int
     channels: int
@@ -111,20 +114,24 @@ class Metadata:
             content = json.loads(text)
             if (version := content.pop("format")) == 1:
                 content = with_current_names(content, _FORMER_NAMES)
-            elif version != METADATA_FORMAT:
+            elif version not in (2, METADATA_FORMAT):
                 raise BundleError(
-                    f"{origin}: format {version!r}; this version reads formats 1 and {METADATA_FORMAT}; "
+                    f"{origin}: format {version!r}; this version reads formats 1 to {METADATA_FORMAT}; "
                     "export the model again"
                 )
+            if version != METADATA_FORMAT:
+                content["confidence"] = None
             metadata = cls(**content)
             for name, kind in typing.get_type_hints(cls).items():
-                if type(content[name]) is not _json_type(kind):
-                    raise TypeError(f"{name} is {content[name]!r}; it must be of type {_json_type(kind).__name__}")
+                if type(content[name]) not in (allowed := _json_types(kind)):
+                    raise TypeError(f"{name} is {content[name]!r}; it must be of type {allowed[0].__name__}")
+            stored = content["confidence"]
             metadata = dataclasses.replace(
                 metadata,
                 classes=tuple(map(str, metadata.classes)),
                 thresholds=tuple(map(float, metadata.thresholds)),
                 post_processing=PostProcessing.from_dict(content["post_processing"]),
+                confidence=None if stored is None else ConfidenceModel.from_dict(stored),
                 untuned=tuple(map(str, metadata.untuned)),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -135,6 +142,8 @@ class Metadata:
             )
         if not metadata.post_processing.fits(np.array(metadata.thresholds, np.float32)):
             raise BundleError(f"{origin}: its post_processing does not match its thresholds; export the model again")
+        if metadata.confidence is not None and len(metadata.confidence.weights) != len(metadata.classes):
+            raise BundleError(f"{origin}: its confidence does not match its classes; export the model again")
         counts = (metadata.sample_rate, metadata.label_rate, metadata.window_frames, metadata.window_samples)
         overlap, left = metadata.overlap_frames, metadata.left_context
         if min(counts) < 1 or not 0 <= 2 * overlap <= metadata.window_frames or not 0 <= left < metadata.input_samples:
@@ -142,10 +151,12 @@ class Metadata:
         return metadata
 
 
-def _json_type(hint: Any) -> type:
-    """Return the type that a field with this annotation has in JSON."""
+def _json_types(hint: Any) -> tuple[type, ...]:
+    """Return the types that a field with this annotation may have in JSON."""
+    if hint == ConfidenceModel | None:
+        return (dict, type(None))
     kind: type = typing.get_origin(hint) or hint
-    return {tuple: list, PostProcessing: dict}.get(kind, kind)
+    return ({tuple: list, PostProcessing: dict}.get(kind, kind),)
 
 
 def read_tflite(path: str | Path) -> Metadata:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mir_tf
+from mir_tf.confidence import ConfidenceModel
 from mir_tf.config import LABEL_RATE
 from mir_tf.errors import ConfigError
 from mir_tf.events import Events, PostProcessing, decode
 from mir_tf.figures.colors import color_of
 from mir_tf.io.files import recording_title, write_text
-from mir_tf.metrics.dominance import dominant, playing_time
+from mir_tf.metrics.dominance import playing_time
 
 if TYPE_CHECKING:
     from jams import JAMS
@@ -29,26 +32,58 @@ DIGITS = 5
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A period in which a class is detected.
+    """A period in which a class plays.
 
     Attributes:
         start: Start in seconds.
         end: End in seconds, after the start.
         label: Name of the class.
-        confidence: Mean probability of the class in the interval.
+        probability: Mean probability of the class in the interval.
     """
 
     start: float
     end: float
     label: str
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Instrument:
+    """A class that a prediction names.
+
+    Attributes:
+        index: Index of the class.
+        name: Name of the class.
+        is_detected: Whether the model is confident that the class plays; otherwise it *perhaps* plays.
+        confidence: Probability that the class plays in the recording at all; NaN if the model gives none.
+        playing_time: Seconds in which its probability reaches its threshold.
+        share: These as a share of the recording.
+        color: Colour in figures, as ``#rrggbb``.
+    """
+
+    index: int
+    name: str
+    is_detected: bool
     confidence: float
+    playing_time: float
+    share: float
+    color: str
+
+    @property
+    def group(self) -> str:
+        """``detected`` or ``perhaps``, as files store it."""
+        return DETECTED if self.is_detected else PERHAPS
 
 
-INTERVAL_COLUMNS = ("path", "start", "end", "instrument", "confidence")
-"""Columns of a table of intervals: path, start and end in seconds, class, and mean probability."""
+DETECTED, PERHAPS = "detected", "perhaps"
+"""The two groups of named classes, as files store them."""
 
-Row = tuple[str, float, float, str, float]
-"""A row with the columns :data:`INTERVAL_COLUMNS`."""
+INTERVAL_COLUMNS = ("path", "start", "end", "instrument", "group", "confidence", "probability")
+"""Columns of a table of intervals: path, start and end in seconds, class, its group and its confidence in the whole
+recording, and its mean probability in the interval."""
+
+Row = tuple[str, float, float, str, str, float | None, float]
+"""A row with the columns :data:`INTERVAL_COLUMNS`; the confidence is None if the model gives none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +98,8 @@ class Prediction:
         thresholds: float32 [classes]: a class is detected in a frame where its probability reaches its threshold.
         post_processing: How frames become :attr:`intervals`.
         probabilities: float32 [label frames, classes].
+        confidence_model: How probabilities become :attr:`confidence`; None for models of earlier versions, for which
+            every named class counts as detected.
     """
 
     path: str
@@ -72,6 +109,7 @@ class Prediction:
     thresholds: NDArray[np.float32]
     post_processing: PostProcessing
     probabilities: NDArray[np.float32]
+    confidence_model: ConfidenceModel | None = None
 
     @property
     def active(self) -> NDArray[np.bool_]:
@@ -89,17 +127,78 @@ class Prediction:
         share: NDArray[np.float64] = self.active.mean(axis=0)
         return share
 
-    @property
-    def dominant(self) -> str | None:
-        """Name of the class with the longest playing time, the first in a tie; None if no class is detected."""
-        index = dominant(self.active)
-        return None if index is None else self.classes[index]
+    @functools.cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """float64 [classes]: probability that each class plays at least a second; NaN without a confidence model."""
+        if self.confidence_model is None:
+            return np.full(len(self.classes), np.nan)
+        return self.confidence_model.confidence(self.probabilities)
+
+    @functools.cached_property
+    def instruments(self) -> list[Instrument]:
+        """The named classes: those that reach their threshold in any frame.
+
+        The detected ones come first, the longest playing time first; then the others, the highest confidence first.
+        """
+        return [each for each in self.all_classes if each.playing_time > 0]
+
+    @functools.cached_property
+    def all_classes(self) -> list[Instrument]:
+        """All classes in the order of :attr:`instruments`, with those that are not named at the end."""
+        seconds, share, confidence, colors = self.playing_time, self.share, self.confidence, self.colors
+        cut = 0.0 if self.confidence_model is None else self.confidence_model.cut
+        found = [
+            Instrument(
+                index=index,
+                name=name,
+                is_detected=bool(seconds[index] > 0 and not confidence[index] < cut),  # NaN counts as confident
+                confidence=float(confidence[index]),
+                playing_time=float(seconds[index]),
+                share=float(share[index]),
+                color=colors[index],
+            )
+            for index, name in enumerate(self.classes)
+        ]
+        return sorted(
+            found,
+            key=lambda each: (
+                not each.is_detected,
+                each.playing_time == 0,
+                -(each.playing_time if each.is_detected else each.confidence),
+            ),
+        )
 
     @property
-    def detected(self) -> list[int]:
-        """Indices of the detected classes, the longest playing time first."""
-        seconds = self.playing_time
-        return [int(index) for index in np.argsort(-seconds, kind="stable") if seconds[index] > 0]
+    def detected(self) -> list[str]:
+        """Names of the detected classes, the longest playing time first."""
+        return [each.name for each in self.instruments if each.is_detected]
+
+    @property
+    def perhaps(self) -> list[str]:
+        """Names of the classes that perhaps play, the highest confidence first."""
+        return [each.name for each in self.instruments if not each.is_detected]
+
+    @property
+    def dominant(self) -> str | None:
+        """Name of the detected class that plays longest, the first in a tie; None if no class is detected."""
+        return next(iter(self.detected), None)
+
+    @property
+    def dominant_text(self) -> str:
+        """The dominant class in words: a name, ``unclear, perhaps NAME``, or ``nothing``."""
+        if not self.instruments:
+            return "nothing"
+        return self.dominant or f"unclear, perhaps {self.perhaps[0]}"
+
+    @property
+    def headline(self) -> str:
+        """The result in a line: what is detected, what perhaps plays, and what plays longest."""
+        if not self.instruments:
+            return "No instrument detected."
+        words = [f"Detected: {', '.join(self.detected) or 'nothing for certain'}."]
+        if self.perhaps:
+            words.append(f"Perhaps: {', '.join(self.perhaps)}.")
+        return " ".join([*words, f"Plays longest: {self.dominant_text}."])
 
     @property
     def smoothed(self) -> NDArray[np.bool_]:
@@ -120,7 +219,7 @@ class Prediction:
                 start=start / LABEL_RATE,
                 end=min(end / LABEL_RATE, self.seconds),  # the last frame may be covered in part
                 label=self.classes[index],
-                confidence=float(self.probabilities[start:end, index].mean(dtype=np.float64)),
+                probability=float(self.probabilities[start:end, index].mean(dtype=np.float64)),
             )
             for start, index, end in sorted(zip(*map(np.ndarray.tolist, columns), strict=True))
         ]
@@ -150,28 +249,30 @@ class Prediction:
         return dataclasses.replace(self, thresholds=thresholds, post_processing=rule)
 
     def summary(self) -> dict[str, Any]:
-        """Return the overview for JSON: the dominant class, and detected instruments, longest playing time first."""
-        seconds, share, intervals = self.playing_time, self.share, self.intervals
+        """Return the overview for JSON: the dominant class, and :attr:`instruments` with their intervals."""
+        intervals = self.intervals
         return {
             "path": self.path,
             "seconds": round(self.seconds, 6),
             "dominant": self.dominant,
             "instruments": [
                 {
-                    "class": self.classes[index],
-                    "playing_time": round(float(seconds[index]), 1),
-                    "share": round(float(share[index]), 4),
+                    "class": each.name,
+                    "group": each.group,
+                    "confidence": _json_number(each.confidence),
+                    "playing_time": round(each.playing_time, 1),
+                    "share": round(each.share, 4),
                     "intervals": [
                         {
                             "start": interval.start,
                             "end": round(interval.end, 6),  # a last frame may be covered by one sample
-                            "confidence": round(interval.confidence, DIGITS),
+                            "probability": round(interval.probability, DIGITS),
                         }
                         for interval in intervals
-                        if interval.label == self.classes[index]
+                        if interval.label == each.name
                     ],
                 }
-                for index in self.detected
+                for each in self.instruments
             ],
         }
 
@@ -182,16 +283,20 @@ class Prediction:
             "model": self.model,
             "frame_rate": LABEL_RATE,
             "classes": list(self.classes),
+            "confidences": [_json_number(value) for value in self.confidence.tolist()],
+            "cut": None if self.confidence_model is None else self.confidence_model.cut,
             "thresholds": [round(float(threshold), 6) for threshold in self.thresholds],
             "post_processing": self.post_processing.to_dict(),
             "probabilities": self.probabilities.astype(float).round(DIGITS).tolist(),
         }
 
     def to_jams(self) -> JAMS:
-        """Return the intervals as a JAMS object, in one annotation of namespace ``tag_open`` with confidences.
+        """Return the intervals as a JAMS object, in annotations of namespace ``tag_open``.
 
-        Tags, unlike segments, may overlap. The annotation's ``sandbox`` contains the dominant class, playing times in
-        seconds, and the description of the model.
+        The first annotation has the detected classes; a second one, if it is needed, has those that perhaps play. Tags,
+        unlike segments, may overlap. The confidence of a tag is its mean probability. The ``sandbox`` of an annotation
+        contains its group, the confidence of each class in the recording, playing times in seconds, and the description
+        of the model; that of the first also the dominant class.
 
         Raises:
             ConfigError: The package jams is not installed.
@@ -200,18 +305,27 @@ class Prediction:
             import jams
         except ImportError:
             raise _not_installed("JAMS needs the package jams") from None
-        annotation = jams.Annotation(namespace="tag_open", time=0, duration=self.seconds)
-        annotation.annotation_metadata = jams.AnnotationMetadata(
-            data_source="program", annotation_tools=f"mir-tf {mir_tf.__version__}"
-        )
-        for _, start, end, label, confidence in self.rows:
-            annotation.append(time=start, duration=end - start, value=label, confidence=confidence)
-        annotation.sandbox.update(
-            dominant=self.dominant,
-            playing_time={each["class"]: each["playing_time"] for each in self.summary()["instruments"]},
-            model=self.model,
-        )
-        found = jams.JAMS(annotations=[annotation])
+        found = jams.JAMS()
+        for group in (DETECTED, PERHAPS):
+            members = [each for each in self.summary()["instruments"] if each["group"] == group]
+            if group == PERHAPS and not members:
+                continue
+            annotation = jams.Annotation(namespace="tag_open", time=0, duration=self.seconds)
+            annotation.annotation_metadata = jams.AnnotationMetadata(
+                data_source="program", annotation_tools=f"mir-tf {mir_tf.__version__}"
+            )
+            for _, start, end, label, of_group, _, probability in self.rows:
+                if of_group == group:
+                    annotation.append(time=start, duration=end - start, value=label, confidence=probability)
+            annotation.sandbox.update(
+                group=group,
+                confidences={each["class"]: each["confidence"] for each in members},
+                playing_time={each["class"]: each["playing_time"] for each in members},
+                model=self.model,
+            )
+            if group == DETECTED:
+                annotation.sandbox.update(dominant=self.dominant)
+            found.annotations.append(annotation)
         found.file_metadata.title = recording_title(self.path)
         found.file_metadata.duration = self.seconds
         return found
@@ -226,17 +340,21 @@ class Prediction:
             import pandas as pd
         except ImportError:
             raise _not_installed("a data frame needs the package pandas") from None
-        kinds = {"path": "object", "start": float, "end": float, "instrument": "object", "confidence": float}
+        texts = dict.fromkeys(("path", "instrument", "group"), "object")
+        kinds = dict.fromkeys(INTERVAL_COLUMNS, "float") | texts
         return pd.DataFrame.from_records(self.rows, columns=list(INTERVAL_COLUMNS)).astype(kinds)
 
     def plot(self) -> Figure:
-        """Return the timeline as a matplotlib figure, with a row for each instrument that has an interval."""
+        """Return the timeline as a matplotlib figure, with a row for each of :attr:`instruments`."""
         from mir_tf.figures.timelines import timeline_figure
 
-        name = recording_title(self.path) or "audio"
-        longest = f"dominant {self.dominant}" if self.dominant else "nothing detected"
-        title = f"{name}, {format_duration(self.seconds)}: {longest}"
-        return timeline_figure(self.probabilities, self.smoothed, None, self.classes, self.colors, title)
+        groups: dict[str, list[int]] = {DETECTED: [], PERHAPS: []}
+        labels = list(self.classes)
+        for each in self.instruments:
+            groups[each.group].append(each.index)
+            labels[each.index] = f"{each.name} {format_confidence(each.confidence)}".rstrip()
+        title = f"{recording_title(self.path) or 'audio'}, {format_duration(self.seconds)}. {self.headline}"
+        return timeline_figure(self.probabilities, self.smoothed, None, labels, self.colors, title, groups)
 
     def to_json(self) -> str:
         """Return :meth:`to_dict` as one line of JSON."""
@@ -250,7 +368,15 @@ class Prediction:
 def rows(summary: dict[str, Any]) -> list[Row]:
     """Return the rows for a :meth:`Prediction.summary`."""
     found = [
-        (summary["path"], interval["start"], interval["end"], instrument["class"], interval["confidence"])
+        (
+            summary["path"],
+            interval["start"],
+            interval["end"],
+            instrument["class"],
+            instrument["group"],
+            instrument["confidence"],
+            interval["probability"],
+        )
         for instrument in summary["instruments"]
         for interval in instrument["intervals"]
     ]
@@ -261,6 +387,15 @@ def format_duration(seconds: float) -> str:
     """Return a duration as minutes, seconds and tenths, such as ``3:07.5``."""
     tenths = round(seconds * 10)
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
+
+
+def format_confidence(confidence: float) -> str:
+    """Return a confidence in percent, never as 0 or 100, such as ``97 %``; empty text for NaN."""
+    return "" if math.isnan(confidence) else f"{min(max(round(100 * confidence), 1), 99)} %"
+
+
+def _json_number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, DIGITS)
 
 
 def _not_installed(problem: str) -> ConfigError:

@@ -145,7 +145,7 @@ def write(
     history = read_history(as_path(run) / HISTORY_FILE)
     predictions = list(predict_split(bundle.windowed, bundle.config, data, split, progress))
     evaluation = evaluate_predictions(
-        predictions, bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split
+        predictions, bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split, bundle.confidence
     )
     as_path(out).mkdir(parents=True, exist_ok=True)
     evaluation.save_json(as_path(out) / EVALUATION_FILE)

@@ -30,11 +30,13 @@ class BestEpoch:
         thresholds: Threshold of each class.
         has_positives: Whether each class ever sounds in the validation split.
         post_processing: :meth:`mir_tf.events.PostProcessing.to_dict`.
+        confidence: :meth:`mir_tf.confidence.ConfidenceModel.to_dict`; None in a checkpoint of an earlier version.
     """
 
     thresholds: list[float]
     has_positives: list[bool]
     post_processing: dict[str, list[float]]
+    confidence: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass

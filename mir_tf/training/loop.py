@@ -23,6 +23,7 @@ from mir_tf.bundle import Bundle
 from mir_tf.bundle.history import CHECKPOINT_FILE, CONFIG_FILE, HISTORY_FILE, LOGS_FOLDER, write_history
 from mir_tf.bundle.predict import predict_split
 from mir_tf.bundle.windows import WindowedModel
+from mir_tf.confidence import ConfidenceModel
 from mir_tf.config import MODEL_FILE, RunConfig, TrainConfig
 from mir_tf.data import pipeline
 from mir_tf.data.manifest import MANIFEST_FILE, Manifest, class_frames, read_manifest
@@ -30,6 +31,8 @@ from mir_tf.data.pipeline import Examples, LabelledTrack
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.events import PostProcessing
 from mir_tf.io.files import as_path, sha256, write_text
+from mir_tf.metrics import confidence
+from mir_tf.metrics.confidence import PresenceTable
 from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import shrink
 from mir_tf.models import build_model
@@ -472,10 +475,14 @@ class _Run:
         thresholds = shrink(validation.tuned, validation.histogram, shrinkage)
         scored = [(each.probabilities, each.truth) for each in validation.predictions]
         counts = self.setup.distribution.total(grid_counts(scored, thresholds).astype(np.float64))
+        distribution, mine = self.setup.distribution, PresenceTable.of(validation.predictions, thresholds).to_array()
+        rows = np.zeros((self.setup.manifest.splits["validation"].tracks, mine.shape[1]))
+        rows[distribution.worker :: distribution.workers] = mine
         return BestEpoch(
             thresholds=thresholds.tolist(),
             has_positives=validation.tuned.has_positives.tolist(),
             post_processing=choose(counts.astype(np.int64), thresholds).to_dict(),
+            confidence=confidence.fit(PresenceTable.from_array(distribution.total(rows))).to_dict(),
         )
 
     def _picture(self) -> LabelledTrack | None:
@@ -520,6 +527,7 @@ class _Run:
             post_processing=PostProcessing.from_dict(state.best.post_processing),
             untuned=tuple(name for name, has_positives in names if not has_positives),
             info=self._info(),
+            confidence=None if state.best.confidence is None else ConfidenceModel.from_dict(state.best.confidence),
         )
         with self._average.swapped_in():
             best.save(self.setup.out)

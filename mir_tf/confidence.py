@@ -1,0 +1,110 @@
+"""Confidence: the calibrated probability that a class plays in a recording at all, from its probabilities over time.
+
+A model's probabilities are about frames. Their sum over a recording says little about whether an instrument plays in
+it: a class that is just above its threshold for a few frames is mostly wrong. A logistic regression on a few summary
+features (Platt scaling) turns the frames of a class into one calibrated number. Classes at or above a cut are
+*detected*; others are named as *perhaps*. :mod:`mir_tf.metrics.confidence` fits the regression and chooses the cut on
+validation songs. Requires only NumPy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mir_tf.config import LABEL_RATE
+
+MIN_SECONDS = 1.0
+"""A class plays in a recording if its playing time is at least this long."""
+
+TOP_SECONDS = (1, 5)
+"""Durations of the loudest parts, in seconds, over which features average: see :func:`features`."""
+
+NUM_FEATURES = 1 + len(TOP_SECONDS)
+
+_LOWEST = 1e-4
+"""Probabilities are clipped to [this, 1 - this], because 0 and 1 have no log-odds."""
+
+
+def features(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Summarise the probabilities of each class over a recording.
+
+    They do not depend on thresholds. The features of a class are the log-odds of its mean probability over the
+    recording, and over the frames with the highest probabilities that make up each of :data:`TOP_SECONDS`.
+
+    Args:
+        probabilities: float32 [label frames, classes], at least one frame.
+
+    Returns:
+        float64 [classes, :data:`NUM_FEATURES`].
+    """
+    highest = -np.sort(-probabilities.astype(np.float64), axis=0)  # [frames, classes], descending
+    frames = (len(highest), *(min(seconds * LABEL_RATE, len(highest)) for seconds in TOP_SECONDS))
+    means = np.clip([highest[:count].mean(axis=0) for count in frames], _LOWEST, 1 - _LOWEST)  # [features, classes]
+    log_odds: NDArray[np.float64] = np.log(means / (1 - means))
+    return log_odds.T
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfidenceModel:
+    """A fitted logistic regression for each class, and the cut between *detected* and *perhaps*.
+
+    Attributes:
+        weights: Bias, then a weight for each of :func:`features`, for each class.
+        cut: A class is detected if its confidence is at least this; 1 if no cut was precise enough, so that no class
+            ever is.
+    """
+
+    weights: tuple[tuple[float, ...], ...]
+    cut: float
+
+    def __post_init__(self) -> None:
+        """Check every number.
+
+        Raises:
+            ValueError: A class has the wrong number of weights, a weight is not finite, or the cut is outside [0, 1].
+        """
+        if any(len(row) != 1 + NUM_FEATURES for row in self.weights):
+            raise ValueError(f"each class must have {1 + NUM_FEATURES} confidence weights")
+        if not all(math.isfinite(weight) for row in self.weights for weight in row):
+            raise ValueError("a confidence weight is not finite")
+        if not 0 <= self.cut <= 1:
+            raise ValueError(f"the cut of the confidence is {self.cut}; it must be between 0 and 1")
+
+    def confidence(self, probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the confidence of each class that it plays for at least :data:`MIN_SECONDS` in the recording.
+
+        Args:
+            probabilities: float32 [label frames, classes], at least one frame.
+
+        Returns:
+            float64 [classes], above 0 and below 1.
+        """
+        weights = np.array(self.weights)  # [classes, 1 + features]
+        return sigmoid(weights[:, 0] + (features(probabilities) * weights[:, 1:]).sum(axis=1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON."""
+        return {"weights": [list(row) for row in self.weights], "cut": self.cut}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ConfidenceModel:
+        """Build the model from the result of :meth:`to_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: ``values`` is not such a result.
+        """
+        model = cls(tuple(tuple(map(float, row)) for row in values["weights"]), float(values["cut"]))
+        if unknown := sorted(set(values) - {"weights", "cut"}):
+            raise ValueError(f"confidence has no field {', '.join(unknown)}")
+        return model
+
+
+def sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probabilities that belong to log-odds; they are never exactly 0 or 1."""
+    probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(log_odds, -15, 15)))
+    return probabilities
