@@ -21,8 +21,8 @@ from mir_tf.config import LABEL_RATE
 MIN_SECONDS = 1.0
 """A class plays in a recording if its playing time is at least this long."""
 
-TOP_SECONDS = (1, 5)
-"""Durations of the loudest parts, in seconds, over which features average: see :func:`features`."""
+TOP_SECONDS = (1,)
+"""Durations in seconds of the parts with the highest probabilities, over which features average."""
 
 NUM_FEATURES = 1 + len(TOP_SECONDS)
 

@@ -98,15 +98,24 @@ def _pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
+_METADATA_NAME = b"TFLITE_METADATA"
+"""Name under which TensorFlow Lite's tools look for metadata."""
+
+
 def with_metadata(model: bytes, metadata: Metadata) -> bytes:
-    """Return the model with TensorFlow Lite's standard metadata and a zip of ``labels.txt`` and ``mir_tf.json``."""
+    """Return the model with TensorFlow Lite's standard metadata and a zip of ``labels.txt`` and ``mir_tf.json``.
+
+    Those that the model already has are replaced.
+    """
     content = schema.ModelT.InitFromPackedBuf(model, 0)
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(_model_metadata(metadata), np.uint8)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = b"TFLITE_METADATA", len(content.buffers)
-    content.buffers.append(buffer)
-    content.metadata = [*(content.metadata or []), entry]
+    entries = content.metadata or []
+    entry = next((each for each in entries if each.name == _METADATA_NAME), None)
+    if entry is None:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = _METADATA_NAME, len(content.buffers)
+        content.buffers.append(schema.BufferT())
+        content.metadata = [*entries, entry]
+    content.buffers[entry.buffer].data = np.frombuffer(_model_metadata(metadata), np.uint8)
     content.description = f"{metadata.name}, exported by mir-tf {metadata.version}".encode()
     packed = io.BytesIO(_pack(content))
     # Append, so that offsets in the zip count from the start of the file, as Android's MetadataExtractor requires.

@@ -72,6 +72,12 @@ class PresenceTable:
         cells = array[:, 1:].reshape(len(array), -1, NUM_FEATURES + 2)
         return cls(cells[..., :-2], cells[..., -2] > 0, cells[..., -1] > 0, array[:, 0].astype(np.int64))
 
+    @classmethod
+    def joined(cls, tables: Sequence[PresenceTable]) -> PresenceTable:
+        """Return the tracks of all tables in one."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(*(np.concatenate([getattr(table, name) for table in tables]) for name in names))
+
     def rows(self, is_chosen: NDArray[np.bool_]) -> PresenceTable:
         """Return the table of some tracks, given as bool [tracks]."""
         return PresenceTable(*(getattr(self, field.name)[is_chosen] for field in dataclasses.fields(self)))
