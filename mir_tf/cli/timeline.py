@@ -9,8 +9,8 @@ from rich.text import Text
 
 from mir_tf.cli.shared import print_table
 from mir_tf.config import LABEL_RATE
-from mir_tf.io.files import recording_title
 from mir_tf.inference.prediction import Prediction, format_confidence, format_duration
+from mir_tf.io.files import recording_title
 from mir_tf.vocabulary import describe_class
 
 _BLOCKS, _ASCII = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
@@ -35,7 +35,9 @@ def print_prediction(console: Console, prediction: Prediction, show_all: bool = 
         prediction: The prediction.
         show_all: Whether to list all classes of the model, also those that are not named.
     """
-    console.print(f"{recording_title(prediction.path)}, {format_duration(prediction.seconds)}", style="bold", soft_wrap=True)
+    console.print(
+        f"{recording_title(prediction.path)}, {format_duration(prediction.seconds)}", style="bold", soft_wrap=True
+    )
     console.print(prediction.headline, soft_wrap=True)
     shown = prediction.all_classes if show_all else prediction.instruments
     if not shown:

@@ -292,9 +292,10 @@ class Evaluation:
         notes = [
             f"Data: {format_count(self.tracks, 'track')} of {format_count(self.songs, 'song')}, "
             f"{self.seconds / 3600:.2f} h, {LABEL_RATE} frames a second.",
-            f"The 95 % intervals are the middle 95 % of {BOOTSTRAP_SAMPLES} bootstrap resamples of the songs. Two kinds "
-            "of scores have Wilson intervals instead, in which each song is one trial: the shares of tracks (dominant "
-            "accuracy, and presence of a class), and a precision, recall or F1 that is the same in all resamples, such "
+            f"The 95 % intervals are the middle 95 % of {BOOTSTRAP_SAMPLES} bootstrap resamples of the songs. Two "
+            "kinds of scores have Wilson intervals instead, in which each song is one trial: the shares of tracks "
+            "(dominant accuracy, and presence of a class), and a precision, recall or F1 that is the same in all "
+            "resamples, such "
             "as that of a class that is never found. A class that counts in a single song has no interval.",
             "Baseline: each class is predicted as always on or always off, whichever is better, chosen by the truth. "
             "For macro F1, every active class is always on; for micro F1, these are always on: "
