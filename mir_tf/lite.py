@@ -73,8 +73,8 @@ class LiteModel:
         """Predict the instruments in a recording or a signal, as the run that was exported does.
 
         Args:
-            audio: Path of any file that libsndfile reads, of any length; or floating-point [samples] or [samples,
-                channels], about -1 to 1. Channels are averaged.
+            audio: Path of a recording or video of any length; or floating-point [samples] or [samples, channels], about
+                -1 to 1. Channels are averaged.
             sr: Sample rate of an array in Hz; None for a file.
             progress: Called with the seconds of audio processed so far.
 

@@ -45,6 +45,11 @@ def _model_and_recordings(
     context: click.Context, parameter: click.Parameter, arguments: tuple[str, ...]
 ) -> tuple[Path, tuple[Path, ...]]:
     """Return the model and the recordings. The model is the first argument, or the pretrained one by default."""
+    if "-" in arguments:
+        raise ConfigError(
+            "-: mir-tf predict reads files. For standard input, use mir-tf listen, which reads wav: "
+            "ffmpeg -i song.mp3 -f wav - | mir-tf listen"
+        )
     first = arguments[0]
     if first == pretrained.PRETRAINED_WORD or _is_model(as_path(first)):
         arguments = arguments[1:]
@@ -68,9 +73,9 @@ def _require_recordings(path: Path) -> None:
     """Refuse a first argument that is neither a model nor a recording: it is probably a misspelled model."""
     from mir_tf.errors import AudioError
     from mir_tf.inference.batch import find
-    from mir_tf.io.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES, probe
+    from mir_tf.io.audio import AUDIO_SUFFIXES, probe
 
-    if path.suffix.lower() in AUDIO_SUFFIXES | OTHER_SUFFIXES:
+    if path.suffix.lower() in AUDIO_SUFFIXES or path.is_fifo():
         return  # an error in it is reported later, as for the other recordings
     if path.is_dir():
         if find([path]).songs:
@@ -80,8 +85,8 @@ def _require_recordings(path: Path) -> None:
         try:
             probe(path)
             return
-        except AudioError:
-            problem = "libsndfile cannot read it as audio"
+        except AudioError as error:
+            problem = str(error).removeprefix(f"{path}: ")
     else:
         problem = "no such file or folder"
     raise ConfigError(
@@ -132,8 +137,8 @@ def predict(
     Without it, the pretrained model is used. A .tflite file, such as the pretrained model, starts in a second, because
     it does not need TensorFlow.
 
-    AUDIO is a file of any length that libsndfile reads: wav, flac, mp3, ogg and more. A FOLDER is searched for audio
-    with all its subfolders.
+    AUDIO is a recording or a video of any length: mp3, m4a, wav, flac, ogg, opus, wma, mp4, mov, webm and more. A
+    FOLDER is searched for them with all its subfolders.
 
     Prints the instruments of each recording, their playing time, the dominant one and a timeline; with more than five
     recordings, one line for each. Writes SONG.mp3.json with the probabilities of every frame, or the formats in

@@ -17,7 +17,7 @@ from mir_tf.errors import ConfigError
 from mir_tf.inference.formats import FILE_FORMATS, TABLE_FORMATS, require
 from mir_tf.inference.ledger import LEDGER, Ledger
 from mir_tf.inference.prediction import Prediction
-from mir_tf.io.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES
+from mir_tf.io.audio import AUDIO_SUFFIXES
 from mir_tf.io.files import as_path, atomic_write, sha256, write_bytes
 
 _OUTPUT_SUFFIXES = frozenset(form.suffix for form in FILE_FORMATS.values())
@@ -67,10 +67,7 @@ class ScanResult:
 
 
 def find(paths: Sequence[Path]) -> ScanResult:
-    """Find recordings: files with any name, and in folders, at any depth, files with an audio suffix.
-
-    Recordings in formats that cannot be decoded, such as m4a, are included, so that they are reported.
-    """
+    """Find recordings: files with any name, and in folders, at any depth, files with an audio suffix."""
     found, seen = ScanResult(), set()
     for path in map(as_path, paths):
         if not path.is_dir():
@@ -101,7 +98,7 @@ def _search(folder: Path, place: Path, found: ScanResult, above: set[Path]) -> I
     for path in entries:
         if path.name.startswith("."):
             found.hidden += not path.name.endswith(LEDGER)
-        elif path.suffix.lower() in AUDIO_SUFFIXES | OTHER_SUFFIXES and (path.is_file() or _is_broken_link(path)):
+        elif path.suffix.lower() in AUDIO_SUFFIXES and (path.is_file() or _is_broken_link(path)):
             yield AudioFile.of(path, place / path.name)
         elif path.is_dir():
             yield from _search(path, place / path.name, found, above | {real})

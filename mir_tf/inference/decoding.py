@@ -23,8 +23,8 @@ def blocks(audio: str | Path | ArrayLike, sr: float | None, target_sr: int) -> I
     A recording is decoded in bounded memory, in a thread, while the caller works on the blocks before.
 
     Args:
-        audio: Path of any file that libsndfile reads, or floating-point [samples] or [samples, channels], about -1 to
-            1. Channels are averaged.
+        audio: Path of a recording or video, or floating-point [samples] or [samples, channels], about -1 to 1. Channels
+            are averaged.
         sr: Sample rate of an array in Hz; None for a file, which states its own.
         target_sr: Sample rate of the blocks in Hz.
 
@@ -51,7 +51,7 @@ def blocks(audio: str | Path | ArrayLike, sr: float | None, target_sr: int) -> I
 
 
 def _ahead(decoded: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """Yield the same blocks, decoded ahead in a thread: libsndfile and soxr release the interpreter lock."""
+    """Yield the same blocks, decoded ahead in a thread: the decoders and soxr release the interpreter lock."""
     pending: collections.deque[Future[NDArray[np.float32] | None]] = collections.deque()
     with ThreadPoolExecutor(1, "decoder") as thread:
         try:

@@ -1,4 +1,8 @@
-"""Audio decoding, downmixing and resampling, in blocks: files through libsndfile, and streams through a Resampler."""
+"""Audio decoding, downmixing and resampling, in blocks: recordings, and streams through a Resampler.
+
+libsndfile reads wav and flac: it is fast, exact and can seek. FFmpeg reads everything else, and the few wav and flac
+files that libsndfile does not read to their end.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 import soundfile
@@ -17,15 +21,16 @@ from numpy.typing import ArrayLike, NDArray
 from mir_tf.errors import AudioError, ConfigError
 from mir_tf.io.files import as_path
 
-AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .nist .sph .ircam .sf".split()
-)
-"""Lower-case suffixes of the self-describing formats that libsndfile reads. Folders are searched for these."""
+if TYPE_CHECKING:
+    from mir_tf.io.ffmpeg import FFmpegFile
 
-OTHER_SUFFIXES = frozenset(
-    ".m4a .m4b .mp4 .m4v .aac .alac .wma .wv .ape .ac3 .amr .mka .mkv .webm .weba .mov .avi".split()
+AUDIO_SUFFIXES = frozenset(
+    (
+        ".wav .wave .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .nist .sph .ircam .sf "
+        ".m4a .m4b .mp4 .m4v .mov .3gp .aac .alac .wma .wmv .webm .weba .mka .mkv .avi .ac3 .amr .mp2 .tta .wv .ape"
+    ).split()
 )
-"""Suffixes of recordings that libsndfile does not read. Folders are searched for these too, to report them."""
+"""Lower-case suffixes of recordings and videos. Folders are searched for these."""
 
 SAMPLE_RATES = (1_000, 768_000)
 """Lowest and highest accepted sample rate in Hz. Anything outside is a mistake or a damaged header."""
@@ -40,6 +45,9 @@ _BLOCK_VALUES = 2**22
 
 _UNKNOWN = 2**63 - 1
 """Length that libsndfile reports if the header contains none: SF_COUNT_MAX."""
+
+_MAX_AFTER_FLAC = 8192
+"""Bytes that may follow the samples of a flac: libsndfile reads so many ahead, and a tag is no sound."""
 
 _MAX_WAV_HEADER = 4096
 """Largest size in bytes of a wav without samples. A larger one contains samples, whatever its header states."""
@@ -75,16 +83,17 @@ class AudioInfo:
 def probe(path: str | Path) -> AudioInfo:
     """Read the header of an audio file.
 
-    If the header states no length, as in a streamed flac, the file is decoded to count its samples.
+    If the header states no length, as in a streamed flac or a webm from a browser, the file is decoded to count its
+    samples.
 
     Raises:
         AudioError: The file is missing, not audio, truncated or without samples.
     """
-    with _open(path) as (file, raw):
-        count = file.frames
-        if count == _UNKNOWN:
-            count = sum(map(len, _decode(file, raw, path, 0.0, None, _BLOCK_SECONDS)))
-        return AudioInfo(file.samplerate, count)
+    with _open(path) as file:
+        count = file.num_samples
+        if count is None:
+            count = sum(map(len, _decode(file, path, 0.0, None, _BLOCK_SECONDS)))
+        return AudioInfo(file.sr, count)
 
 
 def read_blocks(
@@ -99,11 +108,11 @@ def read_blocks(
     Channels are averaged. A segment of n samples becomes n * ``sr`` / (rate of the file) samples, rounded half up.
     Samples outside of the segment do not affect it.
 
-    A truncated file is rejected if its header states its length: flac and wav, unless they were written to a pipe. The
-    length of an mp3 is an estimate and that of an ogg is measured, so these are read as far as they go.
+    A file that is damaged or cut off is refused wherever that can be known: if its header states its length, if its
+    index is missing, or if a part cannot be decoded. An mp3 or aac without a stated length is read as far as it goes.
 
     Args:
-        path: Any file that libsndfile reads: wav, flac, mp3, ogg, ...
+        path: A recording or a video; see :data:`AUDIO_SUFFIXES`.
         sr: Sample rate of the result in Hz.
         start: Start of the segment in seconds.
         seconds: Duration of the segment; None reads to the end of the file.
@@ -113,14 +122,14 @@ def read_blocks(
         float32 [samples], never empty, of varying lengths.
 
     Raises:
-        AudioError: The file is missing, not audio, damaged, truncated (see above) or shorter than the segment; its
-            sample rate is outside of :data:`SAMPLE_RATES`; a sample is not finite or exceeds 1000; there is too little
-            audio for one sample; or an mp3 continues after the end that libsndfile assumes.
+        AudioError: The file is missing, not audio, damaged, cut off (see above) or shorter than the segment; its sample
+            rate is outside of :data:`SAMPLE_RATES` or changes; a sample is not finite or exceeds 1000; or there is too
+            little audio for one sample.
     """
     is_empty = True
-    with _open(path) as (file, raw):
-        resampler = Resampler(file.samplerate, sr)
-        for block in _decode(file, raw, path, start, seconds, block_seconds):
+    with _open(path) as file:
+        resampler = Resampler(file.sr, sr)
+        for block in _decode(file, path, start, seconds, block_seconds):
             resampled = resampler.resample(block)  # [samples]
             if len(resampled):
                 is_empty = False
@@ -224,7 +233,7 @@ class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships 
 
 
 class _Source:
-    """The file object that libsndfile reads from. It keeps read errors, which libsndfile takes for the end."""
+    """The file object that the decoders read from. It keeps read errors, which libsndfile takes for the end."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file: Any = file
@@ -237,6 +246,9 @@ class _Source:
             self.error = error
             return 0
 
+    def read(self, size: int) -> bytes:
+        return bytes(self._file.read(size))
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return int(self._file.seek(offset, whence))
 
@@ -244,46 +256,89 @@ class _Source:
         return int(self._file.tell())
 
 
-@contextlib.contextmanager
-def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
-    """Open an audio file that contains at least one sample; libsndfile's errors become AudioError.
+class _Decoder(Protocol):
+    """An opened recording; see :class:`mir_tf.io.ffmpeg.FFmpegFile`."""
 
-    Yields:
-        The decoder, and the file that it reads from.
+    sr: int
+    num_samples: int | None
+    is_exact: bool
+
+    def blocks(
+        self, first: int, count: int | None, max_samples: int, max_values: int
+    ) -> Iterator[NDArray[np.float32]]: ...
+
+
+class _WavOrFlac:
+    """A wav or flac file, read by libsndfile.
+
+    Attributes:
+        sr: Sample rate in Hz.
+        num_samples: Length in samples; None if the header states none.
+        is_exact: Whether the length is known.
+    """
+
+    def __init__(self, file: _SoundFile, source: _Source, path: str | Path) -> None:
+        self._file, self._source, self._path = file, source, path
+        self.sr = int(file.samplerate)
+        self.num_samples = None if file.frames == _UNKNOWN else int(file.frames)
+        self.is_exact = self.num_samples is not None
+
+    def blocks(self, first: int, count: int | None, max_samples: int, max_values: int) -> Iterator[NDArray[np.float32]]:
+        position, end = first, self._file.frames if count is None else first + count
+        try:
+            if first:
+                self._file.seek(first)
+            while position < end:
+                size = min(max_samples, max(1, max_values // self._file.channels), end - position)
+                samples: NDArray[np.float32] = self._file.read(size, dtype="float32", always_2d=True)
+                if not len(samples):
+                    break
+                position += len(samples)
+                yield samples
+        except soundfile.SoundFileError as error:
+            cause = str(error).removeprefix("Error : ").rstrip(".")
+            raise AudioError(f"{self._path}: damaged or cut off after {position / self.sr:.1f} s ({cause})") from None
+        if self._file.format == "FLAC" and count is None and len(self._source.read(_MAX_AFTER_FLAC)) == _MAX_AFTER_FLAC:
+            with _ffmpeg_file(self._source, self._path) as joined:  # another flac follows
+                yield from joined.blocks(position, None, max_samples, max_values)
+
+
+def _ffmpeg_file(source: _Source, path: str | Path) -> FFmpegFile:
+    from mir_tf.io.ffmpeg import FFmpegFile  # takes 0.15 s
+
+    return FFmpegFile(source, path)
+
+
+@contextlib.contextmanager
+def _open(path: str | Path) -> Iterator[_Decoder]:
+    """Open a recording that contains at least one sample; the libraries' errors become AudioError.
 
     Raises:
         AudioError: See :func:`probe`.
         OSError: Reading failed after the file was opened: the disk or the network is at fault.
     """
+    local = as_path(path)
     with contextlib.ExitStack() as stack:
         try:
-            raw = stack.enter_context(as_path(path).open("rb"))
-            _require_whole_wav(raw, path)
-            source = _Source(raw)
-            file = stack.enter_context(_SoundFile(source, "r"))
+            if local.is_fifo():  # opening it might wait forever
+                raise AudioError(
+                    f"{path}: a pipe, which can be read only once. Write it to a file first, or use mir-tf listen, "
+                    "which reads wav: ffmpeg -i song.mp3 -f wav - | mir-tf listen"
+                )
+            raw = stack.enter_context(local.open("rb"))
         except OSError as error:
             raise AudioError(f"{path}: cannot be opened: {error.strerror or error}") from None
-        except (soundfile.SoundFileError, TypeError):  # TypeError: .raw, which has no header
-            if source.error is not None:
-                raise source.error from None
-            if not raw.seek(0, os.SEEK_END):
-                raise AudioError(f"{path}: empty file (0 bytes)") from None
-            raise AudioError(
-                f"{path}: not audio, or in a format that libsndfile does not read, such as m4a, aac or wma "
-                "(convert it: ffmpeg -i song.m4a song.wav)"
-            ) from None
-        if not file.frames:
-            hint = ""
-            if file.format in ("WAV", "WAVEX") and raw.seek(0, os.SEEK_END) > _MAX_WAV_HEADER:
-                hint = (
-                    ": its header states no length, as if the program that wrote it was stopped; read it as a stream: "
-                    "mir-tf listen < FILE"
-                )
-            raise AudioError(f"{path}: contains no samples{hint}")
-        if fault := find_invalid_rate(file.samplerate):
+        _require_whole_riff(raw, path)
+        source = _Source(raw)
+        file: _Decoder | None = None
+        if _is_wav_or_flac(raw):
+            file = _open_wav_or_flac(stack, source, path)
+        if file is None:
+            file = stack.enter_context(_ffmpeg_file(source, path))
+        if fault := find_invalid_rate(file.sr):
             raise AudioError(f"{path}: {fault}")
         try:
-            yield file, raw
+            yield file
         except AudioError:
             if source.error is None:
                 raise
@@ -291,51 +346,59 @@ def _open(path: str | Path) -> Iterator[tuple[_SoundFile, BinaryIO]]:
             raise source.error
 
 
-def _require_whole_wav(raw: BinaryIO, path: str | Path) -> None:
-    """Raise AudioError if a wav ends before its stated size: libsndfile takes the end of the file for the sound's."""
+def _is_wav_or_flac(raw: BinaryIO) -> bool:
+    head = raw.read(12)
+    raw.seek(0)
+    return head.startswith(b"fLaC") or (head.startswith((b"RIFF", b"RIFX")) and head.endswith(b"WAVE"))
+
+
+def _open_wav_or_flac(stack: contextlib.ExitStack, source: _Source, path: str | Path) -> _WavOrFlac | None:
+    """Open a file with libsndfile, until the end of ``stack``; return None if FFmpeg is to read it."""
+    try:
+        file = stack.enter_context(_SoundFile(source, "r"))
+    except soundfile.SoundFileError:
+        if source.error is not None:
+            raise source.error from None
+        return None
+    if file.subtype.startswith("MPEG"):  # libsndfile only estimates its length
+        return None
+    if not file.frames:
+        hint = ""
+        if file.format in ("WAV", "WAVEX") and source.seek(0, os.SEEK_END) > _MAX_WAV_HEADER:
+            hint = (
+                ": its header states no length, as if the program that wrote it was stopped; read it as a stream: "
+                "mir-tf listen < FILE"
+            )
+        raise AudioError(f"{path}: contains no samples{hint}")
+    return _WavOrFlac(file, source, path)
+
+
+def _require_whole_riff(raw: BinaryIO, path: str | Path) -> None:
+    """Raise AudioError if a wav or avi ends before its stated size, which decoders ignore."""
     name, stated = raw.read(4), int.from_bytes(raw.read(4), "little")
     present = raw.seek(0, os.SEEK_END) - 8
     raw.seek(0)
-    # Some programs count a last byte of padding, but do not write it.
-    if name == b"RIFF" and present + 1 < stated < STREAMED_SIZE:
+    # Some programs count a last byte of padding that they do not write, or the 8 bytes of the header itself.
+    if name == b"RIFF" and present + 9 < stated < STREAMED_SIZE:
         raise AudioError(f"{path}: damaged or cut off: {present} bytes follow its header, which states {stated}")
 
 
 def _decode(
-    file: _SoundFile, raw: BinaryIO, path: str | Path, start: float, seconds: float | None, block_seconds: float
+    file: _Decoder, path: str | Path, start: float, seconds: float | None, block_seconds: float
 ) -> Iterator[NDArray[np.float32]]:
     """Yield mono blocks [samples] of a segment at the file's own rate, checked for damage."""
-    sr = file.samplerate
+    sr = file.sr
     first = position = round(start * sr)
-    end = file.frames if seconds is None else first + round(seconds * sr)
-    if not first < end <= file.frames:
-        raise AudioError(f"{path}: lasts {file.frames / sr:.3f} s; nothing to read from {start:.3f} s on")
-    try:
-        if first:  # some formats cannot seek, but can be read from their beginning
-            file.seek(first)
-        while position < end:
-            size = min(round(block_seconds * sr), max(1, _BLOCK_VALUES // file.channels), end - position)
-            samples = file.read(size, dtype="float32", always_2d=True)  # [samples, channels]
-            if not len(samples):
-                break
-            if fault := find_invalid_sample(samples, sr, position / sr):
-                raise AudioError(f"{path}: {fault}")
-            position += len(samples)
-            yield samples.mean(axis=1)  # [samples]
-    except soundfile.SoundFileError as error:
-        cause = str(error).removeprefix("Error : ").rstrip(".")
-        raise AudioError(f"{path}: damaged or cut off after {position / sr:.1f} s ({cause})") from None
-    is_estimate = file.format == "MP3" or file.frames == _UNKNOWN
-    if position < end and not (seconds is None and is_estimate):
+    count = None if seconds is None else round(seconds * sr)
+    length = file.num_samples if file.is_exact else None
+    end = length if count is None else first + count
+    if (end is not None and end <= first) or (length is not None and end is not None and end > length):
+        shown = "" if length is None else f"lasts {length / sr:.3f} s; "
+        raise AudioError(f"{path}: {shown}nothing to read from {start:.3f} s on")
+    for samples in file.blocks(first, count, round(block_seconds * sr), _BLOCK_VALUES):
+        if fault := find_invalid_sample(samples, sr, position / sr):
+            raise AudioError(f"{path}: {fault}")
+        position += len(samples)
+        yield samples.mean(axis=1)  # [samples]
+    if end is not None and position < end:
         raise AudioError(f"{path}: damaged or cut off after {position / sr:.1f} s of {end / sr:.1f} s")
-    if position == file.frames and file.format == "MP3" and _continues(raw):
-        raise AudioError(
-            f"{path}: does not state its true length, so libsndfile reads only the first {position / sr:.1f} s; "
-            "convert it to flac or wav"
-        )
-
-
-def _continues(raw: BinaryIO) -> bool:
-    """Return whether more than padding follows in an mp3: at least five frames, or another mp3."""
-    rest = raw.read(8192)
-    return len(rest) == 8192 and (rest.startswith(b"ID3") or (rest[0] == 0xFF and rest[1] >= 0xE0))

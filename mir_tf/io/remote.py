@@ -54,9 +54,13 @@ class RemotePath(PosixPath):
         """Return the path for ``uri``.
 
         Raises:
-            ConfigError: The scheme is unknown, or the bucket is missing.
+            ConfigError: The scheme is unknown or that of a web address, or the bucket is missing.
         """
         scheme, _, rest = uri.partition("://")
+        if scheme.lower() in ("http", "https"):
+            raise ConfigError(
+                f"{uri}: web addresses are not read; download the file first, for example: curl -LO {uri}"
+            )
         if scheme not in _SCHEMES:
             known = ", ".join(f"{name}://" for name in _SCHEMES)
             raise ConfigError(f"{uri}: unknown scheme {scheme}://; give a local path, or one that begins with {known}")

@@ -1,0 +1,276 @@
+"""Decoding with FFmpeg's libraries, which the package PyAV contains: mp3, m4a, ogg, the sound of videos and more.
+
+FFmpeg is lenient: it skips what it cannot decode, and may stop early without an error. This module refuses such files.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from numpy.typing import NDArray
+
+from mir_tf.errors import AudioError
+
+_OPTIONS = {
+    # Playlists and the like are left out: they make FFmpeg open other files and addresses.
+    "format_whitelist": "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,ircam,loas,matroska,mov,mp3,mpc,mpc8,"
+    "mpeg,mpegts,nistsphere,ogg,tak,tta,voc,w64,wav,wv",
+    "protocol_whitelist": "none",
+}
+
+_BARE_STREAMS = frozenset({"aac", "ac3", "eac3", "flac", "mp3"})
+"""Formats without a container: tags and other bytes may stand before, between and after the frames."""
+
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")
+"""First bytes of tags in such a stream."""
+
+_SYNC = b"\xff"
+"""First byte of each frame of mp3 and aac."""
+
+_TOLERANCE = 0.25
+"""Seconds of audio that may be missing: stated durations are rounded, and some include padding."""
+
+_MAX_OGG_PAGE = 65_307
+
+_CONVERT = "convert it: ffmpeg -i FILE song.wav"
+_RESTORE = "get the whole file, or keep what is left of it: ffmpeg -i FILE song.wav"
+
+
+class FFmpegFile:
+    """The main audio stream of a file, opened.
+
+    Attributes:
+        sr: Sample rate in Hz.
+        num_samples: Stated length in samples, an estimate for some formats; None if none is stated.
+        is_exact: False: the length is checked at the end of decoding.
+    """
+
+    is_exact = False
+
+    def __init__(self, file: Any, path: str | Path) -> None:
+        """Open a file and decode its first samples.
+
+        Args:
+            file: The file: an object with ``read``, ``seek`` and ``tell``.
+            path: Its path, for messages.
+
+        Raises:
+            AudioError: It contains no audio that FFmpeg decodes, or is damaged.
+        """
+        self._path = path
+        self.sr = 0
+        self._num_decoded = 0
+        self._end = 0.0  # in seconds, of the stream that is decoded furthest
+        if _ends_within_ogg_page(file):
+            raise AudioError(f"{path}: cut off: its last page is incomplete; {_RESTORE}")
+        num_mp3_frames = _count_mp3_frames(file)
+        file.seek(0)
+        try:
+            self._container = av.open(file, metadata_errors="replace", options=_OPTIONS)
+        except av.error.FFmpegError:
+            raise AudioError(f"{path}: {_why_not_opened(file)}") from None
+        try:
+            self._is_bare = self._container.format.name in _BARE_STREAMS
+            self._stream = self._find_stream()
+            frames = self._decode()
+            first = next(frames, None)
+            if first is None:
+                raise AudioError(f"{path}: {_why_not_opened(file)}")
+            self._frames = itertools.chain([first], frames)
+            self.sr = int(first.sample_rate)
+            seconds = self._stated_seconds()
+            self.num_samples = None if seconds is None else round(seconds * self.sr)
+            if self._is_bare:  # what FFmpeg states is estimated from the bit rate
+                samples_per_frame = 1152 if self.sr >= 32000 else 576
+                seconds = num_mp3_frames * samples_per_frame / self.sr if num_mp3_frames else None
+            self._least_seconds = seconds
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> FFmpegFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._container.close()
+
+    def blocks(self, first: int, count: int | None, max_samples: int, max_values: int) -> Iterator[NDArray[np.float32]]:
+        """Decode once, from the beginning: few formats can seek exactly.
+
+        Args:
+            first: Samples to skip.
+            count: Samples to yield; None decodes to the end.
+            max_samples: Samples of a block; the frame that reaches them completes it.
+            max_values: The same over all channels.
+
+        Yields:
+            float32 [samples, channels], not empty; fewer than ``count`` samples if the file ends.
+
+        Raises:
+            AudioError: The file is damaged or cut off, or its sample rate changes.
+        """
+        position, end = 0, None if count is None else first + count
+        for group in self._groups(max_samples, max_values):
+            samples = _to_samples(group)
+            wanted = samples[max(0, first - position) : None if end is None else end - position]
+            position += len(samples)
+            if len(wanted):
+                yield wanted
+            if end is not None and position >= end:
+                return
+        self._require_end()
+
+    def _groups(self, max_samples: int, max_values: int) -> Iterator[list[AudioFrame]]:
+        """Yield frames in groups that have the same format and channels."""
+        group: list[AudioFrame] = []
+        size = 0
+        for frame in self._frames:
+            if frame.sample_rate != self.sr:
+                raise AudioError(
+                    f"{self._path}: its sample rate changes from {self.sr} to {frame.sample_rate} Hz after "
+                    f"{self._seconds_decoded:.1f} s; {_CONVERT}"
+                )
+            if group and (
+                size >= min(max_samples, max_values // frame.layout.nb_channels)
+                or frame.format.name != group[0].format.name
+                or frame.layout.nb_channels != group[0].layout.nb_channels
+            ):
+                yield group
+                group, size = [], 0
+            group.append(frame)
+            size += frame.samples
+            self._num_decoded += frame.samples
+        if group:
+            yield group
+
+    def _decode(self) -> Iterator[AudioFrame]:
+        """Yield the frames of the stream, none of them empty."""
+        time_bases = {stream.index: float(stream.time_base or 0) for stream in self._container.streams}
+        index, expected = self._stream.index, None
+        skipped, is_tag = b"", False  # bytes between the frames of a bare stream, and whether a tag begins them
+        try:
+            for packet in self._container.demux():
+                time_base = time_bases.get(packet.stream_index, 0.0)
+                if packet.pts is not None:
+                    self._end = max(self._end, (packet.pts + (packet.duration or 0)) * time_base)
+                if packet.stream_index != index:
+                    continue
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    if not self._is_bare:
+                        raise
+                    is_tag = is_tag or bytes(packet).startswith(_TAGS)
+                    skipped = skipped or bytes(packet)
+                    continue
+                if packet.is_corrupt or (frames and skipped and not is_tag):
+                    raise AudioError(self._damage())
+                for frame in frames:
+                    skipped, is_tag = b"", False
+                    if not self._is_bare and frame.pts is not None:
+                        begin = frame.pts * time_base
+                        if expected is not None and begin - expected > _TOLERANCE:
+                            raise AudioError(self._damage(f"{begin - expected:.1f} s of audio are missing there"))
+                        expected = begin + frame.samples / frame.sample_rate
+                    if frame.samples:
+                        yield frame
+        except av.error.FFmpegError:
+            raise AudioError(self._damage()) from None
+        if skipped.startswith(_SYNC) and not is_tag:
+            raise AudioError(f"{self._path}: cut off after {self._seconds_decoded:.1f} s; {_RESTORE}")
+
+    def _require_end(self) -> None:
+        """Raise AudioError if more audio was stated than decoded."""
+        reached = self._seconds_decoded
+        if self._stream.duration is None:  # the stated duration is that of the longest stream
+            reached = max(reached, self._end - (self._container.start_time or 0) / av.time_base)
+        if self._least_seconds is not None and reached < self._least_seconds - _TOLERANCE:
+            raise AudioError(
+                f"{self._path}: damaged or cut off after {reached:.1f} s of {self._least_seconds:.1f} s; {_RESTORE}"
+            )
+
+    def _find_stream(self) -> AudioStream:
+        stream = self._container.streams.best("audio")
+        if stream is None:
+            raise AudioError(
+                f"{self._path}: contains no audio{', only video' if self._container.streams.video else ''}"
+            )
+        if stream.codec_context is None:
+            raise AudioError(f"{self._path}: its audio has an encoding that is not supported; {_CONVERT}")
+        assert isinstance(stream, AudioStream)
+        return stream
+
+    def _stated_seconds(self) -> float | None:
+        if self._stream.duration is not None and self._stream.time_base is not None:
+            return float(self._stream.duration * self._stream.time_base)
+        return None if self._container.duration is None else self._container.duration / av.time_base
+
+    @property
+    def _seconds_decoded(self) -> float:
+        return self._num_decoded / self.sr if self.sr else 0.0
+
+    def _damage(self, detail: str = "") -> str:
+        detail = detail and f" ({detail})"
+        return f"{self._path}: damaged or cut off after {self._seconds_decoded:.1f} s{detail}; {_RESTORE}"
+
+
+def _to_samples(frames: list[AudioFrame]) -> NDArray[np.float32]:
+    """Return frames of one format as float32 [samples, channels], about -1 to 1."""
+    values = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)  # [channels or 1, values]
+    samples = values.T if frames[0].format.is_planar else values.reshape(-1, frames[0].layout.nb_channels)
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
+    scale = -float(np.iinfo(samples.dtype).min)
+    if samples.dtype == np.uint8:
+        samples, scale = samples.astype(np.int16) - 128, 128.0
+    return samples.astype(np.float32) / np.float32(scale)
+
+
+def _why_not_opened(file: Any) -> str:
+    if not file.seek(0, os.SEEK_END):
+        return "empty file (0 bytes)"
+    file.seek(4)
+    if file.read(4) == b"ftyp":  # mp4, m4a, mov
+        return "incomplete: its index is missing, as if the recording or download was interrupted; get the whole file"
+    return (
+        "not audio, damaged, or in a format that is not supported; play it, or save it as wav with the program that "
+        "made it"
+    )
+
+
+def _ends_within_ogg_page(file: Any) -> bool:
+    """Return whether a file is ogg and its last page is incomplete; FFmpeg leaves that page out."""
+    file.seek(0)
+    if file.read(4) != b"OggS":
+        return False
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_OGG_PAGE))
+    page = file.read(_MAX_OGG_PAGE)
+    page = page[max(0, page.rfind(b"OggS")) :]
+    num_segments = page[26] if len(page) > 26 else 255
+    return bool(len(page) < 27 + num_segments + sum(page[27 : 27 + num_segments]))
+
+
+def _count_mp3_frames(file: Any) -> int:
+    """Return the number of frames that an encoder has written into the first frame of an mp3; 0 if there is none."""
+    file.seek(0)
+    tag = file.read(10)
+    if tag.startswith(b"ID3"):  # its size is in four bytes of seven bits
+        file.seek(10 + sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:10], (21, 14, 7, 0), strict=True)))
+    else:
+        file.seek(0)
+    frame = file.read(192)
+    for name in (b"Xing", b"Info"):
+        place = frame.find(name)
+        if frame.startswith(_SYNC) and place > 0 and frame[place + 7] & 1:
+            return int.from_bytes(frame[place + 8 : place + 12], "big")
+    return 0
