@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mir_tf.config import BUNDLE_FILE, MODEL_FILE
 from mir_tf.errors import BundleError
-from mir_tf.io.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES
+from mir_tf.io.audio import AUDIO_SUFFIXES
 from mir_tf.io.files import is_remote
 from mir_tf.pretrained import PRETRAINED_WORD
 
@@ -24,7 +24,7 @@ _OTHERS = {
     ".onnx": ("an ONNX model, which ONNX Runtime loads", _TFLITE),
     ".pb": (_SAVED_MODEL, _TFLITE),
     **dict.fromkeys((".ckpt", ".pt", ".pth", ".safetensors"), _TORCH),
-    **dict.fromkeys(AUDIO_SUFFIXES | OTHER_SUFFIXES, _RECORDING),
+    **dict.fromkeys(AUDIO_SUFFIXES, _RECORDING),
 }
 """Suffix of a file that mir-tf does not load as a model → what it is, and what to do."""
 
