@@ -43,8 +43,7 @@ def main(run: Path, data: tuple[Path, ...], tflite: Path | None) -> None:
             tables.append(PresenceTable.of(predictions, model.thresholds))
             click.echo(f"{folder}: {len(predictions)} tracks of {len({each.song for each in predictions})} songs")
         every = PresenceTable.joined(tables)
-        fitted = confidence.fit(every)
-        held_out = confidence.held_out_confidence(every)
+        fitted, held_out = confidence.fit(every)
         click.echo("data set                   named  right  detected  right  precision  recall   Brier")
         for name, table, values in zip(
             [*(folder.name for folder in data), "all"],

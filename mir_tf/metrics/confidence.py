@@ -27,8 +27,10 @@ TARGET_PRECISION = 0.9
 FOLDS = 5
 """Number of groups of songs; the confidences of a group come from a fit to the other groups."""
 
-_PRIOR_STRENGTH = 1.0
-"""Precision of the normal prior of each weight, around 0 for all classes together and around that fit for a class."""
+PRIOR_STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
+"""Precisions to try of the normal prior of each class's weights, around those of all classes together.
+
+With many songs a low one is best, so that a class has its own weights; with few songs, a high one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +85,23 @@ class PresenceTable:
         return PresenceTable(*(getattr(self, field.name)[is_chosen] for field in dataclasses.fields(self)))
 
 
-def fit(table: PresenceTable) -> ConfidenceModel:
+def fit(table: PresenceTable) -> tuple[ConfidenceModel, NDArray[np.float64]]:
     """Fit the confidence to validation songs, and choose its cut.
 
-    The cut is chosen on confidences that come from a fit to other songs, see :func:`held_out_confidence`.
+    The prior strength and the cut are chosen on confidences that come from a fit to other songs, see
+    :func:`held_out_confidence`: the strength by the log loss, the cut by :func:`choose_cut`.
+
+    Returns:
+        The model, and the held-out confidences [tracks, classes] of the tracks.
     """
-    weights = fit_weights(table.features, table.plays)
-    return ConfidenceModel(tuple(tuple(row) for row in weights.tolist()), choose_cut(held_out_confidence(table), table))
+    held_out = {strength: held_out_confidence(table, strength) for strength in PRIOR_STRENGTHS}
+    best = min(held_out, key=lambda strength: _log_loss(held_out[strength], table.plays))
+    weights = tuple(tuple(row) for row in fit_weights(table.features, table.plays, best).tolist())
+    return ConfidenceModel(weights, choose_cut(held_out[best], table)), held_out[best]
+
+
+def _log_loss(confidence: NDArray[np.float64], plays: NDArray[np.bool_]) -> float:
+    return -float(np.log(np.where(plays, confidence, 1 - confidence)).mean())
 
 
 def choose_cut(confidence: NDArray[np.float64], table: PresenceTable) -> float:
@@ -109,7 +121,7 @@ def choose_cut(confidence: NDArray[np.float64], table: PresenceTable) -> float:
     return float(ranked[good[-1]]) if len(good) else 1.0
 
 
-def held_out_confidence(table: PresenceTable) -> NDArray[np.float64]:
+def held_out_confidence(table: PresenceTable, prior_strength: float) -> NDArray[np.float64]:
     """Return confidences [tracks, classes], each from a fit to the songs of other folds: cross-validation.
 
     With a single song, which leaves nothing to fit to, they come from the fit to that song.
@@ -120,15 +132,13 @@ def held_out_confidence(table: PresenceTable) -> NDArray[np.float64]:
     for fold in np.unique(folds):
         is_held_out = folds == fold
         others = table.rows(~is_held_out) if len(songs) > 1 else table
-        weights = fit_weights(others.features, others.plays)
+        weights = fit_weights(others.features, others.plays, prior_strength)
         log_odds = weights[:, 0] + (table.features[is_held_out] * weights[:, 1:]).sum(axis=2)
         confidence[is_held_out] = sigmoid(log_odds)
     return confidence
 
 
-def fit_weights(
-    features: NDArray[np.float64], plays: NDArray[np.bool_], prior_strength: float = _PRIOR_STRENGTH
-) -> NDArray[np.float64]:
+def fit_weights(features: NDArray[np.float64], plays: NDArray[np.bool_], prior_strength: float) -> NDArray[np.float64]:
     """Fit the logistic regressions: one for all classes together, then each class's own, drawn towards it.
 
     A class that plays in few songs thus has the weights of all classes, and a common one has its own.
@@ -136,13 +146,13 @@ def fit_weights(
     Args:
         features: float64 [tracks, classes, features].
         plays: bool [tracks, classes].
-        prior_strength: Precision of the normal priors.
+        prior_strength: Precision of the normal prior of a class's weights.
 
     Returns:
         float64 [classes, 1 + features], the bias first.
     """
     inputs = np.concatenate([np.ones_like(features[..., :1]), features], axis=2)  # [tracks, classes, 1 + features]
-    together = _fit(inputs.reshape(-1, inputs.shape[2]), plays.ravel(), np.zeros(inputs.shape[2]), prior_strength)
+    together = _fit(inputs.reshape(-1, inputs.shape[2]), plays.ravel(), np.zeros(inputs.shape[2]), 1.0)
     own = (_fit(inputs[:, index], plays[:, index], together, prior_strength) for index in range(plays.shape[1]))
     return np.stack([*own])
 

@@ -482,7 +482,7 @@ class _Run:
             thresholds=thresholds.tolist(),
             has_positives=validation.tuned.has_positives.tolist(),
             post_processing=choose(counts.astype(np.int64), thresholds).to_dict(),
-            confidence=confidence.fit(PresenceTable.from_array(distribution.total(rows))).to_dict(),
+            confidence=confidence.fit(PresenceTable.from_array(distribution.total(rows)))[0].to_dict(),
         )
 
     def _picture(self) -> LabelledTrack | None:
