@@ -27,7 +27,7 @@ Give the sample rate with an array:
 Convert the prediction to tables, annotations and pictures:
 
     >>> list(prediction.to_dataframe().columns)  # pandas, extra formats
-    ['path', 'start', 'end', 'instrument', 'confidence']
+    ['path', 'start', 'end', 'instrument', 'group', 'confidence', 'probability']
     >>> prediction.to_jams().annotations[0].namespace  # jams, extra formats
     'tag_open'
     >>> prediction.plot().savefig("song.png")  # a matplotlib Figure

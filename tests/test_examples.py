@@ -64,7 +64,8 @@ def run(example, *arguments):
 )
 def test_timeline_examples(cnn, exported, song, example, file):
     prediction = RunModel(cnn).predict(song)
-    expected = [f"{cnn.classes[index]}: {prediction.playing_time[index]:.1f} s" for index in prediction.detected]
+    playing = sorted(prediction.instruments, key=lambda each: -each.playing_time)
+    expected = [f"{each.name}: {each.playing_time:.1f} s" for each in playing]
     assert len(expected) > 3
     assert run(example, exported / file, song) == expected
 
@@ -260,7 +261,7 @@ def test_the_page_reports_what_is_wrong_with_its_model(page, site, exported_crnn
         "truncated": whole[: len(whole) // 2],
         "text": b"no model at all",
         "clip": (exported_crnn / "clip.tflite").read_bytes(),
-        "newer": whole.replace(b'"format": 2,', b'"format": 3,'),
+        "newer": whole.replace(b'"format": 3,', b'"format": 4,'),
     }
     if bad == "missing":
         path.unlink()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from helpers.commands import run
+from helpers.tiny_model import CONFIDENCE
 
 from mir_tf import bundle
 from mir_tf.bundle.keras_model import RunModel
@@ -51,12 +52,16 @@ def test_the_prediction_for_a_file_equals_that_of_the_run(exported_cnn: Path, mo
     expected = RunModel(bundle.load(exported_cnn / "run")).predict(song)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
     np.testing.assert_array_equal(found.thresholds, expected.thresholds)
-    for name in ("path", "seconds", "model", "classes", "post_processing"):
+    for name in ("path", "seconds", "model", "classes", "post_processing", "confidence_model"):
         assert getattr(found, name) == getattr(expected, name), name
     assert len(found.intervals) == len(expected.intervals) > 3
     for mine, theirs in zip(found.intervals, expected.intervals, strict=True):
         assert (mine.start, mine.end, mine.label) == (theirs.start, theirs.end, theirs.label)
-        assert mine.confidence == pytest.approx(theirs.confidence, abs=1e-4)
+        assert mine.probability == pytest.approx(theirs.probability, abs=1e-4)
+    np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-4)
+    assert (found.detected, found.perhaps) == (expected.detected, expected.perhaps)
+    assert found.detected
+    assert found.perhaps
     assert seconds[-1] == found.seconds
     assert model.classes == expected.classes
     np.testing.assert_array_equal(model.thresholds, expected.thresholds)
@@ -198,7 +203,7 @@ INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "without metadata's fields": (lambda content: repacked(content, "{}"), "damaged: KeyError"),
     "no object": (lambda content: repacked(content, "[]"), "damaged"),
     "no JSON": (lambda content: repacked(content, "{'format': 1}"), "damaged"),
-    "of the future": (changed(format=3), "format 3; this version reads formats 1 and 2; export the model again"),
+    "of the future": (changed(format=4), "format 4; this version reads formats 1 to 3; export the model again"),
     "without a field": (changed(sample_rate=None), "damaged: .*sample_rate"),
     "with an unknown field": (changed(color="red"), "damaged: .*color"),
     "of wrong types": (changed(sample_rate="8 kHz"), "sample_rate is '8 kHz'; it must be"),
@@ -212,6 +217,13 @@ INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "with a rule of other classes": (
         changed(post_processing=ONE_CLASS),
         "its post_processing does not match its thresholds",
+    ),
+    "without a confidence field": (changed(confidence=None), "damaged: .*confidence"),
+    "of a confidence of another type": (changed(confidence=0.9), "confidence is 0.9; it must be of type dict"),
+    "of a wrong confidence": (changed(confidence={"cut": 0.5}), "damaged: .*weights"),
+    "with a confidence of other classes": (
+        changed(confidence=dataclasses.replace(CONFIDENCE, weights=CONFIDENCE.weights[:1]).to_dict()),
+        "its confidence does not match its classes",
     ),
     "with fewer thresholds": (changed(thresholds=[0.5]), "does not have one threshold for each class"),
     "with other windows": (changed(input_samples=100), "its model does not match its metadata"),
@@ -306,3 +318,21 @@ def test_metadata_gives_the_shape_of_the_output(model: LiteModel) -> None:
     metadata: Metadata = model.metadata
     assert metadata.output_shape == (1, 30, 17)
     assert dataclasses.replace(metadata, output="clip").output_shape == (1, 17)
+
+
+def test_metadata_comes_back_with_or_without_a_confidence(model: LiteModel) -> None:
+    assert model.metadata.confidence == CONFIDENCE
+    for metadata in (model.metadata, dataclasses.replace(model.metadata, confidence=None)):
+        text = metadata.to_json()
+        assert json.loads(text)["format"] == 3
+        assert Metadata.from_json(text, "here") == metadata
+
+
+def test_metadata_of_an_earlier_format_has_no_confidence(model: LiteModel) -> None:
+    content = json.loads(model.metadata.to_json())
+    del content["confidence"]
+    expected = dataclasses.replace(model.metadata, confidence=None)
+    assert Metadata.from_json(json.dumps(content | {"format": 2}), "here") == expected
+    former = content | {"answers": content["output"], "event_rule": content["post_processing"], "format": 1}
+    del former["output"], former["post_processing"]
+    assert Metadata.from_json(json.dumps(former), "here") == expected

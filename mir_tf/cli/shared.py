@@ -15,6 +15,7 @@ from mir_tf.io.click_path import PathParameter
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from mir_tf.training.loop import OnEpoch, OnStep
 
@@ -147,22 +148,33 @@ def training_progress() -> Iterator[tuple[OnEpoch, OnStep]]:
 
 def print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
     """Print ``rows``, the first of which is the header, without the last columns if the terminal is too narrow."""
-    from rich.box import SIMPLE_HEAD
-    from rich.measure import Measurement
-    from rich.table import Table
-
-    unbounded = console.options.update(max_width=10_000)  # to measure the full width of the table
     for columns in range(len(rows[0]), 0, -1):
-        table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-        for index, name in enumerate(rows[0][:columns]):
-            table.add_column(name, justify="right" if index else "left", no_wrap=True)
-        for row in rows[1:]:
-            table.add_row(*row[:columns])
-        if Measurement.get(console, unbounded, table).maximum <= console.width:
+        shown = [row[:columns] for row in rows]
+        if fits(console, shown):
             break
-    console.print(table)
+    console.print(_table(title, shown))
     if skipped := rows[0][columns:]:
         console.print(f"This terminal is too narrow to show {', '.join(skipped)}.", soft_wrap=True)
+
+
+def fits(console: Console, rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the terminal is wide enough for a table of ``rows``."""
+    from rich.measure import Measurement
+
+    unbounded = console.options.update(max_width=10_000)  # to measure the full width of the table
+    return Measurement.get(console, unbounded, _table("", rows)).maximum <= console.width
+
+
+def _table(title: str, rows: Sequence[Sequence[str]]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for index, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if index else "left", no_wrap=True)
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
 
 
 def make_console(stderr: bool = False) -> Console:

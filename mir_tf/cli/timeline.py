@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
-from mir_tf.cli.shared import print_table
+from mir_tf.cli.shared import fits, print_table
 from mir_tf.config import LABEL_RATE
 from mir_tf.inference.prediction import Prediction, format_confidence, format_duration
 from mir_tf.io.files import recording_title
@@ -30,6 +30,8 @@ _TICK_WIDTH = 8
 def print_prediction(console: Console, prediction: Prediction, show_all: bool = False) -> None:
     """Print a recording: the headline, a table of its instruments in two groups, and a timeline.
 
+    The table explains the classes if the terminal is wide enough for that.
+
     Args:
         console: Where to print.
         prediction: The prediction.
@@ -42,12 +44,13 @@ def print_prediction(console: Console, prediction: Prediction, show_all: bool = 
     shown = prediction.all_classes if show_all else prediction.instruments
     if not shown:
         return
-    rows = [["instrument", "", "confidence", "playing time", "share"]]
+    rows = [["instrument", "group", "confidence", "playing time", "share"]]
     for each in shown:
         group = each.group if each.playing_time else "no"
         figures = (format_duration(each.playing_time), f"{100 * each.share:.1f} %")
-        rows.append([describe_class(each.name), group, format_confidence(each.confidence) or "–", *figures])
-    print_table(console, "", rows)
+        rows.append([each.name, group, format_confidence(each.confidence) or "–", *figures])
+    explained = [rows[0], *([describe_class(name), *others] for name, *others in rows[1:])]
+    print_table(console, "", explained if fits(console, explained) else rows)
     for line in timeline(prediction, console.width, ascii_only=console.options.ascii_only):
         console.print(line)
 

@@ -21,6 +21,7 @@ from mir_tf.errors import AudioError, BundleError, DataError
 from mir_tf.evaluation.measure import evaluate_predictions
 from mir_tf.evaluation.result import Evaluation
 from mir_tf.events import frames_of
+from mir_tf.inference.prediction import DETECTED, PERHAPS
 from mir_tf.io.audio import AUDIO_SUFFIXES
 from mir_tf.loading import Model
 from mir_tf.metrics.track import TrackPrediction
@@ -83,8 +84,8 @@ def read(path: Path, vocabulary: Vocabulary) -> Reference:
     A label is the name of a class, or of a General MIDI program, which stands for its class. Case does not matter.
 
     Args:
-        path: A ``.jams`` file with one annotation of :data:`NAMESPACES`, or a ``.csv`` file with the columns
-            :data:`COLUMNS`. A file without intervals means silence.
+        path: A ``.jams`` file with one annotation of :data:`NAMESPACES`, or with the two that mir-tf writes for a
+            prediction, or a ``.csv`` file with the columns :data:`COLUMNS`. A file without intervals means silence.
         vocabulary: The classes.
 
     Raises:
@@ -138,15 +139,17 @@ def _jams_rows(path: Path) -> Iterable[_Row]:
     content = json.loads(path.read_text(encoding="utf-8-sig"))
     try:
         found = [each for each in content["annotations"] if each["namespace"] in NAMESPACES]
-        if len(found) != 1:
+        groups = [each.get("sandbox", {}).get("group") for each in found]
+        if len(found) != 1 and groups != [DETECTED, PERHAPS]:  # the two that mir-tf writes for one prediction
             raise DataError(
                 f"{path}: {len(found)} annotations of namespace {' or '.join(NAMESPACES)}; there must be exactly one"
             )
-        for number, each in enumerate(found[0]["data"], 1):
-            where = f"observation {number}"
-            start, duration = (_seconds(path, where, each[name]) for name in ("time", "duration"))
-            yield where, start, start + duration, each["value"]
-    except (KeyError, TypeError) as error:
+        for annotation, group in zip(found, groups, strict=True):
+            for number, each in enumerate(annotation["data"], 1):
+                where = f"observation {number}" + (f" of group {group}" if len(found) > 1 else "")
+                start, duration = (_seconds(path, where, each[name]) for name in ("time", "duration"))
+                yield where, start, start + duration, each["value"]
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a JAMS file with intervals: {error!r}") from error
 
 

@@ -15,11 +15,12 @@ from helpers.tiny_data import CONFIG as TINY
 from mir_tf.bundle import Bundle
 from mir_tf.bundle.keras_model import RunModel
 from mir_tf.bundle.windows import WindowedModel
+from mir_tf.confidence import NUM_FEATURES, ConfidenceModel
 from mir_tf.config import FrontEndConfig, RunConfig
 from mir_tf.data.frontend import log_mel
 from mir_tf.errors import AudioError
 from mir_tf.events import PostProcessing
-from mir_tf.inference.prediction import Interval, Prediction
+from mir_tf.inference.prediction import Interval, Prediction, format_confidence
 from mir_tf.models import build_model
 
 FRONT_END = FrontEndConfig(sample_rate=8000, n_fft=512, hop_length=400, n_mels=16)
@@ -38,7 +39,8 @@ def bundle():
     head.set_weights([20 * head.get_weights()[0], np.zeros(17)])
     logits = model(log_mel(tune(8, RATE), FRONT_END)[np.newaxis]).numpy()
     head.set_weights([head.get_weights()[0], -np.median(logits, axis=(0, 1))])
-    return Bundle(model, CONFIG, HALF, PostProcessing.plain(HALF), (), {"epoch": 7})
+    confidence = ConfidenceModel(((0.3, *(0.5,) * NUM_FEATURES),) * 17, 0.7)
+    return Bundle(model, CONFIG, HALF, PostProcessing.plain(HALF), (), {"epoch": 7}, confidence)
 
 
 def tune(seconds: float, rate: int) -> np.ndarray:
@@ -53,16 +55,22 @@ NOTES = ((440, 2.0), (1200, 3.0), (2500, 1.4))
 """Pitch in Hz and period in seconds, half of which is silent."""
 
 
-def by_hand(roll: list[list[float]], thresholds=(0.5, 0.5, 0.5), rule: PostProcessing | None = None) -> Prediction:
+def by_hand(
+    roll: list[list[float]],
+    thresholds=(0.5, 0.5, 0.5),
+    rule: PostProcessing | None = None,
+    confidence: ConfidenceModel | None = None,
+) -> Prediction:
     chosen = np.array(thresholds, np.float32)
     return Prediction(
         path="song.wav",
         seconds=len(roll) / 10,
-        model={},
+        model={"vocabulary": "family"},
         classes=CLASSES,
         thresholds=chosen,
         post_processing=rule or PostProcessing.plain(chosen),
         probabilities=np.array(roll, np.float32),
+        confidence_model=confidence,
     )
 
 
@@ -74,8 +82,8 @@ def test_prediction_names_times_shares_and_the_dominant_class():
     content = found.to_dict()
     assert [instrument["class"] for instrument in content["instruments"]] == ["Guitar", "Bass"]
     assert content["instruments"][1]["intervals"] == [
-        {"start": 0.0, "end": 0.2, "confidence": 0.6},
-        {"start": 0.3, "end": 0.4, "confidence": 0.9},
+        {"start": 0.0, "end": 0.2, "probability": 0.6},
+        {"start": 0.3, "end": 0.4, "probability": 0.9},
     ]
     assert content["probabilities"][2] == [0.1, 0.4, 0.5]
     assert content["frame_rate"] == 10
@@ -97,7 +105,7 @@ def test_intervals_follow_the_rule_and_frames_the_thresholds():
     roll = [[0.1, 0.9, 0.5], [0.4, 0.2, 0.2], [0.5, 0.4, 0.8], [0.3, 0.6, 0.1], [0.1, 0.7, 0.1]]
     found = by_hand(roll, rule=rule)
     assert [
-        dataclasses.replace(interval, confidence=round(interval.confidence, 6)) for interval in found.intervals
+        dataclasses.replace(interval, probability=round(interval.probability, 6)) for interval in found.intervals
     ] == [
         Interval(0.0, 0.3, "Bass", 0.5),  # a gap is filled
         Interval(0.1, 0.4, "Piano", 0.4),  # it continues above the lower threshold
@@ -112,7 +120,7 @@ def test_intervals_follow_the_rule_and_frames_the_thresholds():
 
 def test_a_class_that_is_heard_too_briefly_has_no_interval():
     found = by_hand([[0.9, 0, 0], [0.1, 0, 0]], rule=PostProcessing((0.5,) * 3, (0.2,) * 3, (0.0,) * 3))
-    assert found.detected == [0]
+    assert found.detected == ["Piano"]
     assert found.intervals == []
     assert found.to_dict()["instruments"][0]["intervals"] == []
 
@@ -133,7 +141,102 @@ def test_an_interval_of_less_than_a_millisecond_has_a_length():
 def test_nothing_heard_is_a_result():
     found = by_hand([[0.1, 0.2, 0.3]])
     assert found.dominant is None
+    assert found.headline == "No instrument detected."
     assert found.to_dict()["instruments"] == []
+
+
+def mean_as_confidence(cut: float) -> ConfidenceModel:
+    """Return a model by which the confidence is the mean probability of the class in the recording."""
+    return ConfidenceModel(((0.0, 1.0, *(0.0,) * (NUM_FEATURES - 1)),) * 3, cut)
+
+
+def test_classes_from_the_cut_on_are_detected_and_other_named_ones_perhaps_play():
+    """The mean probabilities are 0.55, 0.6 and 0.25; the guitar plays longest."""
+    roll = [[0.9, 0.6, 0.7], [0.2, 0.6, 0.1], [0.9, 0.6, 0.1], [0.2, 0.6, 0.1]]
+    found = by_hand(roll, confidence=mean_as_confidence(0.5))
+    np.testing.assert_allclose(found.confidence, [0.55, 0.6, 0.25], atol=1e-7)
+    assert (found.detected, found.perhaps, found.dominant) == (["Guitar", "Piano"], ["Bass"], "Guitar")
+    assert [(each.index, each.name, each.group) for each in found.instruments] == [
+        (1, "Guitar", "detected"),
+        (0, "Piano", "detected"),
+        (2, "Bass", "perhaps"),
+    ]
+    bass = found.instruments[2]
+    assert (bass.playing_time, bass.share, bass.color, bass.is_detected) == (0.1, 0.25, found.colors[2], False)
+    assert bass.confidence == pytest.approx(0.25)
+    assert found.headline == "Detected: Guitar, Piano. Perhaps: Bass. Plays longest: Guitar."
+    content = found.to_dict()
+    assert content["dominant"] == "Guitar"
+    assert [(each["class"], each["group"], each["confidence"]) for each in content["instruments"]] == [
+        ("Guitar", "detected", 0.6),
+        ("Piano", "detected", 0.55),
+        ("Bass", "perhaps", 0.25),
+    ]
+    assert (content["confidences"], content["cut"]) == ([0.55, 0.6, 0.25], 0.5)
+
+
+def test_perhaps_begins_with_the_most_confident_and_detected_with_the_longest_playing():
+    """By confidence: piano 0.575, guitar 0.5, bass 0.475. By playing time: bass, guitar, piano."""
+    roll = [[0.9, 0.7, 0.6], [0.49, 0.7, 0.6], [0.45, 0.3, 0.6], [0.46, 0.3, 0.1]]
+    doubtful = by_hand(roll, confidence=mean_as_confidence(0.9))
+    assert (doubtful.detected, doubtful.perhaps, doubtful.dominant) == ([], ["Piano", "Guitar", "Bass"], None)
+    assert doubtful.headline == (
+        "Detected: nothing for certain. Perhaps: Piano, Guitar, Bass. Plays longest: unclear, perhaps Piano."
+    )
+    assert doubtful.to_dict()["dominant"] is None
+    certain = by_hand(roll, confidence=mean_as_confidence(0.1))
+    assert (certain.detected, certain.perhaps, certain.dominant) == (["Bass", "Guitar", "Piano"], [], "Bass")
+    assert certain.headline == "Detected: Bass, Guitar, Piano. Plays longest: Bass."
+
+
+def test_the_dominant_class_is_a_detected_one_even_if_another_plays_longer():
+    """The bass plays longest, at 0.5. The piano is surer: 0.6 on average."""
+    found = by_hand([[1.0, 0, 0.5], [1.0, 0, 0.5], [0.2, 0, 0.5]], confidence=mean_as_confidence(0.6))
+    assert (found.detected, found.perhaps, found.dominant) == (["Piano"], ["Bass"], "Piano")
+
+
+def test_a_confident_class_that_never_reaches_its_threshold_is_not_named():
+    """All means are above the cut, but the piano's threshold is higher; the list of all classes ends with it."""
+    found = by_hand([[0.8, 0.7, 0.6], [0.8, 0.4, 0.7]], thresholds=(0.9, 0.5, 0.5), confidence=mean_as_confidence(0.3))
+    assert found.detected == ["Bass", "Guitar"]
+    assert [each.name for each in found.all_classes] == ["Bass", "Guitar", "Piano"]
+    last = found.all_classes[-1]
+    assert (last.is_detected, last.playing_time, round(last.confidence, 6)) == (False, 0, 0.8)
+    assert found.all_classes[:-1] == found.instruments
+
+
+def test_all_classes_are_in_the_order_detected_perhaps_not_named():
+    found = by_hand([[0.3, 0.9, 0.9], [0.3, 0.9, 0.1], [0.3, 0.9, 0.1]], confidence=mean_as_confidence(0.5))
+    assert [each.name for each in found.all_classes] == ["Guitar", "Bass", "Piano"]
+    nothing = by_hand([[0.3, 0.1, 0.4]], confidence=mean_as_confidence(0.5))
+    assert [each.name for each in nothing.all_classes] == ["Bass", "Piano", "Guitar"]
+    assert nothing.instruments == []
+
+
+def test_without_a_confidence_model_every_named_class_counts_as_detected():
+    found = by_hand([[0.9, 0.1, 0.5], [0.1, 0.1, 0.5]])
+    assert np.isnan(found.confidence).all()
+    assert (found.detected, found.perhaps) == (["Bass", "Piano"], [])
+    content = json.loads(found.to_json())
+    assert (content["confidences"], content["cut"]) == ([None] * 3, None)
+    assert [each["confidence"] for each in content["instruments"]] == [None, None]
+    assert [each["group"] for each in content["instruments"]] == ["detected", "detected"]
+    assert {row[5] for row in found.rows} == {None}
+
+
+def test_other_thresholds_change_the_names_but_not_the_confidence():
+    found = by_hand([[0.9, 0.4, 0.1], [0.9, 0.4, 0.1]], confidence=mean_as_confidence(0.35))
+    moved = found.with_thresholds(np.array([0.5, 0.3, 0.5], np.float32))
+    assert (found.detected, moved.detected) == (["Piano"], ["Piano", "Guitar"])
+    np.testing.assert_array_equal(moved.confidence, found.confidence)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "text"), [(0.001, "1 %"), (0.004, "1 %"), (0.5, "50 %"), (0.974, "97 %"), (0.9999, "99 %")]
+)
+def test_a_confidence_in_percent_is_never_certain(confidence, text):
+    assert format_confidence(confidence) == text
+    assert format_confidence(float("nan")) == ""
 
 
 def test_json_is_written_whole_and_reads_back(tmp_path):
@@ -163,6 +266,7 @@ def test_prediction_is_the_windowed_answer_for_the_whole_signal(bundle, tmp_path
     }
     assert found.classes == bundle.classes
     assert found.post_processing == bundle.post_processing
+    np.testing.assert_array_equal(found.confidence, bundle.confidence.confidence(found.probabilities))
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,14 @@
 
 import dataclasses
 import io
+import re
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from mir_tf.cli.timeline import print_prediction, timeline
+from mir_tf.cli.timeline import print_prediction, timeline, print_line
+from mir_tf.confidence import NUM_FEATURES, ConfidenceModel
 from mir_tf.events import PostProcessing
 from mir_tf.figures.colors import CLASS_COLORS
 from mir_tf.inference.prediction import Prediction
@@ -16,15 +18,95 @@ from mir_tf.vocabulary import VOCABULARIES
 FAMILY = VOCABULARIES["family"].classes
 
 
-def prediction(frames: int, **stretches: list[tuple[int, int]]) -> Prediction:
-    """Return a prediction in which the named classes are active from one frame to another."""
+def prediction(
+    frames: int, level: float = 1.0, confidence: ConfidenceModel | None = None, **stretches: list[tuple[int, int]]
+) -> Prediction:
+    """Return a prediction in which the named classes have the probability ``level`` from one frame to another."""
     roll = np.zeros((frames, len(FAMILY)), np.float32)
     for name, pairs in stretches.items():
         for start, end in pairs:
-            roll[start:end, FAMILY.index(name.replace("_", " "))] = 0.9
-    thresholds = np.full(len(FAMILY), 0.5, np.float32)
+            roll[start:end, FAMILY.index(name.replace("_", " "))] = level
+    thresholds = np.full(len(FAMILY), 0.05, np.float32)
     rule = PostProcessing.plain(thresholds)
-    return Prediction("song.mp3", frames / 10, {"vocabulary": "family"}, FAMILY, thresholds, rule, roll)
+    return Prediction("song.mp3", frames / 10, {"vocabulary": "family"}, FAMILY, thresholds, rule, roll, confidence)
+
+
+MEAN_AS_CONFIDENCE = ConfidenceModel(((0.0, 1.0, *(0.0,) * (NUM_FEATURES - 1)),) * len(FAMILY), 0.4)
+"""Takes the mean probability of a class as its confidence. From 0.4, the class is detected."""
+
+
+@pytest.mark.parametrize(("level", "block"), [(0.1, "▁"), (0.12, "▁"), (0.5, "▄"), (0.62, "▅"), (0.9, "█"), (1.0, "█")])
+def test_the_height_of_a_block_is_the_probability(level: float, block: str) -> None:
+    """A block at 0.1 never looks like one at 0.9."""
+    row, _ = timeline(prediction(400, level, Drums=[(200, 400)]), 46)
+    assert row.plain == "Drums " + " " * 20 + block * 20
+
+
+def test_the_height_of_a_block_grows_with_the_probability() -> None:
+    drawn = [timeline(prediction(100, level, Drums=[(0, 100)]), 46)[0].plain[-1] for level in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    assert drawn == sorted(set(drawn), key=" ▁▂▃▄▅▆▇█".index)
+
+
+def test_rows_of_classes_that_perhaps_play_are_last_and_have_a_question_mark() -> None:
+    found = prediction(400, 1.0, MEAN_AS_CONFIDENCE, Piano=[(0, 120)], Drums=[(0, 200)], Bass=[(0, 400)])
+    rows = [line.plain.split("█")[0].strip() for line in timeline(found, 48)[:-1]]
+    assert rows == ["Bass", "Drums", "Piano ?"]
+
+
+def printed(found: Prediction, width: int = 120, **options: bool) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    print_prediction(console, found, **options)
+    return console.file.getvalue().splitlines()
+
+
+def test_the_table_has_two_groups_and_explains_the_classes() -> None:
+    found = prediction(400, 1.0, MEAN_AS_CONFIDENCE, Reed=[(0, 120)], Drums=[(0, 200)])
+    title, headline, *lines = printed(found)
+    assert title == "song.mp3, 0:40.0"
+    assert headline == "Detected: Drums. Perhaps: Reed. Plays longest: Drums."
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines if "%" in line]
+    assert rows == [
+        ["Drums (drum kit)", "detected", "50 %", "0:20.0", "50.0 %"],
+        ["Reed (saxophone, clarinet, oboe)", "perhaps", "30 %", "0:12.0", "30.0 %"],
+    ]
+    (header,) = [line for line in lines if "instrument" in line]
+    assert header.split() == ["instrument", "group", "confidence", "playing", "time", "share"]
+
+
+def test_the_table_explains_classes_only_where_all_columns_fit() -> None:
+    """Playing times matter more than explanations, in a terminal of the usual 80 columns."""
+    found = prediction(400, 1.0, MEAN_AS_CONFIDENCE, Chromatic_Percussion=[(0, 120)])
+    wide, narrow = ([line for line in printed(found, width) if "0:12.0" in line] for width in (110, 80))
+    assert wide[0].split("  ")[1] == "Chromatic Percussion (xylophone, vibraphone, bells)"
+    assert narrow[0].split("  ")[1] == "Chromatic Percussion"
+    assert not any("too narrow" in line for line in printed(found, 80))
+    assert printed(found, 40)[-3] == "This terminal is too narrow to show confidence, playing time, share."
+
+
+def test_the_table_of_all_classes_has_those_that_are_not_named_at_the_end() -> None:
+    found = prediction(400, 1.0, MEAN_AS_CONFIDENCE, Reed=[(0, 120)], Drums=[(0, 200)])
+    rows = [re.split(r"\s{2,}", line.strip()) for line in printed(found, show_all=True) if "%" in line]
+    assert len(rows) == len(FAMILY)
+    assert [row[1] for row in rows] == ["detected", "perhaps"] + ["no"] * 15
+    assert ["Piano (piano, electric piano, harpsichord)", "no", "1 %", "0:00.0", "0.0 %"] in rows
+    silence = [line for line in printed(prediction(400, 1.0, MEAN_AS_CONFIDENCE), show_all=True) if "%" in line]
+    assert len(silence) == len(FAMILY)
+
+
+def test_silence_has_a_headline_and_no_table() -> None:
+    assert printed(prediction(50)) == ["song.mp3, 0:05.0", "No instrument detected."]
+
+
+def test_a_model_without_confidence_has_a_dash_for_it() -> None:
+    (row,) = [line for line in printed(prediction(100, Drums=[(0, 100)])) if "%" in line]
+    assert re.split(r"\s{2,}", row.strip()) == ["Drums (drum kit)", "detected", "–", "0:10.0", "100.0 %"]
+
+
+def test_one_line_has_the_name_and_the_headline_uncut() -> None:
+    console = Console(file=io.StringIO(), width=30)
+    found = prediction(400, 1.0, MEAN_AS_CONFIDENCE, Reed=[(0, 120)], Drums=[(0, 200)])
+    print_line(console, "folder/song.mp3", found)
+    assert console.file.getvalue() == f"folder/song.mp3, 0:40.0: {found.headline}\n"
 
 
 def test_rows_stand_over_their_time_the_longest_playing_first() -> None:

@@ -335,7 +335,14 @@ def test_parquet_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     songs = [
         {
             "path": f"{number}.wav",
-            "instruments": [{"class": "Piano", "intervals": [{"start": 0.5, "end": 1.0, "confidence": 0.75}]}],
+            "instruments": [
+                {
+                    "class": "Piano",
+                    "group": "perhaps",
+                    "confidence": None if number == 3 else 0.25,
+                    "intervals": [{"start": 0.5, "end": 1.0, "probability": 0.75}],
+                }
+            ],
         }
         for number in range(5)
     ]
@@ -344,7 +351,10 @@ def test_parquet_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     )
     file = pyarrow.parquet.ParquetFile(tmp_path / "songs.parquet")
     assert (file.num_row_groups, file.metadata.num_rows) == (3, 5)
-    assert file.read().to_pylist()[4] == dict(zip(INTERVAL_COLUMNS, ("4.wav", 0.5, 1.0, "Piano", 0.75), strict=True))
+    rows = file.read().to_pylist()
+    for number, confidence in ((3, None), (4, 0.25)):
+        expected = (f"{number}.wav", 0.5, 1.0, "Piano", "perhaps", confidence, 0.75)
+        assert rows[number] == dict(zip(INTERVAL_COLUMNS, expected, strict=True))
     TABLE_FORMATS[".parquet"].write(tmp_path / "none.parquet", [], {})
     assert pyarrow.parquet.read_table(tmp_path / "none.parquet").column_names == list(INTERVAL_COLUMNS)
 

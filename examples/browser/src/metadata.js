@@ -1,6 +1,6 @@
 // Reads the metadata of a .tflite file from `mir-tf export`. docs/export-formats.md lists the fields.
 
-const FORMAT = 2; // of the metadata that this page reads
+const FORMATS = [2, 3]; // of the metadata that this page reads
 const END_RECORD = 0x06054b50;
 const END_RECORD_BYTES = 22;
 
@@ -19,8 +19,9 @@ export function readMetadata(model) {
   } catch {
     throw new Error("it has no mir_tf.json at its end: it is truncated, or was not written by mir-tf export");
   }
-  if (metadata.format !== FORMAT) {
-    throw new Error(`it has format ${metadata.format}, and this page reads format ${FORMAT}; export the model again`);
+  if (!FORMATS.includes(metadata.format)) {
+    const known = FORMATS.join(" and ");
+    throw new Error(`it has format ${metadata.format}, and this page reads formats ${known}; export the model again`);
   }
   if (metadata.output !== "frames") {
     throw new Error("it predicts whole windows, not a timeline; use model.float32.tflite of the same export");
