@@ -65,8 +65,8 @@ class PresenceTable:
     def to_array(self) -> NDArray[np.float64]:
         """Return all values as one array [tracks, ...], to send it to other workers."""
         columns = (self.features, self.plays[..., np.newaxis], self.is_named[..., np.newaxis])
-        cells = np.concatenate(columns, axis=2).reshape(len(self.songs), -1)
-        return np.column_stack([self.songs, cells])
+        cells = np.concatenate(columns, axis=2)  # [tracks, classes, values]; a worker may have no track
+        return np.column_stack([self.songs, cells.reshape(len(cells), cells.shape[1] * cells.shape[2])])
 
     @classmethod
     def from_array(cls, array: NDArray[np.float64]) -> PresenceTable:

@@ -145,6 +145,11 @@ def test_evaluate(trained: Path, folder: Path, tmp_path: Path) -> None:
     assert (written["split"], written["tracks"], written["seconds"]) == ("test", 2, 7.5)
     assert f"{written['overall_metrics']['micro_f1']['value']:.3f}" in result.output
     assert {path.suffix for path in (trained / "evaluation-test").iterdir()} == {".json", ".md", ".png"}
+    assert written["confidence"]["cut"] == json.loads((trained / "bundle.json").read_text())["confidence"]["cut"]
+    assert " of the instruments that play. With those that it names as perhaps, it finds " in result.output
+    assert result.output.index("  Names ") < result.output.index("test split of")
+    assert "has a Brier score of " in " ".join(result.output.split())
+    assert (trained / "evaluation-test" / "confidence.png").read_bytes().startswith(b"\x89PNG")
     for text in ("test split of", "micro F1", "Classes", "Strings", str(trained / "evaluation-test")):
         assert text in result.output
 
@@ -164,7 +169,7 @@ def test_predict_writes_beside_the_recording_or_into_a_folder(trained: Path, tmp
         (run("predict", trained, song, "--out", apart.parent), apart),
     ):
         assert result.exit_code == 0, result.output
-        assert "song.wav, 0:04.0: " in result.output
+        assert "song.wav, 0:04.0\n" in result.output
         assert f"Written: {target}\n" in result.output
     content = json.loads(beside.read_text())
     assert content == json.loads(apart.read_text())
@@ -176,7 +181,7 @@ def test_predict_prints_names_as_they_are(trained: Path, tmp_path: Path) -> None
     song = write_song(tmp_path / "[b]live[/] 12.wav")
     result = run("predict", trained, song)
     assert result.exit_code == 0, result.output
-    assert f"{song.name}, 0:04.0: " in result.output
+    assert f"{song.name}, 0:04.0\n" in result.output
     assert f"Written: {song}.json\n" in result.output
 
 
@@ -314,17 +319,17 @@ def test_a_prediction_lists_instruments_by_playing_time() -> None:
     roll[:34, 0] = roll[:652, 2] = 0.9
     roll[:, 1] = 0.4
     text = printed(80, timeline.print_prediction, prediction(roll))
-    assert text.startswith("a.mp3, 1:20.0: dominant Bass")
-    rows = [line.split() for line in text.splitlines()]
-    assert ["Bass", "1:05.2", "81.5", "%"] in rows
-    assert ["Piano", "0:03.4", "4.2", "%"] in rows
-    assert rows.index(["Bass", "1:05.2", "81.5", "%"]) < rows.index(["Piano", "0:03.4", "4.2", "%"])
+    assert text.startswith("a.mp3, 1:20.0\nDetected: Bass, Piano. Plays longest: Bass.\n")
+    rows = [[word for word in line.split() if word not in ("detected", "–")] for line in text.splitlines()]
+    bass, piano = (next(row for row in rows if row[:1] == [name] and row[-1] == "%") for name in ("Bass", "Piano"))
+    assert (bass[-3:], piano[-3:]) == (["1:05.2", "81.5", "%"], ["0:03.4", "4.2", "%"])
+    assert rows.index(bass) < rows.index(piano)
     assert "Guitar" not in text
 
 
 def test_a_prediction_of_silence_says_so() -> None:
     text = printed(80, timeline.print_prediction, prediction(np.zeros((5, 3), np.float32)))
-    assert text == "a.mp3, 0:00.5: no instrument detected\n"
+    assert text == "a.mp3, 0:00.5\nNo instrument detected.\n"
 
 
 HEADER = ["instrument", "precision", "recall", "threshold"]

@@ -78,7 +78,33 @@ def test_files_that_mir_tf_writes_are_read(exported_cnn: Path, tmp_path: Path, n
     path.write_bytes(FILE_FORMATS[name].encode(prediction))
     found = references.read(path, FAMILY).activity(prediction.seconds, *prediction.probabilities.shape)
     np.testing.assert_array_equal(found, prediction.smoothed)
-    assert found.any()
+    for group in (prediction.detected, prediction.perhaps):
+        assert found[:, [FAMILY.classes.index(label) for label in group]].any(), "both groups are read"
+
+
+def test_the_two_annotations_of_a_prediction_are_one_reference_and_those_of_two_people_are_not(tmp_path: Path) -> None:
+    path = write_jams(tmp_path / "a.jams", "tag_open", "tag_open", data=[observation(0, 1, "Piano")])
+    content = json.loads(path.read_text())
+    detected, perhaps = content["annotations"]
+    perhaps["data"] = [observation(2, 1, "Drums")]
+    for groups, message in (
+        (("detected", "perhaps"), ""),
+        (("detected", "detected"), "2 annotations of namespace .*; there must be exactly one"),
+        ((None, None), "2 annotations of namespace"),
+    ):
+        for annotation, group in zip((detected, perhaps), groups, strict=True):
+            annotation["sandbox"] = {"group": group} if group else {}
+        path.write_text(json.dumps(content))
+        if message:
+            with pytest.raises(DataError, match=message):
+                references.read(path, FAMILY)
+        else:
+            assert references.read(path, FAMILY).intervals == ((0, 1, 0), (2, 3, 16))
+    detected["sandbox"], perhaps["sandbox"] = {"group": "detected"}, {"group": "perhaps"}
+    perhaps["data"] = [observation("late", 1, "Drums")]
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="observation 1 of group perhaps: 'late' is not a valid time"):
+        references.read(path, FAMILY)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +165,7 @@ BAD_JAMS = {
     "[]": "not a JAMS file",
     "{}": "not a JAMS file with intervals: KeyError",
     '{"annotations": [1]}': "not a JAMS file",
+    '{"annotations": [{"namespace": "tag_open", "sandbox": 1, "data": []}]}': "not a JAMS file with intervals: Attr",
     '{"annotations": []}': "0 annotations of namespace tag_open or segment_open; there must be exactly one",
     '{"annotations": [{"namespace": "tag_open", "data": {"time": [0]}}]}': "not a JAMS file",
     '{"annotations": [{"namespace": "tag_open", "data": [{"time": 0, "value": "Piano"}]}]}': "KeyError.*duration",
@@ -237,8 +264,15 @@ def test_a_model_is_evaluated_with_references(exported_cnn: Path, tmp_path: Path
     assert "3 problems; the files they name were skipped." in outcome.output
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     expected = evaluate_predictions(
-        predictions, model.thresholds, model.metadata.post_processing, FAMILY, str(texts), None
+        predictions,
+        model.thresholds,
+        model.metadata.post_processing,
+        FAMILY,
+        str(texts),
+        None,
+        model.metadata.confidence,
     )
+    assert expected.confidence is not None
     assert found == json.loads(json.dumps(expected.to_dict()))
     assert "".join(f"recordings and references in {texts}".split()) in "".join(outcome.output.split())
 

@@ -223,7 +223,7 @@ def test_what_is_done_is_not_done_again(
     change(songs[0])
     result = run(*words, *options)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count(": dominant ") == processed
+    assert result.stdout.count("Plays longest: ") == processed
     skipped = (
         f"Skipped {2 - processed} recordings already processed by this model (--overwrite processes them again).\n"
     )
@@ -269,21 +269,21 @@ def test_what_a_killed_run_has_written_is_its_own(model: Path, tmp_path: Path, m
     assert (tmp_path / "b.wav.csv").is_file()
     os.utime(tmp_path / "b.wav.csv", (1e9, 1e9))  # a changed time does not make it a foreign file
     result = run("predict", model, song, "--format", "csv")
-    assert (result.exit_code, result.stdout.count(": dominant ")) == (0, 1)
+    assert (result.exit_code, result.stdout.count("Plays longest: ")) == (0, 1)
 
 
 def test_another_model_hears_again(model: Path, exported_cnn: Path, tmp_path: Path) -> None:
     song = write_song(tmp_path / "b.wav")
     for path, processed in ((model, 1), (model, 0), (exported_cnn / "run", 1), (exported_cnn / "run", 0)):
         result = run("predict", path, song)
-        assert (result.exit_code, result.stdout.count(": dominant ")) == (0, processed)
+        assert (result.exit_code, result.stdout.count("Plays longest: ")) == (0, processed)
 
 
-def intervals(path: Path) -> list[tuple[str, float, float, str, float]]:
+def intervals(path: Path) -> list[tuple[str, float, float, str, str, float, float]]:
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     assert tuple(header) == INTERVAL_COLUMNS
-    return [(row[0], float(row[1]), float(row[2]), row[3], float(row[4])) for row in rows]
+    return [(row[0], float(row[1]), float(row[2]), row[3], row[4], float(row[5]), float(row[6])) for row in rows]
 
 
 def test_all_in_one_holds_every_song_that_can_be_read(model: Path, music: Path, tmp_path: Path) -> None:
@@ -304,10 +304,11 @@ def test_all_in_one_holds_every_song_that_can_be_read(model: Path, music: Path, 
     assert sum(len(each["intervals"]) for song in content["songs"] for each in song["instruments"]) == len(apart)
     table = pyarrow.parquet.read_table(tmp_path / "new" / "songs.parquet")
     assert json.loads(table.schema.metadata[b"model"]) == content["model"]
-    assert [str(kind) for kind in table.schema.types] == ["string", "double", "double", "string", "float"]
+    assert [str(kind) for kind in table.schema.types] == ["string", "double", "double", *["string"] * 2, *["float"] * 2]
     rows = [tuple(row.values()) for row in table.to_pylist()]
-    assert [row[:4] for row in rows] == [row[:4] for row in apart]
-    np.testing.assert_allclose([row[4] for row in rows], [row[4] for row in apart], atol=1e-6)
+    assert [row[:5] for row in rows] == [row[:5] for row in apart]
+    assert {row[4] for row in rows} == {"detected", "perhaps"}
+    np.testing.assert_allclose([row[5:] for row in rows], [row[5:] for row in apart], atol=1e-6)
     assert not list(music.rglob("*.json"))
 
 
@@ -322,7 +323,7 @@ def test_all_in_one_grows_by_what_is_new(model: Path, tmp_path: Path) -> None:
     (tmp_path / "songs.csv").unlink()
     result = run(*words)
     assert "Skipped 1 recordings already processed by this model" in result.stderr
-    assert (result.stdout.count(": dominant "), result.stdout.count("(2 recordings)")) == (1, 1)
+    assert (result.stdout.count("Plays longest: "), result.stdout.count("(2 recordings)")) == (1, 1)
     grown = intervals(tmp_path / "songs.csv")
     assert grown[: len(first)] == first
     assert {row[0] for row in grown[len(first) :]} == {str(tmp_path / "music" / "b.wav")}
