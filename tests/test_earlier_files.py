@@ -26,6 +26,7 @@ def test_a_run_gives_the_same_numbers() -> None:
         predict_signal(model, make_signal(model, SIGNAL_SECONDS)), expected["probabilities"], atol=1e-5
     )
     np.testing.assert_array_equal(model.thresholds, expected["thresholds"])
+    assert model.confidence is None
 
 
 def test_an_exported_file_gives_the_same_numbers() -> None:
@@ -34,6 +35,10 @@ def test_an_exported_file_gives_the_same_numbers() -> None:
     prediction = model.predict(make_signal(run, SIGNAL_SECONDS), tiny_data.FRONT_END.sample_rate)
     expected = np.load(EARLIER / "expected_tflite.npz")["probabilities"]
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-5)
+    assert model.metadata.confidence is None
+    assert np.isnan(prediction.confidence).all()
+    assert len(prediction.detected) == np.count_nonzero(prediction.playing_time) > 0
+    assert prediction.perhaps == []
 
 
 def test_a_data_set_is_read() -> None:
@@ -51,3 +56,16 @@ def test_training_continues_from_a_checkpoint(tmp_path: Path, determinism_ends_w
     assert len(history) == 4
     assert result.history[-1]["epoch"] == 3
     assert result.epochs_trained == 1
+    is_best = result.best_epoch == 3
+    assert (bundle.load(tmp_path / "run").confidence is not None) == is_best  # the checkpoint has none for its best
+
+
+def test_the_best_epoch_of_a_checkpoint_without_confidence_is_saved_again(
+    tmp_path: Path, determinism_ends_with_the_module: None
+) -> None:
+    """The files of the run are lost; nothing but its checkpoint is left."""
+    shutil.copytree(EARLIER / "run", tmp_path / "run")
+    config = bundle.load(tmp_path / "run").config
+    result = loop.fit(EARLIER / "data", tmp_path / "run", config)
+    assert result.epochs_trained == 0
+    assert bundle.load(tmp_path / "run").confidence is None

@@ -9,9 +9,11 @@ import pytest
 from helpers.predictions import POST_PROCESSING, THRESHOLDS, random_predictions
 from matplotlib.image import imread
 
+from mir_tf.confidence import NUM_FEATURES, ConfidenceModel
 from mir_tf.evaluation.measure import evaluate_predictions
 from mir_tf.evaluation.result import Evaluation
-from mir_tf.metrics.bootstrap import ConfidenceInterval
+from mir_tf.metrics.bootstrap import Bootstrap, ConfidenceInterval
+from mir_tf.metrics.confidence import measure
 from mir_tf.vocabulary import VOCABULARIES
 
 FAMILY = VOCABULARIES["family"]
@@ -92,3 +94,105 @@ def test_the_summary_names_the_classes_that_are_no_better_than_a_constant(evalua
     piano, *others = evaluation.classes
     beaten = dataclasses.replace(evaluation, classes=(dataclasses.replace(piano, baseline_f1=1.0), *others))
     assert beaten.summary()[2].endswith(" No better than a constant prediction: Piano.")
+
+
+# The names that a prediction shows.
+
+CONFIDENCE = ConfidenceModel(((0.0, 1.0, *(0.0,) * (NUM_FEATURES - 1)),) * 17, 0.5)
+"""Takes the mean probability of a class as its confidence."""
+
+
+@pytest.fixture(scope="module")
+def named() -> Evaluation:
+    return evaluate_predictions(random_predictions(), THRESHOLDS, POST_PROCESSING, FAMILY, "DATA", "test", CONFIDENCE)
+
+
+def test_the_confidence_of_the_model_is_measured_and_changes_nothing_else(
+    named: Evaluation, evaluation: Evaluation
+) -> None:
+    assert named.confidence is not None
+    expected = measure(CONFIDENCE, random_predictions(), THRESHOLDS, Bootstrap([str(song) for song in range(8)]))
+    assert dataclasses.asdict(named.confidence).keys() == dataclasses.asdict(expected).keys()
+    for field in ("cut", "playing", "named", "detected", "precision", "recall", "brier", "dominant_precision"):
+        assert getattr(named.confidence, field) == getattr(expected, field), field
+    content, former = named.to_dict(), evaluation.to_dict()
+    assert (content.pop("confidence") is None, former.pop("confidence") is None) == (False, True)
+    assert json.dumps(content) == json.dumps(former)
+
+
+def test_names_are_counted_in_a_table(named: Evaluation) -> None:
+    names = named.confidence
+    assert names is not None
+    header, detected, perhaps, every = named.names_table()
+    assert header[:4] == ["names", "number", "right", "share right"]
+    assert {len(row) for row in (header, detected, perhaps, every)} == {7}
+    assert detected == [
+        "detected",
+        str(names.detected[0]),
+        str(names.detected[1]),
+        f"{names.precision.value:.3f}",
+        f"{names.precision.low:.3f} to {names.precision.high:.3f}",
+        f"{names.recall.value:.3f}",
+        f"{names.recall.low:.3f} to {names.recall.high:.3f}",
+    ]
+    number, right = names.named[0] - names.detected[0], names.named[1] - names.detected[1]
+    assert number > 0
+    assert perhaps == [
+        "perhaps",
+        str(number),
+        str(right),
+        f"{right / number:.3f}",
+        "",
+        f"{right / names.playing:.3f}",
+        "",
+    ]
+    assert every[:4] == ["all names", str(names.named[0]), str(names.named[1]), f"{names.named_precision.value:.3f}"]
+    assert every[5] == f"{names.named_recall.value:.3f}"
+
+
+def test_a_group_without_names_has_no_share(named: Evaluation) -> None:
+    assert named.confidence is not None
+    nothing = dataclasses.replace(named.confidence, detected=(0, 0))
+    silent = dataclasses.replace(named, confidence=nothing)
+    assert silent.names_table()[1][1:4] == ["0", "0", "–"]
+    (sentence,) = silent.names_summary()
+    assert sentence.startswith("It detects ")
+
+
+def test_the_summary_begins_with_the_names(named: Evaluation, evaluation: Evaluation) -> None:
+    names = named.confidence
+    assert names is not None
+    opening, *others = named.summary()
+    assert others == evaluation.summary()
+    assert opening == (
+        f"{100 * names.precision.value:.0f} % of the instruments that it detects play. "
+        f"It detects {100 * names.recall.value:.0f} % of the instruments that play. "
+        f"With those that it names as perhaps, it finds {100 * names.named_recall.value:.0f} %, "
+        f"and {100 - 100 * names.named_precision.value:.0f} % of all names are wrong."
+    )
+    first, second = named.names_notes()
+    assert f"if its confidence is at least {names.cut:.2f}" in first
+    assert f"plays for at least 1 s; {names.playing} classes of all tracks do" in first
+    assert f"Brier score of {names.brier:.3f} (0 is best)" in first
+    assert f"share of these tracks, it would have {names.constant_brier:.3f}" in first
+    assert f"in {100 * names.dominant_named.value:.0f} % of the tracks" in second
+    assert f"is right in {100 * names.dominant_precision.value:.0f} % of these" in second
+
+
+def test_files_of_a_model_with_confidence_have_its_table_and_picture(named: Evaluation, tmp_path: Path) -> None:
+    named.save(tmp_path)
+    assert imread(tmp_path / "confidence.png").ndim == 3
+    text = (tmp_path / "evaluation.md").read_text("utf-8")
+    assert text.index("## Names") < text.index("## Effect of post-processing")
+    assert "![Calibration of the confidence](confidence.png)" in text
+    for note in named.names_notes():
+        assert note in text
+    content = json.loads((tmp_path / "evaluation.json").read_text("utf-8"))
+    assert content["confidence"]["detected"] == list(named.confidence.detected)
+    assert np.shape(content["confidence"]["reliability"]["frequency"]) == (1, 16)
+
+
+def test_a_model_without_confidence_has_no_names(evaluation: Evaluation) -> None:
+    assert (evaluation.names_summary(), evaluation.names_table(), evaluation.names_notes()) == ([], [], [])
+    assert "confidence" not in evaluation.figures()
+    assert "Names" not in evaluation.to_markdown()

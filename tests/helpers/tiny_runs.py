@@ -46,5 +46,6 @@ def assert_same_run(out: Path, other: Path) -> None:
     mine, theirs = bundle.load(out), bundle.load(other)
     np.testing.assert_array_equal(mine.thresholds, theirs.thresholds)
     assert mine.post_processing == theirs.post_processing
+    assert mine.confidence == theirs.confidence
     for weight, other_weight in zip(mine.model.get_weights(), theirs.model.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, other_weight)

@@ -198,7 +198,8 @@ def test_held_out_confidences_come_from_other_songs() -> None:
 @pytest.mark.parametrize("songs", [1, 2, 3])
 def test_few_songs_have_confidences_too(songs: int) -> None:
     table = dataclasses.replace(synthetic(6, np.full((2, 1 + NUM_FEATURES), 1.0)), songs=np.arange(6) % songs)
-    assert ((held_out := confidence.held_out_confidence(table)) > 0).all()
+    held_out = confidence.held_out_confidence(table)
+    assert (held_out > 0).all()
     if songs == 1:
         odds = [model_odds(table, index) for index in range(2)]
         np.testing.assert_allclose(held_out, sigmoid(np.stack(odds, axis=1)))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from helpers.tiny_data import write_data
 
+from mir_tf import bundle
 from mir_tf.bundle.history import CHECKPOINT_FILE, HISTORY_FILE
 from mir_tf.errors import ConfigError
 from mir_tf.training import distribution
@@ -106,6 +107,15 @@ def variables(path: Path) -> list[np.ndarray]:
         return [content[name] for name in content.files]
 
 
+def assert_same_confidence(out: Path, other: Path) -> None:
+    """Check that the confidence comes from the validation tracks of all workers, not from those of one."""
+    mine, theirs = bundle.describe(out).confidence, bundle.describe(other).confidence
+    assert mine is not None
+    assert theirs is not None
+    np.testing.assert_allclose(mine.weights, theirs.weights, rtol=1e-3, atol=1e-4)
+    assert mine.cut == pytest.approx(theirs.cut, abs=1e-3)
+
+
 def assert_replicas_agree(out: Path, replicas: int) -> None:
     """Check that all replicas have the same variables: those of the checkpoint."""
     files = sorted(out.parent.glob(f"{out.name}-*.npz"))
@@ -125,23 +135,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def single(data: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    """Return the loss curve of one device without masks."""
+def single(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run of one device without masks."""
     out = tmp_path_factory.mktemp("single") / "run"
     end(start(data, out))
-    return losses(out)
+    return out
 
 
-def test_two_devices_learn_like_one(data: Path, single: np.ndarray, tmp_path: Path) -> None:
+def test_two_devices_learn_like_one(data: Path, single: Path, tmp_path: Path) -> None:
     end(start(data, tmp_path / "run", "mirrored", devices=2))
-    np.testing.assert_allclose(losses(tmp_path / "run"), single, rtol=1e-5)
+    np.testing.assert_allclose(losses(tmp_path / "run"), losses(single), rtol=1e-5)
+    assert_same_confidence(tmp_path / "run", single)
     assert_replicas_agree(tmp_path / "run", 2)
 
 
 @pytest.mark.slow
-def test_two_processes_learn_like_one(data: Path, single: np.ndarray, tmp_path: Path) -> None:
+def test_two_processes_learn_like_one(data: Path, single: Path, tmp_path: Path) -> None:
     end(*start_workers(data, tmp_path / "run"))
-    np.testing.assert_allclose(losses(tmp_path / "run"), single, rtol=1e-5)
+    np.testing.assert_allclose(losses(tmp_path / "run"), losses(single), rtol=1e-5)
+    assert_same_confidence(tmp_path / "run", single)
     assert_replicas_agree(tmp_path / "run", 2)
 
 
@@ -154,6 +166,7 @@ def test_killed_workers_go_on_where_they_were(data: Path, tmp_path: Path) -> Non
     assert len(losses(tmp_path / "run")) == 2
     end(*start_workers(data, tmp_path / "run", masks="masks"))
     np.testing.assert_allclose(losses(tmp_path / "run"), losses(tmp_path / "undisturbed"), rtol=1e-6)
+    assert_same_confidence(tmp_path / "run", tmp_path / "undisturbed")
     assert_replicas_agree(tmp_path / "run", 2)
 
 

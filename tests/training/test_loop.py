@@ -25,8 +25,11 @@ from mir_tf.bundle.windows import WindowedModel
 from mir_tf.config import BUNDLE_FILE, RunConfig, TrainConfig, read_yaml
 from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import ConfigError, DataError, TrainingError
+from mir_tf.metrics import confidence
+from mir_tf.metrics.confidence import PresenceTable
 from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import ScoreHistogram, tune
+from mir_tf.metrics.track import TrackPrediction
 from mir_tf.models import build_model
 from mir_tf.training import distribution, loop, step, summaries
 from mir_tf.training.loop import FitResult, fit
@@ -112,6 +115,11 @@ def test_the_bundle_is_the_best_epoch_with_its_thresholds(data: Path, undisturbe
     np.testing.assert_array_equal(loaded.thresholds, tuned.thresholds)
     assert tuned.macro_f1 == best["val_macro_f1"]
     assert loaded.post_processing == choose(grid_counts(scored, tuned.thresholds), tuned.thresholds)
+    tracks = [TrackPrediction(str(index), "0", *pair) for index, pair in enumerate(scored)]  # of one song
+    expected = confidence.fit(PresenceTable.of(tracks, tuned.thresholds))
+    assert loaded.confidence is not None
+    np.testing.assert_allclose(loaded.confidence.weights, expected.weights, rtol=1e-6)
+    assert loaded.confidence.cut == pytest.approx(expected.cut)
 
 
 def test_the_normalisation_is_the_train_splits(undisturbed: Undisturbed) -> None:
