@@ -118,6 +118,9 @@ def test_the_demo(tmp_path: Path) -> None:
     for page in ("report", "data/report"):
         assert len(read_page(demo / page / "report.html").pictures) > 3
     prediction = json.loads((demo / "mix.flac.json").read_text(encoding="utf-8"))
-    assert prediction["dominant"] in prediction["classes"]
+    detected = [each["class"] for each in prediction["instruments"] if each["group"] == "detected"]
+    assert prediction["dominant"] == next(iter(detected), None)
+    assert len(prediction["confidences"]) == len(prediction["classes"])
+    assert all(0 < confidence < 1 for confidence in prediction["confidences"])
     by_lite = json.loads((demo / "exported" / "mix.flac.json").read_text(encoding="utf-8"))
     assert by_lite["dominant"] == prediction["dominant"]

@@ -251,7 +251,7 @@ def test_the_page_reports_unusable_files_and_continues(page, tmp_path):
         ("truncated", "it has no mir_tf.json at its end: it is truncated, or was not written by mir-tf export."),
         ("text", "it is not a .tflite file."),
         ("clip", "it predicts whole windows, not a timeline; use model.float32.tflite of the same export."),
-        ("newer", "it has format 3, and this page reads format 2; export the model again."),
+        ("newer", "it has format 4, and this page reads formats 2 and 3; export the model again."),
     ],
 )
 def test_the_page_reports_what_is_wrong_with_its_model(page, site, exported_crnn, bad, message):
