@@ -1,11 +1,13 @@
 """Confidence that a class plays in a recording: its features and its logistic regression, worked out by hand."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mir_tf.confidence import MIN_SECONDS, NUM_FEATURES, TOP_SECONDS, ConfidenceModel, features, sigmoid
+from mir_tf.config import LABEL_RATE
 
 
 def logit(probability: float) -> float:
@@ -108,3 +110,11 @@ def test_a_wrong_description_is_refused(values: dict[str, object], message: str)
 def test_a_class_plays_from_a_second_on() -> None:
     """The number that documentation and reports state."""
     assert MIN_SECONDS == 1.0
+
+
+def test_the_documentation_names_the_features() -> None:
+    """Programs in other languages compute them from its description."""
+    text = (Path(__file__).parents[1] / "docs" / "export-formats.md").read_text("utf-8")
+    for seconds in TOP_SECONDS:
+        assert f"of the {seconds * LABEL_RATE} frames ({seconds} s)" in text
+    assert text.count(" s) with the highest") == len(TOP_SECONDS) == NUM_FEATURES - 1
