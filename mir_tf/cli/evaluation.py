@@ -96,13 +96,17 @@ def evaluate(
     name = f"evaluation-{split if references is None else references.resolve().name}"
     out = out or results_folder(model, name)
     console = make_console()
-    for sentence in result.summary():
+    opening, *details = result.summary()
+    console.print(opening)
+    print_table(console, f"In short: {result.title}", result.main_table())
+    for sentence in details:
         console.print(sentence)
     for title, table in (
         ("Names", result.names_table()),
-        (result.title, result.overall_table()),
+        ("All metrics", result.overall_table()),
         ("Effect of post-processing", result.post_processing_table()),
-        ("Classes", result.class_table()),
+        ("Classes in frames", result.class_table()),
+        ("Classes in tracks", result.class_presence_table()),
     ):
         if table:
             print_table(console, title, table)

@@ -17,7 +17,7 @@ from mir_tf.metrics.arithmetic import mean_defined
 from mir_tf.metrics.bootstrap import Bootstrap, ConfidenceInterval
 from mir_tf.metrics.confidence import measure
 from mir_tf.metrics.counts import ConfusionCounts, confusion_matrix, constant_baseline, track_micro_f1
-from mir_tf.metrics.dominance import dominant_classes, playing_time, same_dominant
+from mir_tf.metrics.dominance import constant_accuracy, dominant_classes, playing_time, same_dominant
 from mir_tf.metrics.events import event_counts, segment_counts
 from mir_tf.metrics.ranking import ThresholdSweep
 from mir_tf.metrics.track import TrackPrediction
@@ -125,6 +125,8 @@ def evaluate_predictions(
             for index, name in enumerate(vocabulary.classes)
         ),
         baseline=baseline,
+        presence_baseline=constant_baseline(present.positives, len(truth)),
+        dominant_baseline=constant_accuracy(dominants),
         dominant_ties=sum(len(tied) > 1 for tied in dominants),
         confusion=confusion_matrix(probabilities >= thresholds, all_truth),
         confidence=None if confidence is None else measure(confidence, predictions, thresholds, bootstrap),

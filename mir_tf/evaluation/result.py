@@ -58,6 +58,14 @@ OVERALL_METRICS = {
 }
 """Metrics of all classes together, and their names in tables."""
 
+MAIN_SCORES = {
+    "frames, micro": ("micro_precision", "micro_recall", "micro_f1"),
+    "frames, macro": ("macro_precision", "macro_recall", "macro_f1"),
+    "tracks, micro": ("presence_micro_precision", "presence_micro_recall", "presence_micro_f1"),
+    "dominant, accuracy": (None, None, "dominant_accuracy"),
+}
+"""Rows of the first table: the overall metrics in its columns precision, recall and F1."""
+
 COUNTED_UNITS = {
     "frame": "frames",
     "segment": "segments of 1 s",
@@ -138,7 +146,9 @@ class Evaluation:
             ``UNIT_macro_f1``, with and without post-processing.
         num_events: Number of events in the ``truth``, with ``thresholds`` alone, and ``post_processed``.
         classes: Metrics of each class, in the order of the vocabulary.
-        baseline: The best constant predictions.
+        baseline: The best constant predictions of frames.
+        presence_baseline: The best constant predictions of the presence in tracks.
+        dominant_baseline: Share of the tracks in which the class that is most often dominant is dominant.
         dominant_ties: Number of tracks in which several classes share the longest playing time. Any of them is right.
         confusion: float64 [classes, classes + 1] in frames, see :func:`mir_tf.metrics.counts.confusion_matrix`.
         confidence: Metrics of the named classes; None if the model has no confidence.
@@ -155,6 +165,8 @@ class Evaluation:
     num_events: dict[str, int]
     classes: tuple[ClassMetrics, ...]
     baseline: Baseline
+    presence_baseline: Baseline
+    dominant_baseline: float
     dominant_ties: int
     confusion: NDArray[np.float64]
     confidence: ConfidenceMetrics | None = None
@@ -174,20 +186,39 @@ class Evaluation:
     @property
     def baselines(self) -> dict[str, float]:
         """Overall metrics of the constant baseline, as far as they are known."""
-        return {"micro_f1": self.baseline.micro_f1, "macro_f1": self.baseline.macro_f1}
+        return {
+            "micro_f1": self.baseline.micro_f1,
+            "macro_f1": self.baseline.macro_f1,
+            "presence_micro_f1": self.presence_baseline.micro_f1,
+            "presence_macro_f1": self.presence_baseline.macro_f1,
+            "dominant_accuracy": self.dominant_baseline,
+        }
+
+    @property
+    def headline(self) -> str:
+        """The main result in one sentence."""
+        if self.confidence is None:
+            found, right = (self.overall_metrics[f"presence_micro_{score}"].value for score in ("recall", "precision"))
+            verb, number = "name", self.num_events["thresholds"]
+        else:
+            found, right = self.confidence.recall.value, self.confidence.precision.value
+            verb, number = "detect", self.confidence.detected[0]
+        sentence = f"The model {verb}s {format_percent(found, 0)} of the instruments that play in a track"
+        if not number:
+            return f"{sentence}."
+        return f"{sentence}, and {format_percent(right, 0)} of those it {verb}s do play."
 
     def summary(self) -> list[str]:
-        """Return the main results as sentences."""
+        """Return the main results as sentences, the headline first."""
         metrics = {name: estimate.value for name, estimate in self.overall_metrics.items()}
-        found, right = metrics["presence_micro_recall"], metrics["presence_micro_precision"]
-        wrong = f" {format_percent(1 - right, 0)} of those it detects do not play." if right else ""
         active = sorted((self.classes[index] for index in self.active_classes), key=lambda scores: -scores.f1.value)
         useless = [scores.name for scores in active if scores.f1.value <= scores.baseline_f1]
         onset = self.post_processing_effects["onset_micro_f1"]
         return [
-            *self.names_summary(),
-            f"The model finds {format_percent(found, 0)} of the instruments that play in a track.{wrong} It finds the "
-            f"dominant instrument in {format_percent(metrics['dominant_accuracy'], 0)} of the tracks.",
+            self.headline,
+            *self._names_summary(),
+            f"It finds the dominant instrument in {format_percent(metrics['dominant_accuracy'], 0)} of the tracks. The "
+            f"best constant prediction does so in {format_percent(self.dominant_baseline, 0)}.",
             f"Frame by frame, the micro F1 is {format_value(metrics['micro_f1'])} and the macro F1 "
             f"{format_value(metrics['macro_f1'])}. The best constant predictions have "
             f"{format_value(self.baseline.micro_f1)} and {format_value(self.baseline.macro_f1)}.",
@@ -198,17 +229,24 @@ class Evaluation:
             f"{format_value(onset.post_processed.value)}.",
         ]
 
-    def names_summary(self) -> list[str]:
-        """Return the main results about the names that a prediction shows, as sentences; empty without confidence."""
+    def _names_summary(self) -> list[str]:
+        """Return a sentence about all names that a prediction shows; empty without confidence."""
         if (names := self.confidence) is None:
             return []
-        found = f"It detects {format_percent(names.recall.value, 0)} of the instruments that play"
-        if names.detected[0]:
-            found = f"{format_percent(names.precision.value, 0)} of the instruments that it detects play. {found}"
         return [
-            f"{found}. With those that it names as perhaps, it finds {format_percent(names.named_recall.value, 0)}, "
-            f"and {format_percent(1 - names.named_precision.value, 0)} of all names are wrong."
+            f"With those that it names as perhaps, it finds {format_percent(names.named_recall.value, 0)}, and "
+            f"{format_percent(1 - names.named_precision.value, 0)} of all names are wrong."
         ]
+
+    def main_table(self) -> list[list[str]]:
+        """Return the main metrics beside the constant baseline as rows of text, the header first."""
+        rows = [["score", "precision", "recall", "F1", "baseline", "95 % interval"]]
+        for label, names in MAIN_SCORES.items():
+            *_, last = names
+            values = [math.nan if name is None else self.overall_metrics[name].value for name in names]
+            interval = self.overall_metrics[last].interval_text()
+            rows.append([label, *map(format_value, [*values, self.baselines[last]]), interval])
+        return rows
 
     def names_table(self) -> list[list[str]]:
         """Return the counts of right and wrong names as rows of text, the header first; empty without confidence."""
@@ -266,23 +304,38 @@ class Evaluation:
         return rows
 
     def class_table(self) -> list[list[str]]:
-        """Return the metrics of each class as rows of text, the header first and the main metrics on the left."""
-        columns: dict[str, Callable[[ClassMetrics], str]] = {
-            "class": lambda scores: scores.name,
-            "F1": lambda scores: format_value(scores.f1.value),
-            "95 % interval": lambda scores: scores.f1.interval_text(),
-            "baseline": lambda scores: format_value(scores.baseline_f1),
-            "precision": lambda scores: format_value(scores.precision),
-            "recall": lambda scores: format_value(scores.recall),
-            "AP": lambda scores: format_value(scores.average_precision),
-            "ROC AUC": lambda scores: format_value(scores.roc_auc),
-            "active": lambda scores: format_percent(scores.prevalence),
-            "tracks": lambda scores: str(scores.tracks),
-            "presence F1": lambda scores: format_value(scores.presence_f1),
-            "time error (s)": lambda scores: format_value(scores.playing_time_error, 1),
-            "threshold": lambda scores: format_value(scores.threshold),
-        }
-        return [[*columns], *([column(scores) for column in columns.values()] for scores in self.classes)]
+        """Return the frame metrics of each class as rows of text, the header first and the main metrics on the left."""
+        return self._class_table(
+            {
+                "F1": lambda scores: format_value(scores.f1.value),
+                "95 % interval": lambda scores: scores.f1.interval_text(),
+                "baseline": lambda scores: format_value(scores.baseline_f1),
+                "precision": lambda scores: format_value(scores.precision),
+                "recall": lambda scores: format_value(scores.recall),
+                "AP": lambda scores: format_value(scores.average_precision),
+                "ROC AUC": lambda scores: format_value(scores.roc_auc),
+                "active": lambda scores: format_percent(scores.prevalence),
+                "threshold": lambda scores: format_value(scores.threshold),
+            }
+        )
+
+    def class_presence_table(self) -> list[list[str]]:
+        """Return the track metrics of each class as rows of text, the header first."""
+        return self._class_table(
+            {
+                "tracks": lambda scores: str(scores.tracks),
+                "precision": lambda scores: format_value(scores.presence_precision.value),
+                "recall": lambda scores: format_value(scores.presence_recall.value),
+                "F1": lambda scores: format_value(scores.presence_f1),
+                "time error (s)": lambda scores: format_value(scores.playing_time_error, 1),
+                "95 % interval of precision": lambda scores: scores.presence_precision.interval_text(),
+                "95 % interval of recall": lambda scores: scores.presence_recall.interval_text(),
+            }
+        )
+
+    def _class_table(self, columns: dict[str, Callable[[ClassMetrics], str]]) -> list[list[str]]:
+        rows = ([scores.name, *(column(scores) for column in columns.values())] for scores in self.classes)
+        return [["class", *columns], *rows]
 
     def notes(self) -> list[str]:
         """Return sentences that explain the tables."""
@@ -294,12 +347,14 @@ class Evaluation:
             f"{self.seconds / 3600:.2f} h, {LABEL_RATE} frames a second.",
             f"The 95 % intervals are the middle 95 % of {BOOTSTRAP_SAMPLES} bootstrap resamples of the songs. Two "
             "kinds of scores have Wilson intervals instead, in which each song is one trial: the shares of tracks "
-            "(dominant accuracy, and presence of a class), and a precision, recall or F1 that is the same in all "
-            "resamples, such "
-            "as that of a class that is never found. A class that counts in a single song has no interval.",
-            "Baseline: each class is predicted as always on or always off, whichever is better, chosen by the truth. "
-            "For macro F1, every active class is always on; for micro F1, these are always on: "
-            f"{', '.join(always)}.",
+            "(dominant accuracy, presence of a class), and a precision, recall or F1 that is the same in all "
+            "resamples, such as that of a class that is never found. A class that counts in a single song has no "
+            "interval.",
+            "Micro scores count all classes together, so frequent classes weigh most. Macro scores are means over the "
+            "classes.",
+            "Baseline: the best constant prediction, which ignores the audio. Each class is always on or always off, "
+            "and the dominant instrument is always the same, whichever the truth shows to be better. For macro F1, "
+            f"every active class is always on; for the micro F1 of frames, these are always on: {', '.join(always)}.",
             "Presence: a class is present in a track, or detected there, if it is in any of its frames. The dominant "
             "instrument has the longest playing time. In a tie, any of the tied instruments is right "
             f"({self.dominant_ties} of {format_count(self.tracks, 'track')}).",
@@ -372,16 +427,21 @@ class Evaluation:
 
     def to_markdown(self) -> str:
         """Return a page with the summary, the tables, the notes and the figures of :meth:`save`."""
+        opening, *details = self.summary()
         return markdown(
             f"Evaluation: {self.title}",
-            *self.summary(),
-            "## Overall metrics",
+            opening,
+            self.main_table(),
+            *details,
+            "## All metrics",
             self.overall_table(),
             *self._names_section(),
             "## Effect of post-processing",
             self.post_processing_table(),
-            "## Classes",
+            "## Classes in frames",
             self.class_table(),
+            "## Classes in tracks",
+            self.class_presence_table(),
             "## How to read the tables",
             *self.notes(),
             *self.names_notes(),

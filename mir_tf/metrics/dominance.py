@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,6 +58,19 @@ def same_dominant(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> boo
     tied = dominant_classes(truth)
     named = dominant(predicted)
     return named in tied if tied else named is None
+
+
+def constant_accuracy(dominants: Sequence[Sequence[int]]) -> float:
+    """Return the share of tracks in which the best constant prediction of the dominant class is right.
+
+    It is always the same class, or always silence.
+
+    Args:
+        dominants: The classes that are dominant in each track, as :func:`dominant_classes` returns them.
+    """
+    silence = -1
+    right = collections.Counter(itertools.chain.from_iterable(tied or [silence] for tied in dominants))
+    return max(right.values()) / len(dominants)
 
 
 def dominance_matrix(detected: Sequence[NDArray[np.bool_]], truth: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:

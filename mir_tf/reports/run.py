@@ -188,7 +188,8 @@ def page(
             Section(
                 "How good it is",
                 [
-                    Table("Overall metrics", evaluation.overall_table()),
+                    Table("In short", evaluation.main_table()),
+                    Table("All metrics", evaluation.overall_table()),
                     Table("Effect of post-processing", evaluation.post_processing_table()),
                     *evaluation.notes(),
                 ],
@@ -204,7 +205,8 @@ def page(
                         "songs; it is long if few songs contain the class. The diamond is the constant baseline, "
                         "always on or always off. A bar that ends before its diamond is of no use.",
                     ),
-                    Table("Metrics of each class", evaluation.class_table(), colors),
+                    Table("Metrics of each class in frames", evaluation.class_table(), colors),
+                    Table("Metrics of each class in tracks", evaluation.class_presence_table(), colors),
                 ],
             ),
             _thresholds(

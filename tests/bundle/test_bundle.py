@@ -12,8 +12,8 @@ from helpers.tiny_data import CONFIG, FRONT_END
 
 from mir_tf import bundle
 from mir_tf.bundle import Bundle
-from mir_tf.config import BUNDLE_FILE, MODEL_FILE
 from mir_tf.confidence import NUM_FEATURES, ConfidenceModel
+from mir_tf.config import BUNDLE_FILE, MODEL_FILE
 from mir_tf.errors import BundleError
 from mir_tf.events import PostProcessing
 from mir_tf.io import files

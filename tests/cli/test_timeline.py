@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mir_tf.cli.timeline import print_prediction, timeline, print_line
+from mir_tf.cli.timeline import print_line, print_prediction, timeline
 from mir_tf.confidence import NUM_FEATURES, ConfidenceModel
 from mir_tf.events import PostProcessing
 from mir_tf.figures.colors import CLASS_COLORS

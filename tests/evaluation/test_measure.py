@@ -129,6 +129,8 @@ def test_dominance_and_playing_time() -> None:
     )
     assert found.overall_metrics["dominant_accuracy"].value == 0.75
     assert found.dominant_ties == 1
+    assert found.dominant_baseline == 0.5, "two tracks have the first class, two the second, and one is silent"
+    assert found.presence_baseline.micro_f1 == pytest.approx(2 * 5 / (2 * 4 + 5)), "the first two classes, always"
     assert found.overall_metrics["dominant_playing_time_error"].value == pytest.approx((1 + 5 + 2) / 3)
     assert found.overall_metrics["playing_time_error"].value == pytest.approx((1 + 1 + 5 + 0 + 0.5 + 1 + 2) / 7)
     assert [scores.playing_time_error for scores in found.classes[:3]] == pytest.approx([7 / 3, 1, 0.5])

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from mir_tf.confidence import NUM_FEATURES, ConfidenceModel
 from mir_tf.evaluation.measure import evaluate_predictions
-from mir_tf.evaluation.result import Evaluation
+from mir_tf.evaluation.result import MAIN_SCORES, OVERALL_METRICS, Evaluation
 from mir_tf.metrics.bootstrap import Bootstrap, ConfidenceInterval
 from mir_tf.metrics.confidence import measure
 from mir_tf.vocabulary import VOCABULARIES
@@ -48,7 +48,7 @@ def test_tables_and_json_contain_the_metrics(evaluation: Evaluation) -> None:
     assert content["vocabulary"] == "family"
     assert np.shape(content["confusion"]) == (17, 18)
     for line in evaluation.to_markdown().splitlines():
-        assert not line.startswith("|") or line.count("|") in (6, 8, 14)
+        assert not line.startswith("|") or line.count("|") in (6, 7, 8, 9, 11)
 
 
 def test_save_writes_tables_and_figures_and_nothing_else(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -69,12 +69,37 @@ def test_confusion_figure_shows_every_frame_of_the_active_classes(evaluation: Ev
     assert shares[:, 16].sum() > 0  # predicted: the class that is never active
 
 
+def test_the_first_table_shows_the_main_metrics_beside_their_baselines(evaluation: Evaluation) -> None:
+    rows = {row[0]: row[1:] for row in evaluation.main_table()}
+    micro, dominant = evaluation.overall_metrics["micro_f1"], evaluation.overall_metrics["dominant_accuracy"]
+    precision, recall = (evaluation.overall_metrics[f"micro_{name}"].value for name in ("precision", "recall"))
+    values = [f"{value:.3f}" for value in (precision, recall, micro.value, evaluation.baseline.micro_f1)]
+    assert rows["frames, micro"] == [*values, micro.interval_text()]
+    baseline = f"{evaluation.dominant_baseline:.3f}"
+    assert rows["dominant, accuracy"] == ["–", "–", f"{dominant.value:.3f}", baseline, dominant.interval_text()]
+    shown = [name for names in MAIN_SCORES.values() for name in names if name]
+    assert set(shown) <= set(OVERALL_METRICS)
+    assert evaluation.to_markdown().index("| frames, macro |") < evaluation.to_markdown().index("Frame by frame")
+
+
+def test_presence_has_intervals_in_the_table_of_tracks(evaluation: Evaluation) -> None:
+    header, *rows = evaluation.class_presence_table()
+    drums = dict(zip(header, rows[-1], strict=True))
+    scores = evaluation.classes[-1]
+    assert drums["class"] == "Drums"
+    assert drums["tracks"] == str(scores.tracks)
+    for name, estimate in (("precision", scores.presence_precision), ("recall", scores.presence_recall)):
+        assert drums[name] == f"{estimate.value:.3f}"
+        assert drums[f"95 % interval of {name}"] == estimate.interval_text()
+
+
 def test_the_summary_puts_the_metrics_into_words(evaluation: Evaluation) -> None:
     metrics = {name: estimate.value for name, estimate in evaluation.overall_metrics.items()}
-    opening, frames, classes, post_processing = evaluation.summary()
-    assert f"finds {100 * metrics['presence_micro_recall']:.0f} % of the instruments that play" in opening
-    assert f"{100 - 100 * metrics['presence_micro_precision']:.0f} % of those it detects do not play" in opening
-    assert f"dominant instrument in {100 * metrics['dominant_accuracy']:.0f} % of the tracks" in opening
+    opening, dominant, frames, classes, post_processing = evaluation.summary()
+    assert f"names {100 * metrics['presence_micro_recall']:.0f} % of the instruments that play" in opening
+    assert f"{100 * metrics['presence_micro_precision']:.0f} % of those it names do play" in opening
+    assert f"dominant instrument in {100 * metrics['dominant_accuracy']:.0f} % of the tracks" in dominant
+    assert dominant.endswith(f"does so in {100 * evaluation.dominant_baseline:.0f} %.")
     assert f"micro F1 is {metrics['micro_f1']:.3f}" in frames
     f1 = {scores.name: scores.f1.value for scores in evaluation.classes if scores.tracks}
     assert classes.startswith(f"The best class is {max(f1, key=f1.__getitem__)} (F1 {max(f1.values()):.3f}), ")
@@ -87,13 +112,15 @@ def test_the_summary_puts_the_metrics_into_words(evaluation: Evaluation) -> None
 def test_the_summary_of_a_model_that_detects_nothing_has_no_share_of_wrong_detections(evaluation: Evaluation) -> None:
     nothing = {name: ConfidenceInterval(0.0) for name in ("presence_micro_precision", "presence_micro_recall")}
     silent = dataclasses.replace(evaluation, overall_metrics=evaluation.overall_metrics | nothing)
-    assert silent.summary()[0].startswith("The model finds 0 % of the instruments that play in a track. It finds the ")
+    assert silent.headline.endswith(" in a track, and 0 % of those it names do play.")
+    silent = dataclasses.replace(silent, num_events=silent.num_events | {"thresholds": 0})
+    assert silent.headline == "The model names 0 % of the instruments that play in a track."
 
 
 def test_the_summary_names_the_classes_that_are_no_better_than_a_constant(evaluation: Evaluation) -> None:
     piano, *others = evaluation.classes
     beaten = dataclasses.replace(evaluation, classes=(dataclasses.replace(piano, baseline_f1=1.0), *others))
-    assert beaten.summary()[2].endswith(" No better than a constant prediction: Piano.")
+    assert beaten.summary()[3].endswith(" No better than a constant prediction: Piano.")
 
 
 # The names that a prediction shows.
@@ -155,18 +182,19 @@ def test_a_group_without_names_has_no_share(named: Evaluation) -> None:
     nothing = dataclasses.replace(named.confidence, detected=(0, 0))
     silent = dataclasses.replace(named, confidence=nothing)
     assert silent.names_table()[1][1:4] == ["0", "0", "–"]
-    (sentence,) = silent.names_summary()
-    assert sentence.startswith("It detects ")
+    assert silent.headline.endswith(" of the instruments that play in a track.")
 
 
 def test_the_summary_begins_with_the_names(named: Evaluation, evaluation: Evaluation) -> None:
     names = named.confidence
     assert names is not None
-    opening, *others = named.summary()
-    assert others == evaluation.summary()
+    opening, sentence, *others = named.summary()
+    assert others == evaluation.summary()[1:]
     assert opening == (
-        f"{100 * names.precision.value:.0f} % of the instruments that it detects play. "
-        f"It detects {100 * names.recall.value:.0f} % of the instruments that play. "
+        f"The model detects {100 * names.recall.value:.0f} % of the instruments that play in a track, "
+        f"and {100 * names.precision.value:.0f} % of those it detects do play."
+    )
+    assert sentence == (
         f"With those that it names as perhaps, it finds {100 * names.named_recall.value:.0f} %, "
         f"and {100 - 100 * names.named_precision.value:.0f} % of all names are wrong."
     )
@@ -193,6 +221,7 @@ def test_files_of_a_model_with_confidence_have_its_table_and_picture(named: Eval
 
 
 def test_a_model_without_confidence_has_no_names(evaluation: Evaluation) -> None:
-    assert (evaluation.names_summary(), evaluation.names_table(), evaluation.names_notes()) == ([], [], [])
+    assert (evaluation.names_table(), evaluation.names_notes()) == ([], [])
+    assert not any("perhaps" in sentence for sentence in evaluation.summary())
     assert "confidence" not in evaluation.figures()
     assert "Names" not in evaluation.to_markdown()

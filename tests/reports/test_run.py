@@ -84,12 +84,12 @@ def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Page)
     assert run("evaluate", folder / NAME, "--data", folder / "data").exit_code == 0
     written = json.loads((out / "evaluation.json").read_text("utf-8"))
     assert written == json.loads((folder / NAME / "evaluation-test" / "evaluation.json").read_text("utf-8"))
-    metrics = {row[0]: row for row in found.tables["Overall metrics"]}
+    metrics = {row[0]: row for row in found.tables["All metrics"]}
     assert len(metrics) == 1 + len(written["overall_metrics"])
     micro = written["overall_metrics"]["micro_f1"]
     assert metrics["micro F1"][1:3] == [f"{micro['value']:.3f}", f"{micro['low']:.3f} to {micro['high']:.3f}"]
     assert metrics["micro F1"][3] == f"{written['baseline']['micro_f1']:.3f}"
-    classes = {row[0]: row for row in found.tables["Metrics of each class"]}
+    classes = {row[0]: row for row in found.tables["Metrics of each class in frames"]}
     for scores in written["classes"]:
         value = scores["f1"]["value"]
         assert classes[scores["name"]][1] == ("–" if value is None else f"{value:.3f}")
