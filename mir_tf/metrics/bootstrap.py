@@ -166,12 +166,10 @@ class Bootstrap:
             values: NDArray[np.float64] = getattr(drawn, score)
             return drawn.where_positive(values) if where_positive else values
 
-        value, *bounds = self.bounds(statistic)
-        wholes = _OUT_OF[score](counts)
-        limits = self._wilson(counts.tp, wholes)
+        limits = self._wilson(counts.tp, _OUT_OF[score](counts))
         if score == "f1":
             limits = 2 * limits / (1 + limits)
-        return np.stack([value, *np.where(np.isnan(bounds) & ~np.isnan(value), limits, bounds)])
+        return _filled(self.bounds(statistic), limits)
 
     def score(self, counts: ConfusionCounts, score: Score) -> ConfidenceInterval:
         """Return a score of counts [tracks], summed over the tracks, with its interval as in :meth:`score_bounds`."""
@@ -192,6 +190,19 @@ class Bootstrap:
     def share(self, parts: ArrayLike, wholes: ArrayLike) -> ConfidenceInterval:
         """Return a single share of the tracks [tracks], as :meth:`share_bounds` does."""
         return ConfidenceInterval(*self.share_bounds(parts, wholes).tolist())
+
+    def proportion(self, parts: ArrayLike, wholes: ArrayLike) -> ConfidenceInterval:
+        """Return the quotient of two sums of counts over the tracks, parts of wholes, as :meth:`ratio` does.
+
+        If all resamples agree, the interval is Wilson's.
+
+        Args:
+            parts: Number of each track [tracks], at most that of ``wholes``.
+            wholes: Number of each track [tracks].
+        """
+        parts, wholes = np.asarray(parts, np.int64), np.asarray(wholes, np.int64)
+        bounds = self.bounds(lambda weights: ratio(weights @ parts, weights @ wholes))
+        return ConfidenceInterval(*_filled(bounds, self._wilson(parts, wholes)).tolist())
 
     def macro(self, samples: NDArray[np.float64]) -> ConfidenceInterval:
         """Return the mean over classes of a metric that was computed for each resample.
@@ -230,3 +241,9 @@ def _without_agreement(bounds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return value, low and high [3, ...] without the bounds (NaN) where they are equal."""
     value, low, high = bounds
     return np.stack([value, *np.where(high - low < _SAME, np.nan, [low, high])])
+
+
+def _filled(bounds: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return value, low and high [3, ...], with ``limits`` [2, ...] where a defined value has no bounds."""
+    value, *known = bounds
+    return np.stack([value, *np.where(np.isnan(known) & ~np.isnan(value), limits, known)])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,19 @@ def test_the_summary_of_a_model_that_detects_nothing_has_no_share_of_wrong_detec
     assert silent.headline.endswith(" in a track, and 0 % of those it names do play.")
     silent = dataclasses.replace(silent, num_events=silent.num_events | {"thresholds": 0})
     assert silent.headline == "The model names 0 % of the instruments that play in a track."
+
+
+def test_with_confidence_the_headline_is_about_the_detected_instruments() -> None:
+    for cut, ending in ((0.5, r" in a track, and \d+ % of those it detects do play\."), (1.0, r" in a track\.")):
+        model = ConfidenceModel(((0.0, 1.0, 0.0),) * 17, cut)
+        found = evaluate_predictions(
+            random_predictions(), THRESHOLDS, POST_PROCESSING, FAMILY, "DATA", "test", confidence=model
+        )
+        assert found.confidence is not None
+        assert bool(found.confidence.detected[0]) == (cut < 1)
+        share = f"{100 * found.confidence.recall.value:.0f} %"
+        assert re.fullmatch(rf"The model detects {share} of the instruments that play{ending}", found.headline)
+        assert found.summary()[0] == found.headline
 
 
 def test_the_summary_names_the_classes_that_are_no_better_than_a_constant(evaluation: Evaluation) -> None:

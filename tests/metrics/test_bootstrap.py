@@ -112,6 +112,14 @@ def test_a_single_song_gives_no_interval() -> None:
     assert Bootstrap(["a", "a"]).share([1, 1], [1, 1]).interval_text() == "–"
 
 
+def test_counts_that_are_all_right_have_wilson_s_interval_and_others_the_bootstrap_s() -> None:
+    bootstrapped = Bootstrap([*"abcdef"])
+    all_right = bootstrapped.proportion([3, 1, 0, 4, 2, 5], [3, 1, 0, 4, 2, 5])
+    assert (all_right.value, all_right.low, all_right.high) == pytest.approx((1, *wilson(1, 5)))
+    some = ([3, 0, 0, 4, 1, 5], [3, 1, 0, 4, 2, 5])
+    assert bootstrapped.proportion(*some) == bootstrapped.ratio(*some)
+
+
 def test_where_all_resamples_agree_only_differences_have_an_interval() -> None:
     bootstrapped = Bootstrap([*"abcdef"])
     assert bootstrapped.ratio([2.0] * 6, [1] * 6).interval_text() == "–"
