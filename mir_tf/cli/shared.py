@@ -139,7 +139,8 @@ def training_progress() -> Iterator[tuple[OnEpoch, OnStep]]:
             progress.reset(task, description="training")
             click.echo(
                 f"epoch {epoch}: loss {row['loss']:.4f}, validation loss {row['val_loss']:.4f}, "
-                f"macro F1 {row['val_macro_f1']:.4f}, micro F1 {row['val_micro_f1']:.4f}, "
+                f"macro F1 {row['val_macro_f1']:.4f} (constant prediction {row['baseline_macro_f1']:.4f}), "
+                f"micro F1 {row['val_micro_f1']:.4f} ({row['baseline_micro_f1']:.4f}), "
                 f"learning rate {row['learning_rate']:g}, {row['seconds']:.0f} s"
             )
 

@@ -81,10 +81,12 @@ def fit(
 ) -> None:
     """Train a network and tune its thresholds.
 
-    A threshold per class is tuned on the validation split. OUT receives the best model with its thresholds and
-    post-processing (model.keras, bundle.json), history.csv, config.yaml and TensorBoard logs. If training is
-    interrupted, rerun the same command to resume after the last completed epoch. The number of devices, which share
-    every batch, may change when a run is resumed.
+    A threshold per class is tuned on the validation split. Each epoch prints the F1 there beside that of the best
+    constant prediction, which ignores the audio: a model that has learnt something is above it.
+
+    OUT receives the best model with its thresholds and post-processing (model.keras, bundle.json), history.csv,
+    config.yaml and TensorBoard logs. If training is interrupted, rerun the same command to resume after the last
+    completed epoch. The number of devices, which share every batch, may change when a run is resumed.
 
     With --init, the architecture and the feature normalisation are taken from that run; only dropout and masking
     settings may differ, and DATA must have the same front end. If the vocabulary differs, the class layer starts from
@@ -132,10 +134,18 @@ def fit(
             err=True,
         )
     ending = "early, as validation stopped improving" if result.stopped_early else "after the last epoch"
+    constant = "" if result.baseline is None else f" (constant prediction {result.baseline.macro_f1:.4f})"
     click.echo(
-        f"Training ended {ending}. Best macro F1 on validation: {result.best_macro_f1:.4f} in epoch "
-        f"{result.best_epoch}; model in {result.out}\nNext: mir-tf evaluate {result.out} --data {data}"
+        f"Training ended {ending}. Best macro F1 on validation: {result.best_macro_f1:.4f}{constant} in epoch "
+        f"{result.best_epoch}; model in {result.out}"
     )
+    if result.baseline is not None and result.best_macro_f1 <= result.baseline.macro_f1:
+        click.echo(
+            "warning: the model is no better than the constant prediction, which ignores the audio. Train it for more "
+            "epochs or on more songs",
+            err=True,
+        )
+    click.echo(f"Next: mir-tf evaluate {result.out} --data {data}")
 
 
 def _configure(base: RunConfig, file: Path | None, options: dict[str, dict[str, Any]]) -> RunConfig:

@@ -33,6 +33,7 @@ from mir_tf.events import PostProcessing
 from mir_tf.io.files import as_path, sha256, write_text
 from mir_tf.metrics import confidence
 from mir_tf.metrics.confidence import PresenceTable
+from mir_tf.metrics.counts import Baseline
 from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import shrink
 from mir_tf.models import build_model
@@ -47,7 +48,10 @@ from mir_tf.training.validation import Validation, validate
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
 OnEpoch = Callable[[int, dict[str, float]], None]
-"""Called after each epoch with its number, from 1, and its row of the history."""
+"""Called after each epoch with its number, from 1, and its row of the history with :data:`BASELINES` added."""
+
+BASELINES = ("baseline_macro_f1", "baseline_micro_f1")
+"""F1 of the best constant predictions for the validation split, beside that of the model in a row."""
 
 OnStep = Callable[[int, int, float], None]
 """Called after each step with its number, from 1, the steps in the epoch, and the epoch's mean loss so far."""
@@ -64,6 +68,7 @@ class FitResult:
         best_macro_f1: Its macro F1 on validation.
         stopped_early: Whether training ended before the last epoch because validation stopped rising.
         epochs_trained: Epochs trained by this call; 0 if the run was finished before.
+        baseline: The best constant predictions for validation; None if no epoch was trained.
     """
 
     out: Path
@@ -72,6 +77,7 @@ class FitResult:
     best_macro_f1: float
     stopped_early: bool
     epochs_trained: int
+    baseline: Baseline | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +139,8 @@ def fit(
         data: Folder of the data set.
         out: Folder of the run; created if needed.
         config: Configuration of the run. Its front end must be the data set's.
-        on_epoch: Called after each epoch with its number, from 1, and its row of the history.
+        on_epoch: Called after each epoch with its number, from 1, and its row of the history, which also has the
+            :data:`BASELINES`.
         on_step: Called after each step with its number, from 1, the number of steps in the epoch, and the epoch's mean
             loss so far.
         strategy: None, ``mirrored`` or ``multiworker``, see :func:`mir_tf.training.distribution.start`. All workers
@@ -202,6 +209,7 @@ def _fit(setup: _Setup, profile: bool, init: str | Path | None) -> FitResult:
         best_macro_f1=state.schedule.best,
         stopped_early=state.schedule.is_over(train),
         epochs_trained=state.epoch - finished_before,
+        baseline=run.baseline,
     )
 
 
@@ -301,6 +309,7 @@ class _Run:
     def __init__(self, setup: _Setup, state: RunState, model: keras.Model) -> None:
         """Prepare to train ``model``, which is compiled, from ``state`` on; ``state`` is updated after each epoch."""
         self.setup, self.state, self.model = setup, state, model
+        self.baseline: Baseline | None = None
         self._average = WeightAverage(model, setup.config.train.ema_decay)
 
     @functools.cached_property
@@ -395,6 +404,7 @@ class _Run:
         epoch = state.epoch + 1
         loss, timing = self._train_epoch(step, batches, summaries, profile)
         validation = self._validate()
+        self.baseline = validation.baseline
         row = {
             "epoch": epoch,
             "loss": loss,
@@ -416,7 +426,8 @@ class _Run:
             write_history(self.setup.out / HISTORY_FILE, state.history)
             self._save_if_best()
         if self.setup.on_epoch:
-            self.setup.on_epoch(epoch, row)
+            constant = (self.baseline.macro_f1, self.baseline.micro_f1)
+            self.setup.on_epoch(epoch, row | dict(zip(BASELINES, constant, strict=True)))
 
     def _train_epoch(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
+from mir_tf.metrics.counts import Baseline, constant_baseline
 from mir_tf.metrics.thresholds import ScoreHistogram, TunedThresholds, tune
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.training.distribution import Distribution
@@ -28,6 +29,12 @@ class Validation:
     histogram: ScoreHistogram
     tuned: TunedThresholds
     predictions: list[TrackPrediction]
+
+    @property
+    def baseline(self) -> Baseline:
+        """The best constant predictions for the validation split, the same in every epoch."""
+        positives, negatives = (counts.sum(axis=1) for counts in (self.histogram.positives, self.histogram.negatives))
+        return constant_baseline(positives, int(positives[0] + negatives[0]))
 
 
 def validate(

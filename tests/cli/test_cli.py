@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -102,7 +103,10 @@ def test_fit_takes_options_over_yaml_over_defaults(fitted: tuple[Path, click.tes
     assert RunConfig(FRONT_END).merge(read_yaml(out / "config.yaml")) == expected
     assert expected.train.weight_decay == TrainConfig().weight_decay
     assert (out / "bundle.json").is_file()
-    assert "epoch 1: loss " in result.output
+    line = r"epoch 1: loss .* macro F1 [\d.]+ \(constant prediction ([\d.]+)\), micro F1 [\d.]+ \([\d.]+\), "
+    first = re.search(line, result.output)
+    assert first is not None
+    assert f" (constant prediction {first[1]}) in epoch " in result.output
     assert "warning: never sounding in split 'train': Chromatic Percussion, " in result.output
     assert f"Next: mir-tf evaluate {out} --data {folder / 'data'}\n" in result.output
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import sklearn.metrics
 import tensorflow as tf
 from helpers.tiny_data import CONFIG, FRONT_END, make_record, write_data
 from helpers.tiny_runs import CNN, SPLITS, Killed, assert_same_run, read_history, variables, without_seconds
@@ -23,6 +24,7 @@ from mir_tf import bundle
 from mir_tf.bundle.history import CHECKPOINT_FILE, CONFIG_FILE, LOGS_FOLDER
 from mir_tf.bundle.windows import WindowedModel
 from mir_tf.config import BUNDLE_FILE, RunConfig, TrainConfig, read_yaml
+from mir_tf.data import pipeline
 from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.metrics import confidence
@@ -32,7 +34,7 @@ from mir_tf.metrics.thresholds import ScoreHistogram, tune
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.models import build_model
 from mir_tf.training import distribution, loop, step, summaries
-from mir_tf.training.loop import FitResult, fit
+from mir_tf.training.loop import BASELINES, FitResult, fit
 from mir_tf.training.schedule import Schedule
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -67,8 +69,27 @@ def test_reports_every_step_and_epoch(undisturbed: Undisturbed) -> None:
     result, calls = undisturbed
     assert [(step, steps) for step, steps, _ in calls["steps"]] == [(1, 3), (2, 3), (3, 3)] * 4
     assert [epoch for epoch, _ in calls["epochs"]] == [1, 2, 3, 4]
-    assert [row for _, row in calls["epochs"]] == result.history
+    assert result.baseline is not None
+    baselines = dict(zip(BASELINES, (result.baseline.macro_f1, result.baseline.micro_f1), strict=True))
+    assert [row for _, row in calls["epochs"]] == [row | baselines for row in result.history]
     assert calls["steps"][-1][2] == pytest.approx(result.history[-1]["loss"])
+
+
+def test_the_baseline_is_that_of_the_validation_split(data: Path, undisturbed: Undisturbed) -> None:
+    vocabulary = VOCABULARIES[CONFIG.train.vocabulary]
+    tracks = pipeline.tracks(data, read_manifest(data), "validation", vocabulary)
+    truth = np.concatenate([each.truth for each in tracks])
+    active = np.flatnonzero(truth.any(axis=0))
+    always = [sklearn.metrics.f1_score(truth[:, index], np.ones(len(truth))) for index in active]
+    baseline = undisturbed[0].baseline
+    assert baseline is not None
+    assert baseline.macro_f1 == pytest.approx(np.mean(always))
+    tried = []
+    for chosen in itertools.product([False, True], repeat=len(active)):
+        predicted = np.zeros_like(truth)
+        predicted[:, active] = chosen
+        tried.append(sklearn.metrics.f1_score(truth, predicted, average="micro", zero_division=0))
+    assert baseline.micro_f1 == pytest.approx(max(tried))
 
 
 def test_learns(undisturbed: Undisturbed) -> None:
