@@ -64,6 +64,11 @@ class LiteModel:
         """float32 [classes]: a class is detected where its probability reaches its threshold."""
         return np.array(self.metadata.thresholds, np.float32)
 
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz at which the model takes audio; files and arrays are resampled to it."""
+        return self.metadata.sample_rate
+
     def predict(
         self,
         audio: str | Path | ArrayLike,

@@ -63,6 +63,10 @@ class Model(Protocol):
     def thresholds(self) -> NDArray[np.float32]:
         """float32 [classes]: a class is detected where its probability reaches its threshold."""
 
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz at which the model takes audio; files and arrays are resampled to it."""
+
     def predict(
         self,
         audio: str | Path | ArrayLike,

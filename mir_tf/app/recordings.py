@@ -1,7 +1,7 @@
 """The recordings that people upload: each is processed in a worker thread and kept while its page uses it.
 
-Nothing here trusts the browser: files are named by random ids, decoded in blocks, and rejected as soon as they exceed
-the maximum length, whatever their headers state.
+Nothing here trusts the browser: files are named by random ids, decoded in processes of their own, and rejected as soon
+as they exceed the maximum length, whatever their headers state.
 """
 
 from __future__ import annotations
@@ -21,22 +21,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from mir_tf.errors import AudioError, MirTfError
+from mir_tf.app.decoding import PEAK_RATE, Decoders, Upload
+from mir_tf.errors import MirTfError
 from mir_tf.inference.prediction import Prediction
-from mir_tf.io.audio import read_blocks
 from mir_tf.loading import Model, digest, load
 
 MIN_WORKERS = 4
 """Minimum number of recordings processed at once, even with fewer cores, so that short ones overtake long ones."""
 
-PEAK_RATE = 50
-"""Peaks of the waveform per second."""
-
-_WAVEFORM_RATE = 44100
-"""Sample rate in Hz of the copy to play and of the waveform."""
+_DECODING_SECONDS = 60.0
+"""Maximum time to decode an upload, besides a tenth of the maximum length."""
 
 
 class RecordingState(enum.Enum):
@@ -82,7 +78,8 @@ class Recording:
     Attributes:
         id: Random id with which its owner requests it; it cannot be guessed.
         name: Name stated by the browser, to show to people; not a path.
-        file: The uploaded file, until it has been processed.
+        file: The uploaded file, until it has been decoded.
+        decoded: Its audio, until it has been processed.
         copy: Path for a FLAC copy that every browser plays; None if none was requested.
         state: Progress.
         message: Reason of a failure, to show to people.
@@ -97,6 +94,7 @@ class Recording:
     id: str
     name: str
     file: Path
+    decoded: Path
     copy: Path | None
     state: RecordingState = RecordingState.ARRIVING
     message: str = ""
@@ -118,7 +116,7 @@ class Recording:
 
     def remove_files(self) -> None:
         """Remove its files from the disk."""
-        for path in (self.file, self.copy):
+        for path in (self.file, self.decoded, self.copy):
             if path is not None:
                 path.unlink(missing_ok=True)
 
@@ -144,8 +142,10 @@ class Recordings:
             self._models.put(model)
         self.model_id = digest(model_path)
         self._workers = ThreadPoolExecutor(num_workers, "predict")
+        self._decoders = Decoders(num_workers, _DECODING_SECONDS + limits.max_seconds / 10)
         with self._model() as model:
             self.silence = model.predict(np.zeros(8000, np.float32), 8000)
+            self._sample_rate = model.sample_rate
         self._folder = Path(tempfile.mkdtemp(prefix="mir-tf-app-"))  # readable only by this user
 
     def new(self, name: str, wants_copy: bool) -> Recording:
@@ -165,9 +165,9 @@ class Recordings:
                 raise TooManyRecordings("Too many recordings are being processed. Try again in a minute.")
             self.discard(min(finished, key=lambda each: each.used))
         key = secrets.token_urlsafe(16)
-        recording = Recording(
-            key, _plain(name), self._folder / key, self._folder / f"{key}.flac" if wants_copy else None
-        )
+        path = self._folder / key
+        copy = path.with_suffix(".flac") if wants_copy else None
+        recording = Recording(key, _plain(name), path, path.with_suffix(".wav"), copy)
         self._recordings[key] = recording
         return recording
 
@@ -208,6 +208,7 @@ class Recordings:
         for recording in list(self._recordings.values()):
             self.discard(recording)
         self._workers.shutdown(cancel_futures=True)
+        self._decoders.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -225,7 +226,7 @@ class Recordings:
             self._read(recording)
             recording.state = RecordingState.PREDICTING
             with self._model() as model:
-                prediction = model.predict(recording.file, progress=_progress_of(recording))
+                prediction = model.predict(recording.decoded, progress=_progress_of(recording))
             recording.prediction = dataclasses.replace(prediction, path=recording.name)
             outcome = RecordingState.DONE
         except _Discarded:
@@ -235,76 +236,33 @@ class Recordings:
             recording.message = f"“{recording.name}” cannot be processed: {cause}."
             if "not audio" in cause:
                 recording.message = (
-                    f"“{recording.name}” is not a recording, or has a format that is not supported, such as m4a, aac "
-                    "or wma. Try wav, flac, mp3, ogg or aiff."
+                    f"“{recording.name}” is not a recording, or is damaged, or has a format that is not supported. "
+                    "Try mp3, m4a, wav or flac."
                 )
         except Exception:
             recording.message = f"“{recording.name}” could not be processed: something went wrong on this machine."
             logging.getLogger(__name__).exception("A recording could not be processed")
         finally:
             recording.file.unlink(missing_ok=True)
+            recording.decoded.unlink(missing_ok=True)
             if recording.discarded or outcome is RecordingState.FAILED:
                 recording.remove_files()
             recording.state = outcome  # last: who sees it finds no file of a failed recording
 
     def _read(self, recording: Recording) -> None:
-        """Decode a recording to measure its length, draw its waveform and, if requested, write a copy to play.
+        """Decode a recording, measure its length and, if requested, write a copy to play.
 
         Raises:
-            AudioError: It cannot be decoded, or is too long, or the copy cannot be written.
+            AudioError: It cannot be decoded, or is too long, or a file cannot be written.
         """
         recording.state = RecordingState.READING
-        meter, num_samples = _PeakMeter(), 0
-        with contextlib.nullcontext() if recording.copy is None else _copy_into(recording.copy) as copy:
-            for block in read_blocks(recording.file, _WAVEFORM_RATE):
-                if recording.discarded:
-                    raise _Discarded
-                num_samples += len(block)
-                if num_samples > self.limits.max_seconds * _WAVEFORM_RATE:
-                    raise AudioError(f"it is longer than {self.limits.max_seconds / 60:g} minutes")
-                meter.add(block)
-                if copy is not None:
-                    copy.write(np.clip(block, -1, 1))
-        recording.peaks = meter.peaks()
-        recording.seconds = num_samples / _WAVEFORM_RATE
-
-
-@contextlib.contextmanager
-def _copy_into(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open a new FLAC file for the browser to play.
-
-    Raises:
-        AudioError: It cannot be written.
-    """
-    try:
-        with soundfile.SoundFile(path, "w", _WAVEFORM_RATE, 1, "PCM_16", format="FLAC") as copy:
-            yield copy
-    except soundfile.SoundFileError as error:
-        raise AudioError(
-            f"the copy for the browser to play cannot be written ({error}); is this machine's disk full?"
-        ) from error
-
-
-class _PeakMeter:
-    """Computes the waveform: the greatest magnitude in each 1 / PEAK_RATE s."""
-
-    _SAMPLES = _WAVEFORM_RATE // PEAK_RATE
-
-    def __init__(self) -> None:
-        self._rest = np.zeros(0, np.float32)
-        self._peaks: list[NDArray[np.float32]] = []
-
-    def add(self, block: NDArray[np.float32]) -> None:
-        """Add the next samples, float32 [samples]."""
-        samples = np.concatenate([self._rest, np.abs(block)])
-        whole = len(samples) // self._SAMPLES * self._SAMPLES
-        self._peaks.append(samples[:whole].reshape(-1, self._SAMPLES).max(axis=1))
-        self._rest = samples[whole:]
-
-    def peaks(self) -> NDArray[np.float32]:
-        """Return the peaks, float32 [peaks]; at least one."""
-        rest = [self._rest.max(keepdims=True)] if len(self._rest) else []
-        return np.concatenate([*self._peaks, *rest])
+        upload = Upload(recording.file, recording.decoded, self._sample_rate, recording.copy, self.limits.max_seconds)
+        peaks = self._decoders.decode(upload, lambda: recording.discarded)
+        if peaks is None:
+            raise _Discarded
+        recording.file.unlink(missing_ok=True)
+        recording.peaks = peaks
+        recording.seconds = len(peaks) / PEAK_RATE
 
 
 def _load_models(path: Path, count: int) -> Sequence[Model]:

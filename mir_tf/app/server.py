@@ -40,11 +40,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mir_tf import pretrained
-from mir_tf.app.recordings import PEAK_RATE, Recording, Recordings, RecordingState, TooManyRecordings, UploadLimits
+from mir_tf.app.decoding import PEAK_RATE
+from mir_tf.app.recordings import Recording, Recordings, RecordingState, TooManyRecordings, UploadLimits
 from mir_tf.config import LABEL_RATE
 from mir_tf.errors import ConfigError
 from mir_tf.inference.formats import FILE_FORMATS
 from mir_tf.inference.prediction import Prediction
+from mir_tf.io.audio import AUDIO_SUFFIXES
 
 STATIC = Path(__file__).parent / "static"
 mimetypes.add_type(
@@ -150,7 +152,7 @@ class Api:
         ]
 
     async def model(self, request: Request) -> Response:
-        """Return the model, its classes and colours, the limits of uploads, and the formats of downloads."""
+        """Return the model, its classes and colours, what may be uploaded, and the formats of downloads."""
         silence, limits = self._recordings.silence, self._recordings.limits
         return JSONResponse(
             {
@@ -165,6 +167,7 @@ class Api:
                 "post_processing": silence.post_processing.to_dict(),
                 "max_bytes": limits.max_bytes,
                 "max_seconds": limits.max_seconds,
+                "suffixes": sorted(AUDIO_SUFFIXES),
                 "formats": [
                     {"name": name, "suffix": each.suffix, "description": each.description}
                     for name, each in self._formats.items()

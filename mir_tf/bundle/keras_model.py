@@ -32,6 +32,11 @@ class RunModel:
         """float32 [classes]: a class is detected where its probability reaches its threshold."""
         return self._bundle.thresholds
 
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate in Hz at which the model takes audio; files and arrays are resampled to it."""
+        return self._bundle.config.front_end.sample_rate
+
     def predict(
         self,
         audio: str | Path | ArrayLike,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -126,19 +127,34 @@ def read_blocks(
             rate is outside of :data:`SAMPLE_RATES` or changes; a sample is not finite or exceeds 1000; or there is too
             little audio for one sample.
     """
-    is_empty = True
+    for (block,) in read_at_rates(path, (sr,), start, seconds, block_seconds):
+        if len(block):
+            yield block
+
+
+def read_at_rates(
+    path: str | Path,
+    rates: Sequence[int],
+    start: float = 0.0,
+    seconds: float | None = None,
+    block_seconds: float = _BLOCK_SECONDS,
+) -> Iterator[tuple[NDArray[np.float32], ...]]:
+    """Decode a file once to mono at several sample rates; the rest is as in :func:`read_blocks`.
+
+    Yields:
+        For each rate, float32 [samples]; some may be empty.
+    """
     with _open(path) as file:
-        resampler = Resampler(file.sr, sr)
-        for block in _decode(file, path, start, seconds, block_seconds):
-            resampled = resampler.resample(block)  # [samples]
-            if len(resampled):
-                is_empty = False
-                yield resampled
-    rest = resampler.finish()
-    if len(rest):
-        yield rest
-    elif is_empty:
-        raise AudioError(f"{path}: too short: no sample at {sr} Hz")
+        resamplers = [Resampler(file.sr, rate) for rate in rates]
+        counts = [0] * len(rates)
+        blocks = _decode(file, path, start, seconds, block_seconds)
+        for block in itertools.chain(blocks, [None]):
+            resampled = tuple(each.finish() if block is None else each.resample(block) for each in resamplers)
+            counts = [count + len(samples) for count, samples in zip(counts, resampled, strict=True)]
+            yield resampled
+    for rate, count in zip(rates, counts, strict=True):
+        if not count:
+            raise AudioError(f"{path}: too short: no sample at {rate} Hz")
 
 
 def find_invalid_rate(sr: float) -> str | None:

@@ -243,8 +243,7 @@ def _why_not_opened(file: Any) -> str:
     if file.read(4) == b"ftyp":  # mp4, m4a, mov
         return "incomplete: its index is missing, as if the recording or download was interrupted; get the whole file"
     return (
-        "not audio, damaged, or in a format that is not supported; play it, or save it as wav with the program that "
-        "made it"
+        "not audio, damaged, or in a format that is not supported; save it as wav or flac with the program that made it"
     )
 
 

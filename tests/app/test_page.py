@@ -1,17 +1,18 @@
 """The page in a browser."""
 
+import functools
 import json
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import decoding_faults
 from helpers.running_app import LIMITS, NOT_A_RECORDING, App, eventually, song
 
-from mir_tf.app import recordings
+from mir_tf.app import decoding
 from mir_tf.inference.formats import FILE_FORMATS
 from mir_tf.inference.prediction import Prediction
 from mir_tf.lite import LiteModel
@@ -384,14 +385,8 @@ def test_who_stops_or_leaves_is_forgotten(page: Any, app: App, tmp_path: Path, m
     path = song(tmp_path / "song.wav")
     choose(page, path)
     before = set(app.recordings._recordings)
-    held = threading.Event()
-
-    def slow(path: Path, rate: int) -> Iterator[np.ndarray]:
-        held.wait(60)
-        yield np.zeros(441, np.float32)
-
     with monkeypatch.context() as patched:
-        patched.setattr(recordings, "read_blocks", slow)
+        patched.setattr(decoding, "decode", functools.partial(decoding_faults.hold, tmp_path / "never"))
         choose(page, path, "#message:has-text('Reading')")
         assert len(set(app.recordings._recordings) - before) == 1
         (tmp_path / "big.wav").write_bytes(bytes(LIMITS.max_bytes + 1))
@@ -404,5 +399,4 @@ def test_who_stops_or_leaves_is_forgotten(page: Any, app: App, tmp_path: Path, m
         assert not page.inner_text("#failure")
         page.goto("about:blank")
         eventually(lambda: len(app.recordings._recordings) == len(before) - 1)
-        held.set()
     page.requests.clear()

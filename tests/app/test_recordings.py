@@ -1,20 +1,22 @@
 """Recordings: their predictions, and when they wait, are discarded and leave nothing."""
 
+import functools
 import json
 import re
 import threading
 import types
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import numpy as np
 import pytest
 import soundfile
+from helpers import decoding_faults
 from helpers.running_app import LIMITS, NOT_A_RECORDING, App, eventually, song
 
-from mir_tf.app import recordings, server
+from mir_tf.app import decoding, recordings, server
 from mir_tf.app.recordings import RecordingState
 from mir_tf.inference.formats import FILE_FORMATS
 from mir_tf.lite import LiteModel
@@ -135,15 +137,39 @@ def test_the_queue_is_that_of_uploads_that_ended(app: App, monkeypatch: pytest.M
         app.recordings.discard(recording)
 
 
-def test_a_copy_that_does_not_fit_is_told(app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: object, samples: object) -> None:
-        raise soundfile.LibsndfileError(2)
-
+@pytest.mark.parametrize("copy", ["yes", "no"])
+def test_audio_that_does_not_fit_on_the_disk_is_told(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copy: str
+) -> None:
     content = song(tmp_path / "song.aiff").read_bytes()
-    monkeypatch.setattr(soundfile.SoundFile, "write", full)
-    state = app.wait(app.upload(content, "song.aiff", copy="yes"))
-    assert "the copy for the browser to play cannot be written" in state["message"]
+    monkeypatch.setattr(decoding, "decode", decoding_faults.fill_the_disk)
+    state = app.wait(app.upload(content, "song.aiff", copy=copy))
+    assert "the decoded audio cannot be written" in state["message"]
     assert "is this machine's disk full?" in state["message"]
+    assert not list(app.recordings._folder.iterdir())
+
+
+@pytest.mark.parametrize("fault", [decoding_faults.die, decoding_faults.crash, decoding_faults.take_all_memory])
+def test_the_server_outlives_a_process_that_decodes(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[decoding.Upload], None]
+) -> None:
+    content = song(tmp_path / "song.wav").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(decoding, "decode", fault)
+        states = [app.wait(key) for key in [app.upload(content), app.upload(content)]]
+    assert {state["message"] for state in states} == {
+        "“song.wav” cannot be processed: the process that decodes it crashed or ran out of memory; the file may be "
+        "damaged: convert it to flac or mp3."
+    }
+    assert app.wait(app.upload(content))["state"] == "done"
+    assert not list(app.recordings._folder.iterdir())
+
+
+def test_decoding_that_hangs_is_ended(app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.recordings._decoders, "_max_seconds", 0.5)
+    monkeypatch.setattr(decoding, "decode", functools.partial(decoding_faults.hold, tmp_path / "never"))
+    state = app.wait(app.upload(song(tmp_path / "song.wav").read_bytes()))
+    assert "cannot be processed: decoding it takes longer than 0 s; the file may be damaged" in state["message"]
     assert not list(app.recordings._folder.iterdir())
 
 
@@ -162,13 +188,7 @@ def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(
     recording.used -= 2 * LIMITS.idle_seconds
     assert app.ask("GET", f"/api/recordings/{keys[0]}")[0] == 404
 
-    held = threading.Event()
-
-    def slow(path: Path, rate: int) -> Iterator[np.ndarray]:
-        held.wait(60)
-        yield np.zeros(441, np.float32)
-
-    monkeypatch.setattr(recordings, "read_blocks", slow)
+    monkeypatch.setattr(decoding, "decode", functools.partial(decoding_faults.hold, tmp_path / "never"))
     keys = [app.upload(content) for _ in range(LIMITS.max_recordings)]
     status, _, answer = app.ask("POST", "/api/recordings?name=a", content)
     assert (status, json.loads(answer)["message"]) == (
@@ -178,7 +198,6 @@ def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(
     found = [app.recordings.find(key) for key in keys]
     for key in keys:
         assert app.ask("DELETE", f"/api/recordings/{key}")[0] == 204
-    held.set()
     eventually(lambda: all(each.finished for each in found) and not list(app.recordings._folder.iterdir()))
     assert {each.state for each in found} == {RecordingState.FAILED}
 

@@ -13,10 +13,7 @@ import soundfile
 
 from mir_tf.app.recordings import Recordings, UploadLimits
 
-NOT_A_RECORDING = (
-    "is not a recording, or has a format that is not supported, such as m4a, aac or wma. "
-    "Try wav, flac, mp3, ogg or aiff."
-)
+NOT_A_RECORDING = "is not a recording, or is damaged, or has a format that is not supported. Try mp3, m4a, wav or flac."
 LIMITS = UploadLimits(max_bytes=4_000_000, max_seconds=60.0, max_recordings=6)
 
 

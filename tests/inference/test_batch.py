@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
-import soundfile
 from helpers.commands import run
 from helpers.recordings import write_song
 
@@ -22,7 +21,6 @@ from mir_tf.inference.batch import AudioFile, DurationEstimate, PredictionJob, f
 from mir_tf.inference.formats import FILE_FORMATS, TABLE_FORMATS
 from mir_tf.inference.ledger import LEDGER, Ledger
 from mir_tf.inference.prediction import INTERVAL_COLUMNS
-from mir_tf.io.audio import AUDIO_SUFFIXES, probe
 
 
 @pytest.fixture
@@ -68,13 +66,12 @@ def test_answers_are_no_strange_files(model: Path, tmp_path: Path) -> None:
 def test_recordings_that_are_not_read_are_failures(model: Path, tmp_path: Path) -> None:
     write_song(tmp_path / "music" / "a.wav")
     for name in ("b.M4A", "empty.mp3"):
-        (tmp_path / "music" / name).write_bytes(b"ftypM4A " * (name == "b.M4A"))
+        (tmp_path / "music" / name).write_bytes(b"\0\0\0\x20ftypM4A " * (name == "b.M4A"))
     unread, empty = tmp_path / "music" / "b.M4A", tmp_path / "music" / "empty.mp3"
     for audio in (unread, tmp_path / "music"):
         result = run("predict", model, audio)
         assert result.exit_code == 1
-        assert f"Error: {unread}: not audio, or in a format" in result.stderr
-        assert "(convert it: ffmpeg -i song.m4a song.wav)" in result.stderr
+        assert f"Error: {unread}: incomplete: its index is missing, as if the recording or download" in result.stderr
     assert f"Error: {empty}: empty file (0 bytes)" in result.stderr
 
 
@@ -110,20 +107,6 @@ def test_a_folder_that_cannot_be_read_is_a_fault(music: Path) -> None:
     (music / "album").chmod(0o755)
     assert names(found.songs) == ["music/b.wav", "music/broken.mp3"]
     assert found.faults == [f"{music / 'album'}: this folder cannot be read: Permission denied"]
-
-
-def test_the_suffixes_are_of_what_libsndfile_reads(tmp_path: Path) -> None:
-    for suffix, (kind, subtype) in {
-        ".wav": ("WAV", "PCM_16"), ".wave": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".mp3": ("MP3", None),
-        ".ogg": ("OGG", "VORBIS"), ".oga": ("OGG", "VORBIS"), ".opus": ("OGG", "OPUS"), ".aif": ("AIFF", "PCM_16"),
-        ".aiff": ("AIFF", "PCM_16"), ".aifc": ("AIFF", "PCM_16"), ".au": ("AU", "PCM_16"), ".snd": ("AU", "PCM_16"),
-        ".caf": ("CAF", "PCM_16"), ".w64": ("W64", "PCM_16"), ".rf64": ("RF64", "PCM_16"), ".voc": ("VOC", "PCM_16"),
-        ".nist": ("NIST", "PCM_16"), ".sph": ("NIST", "PCM_16"), ".ircam": ("IRCAM", "PCM_16"),
-        ".sf": ("IRCAM", "PCM_16"),
-    }.items():  # fmt: skip
-        soundfile.write(tmp_path / f"song{suffix}", np.zeros(8000), 8000, format=kind, subtype=subtype)
-        assert probe(tmp_path / f"song{suffix}").sr == 8000
-    assert {path.suffix for path in tmp_path.iterdir()} == AUDIO_SUFFIXES
 
 
 def test_time_left_is_judged_by_size_until_a_file_states_its_length() -> None:

@@ -1,5 +1,6 @@
-"""Decoding: correct samples from good files, clear errors for bad ones."""
+"""Decoding: correct samples from good files, clear errors for bad ones; test_ffmpeg.py has the other formats."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,13 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE, **options: str) -> 
 
 def read(path: Path, rate: int) -> np.ndarray:
     return np.concatenate(list(audio.read_blocks(path, rate)))
+
+
+def correlation(longer: np.ndarray, shorter: np.ndarray) -> float:
+    """Return the greatest correlation of ``shorter`` with a part of ``longer``."""
+    products = np.correlate(longer, shorter)
+    place = products.argmax()
+    return float(np.corrcoef(longer[place : place + len(shorter)], shorter)[0, 1])
 
 
 def test_probe_tells_what_was_written(tmp_path: Path, noise: np.ndarray) -> None:
@@ -232,9 +240,15 @@ def test_a_streamed_wav_is_read_to_its_end(tmp_path: Path, noise: np.ndarray) ->
     assert len(read(path, RATE)) == len(noise)
 
 
-def test_a_truncated_mp3_gives_what_is_there(tmp_path: Path, noise: np.ndarray) -> None:
-    """The length in its header is an estimate, so less audio is not an error."""
+def test_a_truncated_mp3_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
     path = write(tmp_path / "a.mp3", noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError, match=r"a\.mp3: damaged or cut off after 1\.\d s of 3\.\d s; get the whole file"):
+        read(path, RATE)
+
+
+def test_a_truncated_mp3_without_a_length_gives_what_is_there(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write_mp3_without_length(tmp_path / "a.mp3", noise, "CONSTANT")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert RATE < len(read(path, RATE)) < 2 * RATE
 
@@ -248,18 +262,31 @@ def write_mp3_without_length(path: Path, samples: np.ndarray, bitrate_mode: str)
     return path
 
 
-def test_an_mp3_that_libsndfile_would_cut_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
-    """The decoder estimates the end from the bit rate of the first frame: too early if the others need less."""
+def test_an_mp3_of_variable_bit_rate_needs_no_length(tmp_path: Path, noise: np.ndarray) -> None:
+    """The length that its first frames suggest is too short: the others need less."""
     samples = np.concatenate([noise, 1e-4 * noise, 1e-4 * noise])
     path = write_mp3_without_length(tmp_path / "a.mp3", samples, "VARIABLE")
-    with pytest.raises(AudioError, match=r"a\.mp3: does not state its true length, .* the first \d\.\d s; convert"):
-        read(path, RATE)
+    assert len(read(path, RATE)) == pytest.approx(len(samples), abs=3 * 1152)
 
 
-def test_two_mp3_in_one_file_are_refused(tmp_path: Path, noise: np.ndarray) -> None:
+@pytest.mark.parametrize("between", [b"", b"ID3\4\0\0\0\0\x08\0" + bytes(1024), b"TAG" + bytes(125)])
+def test_mp3_in_one_file_are_read_to_the_end(tmp_path: Path, noise: np.ndarray, between: bytes) -> None:
     path = write(tmp_path / "a.mp3", noise)
-    path.write_bytes(2 * path.read_bytes())
-    with pytest.raises(AudioError, match=r"a\.mp3: does not state its true length, .* only the first 3\.0 s"):
+    alone = read(path, RATE)
+    path.write_bytes(path.read_bytes() + between + path.read_bytes())
+    joined = read(path, RATE)
+    assert len(joined) == pytest.approx(2 * len(noise), abs=4 * 1152)
+    np.testing.assert_allclose(joined[:RATE], alone[:RATE], atol=1e-6)
+    assert correlation(joined[-RATE - 5000 :], alone[-RATE:]) > 0.99
+
+
+@pytest.mark.parametrize("sign", [b"\xff", b"\x00"])
+def test_an_mp3_with_other_bytes_amid_its_frames_is_refused(tmp_path: Path, noise: np.ndarray, sign: bytes) -> None:
+    path = write_mp3_without_length(tmp_path / "a.mp3", noise, "CONSTANT")
+    content = path.read_bytes()
+    middle = content.index(b"\xff\xfb", len(content) // 2)
+    path.write_bytes(content[:middle] + sign + np.random.default_rng(0).bytes(3000) + content[middle + 3001 :])
+    with pytest.raises(AudioError, match=r"a\.mp3: damaged or cut off after 1\.\d s; get the whole file"):
         read(path, RATE)
 
 
@@ -273,4 +300,41 @@ def test_an_mp3_of_constant_bit_rate_needs_no_length(tmp_path: Path, noise: np.n
 def test_what_is_no_sound_may_follow_an_mp3(tmp_path: Path, noise: np.ndarray) -> None:
     path = write(tmp_path / "a.mp3", noise)
     path.write_bytes(path.read_bytes() + b"APETAGEX" + bytes(20000))
+    assert len(read(path, RATE)) == pytest.approx(len(noise), abs=1152)
+
+
+@pytest.mark.parametrize("after", [b"TAG" + bytes(125), np.random.default_rng(0).bytes(3000)])
+def test_what_is_no_sound_may_follow_a_flac(tmp_path: Path, noise: np.ndarray, after: bytes) -> None:
+    path = write(tmp_path / "a.flac", noise)
+    path.write_bytes(path.read_bytes() + after)
     assert len(read(path, RATE)) == len(noise)
+
+
+def test_flac_in_one_file_are_read_to_the_end(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.flac", noise)
+    alone = read(path, RATE)
+    path.write_bytes(3 * path.read_bytes())
+    np.testing.assert_array_equal(read(path, RATE), np.concatenate([alone] * 3))
+
+
+def test_a_wav_whose_size_counts_its_own_header_is_read(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.wav", noise)
+    content = bytearray(path.read_bytes())
+    content[4:8] = len(content).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert len(read(path, RATE)) == len(noise)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_points_to_listen(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    for use in (audio.probe, lambda path: read(path, RATE)):
+        with pytest.raises(AudioError, match=r"a\.wav: a pipe, which can be read only once.* \| mir-tf listen"):
+            use(tmp_path / "a.wav")
+
+
+def test_several_rates_are_read_at_once(tmp_path: Path, noise: np.ndarray) -> None:
+    path = write(tmp_path / "a.flac", noise)
+    pieces = zip(*audio.read_at_rates(path, (16000, RATE), block_seconds=0.7), strict=True)
+    for rate, blocks in zip((16000, RATE), pieces, strict=True):
+        np.testing.assert_array_equal(np.concatenate(blocks), read(path, rate))

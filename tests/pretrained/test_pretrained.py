@@ -95,7 +95,8 @@ def test_a_first_argument_that_is_neither_model_nor_recording_is_refused(own: Pa
     Path("notes/score.mid").write_bytes(b"MThd")
     for first, what in {
         "runs/crnn": "no such file or folder",
-        "words": "libsndfile cannot read it as audio",
+        "words": "not audio, damaged, or in a format that is not supported; save it as wav or flac with the program "
+        "that made it",
         "notes": "this folder contains neither bundle.json nor audio",
     }.items():
         message = failed(2, "predict", first, song)

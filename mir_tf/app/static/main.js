@@ -42,7 +42,7 @@ function progress(message, share) {
   else $("progress").value = share;
 }
 
-const bounds = () => `Up to ${model.max_bytes / 1e6} MB and ${model.max_seconds / 60} minutes; wav, flac, mp3, ogg, aiff and more`;
+const bounds = () => `Up to ${model.max_bytes / 1e6} MB and ${model.max_seconds / 60} minutes; mp3, m4a, wav, flac, ogg, videos and more`;
 
 async function start() {
   try {
@@ -54,6 +54,7 @@ async function start() {
   $("model").textContent = `${model.name}, ${model.architecture}, ${model.classes.length} classes`;
   $("bounds").textContent = bounds();
   $("formats").replaceChildren(...model.formats.map(formatButton));
+  $("choice").accept = ["audio/*", ...model.suffixes].join();
   $("choice").disabled = false;
   enter("empty");
 }

@@ -1,0 +1,79 @@
+"""Recordings and videos in every format that PyAV's FFmpeg encodes."""
+
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+
+def melody(rate: int, seconds: float = 3.0) -> np.ndarray:
+    """Return two different channels, float32 [channels, samples], whose place can be told everywhere."""
+    time = np.arange(round(seconds * rate)) / rate
+    left = 0.3 * np.sin(2 * np.pi * (220 + 200 * time) * time) * (0.6 + 0.4 * np.sin(6 * np.pi * time))
+    return np.stack([left, 0.3 * np.sin(2 * np.pi * (330 + 90 * time) * time)]).astype(np.float32)
+
+
+def encode(
+    path: Path,
+    codec: str | None,
+    channels: np.ndarray,
+    rate: int,
+    *,
+    video: bool = False,
+    form: str | None = None,
+    options: dict[str, str] | None = None,
+    gap: float = 0.0,
+) -> Path:
+    """Write a recording.
+
+    Args:
+        path: File; its suffix sets the format, unless ``form`` does.
+        codec: FFmpeg's name of the encoder; None for a video without audio.
+        channels: float32 [channels, samples].
+        rate: Sample rate in Hz.
+        video: Whether to add 3 s of video.
+        form: FFmpeg's name of the format.
+        options: Options of the format.
+        gap: Seconds by which the second half is postponed.
+
+    Returns:
+        The path.
+    """
+    with av.open(str(path), "w", format=form, options=options or {}) as container:
+        pictures, sound = None, None
+        if video:
+            pictures = container.add_stream("mpeg4", rate=10)
+            pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
+        if codec is not None:
+            sound = container.add_stream(codec, rate=rate, layout="stereo" if len(channels) == 2 else "mono")
+            if codec.startswith("wma"):
+                sound.codec_context.bit_rate = 128_000
+        if pictures is not None:
+            for brightness in range(30):
+                picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 8 * brightness, np.uint8), format="rgb24")
+                container.mux(pictures.encode(picture))
+            container.mux(pictures.encode(None))
+        if sound is not None:
+            _add_audio(container, sound, channels, rate, gap)
+    return path
+
+
+def _add_audio(container: Any, stream: Any, channels: np.ndarray, rate: int, gap: float) -> None:
+    context = stream.codec_context
+    resampler = av.AudioResampler(context.format, context.layout, context.sample_rate, context.frame_size or None)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels), "fltp", stream.layout.name)
+    frame.sample_rate, frame.pts = rate, 0
+    for piece in (*resampler.resample(frame), *resampler.resample(None)):
+        for packet in stream.encode(piece):
+            _postpone(packet, gap, channels.shape[1] / rate / 2)
+            container.mux(packet)
+    for packet in stream.encode(None):
+        _postpone(packet, gap, channels.shape[1] / rate / 2)
+        container.mux(packet)
+
+
+def _postpone(packet: Any, gap: float, start: float) -> None:
+    if gap and packet.pts * packet.time_base >= start:
+        packet.pts += round(gap / packet.time_base)
+        packet.dts = packet.pts
