@@ -160,10 +160,11 @@ class FFmpegFile:
         skipped, is_tag = b"", False  # bytes between the frames of a bare stream, and whether a tag begins them
         try:
             for packet in self._container.demux():
-                time_base = time_bases.get(packet.stream_index, 0.0)
+                place = packet.stream.index  # not stream_index, which is 0 in the packets that empty the decoders
+                time_base = time_bases[place]
                 if packet.pts is not None:
                     self._end = max(self._end, (packet.pts + (packet.duration or 0)) * time_base)
-                if packet.stream_index != index:
+                if place != index:
                     continue
                 try:
                     frames = packet.decode()
