@@ -42,8 +42,10 @@ def require_training() -> None:
         return
     installed = importlib.metadata.version("numpy")
     for requirement in map(Requirement, requirements):
+        if requirement.name != "numpy" or (requirement.marker is not None and not requirement.marker.evaluate()):
+            continue
         # With another NumPy, TensorFlow's import prints pages before it fails.
-        if requirement.name == "numpy" and not requirement.specifier.contains(installed, prereleases=True):
+        if not requirement.specifier.contains(installed, prereleases=True):
             tensorflow = importlib.metadata.version("tensorflow")
             raise InstallationError(
                 f"TensorFlow {tensorflow} needs numpy {requirement.specifier}, but {installed} is installed; "
