@@ -11,7 +11,6 @@ Besides the standard library it needs only numpy, soundfile, soxr and ai-edge-li
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 from mir_tf.errors import BundleError
 from mir_tf.inference import decoding
 from mir_tf.inference.metadata import read_tflite
+from mir_tf.inference.model import Model, OnSeconds
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.files import display_path
 from mir_tf.io.litert_log import hide_xnnpack_line
 from mir_tf.stream import Stream, WindowedInference, predict_signal
 
 
-class LiteModel:
+class LiteModel(Model):
     """A ``.tflite`` file written by ``mir-tf export``.
 
     Attributes:
@@ -65,29 +65,16 @@ class LiteModel:
         return np.array(self.metadata.thresholds, np.float32)
 
     @property
+    def architecture(self) -> str:
+        """Name of the network's architecture."""
+        return str(self.metadata.model.get("architecture", "unknown architecture"))
+
+    @property
     def sample_rate(self) -> int:
-        """Sample rate in Hz at which the model takes audio; files and arrays are resampled to it."""
+        """Sample rate in Hz that the model works at."""
         return self.metadata.sample_rate
 
-    def predict(
-        self,
-        audio: str | Path | ArrayLike,
-        sr: float | None = None,
-        progress: Callable[[float], None] | None = None,
-    ) -> Prediction:
-        """Predict the instruments in a recording or a signal, as the run that was exported does.
-
-        Args:
-            audio: Path of a recording or video of any length; or floating-point [samples] or [samples, channels], about
-                -1 to 1. Channels are averaged.
-            sr: Sample rate of an array in Hz; None for a file.
-            progress: Called with the seconds of audio processed so far.
-
-        Raises:
-            AudioError: See :func:`mir_tf.inference.decoding.blocks`.
-            BundleError: The model predicts whole windows only (``clip.tflite``).
-            ConfigError: ``sr`` is missing for an array, given for a file, or not a valid sample rate.
-        """
+    def _predict(self, audio: str | Path | ArrayLike, sr: float | None, progress: OnSeconds | None) -> Prediction:
         self._require_frames()
         inference, num_samples, pieces = WindowedInference(self.predict_window, self.metadata), 0, []
         for block in decoding.blocks(audio, sr, self.metadata.sample_rate):

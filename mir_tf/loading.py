@@ -36,44 +36,15 @@ Convert the prediction to tables, annotations and pictures:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from mir_tf import pretrained
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
 from mir_tf.extras import require_training
+from mir_tf.inference.model import Model
 from mir_tf.inference.model_files import require_model
-from mir_tf.inference.prediction import Prediction
 from mir_tf.io.files import as_path, is_remote, sha256
-
-
-class Model(Protocol):
-    """Interface of a trained model; implemented by :class:`mir_tf.bundle.keras_model.RunModel` and `LiteModel`."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the probabilities."""
-
-    @property
-    def thresholds(self) -> NDArray[np.float32]:
-        """float32 [classes]: a class is detected where its probability reaches its threshold."""
-
-    @property
-    def sample_rate(self) -> int:
-        """Sample rate in Hz at which the model takes audio; files and arrays are resampled to it."""
-
-    def predict(
-        self,
-        audio: str | Path | ArrayLike,
-        sr: float | None = None,
-        progress: Callable[[float], None] | None = None,
-    ) -> Prediction:
-        """Predict the recording at a path, or an array with its sample rate; see :meth:`LiteModel.predict`."""
 
 
 def load(path: str | Path | None = None, threads: int | None = None) -> Model:
@@ -88,7 +59,7 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
             cores.
 
     Returns:
-        The model; its ``predict`` takes a path, or an array with its sample rate.
+        The model; its ``predict`` takes a path, an array with its sample rate, or a list of either.
 
     Raises:
         BundleError: The path is missing, damaged or not a trained model; the message says which, and what to do.

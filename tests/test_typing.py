@@ -51,7 +51,7 @@ def test_a_script_of_a_user_is_checked(interpreter: Path, tmp_path: Path) -> Non
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(interpreter), "script.py"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert re.findall(r'Revealed type is "(.*)"', result.stdout) == [
-        "mir_tf.loading.Model",
+        "mir_tf.inference.model.Model",
         "mir_tf.inference.prediction.Prediction",
         "mir_tf.stream.Stream",
     ]

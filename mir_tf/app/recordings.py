@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from mir_tf.app.decoding import PEAK_RATE, Decoders, Upload
 from mir_tf.errors import MirTfError
+from mir_tf.inference.model import Model
 from mir_tf.inference.prediction import Prediction
-from mir_tf.loading import Model, digest, load
+from mir_tf.loading import digest, load
 
 MIN_WORKERS = 4
 """Minimum number of recordings processed at once, even with fewer cores, so that short ones overtake long ones."""

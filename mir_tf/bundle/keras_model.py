@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from mir_tf.bundle import Bundle
 from mir_tf.data.frontend import log_mel_blocks
 from mir_tf.inference import decoding
+from mir_tf.inference.model import Model, OnSeconds
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.files import display_path
 
 
-class RunModel:
-    """The model of a run, with the interface of :class:`mir_tf.lite.LiteModel`."""
+class RunModel(Model):
+    """The model of a run."""
 
     def __init__(self, bundle: Bundle) -> None:
         """Predict with the model of ``bundle``."""
@@ -33,28 +34,16 @@ class RunModel:
         return self._bundle.thresholds
 
     @property
+    def architecture(self) -> str:
+        """Name of the network's architecture."""
+        return self._bundle.config.model.architecture
+
+    @property
     def sample_rate(self) -> int:
-        """Sample rate in Hz at which the model takes audio; files and arrays are resampled to it."""
+        """Sample rate in Hz that the model works at."""
         return self._bundle.config.front_end.sample_rate
 
-    def predict(
-        self,
-        audio: str | Path | ArrayLike,
-        sr: float | None = None,
-        progress: Callable[[float], None] | None = None,
-    ) -> Prediction:
-        """Predict the instruments in a recording or a signal.
-
-        Args:
-            audio: Path of a recording or video of any length; or floating-point [samples] or [samples, channels], about
-                -1 to 1. Channels are averaged.
-            sr: Sample rate of an array in Hz; None for a file.
-            progress: Called with the seconds of audio processed so far.
-
-        Raises:
-            AudioError: See :func:`mir_tf.inference.decoding.blocks`.
-            ConfigError: ``sr`` is missing for an array, given for a file, or not a valid sample rate.
-        """
+    def _predict(self, audio: str | Path | ArrayLike, sr: float | None, progress: OnSeconds | None) -> Prediction:
         config = self._bundle.config
         front_end = config.front_end
         num_samples = 0

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mir_tf.inference.batch import DurationEstimate, PredictionJob
-    from mir_tf.loading import Model
+    from mir_tf.inference.model import Model
 
 _FEW = 5
 """Up to this many recordings, each is printed with a table and a timeline; above, each is one line."""

@@ -21,9 +21,9 @@ from mir_tf.errors import AudioError, BundleError, DataError
 from mir_tf.evaluation.measure import evaluate_predictions
 from mir_tf.evaluation.result import Evaluation
 from mir_tf.events import frames_of
+from mir_tf.inference.model import Model
 from mir_tf.inference.prediction import DETECTED, PERHAPS
 from mir_tf.io.audio import AUDIO_SUFFIXES
-from mir_tf.loading import Model
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
