@@ -101,6 +101,7 @@ def _require_recordings(path: Path) -> None:
     nargs=-1,
     required=True,
     callback=_model_and_recordings,
+    shell_complete=RECORDING.shell_complete,
     metavar="[MODEL] AUDIO|FOLDER...",
 )
 @click.option(

@@ -13,6 +13,7 @@ import click.testing
 import numpy as np
 import pytest
 import yaml
+from click.shell_completion import ShellComplete
 from helpers.commands import failed, invoke, run
 from helpers.recordings import write_song
 from helpers.tiny_data import FRONT_END, write_data
@@ -369,3 +370,17 @@ def test_help_lists_each_command_once_with_a_whole_sentence() -> None:
     for command in cli.main.commands.values():
         assert text.count(f"\n  {command.name} ") == 1
         assert f" {command.get_short_help_str(1000)}\n" in text
+
+
+def test_a_shell_completes_commands_options_and_files() -> None:
+    def completions(*words: str, incomplete: str = "") -> list[tuple[str, str]]:
+        shell = ShellComplete(cli.main, {}, "mir-tf", "_MIR_TF_COMPLETE")
+        return [(item.type, item.value) for item in shell.get_completions(list(words), incomplete)]
+
+    assert completions(incomplete="pre") == [("plain", "predict")]
+    assert completions("predict", incomplete="--ov") == [("plain", "--overwrite")]
+    assert completions("evaluate", "--split", incomplete="t") == [("plain", "train"), ("plain", "test")]
+    takers = [name for name, each in cli.main.commands.items() if isinstance(each.params[0], click.Argument)]
+    assert len(takers) > 6
+    for name in takers:  # without a file or a folder here, the shell would offer none at all
+        assert completions(name, incomplete="so") in ([("file", "so")], [("dir", "so")]), name
