@@ -6,7 +6,6 @@ Docker itself is not needed. The tests are skipped where pip cannot fetch packag
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -86,9 +85,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
                 assert arguments == ". ."
                 copy_context(folder)
             case "RUN":
-                done = subprocess.run(
-                    arguments, shell=True, cwd=folder, env=environment, capture_output=True, text=True
-                )
+                options = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
+                done = subprocess.run(arguments, shell=True, **options)
                 assert done.returncode == 0, done.stderr
             case "USER":
                 user = arguments
@@ -126,7 +124,7 @@ def test_predict_and_listen_answer(image: Image, place: Path) -> None:
     predicted = image.run("mir-tf", "predict", "song.wav", "--out", "out", "--format", "json,csv,png,svg")
     assert predicted.returncode == 0, predicted.stderr
     assert "song.wav, 0:06" in predicted.stdout
-    assert {path.suffix for path in (place / "out").iterdir()} == {".json", ".csv", ".png", ".svg"}
+    assert all((place / "out" / f"song.wav.{name}").stat().st_size for name in ("json", "csv", "png", "svg"))
     with open("song.wav", "rb") as song:
         listened = image.run("mir-tf", "listen", stdin=song)
     assert listened.returncode == 0, listened.stderr
@@ -163,9 +161,8 @@ def test_the_app_serves(image: Image, place: Path) -> None:
 def test_each_command_that_needs_more_says_so_in_one_line(image: Image, place: Path) -> None:
     commands = [["mir-tf", name, *words] for name, words in TRAINING_COMMANDS.items()]
     commands += [["mir-tf", "predict", "run", "song.wav"]]
-    commands += [
-        shlex.split(f"python -m tfrecords_builder{rest} --out new") for rest in (" --demo 3", ".ensembles --songs 3")
-    ]
+    commands += [["python", "-m", "tfrecords_builder", "--demo", "3", "--out", "new"]]
+    commands += [["python", "-m", "tfrecords_builder.ensembles", "--songs", "3", "--out", "new"]]
     for words in commands:
         done = image.run(*words)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Error: {REMEDY}\n"), words
