@@ -5,6 +5,7 @@ Figures are made from arrays, as Matplotlib ``Figure`` objects, without pyplot a
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -35,9 +36,18 @@ TITLE_SIZE = 14
 """Size of titles in points."""
 
 
+class _NotebookFigure(Figure):
+    """A figure that a notebook shows as a picture, as it does those of pyplot, which no figure here needs."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Make an empty figure of ``width`` × ``height`` hundreds of pixels."""
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    figure = _NotebookFigure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, overload
@@ -73,8 +72,8 @@ class Model(abc.ABC):
 
         Args:
             audio: Path of a recording or video of any length; or floating-point [samples] or [samples, channels], about
-                -1 to 1, whose channels are averaged. Or several: a list of paths or of NumPy arrays, or another iterable such
-                as ``Path("music").rglob("*.mp3")``.
+                -1 to 1, whose channels are averaged. Or several: a list of paths or of NumPy arrays, or another
+                iterable such as ``Path("music").rglob("*.mp3")``.
             sr: Sample rate of an array in Hz; None for files.
             progress: True shows a bar, on standard error or in the notebook. A function is called with the seconds of
                 audio processed so far, in all recordings together.
@@ -114,7 +113,7 @@ class Model(abc.ABC):
 
 def _several(audio: Any, sr: float | None) -> list[Any] | None:
     """Return the recordings or arrays that ``audio`` consists of; None if it is a single one."""
-    if isinstance(audio, str | bytes | os.PathLike):
+    if isinstance(audio, str | bytes | Path):
         return None
     if hasattr(audio, "__array__"):  # paths come as such from a column of a data frame
         array = np.asarray(audio)
@@ -123,15 +122,15 @@ def _several(audio: Any, sr: float | None) -> list[Any] | None:
         if not len(audio):
             return [] if sr is None else None
         first = audio[0]
-        is_item = isinstance(first, str | os.PathLike) or (hasattr(first, "__array__") and np.ndim(first) > 0)
+        is_item = isinstance(first, str | Path) or (hasattr(first, "__array__") and np.ndim(first) > 0)
         return list(audio) if is_item else None
     return list(audio) if isinstance(audio, Iterable) else None
 
 
 def _seconds(item: Any, sr: float | None) -> float:
     """Return the length of a recording, as its header states it, or of an array; 0 if it is not valid."""
-    if isinstance(item, str | os.PathLike):
-        return probe(Path(item)).seconds if sr is None else 0.0
+    if isinstance(item, str | Path):
+        return probe(item).seconds if sr is None else 0.0
     return len(item) / sr if sr else 0.0
 
 
@@ -146,7 +145,7 @@ def _naming(item: Any, number: int) -> Iterator[None]:
     try:
         yield
     except (AudioError, ConfigError) as error:
-        if isinstance(item, str | os.PathLike):
+        if isinstance(item, str | Path):
             raise
         raise type(error)(f"number {number} in the list: {error}") from error
 

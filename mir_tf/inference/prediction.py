@@ -356,6 +356,16 @@ class Prediction:
         title = f"{recording_title(self.path) or 'audio'}, {format_duration(self.seconds)}. {self.headline}"
         return timeline_figure(self.probabilities, self.smoothed, None, labels, self.colors, title, groups)
 
+    def __repr__(self) -> str:
+        detected = ", ".join(self.detected) or "nothing for certain"
+        return f"<Prediction {self.path or 'audio'}, {self.seconds:.1f} s, detected: {detected}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the instruments and their timeline."""
+        from mir_tf.inference.notebook import to_html
+
+        return to_html(self)
+
     def to_json(self) -> str:
         """Return :meth:`to_dict` as one line of JSON."""
         return json.dumps(self.to_dict(), ensure_ascii=False) + "\n"
