@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,7 +164,7 @@ def fits(console: Console, rows: Sequence[Sequence[str]]) -> bool:
     """Return whether the terminal is wide enough for a table of ``rows``."""
     from rich.measure import Measurement
 
-    unbounded = console.options.update(max_width=10_000)  # to measure the full width of the table
+    unbounded = console.options.update(max_width=_UNLIMITED)  # to measure the full width of the table
     return Measurement.get(console, unbounded, _table("", rows)).maximum <= console.width
 
 
@@ -178,8 +180,25 @@ def _table(title: str, rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
+_UNLIMITED = 10_000
+"""Width in characters that no table reaches."""
+
+_DRAWING_WIDTH = 100
+"""Width in characters of drawings, which take any width, where the output has none."""
+
+
 def make_console(stderr: bool = False) -> Console:
-    """Return a console that prints file names unchanged: brackets are not markup, colons not emoji."""
+    """Return a console that prints file names unchanged: brackets are not markup, colons not emoji.
+
+    It is as wide as the terminal. A file or a pipe has no width, unless the environment variable COLUMNS sets one.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    file = sys.stderr if stderr else sys.stdout
+    has_width = file.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return Console(stderr=stderr, width=None if has_width else _UNLIMITED, markup=False, emoji=False, highlight=False)
+
+
+def drawing_width(console: Console) -> int:
+    """Return the width in characters of a drawing that could take any width."""
+    return console.width if console.width < _UNLIMITED else _DRAWING_WIDTH

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
-from mir_tf.cli.shared import fits, print_table
+from mir_tf.cli.shared import drawing_width, fits, print_table
 from mir_tf.config import LABEL_RATE
 from mir_tf.inference.prediction import Prediction, format_confidence, format_duration
 from mir_tf.io.files import recording_title
@@ -51,7 +51,7 @@ def print_prediction(console: Console, prediction: Prediction, show_all: bool = 
         rows.append([each.name, group, format_confidence(each.confidence) or "–", *figures])
     explained = [rows[0], *([describe_class(name), *others] for name, *others in rows[1:])]
     print_table(console, "", explained if fits(console, explained) else rows)
-    for line in timeline(prediction, console.width, ascii_only=console.options.ascii_only):
+    for line in timeline(prediction, drawing_width(console), ascii_only=console.options.ascii_only):
         console.print(line)
 
 
