@@ -214,8 +214,8 @@ def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
     for sounds in SOUNDS:
         data = sets["new songs", sounds]
         scored = [compare.count_frames(model, data, "test") for model in models]
-        drawn = metrics.bootstrap_weights(scored[0][1])
-        counts = [counts for *_, counts in scored]
+        drawn = metrics.bootstrap_weights(scored[0].songs)
+        counts = [each.counts for each in scored]
         cells = []
         for measure in measures:
             of = compare.MEASURES[measure]

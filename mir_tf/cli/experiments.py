@@ -41,6 +41,8 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
     them, and runs: names with a preset and sections of their own. tools/plans contains the plans for the questions of
     the PyTorch project.
 
+    A difference is real if at least four seeds of each run and six songs show it; with fewer, it is unknown.
+
     Finished runs are not trained again, and runs with the same configuration are trained once. OUT receives PLAN.md,
     PLAN.json and PLAN.png, and each run as a folder for mir-tf evaluate, predict and export. Several plans may share
     OUT.

@@ -9,11 +9,12 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy import stats
 
 from mir_tf import bundle
 from mir_tf.bundle import Bundle
@@ -25,6 +26,7 @@ from mir_tf.io.files import as_path, write_text
 from mir_tf.io.markdown import markdown
 from mir_tf.metrics import bootstrap
 from mir_tf.metrics.counts import ConfusionCounts, track_micro_f1
+from mir_tf.metrics.text import format_count
 from mir_tf.models.cost import macs, parameters
 from mir_tf.training import loop
 
@@ -94,6 +96,15 @@ MEASURES: dict[str, Measure] = {
 _TESTED = ("F1", "micro F1", "macro F1")
 """The measures whose differences between runs are tested."""
 
+FEWEST_SEEDS = 4
+"""Smallest number of seeds of each run from which a difference can stand out from the noise of training at 95 %.
+
+With 4 seeds, all values of one run are above all of the other by chance with a probability of 2 / C(8, 4) = 0.03. With
+3 seeds, it is 2 / C(6, 3) = 0.1.
+"""
+
+_SIGNIFICANCE = 0.05
+
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
@@ -107,6 +118,9 @@ class Difference:
         low: 2.5 % quantile over resamples of the songs, which are the same for both runs.
         high: 97.5 % quantile.
         songs: Number of songs that were resampled.
+        seeds: Number of seeds of the run that has fewer.
+        p_seeds: Probability of seeds that differ as much or more if both runs are equally good: the exact rank-sum test
+            of Mann and Whitney (1947), two-sided.
     """
 
     first: str
@@ -116,11 +130,18 @@ class Difference:
     low: float
     high: float
     songs: int
+    seeds: int
+    p_seeds: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are enough songs and seeds for a difference to be real."""
+        return self.songs >= bootstrap.FEWEST_SONGS and self.seeds >= FEWEST_SEEDS
 
     @property
     def is_real(self) -> bool:
-        """Whether the interval excludes zero and covers enough songs to be trusted."""
-        return self.songs >= bootstrap.FEWEST_SONGS and (self.low > 0 or self.high < 0)
+        """Whether neither the choice of songs nor the noise of training explains the difference."""
+        return self.is_known and (self.low > 0 or self.high < 0) and self.p_seeds < _SIGNIFICANCE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +188,22 @@ class Comparison:
             songs = pair[0].scores.songs
             weights = bootstrap.bootstrap_weights(songs)
             for measure in _TESTED:
+                values = [self.values(name, measure) for name in (first, second)]
                 drawn = self._mean(first, measure, weights) - self._mean(second, measure, weights)  # [samples]
-                value = self.values(first, measure).mean() - self.values(second, measure).mean()
                 low, high = bootstrap.interval(drawn).tolist()
-                found.append(Difference(first, second, measure, float(value), low, high, len(set(songs))))
+                found.append(
+                    Difference(
+                        first,
+                        second,
+                        measure,
+                        value=float(values[0].mean() - values[1].mean()),
+                        low=low,
+                        high=high,
+                        songs=len(set(songs)),
+                        seeds=min(map(len, values)),
+                        p_seeds=float(stats.mannwhitneyu(*values, method="exact").pvalue),
+                    )
+                )
         return found
 
     def _mean(self, name: str, measure: str, weights: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -188,7 +221,8 @@ class Comparison:
                 f"{each.value:+.3f} (" + (f"{each.low:+.3f} to {each.high:+.3f})" if each.songs > 1 else "–)")
                 for each in of_measures
             ]
-            rows.append([f"{first} − {second}", *cells, ", ".join(real) or "none"])
+            verdict = ", ".join(real) or "none" if of_measures[0].is_known else "unknown"
+            rows.append([f"{first} − {second}", *cells, verdict])
         return rows
 
     def notes(self) -> list[str]:
@@ -202,11 +236,28 @@ class Comparison:
             "averaged over tracks; micro F1 and macro F1 are computed on all frames together. "
             f"Mean of {seeds} seed{'s' if seeds > 1 else ''}, ± half their range.",
             f"Differences: the 95 % interval of {bootstrap.BOOTSTRAP_SAMPLES} bootstrap samples of the songs, the same "
-            f"for both runs. A difference is real if the interval excludes zero and covers at least "
-            f"{bootstrap.FEWEST_SONGS} songs. The interval does not cover the variation between seeds. Runs with "
-            "different classes are not compared.",
+            "for both runs. A difference is real if this interval excludes zero and the seeds differ more than by the "
+            f"noise of training (rank-sum test, p < {_SIGNIFICANCE:g}). Runs with different classes are not compared.",
+            *self._missing(),
             "Minutes of training are comparable only between runs on the same machine with the same load.",
         ]
+
+    def _missing(self) -> list[str]:
+        """Return sentences that say which data differences lack to be real."""
+        sentences = []
+        if differences := self.differences:
+            seeds, songs = (min(getattr(each, name) for each in differences) for name in ("seeds", "songs"))
+            if seeds < FEWEST_SEEDS:
+                sentences.append(
+                    f"With {format_count(seeds, 'seed')}, no difference can be told from the noise of training: train "
+                    f"at least {FEWEST_SEEDS} seeds."
+                )
+            if songs < bootstrap.FEWEST_SONGS:
+                sentences.append(
+                    f"With {format_count(songs, 'song')}, no difference can be told from the choice of songs: evaluate "
+                    f"at least {bootstrap.FEWEST_SONGS}."
+                )
+        return sentences
 
     def figure(self) -> Figure:
         """Draw validation loss and macro F1 by epoch, for all runs and seeds."""
@@ -229,7 +280,7 @@ class Comparison:
                         "config": outcome.run.config.to_dict(),
                         "measures": {measure: float(_values(outcome, measure)[0]) for measure in MEASURES},
                         "parameters": outcome.parameters,
-                        "multiply_adds_per_second": outcome.macs,
+                        "macs_per_second": outcome.macs,
                         "minutes": outcome.minutes,
                         "best_epoch": outcome.scores.epoch,
                         "history": outcome.history,
@@ -239,7 +290,8 @@ class Comparison:
                 for name, outcomes in self.outcomes.items()
             },
             "differences": [
-                dataclasses.asdict(difference) | {"is_real": difference.is_real} for difference in self.differences
+                dataclasses.asdict(difference) | {"is_known": difference.is_known, "is_real": difference.is_real}
+                for difference in self.differences
             ],
         }
 
@@ -332,18 +384,27 @@ def _score(model: Bundle, epoch: int, run: PlannedRun, split: str) -> Scores:
     return scores
 
 
-def count_frames(
-    model: Bundle, data: str | Path, split: str
-) -> tuple[tuple[str, ...], tuple[str, ...], ConfusionCounts]:
+class TrackCounts(NamedTuple):
+    """The confusion counts of a model in each track of a split.
+
+    Attributes:
+        tracks: Ids of the tracks.
+        songs: Song of each track.
+        counts: Counts of frames [tracks, classes].
+    """
+
+    tracks: tuple[str, ...]
+    songs: tuple[str, ...]
+    counts: ConfusionCounts
+
+
+def count_frames(model: Bundle, data: str | Path, split: str) -> TrackCounts:
     """Count true and false frames of a model in each track of a split, at its thresholds.
 
     Args:
         model: A trained model.
         data: Folder of a data set.
         split: Name of a split.
-
-    Returns:
-        Ids of the tracks, their songs, and counts of frames [tracks, classes].
 
     Raises:
         DataError: The data set is damaged or has another front end, or nothing sounds in the split.
@@ -353,4 +414,4 @@ def count_frames(
         names.append(track.id)
         songs.append(track.song)
         counts.append(ConfusionCounts.of(track.probabilities >= model.thresholds, track.truth))
-    return tuple(names), tuple(songs), ConfusionCounts.stack(counts)
+    return TrackCounts(tuple(names), tuple(songs), ConfusionCounts.stack(counts))

@@ -1,6 +1,7 @@
 """Comparisons: what is trained, what is not trained again, and what the tables show."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -114,8 +115,9 @@ def outcome(name: str, tp: list[int], fp: list[int], fn: list[int], vocabulary: 
     return Outcome(PlannedRun(name, config, Path(), Path()), history, scores, 1000, 2e6)
 
 
-def comparison(*outcomes: Outcome) -> Comparison:
-    return Comparison(Plan("p", "P", "test", ()), {each.run.name: [each] for each in outcomes})
+def comparison(*outcomes: Outcome, seeds: int = 1) -> Comparison:
+    """Return a comparison in which all seeds of a run have the same scores."""
+    return Comparison(Plan("p", "P", "test", ()), {each.run.name: seeds * [each] for each in outcomes})
 
 
 def test_measures_are_the_field_s() -> None:
@@ -138,21 +140,60 @@ def test_a_difference_in_every_track_is_real_and_one_in_both_directions_is_not()
     first = outcome("A", hits + 20, [10] * 30, 80 - hits)
     worse = outcome("B", hits + 10, [10] * 30, 90 - hits)
     other = outcome("C", rng.permutation(hits + 20), [10] * 30, 80 - hits)
-    by_pair = {(each.first, each.second, each.measure): each for each in comparison(first, worse, other).differences}
+    by_pair = {
+        (each.first, each.second, each.measure): each for each in comparison(first, worse, other, seeds=4).differences
+    }
     assert by_pair["A", "B", "micro F1"].is_real
     assert by_pair["A", "B", "micro F1"].low < by_pair["A", "B", "micro F1"].value < by_pair["A", "B", "micro F1"].high
     assert not by_pair["A", "C", "F1"].is_real
     few = comparison(
-        *(outcome(name, [20 + worse] * 5, [10] * 5, [30 - worse] * 5) for name, worse in zip("AB", (9, 0), strict=True))
+        *(
+            outcome(name, [20 + worse] * 5, [10] * 5, [30 - worse] * 5)
+            for name, worse in zip("AB", (9, 0), strict=True)
+        ),
+        seeds=4,
     )
     assert all(each.low > 0 and not each.is_real for each in few.differences), "five songs"
     one = comparison(outcome("A", [29], [10], [21]), outcome("B", [20], [10], [30]))
-    assert one.difference_table()[1][1:] == ["+0.152 (–)", "+0.152 (–)", "+0.152 (–)", "none"]
+    assert one.difference_table()[1][1:] == ["+0.152 (–)", "+0.152 (–)", "+0.152 (–)", "unknown"]
+    assert any(
+        note.startswith("With 1 song, no difference can be told from the choice of songs") for note in one.notes()
+    )
     # The same songs are drawn for both runs, so the interval is far narrower than that of either run.
     pair = by_pair["A", "B", "F1"]
     weights = bootstrap.bootstrap_weights(first.scores.songs)
     own = np.ptp(bootstrap.interval(weights @ counts.track_micro_f1(first.scores.counts) / 30))
     assert pair.high - pair.low < own / 2
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 4])
+def test_a_difference_that_few_seeds_cannot_show_is_not_real(seeds: int) -> None:
+    hits = np.random.default_rng(0).integers(10, 60, 30)
+    better, worse = (outcome(name, hits + more, [10] * 30, 80 - hits) for name, more in (("A", 20), ("B", 10)))
+    found = comparison(better, worse, seeds=seeds)
+    difference = found.differences[0]
+    assert difference.low > 0
+    assert (difference.seeds, difference.is_known, difference.is_real) == (seeds, seeds == 4, seeds == 4)
+    assert found.difference_table()[1][-1] == ("F1, micro F1, macro F1" if seeds == 4 else "unknown")
+    told = (
+        f"With {seeds} seed{'s' * (seeds > 1)}, no difference can be told from the noise of training: train at least 4"
+    )
+    assert (told in " ".join(found.notes())) == (seeds < 4)
+
+
+def test_a_difference_within_the_noise_of_training_is_not_real() -> None:
+    """In every song, one seed of the worse run is better than one seed of the other."""
+    hits = np.random.default_rng(0).integers(10, 60, 30)
+    first, second = (
+        [outcome(name, hits + more, [10] * 30, 80 - hits) for more in gains]
+        for name, gains in (("A", (20, 22, 24, 14)), ("B", (10, 11, 12, 16)))
+    )
+    found = Comparison(Plan("p", "P", "test", ()), {"A": first, "B": second})
+    for each in found.differences:
+        assert each.low > 0
+        assert each.p_seeds == pytest.approx(4 / math.comb(8, 4))  # these ranks, the next, and both mirrored
+        assert (each.is_known, each.is_real) == (True, False)
+    assert found.difference_table()[1][-1] == "none"
 
 
 def test_runs_of_other_classes_or_tracks_are_not_compared() -> None:
