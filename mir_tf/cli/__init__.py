@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -30,6 +31,14 @@ class _Commands(click.Group):
         with report_errors():
             return super().invoke(context)
 
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands and _is_path(args[0]):
+            command = shlex.join(["mir-tf", "predict", *args[:3]]) + (" ..." if args[3:] else "")
+            context.fail(f"{args[0]!r} is not a command. To detect its instruments: {command}")
+        return super().resolve_command(context, args)
+
     def list_commands(self, context: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the sections, not of the alphabet
 
@@ -37,6 +46,11 @@ class _Commands(click.Group):
         for title, commands in _SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(str(command.name), command.get_short_help_str(64)) for command in commands])
+
+
+def _is_path(word: str) -> bool:
+    """Return whether a word is a path rather than a misspelled command."""
+    return any(character in word for character in "./\\") or os.path.exists(word)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
