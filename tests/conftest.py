@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
+from mir_tf.inference.ledger import CACHE_VARIABLE
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Put the cache of all commands into a temporary folder, away from the home of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ[CACHE_VARIABLE] = str(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

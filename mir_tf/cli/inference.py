@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import functools
+import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,12 +32,14 @@ from mir_tf.cli.shared import (
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
 from mir_tf.io.files import as_path
+from mir_tf.metrics.text import format_count
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mir_tf.inference.batch import DurationEstimate, PredictionJob
     from mir_tf.inference.model import Model
+    from mir_tf.inference.prediction import Prediction
 
 _FEW = 5
 """Up to this many recordings, each is printed with a table and a timeline; above, each is one line."""
@@ -104,28 +108,34 @@ def _require_recordings(path: Path) -> None:
     shell_complete=RECORDING.shell_complete,
     metavar="[MODEL] AUDIO|FOLDER...",
 )
+@click.option("--all", "show_all", is_flag=True, help="Print every class, even those that are not detected.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a line of JSON for each recording, and nothing else, to stdout."
+)
 @click.option(
     "--format",
     "formats",
     multiple=True,
     callback=comma_separated,
-    help="Formats of the files for each recording: json, csv, jams, audacity, png, svg; comma-separated or repeated.  "
-    "[default: json, or none with --table]",
+    help="Write files for each recording: json, csv, jams, audacity, png, svg; comma-separated or repeated.",
 )
 @click.option(
     "--out",
     type=NEW_FOLDER,
-    help="Folder for these files, with the subfolders of each FOLDER.  [default: beside the recordings]",
+    help="Write these files, by default json, to a folder, with the subfolders of each FOLDER.  "
+    "[default: beside the recordings]",
 )
 @click.option(
     "--table",
     type=NEW_LOCAL_FILE,
     help="Write one file for all recordings: songs.csv, songs.json, songs.parquet.",
 )
-@click.option("--overwrite", is_flag=True, help="Process all recordings again and replace existing files.")
+@click.option("--overwrite", is_flag=True, help="Write finished files again, and replace your own.")
 @THREADS_OPTION
 def predict(
     model_and_recordings: tuple[Path, tuple[Path, ...]],
+    show_all: bool,
+    as_json: bool,
     formats: tuple[str, ...],
     out: Path | None,
     table: Path | None,
@@ -142,16 +152,17 @@ def predict(
     FOLDER is searched for them with all its subfolders.
 
     Prints the instruments of each recording, their playing time, the dominant one and a timeline; with more than five
-    recordings, one line for each. Writes SONG.mp3.json with the probabilities of every frame, or the formats in
-    --format.
+    recordings, one line for each. Writes files only with --format, --out or --table.
 
-    Recordings already processed by this model and unchanged since are skipped. Existing files from elsewhere, or that
-    you edited, are kept; only an existing --table file is replaced. A recording that cannot be read, or whose files
-    cannot be written, is reported and skipped, and the exit status is 1.
+    If files are written for several recordings, those already processed by this model and unchanged since are skipped,
+    so that you can rerun an interrupted command. Existing files from elsewhere, or that you edited, are kept; only an
+    existing --table file is replaced. A recording that cannot be read, or whose files cannot be written, is reported
+    and skipped, and the exit status is 1.
 
     \b
     Examples:
       mir-tf predict song.mp3
+      mir-tf predict song.mp3 --json | jq .dominant
       mir-tf predict runs/crnn song.mp3 --format csv,audacity,png
       mir-tf predict model.float32.tflite music --out predictions --format jams
       mir-tf predict music --table music.parquet
@@ -161,39 +172,127 @@ def predict(
 
     if out is not None and table is not None and not formats:
         raise ConfigError("--out needs --format; --table alone writes no file for each recording")
+    if as_json and show_all:
+        raise ConfigError("--all prints a longer answer, but --json prints the same JSON always; omit one of them")
     model, recordings = model_and_recordings
     announce_pretrained(model)
     found = find(recordings)
-    names = formats or (() if table else ("json",))
-    with PredictionJob(found.songs, digest(model), names, out, table, overwrite) as job:
-        loaded = load(model, threads)
+    names = formats or (("json",) if out else ())
+    resumes = bool(names or table) and not as_json and len(found.songs) > 1
+    style = _Style(as_json, len(found.songs) > _FEW and not show_all, show_all)
+    tally = _Tally()
+    with PredictionJob(found.songs, digest(model), names, out, table, overwrite, predict_all=not resumes) as job:
         for fault in (*found.faults, *job.kept.values()):
             click.echo(f"Error: {fault}", err=True)
-        num_failed = _predict_each(loaded, job, is_brief=len(found.songs) > _FEW)
-        if count := job.write_table():
-            make_console().print(f"Written: {table} ({count} recordings)", soft_wrap=True)
-    for count, items in (
-        (job.num_done, "recordings already processed by this model (--overwrite processes them again)"),
-        (found.others, "files that are not audio"),
-        (found.hidden, "hidden files and folders"),
-    ):
-        if count:
-            click.echo(f"Skipped {count} {items}.", err=True)
-    for count, outcome in ((num_failed, "failed"), (len(job.kept), "have existing files that were kept")):
-        if count:
-            click.echo(f"{count} of {len(found.songs)} recordings {outcome}.", err=True)
-    if num_failed or job.kept or found.faults:
+        try:
+            _predict_each(load(model, threads), job, style, tally)
+            if (count := job.write_table()) and not as_json:
+                make_console().print(f"Written: {table} ({format_count(count, 'recording')})", soft_wrap=True)
+        except KeyboardInterrupt:
+            done = len(job.skipped) + tally.num_predicted
+            how = _how_to_continue(names, table, as_json, overwrite)
+            raise KeyboardInterrupt(_interruption(done, len(found.songs), how)) from None
+        if job.ledger_problem:
+            click.echo(
+                f"Note: {job.ledger_problem}. So the next command will take the files written now for yours, and keep "
+                "them unless you give --overwrite.",
+                err=True,
+            )
+    if found.others:
+        files = "file that is" if found.others == 1 else "files that are"
+        click.echo(f"Skipped {found.others:,} {files} not audio.", err=True)
+    if found.hidden:
+        files = "file or folder" if found.hidden == 1 else "files and folders"
+        click.echo(f"Skipped {found.hidden:,} hidden {files}.", err=True)
+    if len(found.songs) > 1 or any(song.path not in recordings for song in found.songs):
+        click.echo(_summary(len(found.songs), len(job.skipped), len(job.kept), tally), err=True)
+    if tally.num_failed or job.kept or found.faults:
         sys.exit(1)
 
 
-def _predict_each(model: Model, job: PredictionJob, is_brief: bool) -> int:
-    """Predict, write and print the recordings of a job; return how many of them failed."""
-    from mir_tf.cli.timeline import print_line, print_prediction
+@dataclasses.dataclass(frozen=True)
+class _Style:
+    """How answers are printed."""
+
+    as_json: bool
+    is_brief: bool
+    show_all: bool
+
+    def print_answer(self, console: Console, name: str, prediction: Prediction) -> None:
+        """Print a line of JSON, a line of text if brief, or a table and a timeline."""
+        from mir_tf.cli.timeline import print_line, print_prediction
+
+        if self.as_json:
+            line = json.dumps(prediction.summary(), ensure_ascii=False)
+            if console.is_terminal:
+                console.print(line, soft_wrap=True)
+            else:
+                click.echo(line.encode())  # UTF-8, whatever the encoding of stdout is
+        elif self.is_brief:
+            print_line(console, name, prediction)
+        else:
+            print_prediction(console, prediction, self.show_all)
+
+    def print_note(self, console: Console, note: str) -> None:
+        """Print what became of a file, if there is room for it."""
+        if not self.as_json and not self.is_brief:
+            console.print(note, soft_wrap=True)
+
+
+@dataclasses.dataclass
+class _Tally:
+    """What a command has done so far, with the seconds of audio and of time that it took."""
+
+    num_predicted: int = 0
+    num_failed: int = 0
+    audio_seconds: float = 0.0
+    seconds: float = 0.0
+
+
+def _summary(recordings: int, skipped: int, kept: int, tally: _Tally) -> str:
+    """Return the line with which a command for several recordings ends."""
+    audio = f"{_rough(tally.audio_seconds)} of audio in {_rough(tally.seconds)}"
+    parts = (
+        (tally.num_predicted, f"predicted ({audio})"),
+        (skipped, "skipped because already done (--overwrite redoes them)"),
+        (kept, "with files of yours, which were kept"),
+        (tally.num_failed, "failed"),
+    )
+    listed = ", ".join(f"{count:,} {what}" for count, what in parts if count)
+    return f"{format_count(recordings, 'recording')}: {listed}."
+
+
+def _rough(seconds: float) -> str:
+    """Return a duration in the largest fitting unit, such as 48 min."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.{0 if seconds >= 10 * length else 1}f} {unit}"
+    return f"{seconds:.{0 if seconds >= 10 else 1}f} s"
+
+
+def _interruption(done: int, recordings: int, how_to_continue: str) -> str:
+    """Return what to tell a user who pressed Ctrl-C."""
+    if recordings == 1:
+        return "Interrupted before the recording was finished."
+    return f"Interrupted: {done} of {recordings} recordings are done{how_to_continue}."
+
+
+def _how_to_continue(formats: Sequence[str], table: Path | None, as_json: bool, overwrite: bool) -> str:
+    """Return the rest of a sentence about recordings that are done."""
+    if as_json or not (formats or table):
+        return " and printed"
+    unwritten = "" if table is None else f"; {table} is written when all are"
+    again = "without --overwrite" if overwrite else "again"
+    return f"{unwritten}. Run the same command {again} to continue"
+
+
+def _predict_each(model: Model, job: PredictionJob, style: _Style, tally: _Tally) -> None:
+    """Predict, print and write the recordings of a job, and count them."""
     from mir_tf.errors import AudioError
     from mir_tf.inference.batch import DurationEstimate
     from mir_tf.io.audio import probe
 
-    failed: set[Path] = set()
+    began = time.monotonic()
     duration = DurationEstimate([planned.song for planned in job.planned])
     with _song_progress(len(job.planned)) as (console, on_progress):
         for number, planned in enumerate(job.planned):
@@ -202,22 +301,27 @@ def _predict_each(model: Model, job: PredictionJob, is_brief: bool) -> int:
                 duration.begin(song, probe(song.path).seconds)
                 prediction = model.predict(song.path, progress=functools.partial(on_progress, number, duration))
                 seconds = prediction.seconds
-                written = job.write(planned, prediction)
             except (AudioError, OSError) as error:
-                if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # no other file could be written either
-                    raise
-                failed.add(song.path)
+                tally.num_failed += 1
                 click.echo(f"Error: {error if isinstance(error, AudioError) else f'{song.path}: {error}'}", err=True)
                 continue
             finally:
                 duration.end(song, seconds)
-            if is_brief:
-                print_line(console, str(song.place), prediction)
-            else:
-                print_prediction(console, prediction)
-                for path in written:
-                    console.print(f"Written: {path}", soft_wrap=True)
-    return len(failed)
+            style.print_answer(console, str(song.place), prediction)
+            try:
+                for path in job.write(planned, prediction):
+                    style.print_note(console, f"Written: {path}")
+            except OSError as error:
+                if error.errno == errno.ENOSPC:  # no other file could be written either
+                    raise
+                tally.num_failed += 1
+                click.echo(f"Error: {song.path}: {error}", err=True)
+                continue
+            for path in planned.finished:
+                style.print_note(console, f"Written before: {path} (--overwrite writes it again)")
+            tally.num_predicted += 1
+            tally.audio_seconds += seconds
+            tally.seconds = time.monotonic() - began
 
 
 @contextlib.contextmanager
@@ -237,7 +341,8 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Duratio
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
+    drawn = make_console(stderr=True)
+    with Progress(*columns, console=drawn, transient=True, disable=not drawn.is_terminal) as progress:
         task = progress.add_task("", total=None, done=0, songs=songs, speed="")
         began = time.monotonic()
 
@@ -246,8 +351,8 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Duratio
             speed = f"{processed / max(time.monotonic() - began, 1e-3):.0f} × real time"
             progress.update(task, completed=processed, total=duration.total, done=done, speed=speed)
 
-        # In a terminal, the console that draws the bar must print the results above it.
-        yield progress.console if sys.stdout.isatty() else make_console(), on_progress
+        # If both streams are the terminal, the console that draws the bar must print the results above it.
+        yield drawn if sys.stdout.isatty() and drawn.is_terminal else make_console(), on_progress
 
 
 @click.command()

@@ -1,13 +1,14 @@
 """Prediction for one recording or ten thousand: find them, plan the output files, skip finished ones, write the rest.
 
-No TensorFlow. A hidden :mod:`ledger <mir_tf.inference.ledger>` beside the output files records what was written, from
-which audio and by which model. Without it, existing files are assumed to be somebody else's, and are kept.
+No TensorFlow. A :mod:`ledger <mir_tf.inference.ledger>` in the user's cache folder records what was written, from which
+audio and by which model. Without it, existing files are assumed to be somebody else's, and are kept.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from types import TracebackType
 
 from mir_tf.errors import ConfigError
 from mir_tf.inference.formats import FILE_FORMATS, TABLE_FORMATS, require
-from mir_tf.inference.ledger import LEDGER, Ledger
+from mir_tf.inference.ledger import OLD_LEDGER, Ledger
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.audio import AUDIO_SUFFIXES
 from mir_tf.io.files import as_path, atomic_write, sha256, write_bytes
@@ -55,7 +56,7 @@ class ScanResult:
 
     Attributes:
         songs: The recordings in order, each once.
-        hidden: Number of skipped files and folders whose names begin with a dot.
+        hidden: Number of skipped files and folders whose names begin with a dot, without those of earlier versions.
         others: Number of skipped files without an audio suffix; outputs such as ``song.mp3.json`` do not count.
         faults: Messages about folders that cannot be read or contain no audio.
     """
@@ -97,7 +98,7 @@ def _search(folder: Path, place: Path, found: ScanResult, above: set[Path]) -> I
         return
     for path in entries:
         if path.name.startswith("."):
-            found.hidden += not path.name.endswith(LEDGER)
+            found.hidden += not path.name.endswith(OLD_LEDGER)
         elif path.suffix.lower() in AUDIO_SUFFIXES and (path.is_file() or _is_broken_link(path)):
             yield AudioFile.of(path, place / path.name)
         elif path.is_dir():
@@ -113,16 +114,18 @@ def _is_broken_link(path: Path) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedOutput:
-    """A recording and the output that it still lacks.
+    """A recording to predict, with its output.
 
     Attributes:
         song: The recording.
         formats: Name of each format in :data:`mir_tf.inference.formats.FILE_FORMATS` → file to write.
+        finished: Files that were written before, and are not written again.
         in_table: Whether to add the recording to the table of all recordings.
     """
 
     song: AudioFile
     formats: dict[str, Path]
+    finished: list[Path]
     in_table: bool
 
 
@@ -131,7 +134,7 @@ class PredictionJob:
 
     Attributes:
         planned: The recordings to predict, with their output.
-        num_done: Number of recordings whose output was complete before.
+        skipped: The recordings that are not predicted because their output is complete.
         kept: Path of a recording → message about outputs that are not written because a different file has that name.
     """
 
@@ -143,6 +146,7 @@ class PredictionJob:
         out: Path | None = None,
         table: Path | None = None,
         overwrite: bool = False,
+        predict_all: bool = False,
     ) -> None:
         """Plan the work; nothing is written yet.
 
@@ -153,15 +157,15 @@ class PredictionJob:
             out: Folder for these files, in the tree of the folders that were searched; None writes them beside the
                 recordings.
             table: Local file for all recordings, with a suffix in :data:`mir_tf.inference.formats.TABLE_FORMATS`.
-            overwrite: Whether to redo finished work, and to replace files that this package did not write.
+            overwrite: Whether to write finished output again, and to replace files that this package did not write.
+            predict_all: Whether to predict recordings of which nothing is to be written, too.
 
         Raises:
             ConfigError: A format or suffix is unknown or needs a package that is not installed, or several recordings
                 would be written to one file.
         """
         _check_formats(formats, table)
-        self._songs, self._model, self._table, self._overwrite = songs, model, table, overwrite
-        self._ledgers: dict[Path, Ledger] = {}
+        self._songs, self._model, self._table = songs, model, table
         targets = [{name: _target(song, out, FILE_FORMATS[name].suffix) for name in formats} for song in songs]
         counts = Counter(path for files in targets for path in files.values())
         if twice := sorted({path.name for path, count in counts.items() if count > 1}):
@@ -169,39 +173,46 @@ class PredictionJob:
                 f"several recordings would be written to {', '.join(twice)}: omit --out, or predict them separately"
             )
         self.planned: list[PlannedOutput] = []
+        self.skipped: list[AudioFile] = []
         self.kept: dict[Path, str] = {}
+        self._ledger = Ledger()
         for song, files in zip(songs, targets, strict=True):
             missing = {name: path for name, path in files.items() if overwrite or not self._is_written(song, path)}
+            finished = [path for name, path in files.items() if name not in missing]
             foreign = [] if overwrite else [name for name, path in missing.items() if self._is_foreign(path)]
             if foreign:
                 paths = ", ".join(str(missing.pop(name)) for name in foreign)
                 self.kept[song.path] = f"{paths}: exists and was not written by mir-tf, or was edited; give --overwrite"
-            in_table = table is not None and (overwrite or not self._is_in_table(song))
-            if missing or in_table:
-                self.planned.append(PlannedOutput(song, missing, in_table))
-        self.num_done = len({song.path for song in songs} - {each.song.path for each in self.planned} - {*self.kept})
+            in_table = table is not None and (overwrite or not self._is_in_table(table, song))
+            if missing or in_table or predict_all:
+                self.planned.append(PlannedOutput(song, missing, finished, in_table))
+            elif not foreign:
+                self.skipped.append(song)
 
     def __enter__(self) -> PredictionJob:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        """Save the ledgers, however the work ended."""
-        for ledger in self._ledgers.values():
-            ledger.close()
+        self._ledger.close()
+
+    @property
+    def ledger_problem(self) -> str | None:
+        """Why what this job has written cannot be recorded for the next one; None if it can."""
+        return self._ledger.problem
 
     def write(self, planned: PlannedOutput, prediction: Prediction) -> list[Path]:
         """Write the planned output of a recording, each file atomically, and return the files."""
         stamp = self._stamp(planned.song)
         for name, path in planned.formats.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            content, ledger = FILE_FORMATS[name].encode(prediction), self._ledger_beside(path)
-            ledger.begin(path.name, hashlib.sha256(content).hexdigest())
+            content = FILE_FORMATS[name].encode(prediction)
+            self._ledger.begin(path, hashlib.sha256(content).hexdigest())
             write_bytes(path, content)
-            ledger.finish(path.name, stamp)
+            self._ledger.finish(path, stamp)
         if planned.in_table and self._table is not None:
             self._table.parent.mkdir(parents=True, exist_ok=True)
             content_in_table = {"model": prediction.model, "summary": prediction.summary()}
-            self._table_ledger().finish(str(planned.song.path), stamp, content_in_table)
+            self._ledger.finish(self._table, stamp, str(planned.song.path), content_in_table)
         return list(planned.formats.values())
 
     def write_table(self) -> int:
@@ -209,41 +220,34 @@ class PredictionJob:
 
         Returns:
             The number of recordings in it. If there are none, it is not written.
+
+        Raises:
+            FileSystemError: Another command writes the same table.
         """
-        listed = [] if self._table is None else [str(song.path) for song in self._songs if self._is_in_table(song)]
-        if self._table is None or not listed:
+        if (table := self._table) is None:
             return 0
-        ledger = self._table_ledger()
-        model = ledger.content(listed[0])["model"]
-        with atomic_write(self._table) as temporary:
-            summaries = (ledger.content(name)["summary"] for name in listed)
-            TABLE_FORMATS[self._table.suffix.lower()].write(temporary, summaries, model)
+        listed = [song for song in self._songs if self._is_in_table(table, song)]
+        contents = (self._ledger.content(table, self._stamp(song), str(song.path)) for song in listed)
+        if not listed:
+            return 0
+        first = next(contents)
+        summaries = (content["summary"] for content in itertools.chain([first], contents))
+        with atomic_write(table) as temporary:
+            TABLE_FORMATS[table.suffix.lower()].write(temporary, summaries, first["model"])
         return len(listed)
 
-    def _is_in_table(self, song: AudioFile) -> bool:
-        return self._table_ledger().is_finished(str(song.path), self._stamp(song))
+    def _is_in_table(self, table: Path, song: AudioFile) -> bool:
+        return self._ledger.is_finished(table, self._stamp(song), str(song.path))
 
     def _is_written(self, song: AudioFile, path: Path) -> bool:
-        return self._ledger_beside(path).is_finished(path.name, self._stamp(song)) and path.is_file()
+        return self._ledger.is_finished(path, self._stamp(song)) and path.is_file()
 
     def _is_foreign(self, path: Path) -> bool:
         """Return whether a file exists that mir-tf did not write, or that was edited since."""
-        return path.is_file() and not self._ledger_beside(path).has_written(path.name, sha256(path))
+        return path.is_file() and not self._ledger.has_written(path, sha256(path))
 
     def _stamp(self, song: AudioFile) -> list[object]:
-        return [self._model, song.size, song.modified]
-
-    def _table_ledger(self) -> Ledger:
-        assert self._table is not None
-        return self._ledger(self._table.with_name(f".{self._table.name}{LEDGER}"))
-
-    def _ledger_beside(self, path: Path) -> Ledger:
-        return self._ledger(path.with_name(LEDGER))
-
-    def _ledger(self, path: Path) -> Ledger:
-        if path not in self._ledgers:
-            self._ledgers[path] = Ledger(path)
-        return self._ledgers[path]
+        return [self._model, str(song.path.absolute()), song.size, song.modified]
 
 
 def _check_formats(formats: Sequence[str], table: Path | None) -> None:

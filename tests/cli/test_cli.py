@@ -173,7 +173,7 @@ def test_predict_writes_beside_the_recording_or_into_a_folder(trained: Path, tmp
     song = write_song(tmp_path / "audio" / "song.wav")
     beside, apart = tmp_path / "audio" / "song.wav.json", tmp_path / "new" / "deep" / "song.wav.json"
     for result, target in (
-        (run("predict", trained, song), beside),
+        (run("predict", trained, song, "--format", "json"), beside),
         (run("predict", trained, song, "--out", apart.parent), apart),
     ):
         assert result.exit_code == 0, result.output
@@ -182,12 +182,12 @@ def test_predict_writes_beside_the_recording_or_into_a_folder(trained: Path, tmp
     content = json.loads(beside.read_text())
     assert content == json.loads(apart.read_text())
     assert len(content["probabilities"]) == 40
-    assert sorted(path.name for path in beside.parent.iterdir()) == [".mir-tf.jsonl", "song.wav", "song.wav.json"]
+    assert sorted(path.name for path in beside.parent.iterdir()) == ["song.wav", "song.wav.json"]
 
 
 def test_predict_prints_names_as_they_are(trained: Path, tmp_path: Path) -> None:
     song = write_song(tmp_path / "[b]live[/] 12.wav")
-    result = run("predict", trained, song)
+    result = run("predict", trained, song, "--format", "json")
     assert result.exit_code == 0, result.output
     assert f"{song.name}, 0:04.0\n" in result.output
     assert f"Written: {song}.json\n" in result.output
@@ -197,10 +197,12 @@ def test_predict_goes_on_after_a_file_that_is_no_audio(trained: Path, tmp_path: 
     text = tmp_path / "words.mp3"
     text.write_text("not music\n" * 100)
     first, last = write_song(tmp_path / "a.wav"), write_song(tmp_path / "z.flac")
-    message = failed(1, "predict", trained, first, text, tmp_path / "none.wav", last)
+    words = ("predict", trained, first, text, tmp_path / "none.wav", last, "--format", "json")
+    message = failed(1, *words)
     assert f"Error: {text}: not audio" in message
     assert f"Error: {tmp_path / 'none.wav'}: cannot be opened" in message
-    assert "2 of 4 recordings failed." in message
+    assert "4 recordings: 2 predicted (8.0 s of audio in " in message
+    assert message.endswith(", 2 failed.")
     written = sorted(path.name for path in tmp_path.glob("*.json"))
     assert written == ["a.wav.json", "z.flac.json"]
 
@@ -216,7 +218,7 @@ def test_predict_refuses_two_recordings_with_one_target(trained: Path, tmp_path:
 def test_predict_names_a_target_that_cannot_be_written(trained: Path, tmp_path: Path) -> None:
     song = write_song(tmp_path / "song.wav")
     (tmp_path / "song.wav.json" / "in the way").mkdir(parents=True)
-    assert str(tmp_path / "song.wav.json") in failed(1, "predict", trained, song)
+    assert str(tmp_path / "song.wav.json") in failed(1, "predict", trained, song, "--format", "json")
 
 
 def test_inspect(folder: Path, tmp_path: Path) -> None:

@@ -5,21 +5,23 @@ import csv
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click.testing
 import numpy as np
 import pyarrow.parquet
 import pytest
-from helpers.commands import run
+from helpers.commands import failed, run
 from helpers.recordings import write_song
 
 from mir_tf.errors import ConfigError
 from mir_tf.inference.batch import AudioFile, DurationEstimate, PredictionJob, find
 from mir_tf.inference.formats import FILE_FORMATS, TABLE_FORMATS
-from mir_tf.inference.ledger import LEDGER, Ledger
+from mir_tf.inference.ledger import CACHE_VARIABLE, Ledger
 from mir_tf.inference.prediction import INTERVAL_COLUMNS
 
 
@@ -58,9 +60,12 @@ def test_files_are_taken_whatever_their_names_and_each_once(music: Path, monkeyp
 def test_answers_are_no_strange_files(model: Path, tmp_path: Path) -> None:
     write_song(tmp_path / "music" / "a.wav")
     (tmp_path / "music" / "notes.txt").touch()
+    (tmp_path / "music" / ".mir-tf.jsonl").touch()  # an earlier version wrote such files
     for _ in range(2):
-        assert find([tmp_path / "music"]).others == 1
-        assert run("predict", model, tmp_path / "music").exit_code == 0
+        found = find([tmp_path / "music"])
+        assert (found.others, found.hidden) == (1, 0)
+        assert run("predict", model, tmp_path / "music", "--format", "json").exit_code == 0
+    assert (tmp_path / "music" / "a.wav.json").is_file()
 
 
 def test_recordings_that_are_not_read_are_failures(model: Path, tmp_path: Path) -> None:
@@ -133,8 +138,12 @@ def model(exported_cnn: Path) -> Path:
 
 
 def written(folder: Path) -> list[str]:
-    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(file for file in files if not file.endswith(LEDGER))
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def num_answers(result: click.testing.Result) -> int:
+    """Return the number of recordings whose answer was printed, with its duration."""
+    return len(re.findall(r"^.+, \d+:\d\d\.\d(?::|$)", result.stdout, re.M))
 
 
 def test_a_folder_is_heard_a_line_each_and_its_tree_is_kept(model: Path, music: Path, tmp_path: Path) -> None:
@@ -149,8 +158,8 @@ def test_a_folder_is_heard_a_line_each_and_its_tree_is_kept(model: Path, music: 
     ]
     assert "\nmusic/album/b.wav, 0:04.0: " in result.stdout
     assert f"Error: {music / 'broken.mp3'}: not audio" in result.stderr
-    assert "Skipped 1 files that are not audio.\nSkipped 2 hidden files and folders.\n" in result.stderr
-    assert result.stderr.endswith("1 of 6 recordings failed.\n")
+    assert "Skipped 1 file that is not audio.\nSkipped 2 hidden files and folders.\n" in result.stderr
+    assert re.search(r"\n6 recordings: 5 predicted \(20 s of audio in \S+ s\), 1 failed\.\n\Z", result.stderr)
 
 
 def test_every_format_lies_beside_the_recording(model: Path, tmp_path: Path) -> None:
@@ -206,17 +215,18 @@ def test_what_is_done_is_not_done_again(
     change(songs[0])
     result = run(*words, *options)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("Plays longest: ") == processed
-    skipped = (
-        f"Skipped {2 - processed} recordings already processed by this model (--overwrite processes them again).\n"
-    )
-    assert (skipped in result.stderr) == (processed < 2)
+    assert num_answers(result) == processed
+    assert result.stderr.splitlines()[-1].startswith("2 recordings: ")
+    skipped = f"{2 - processed} skipped because already done (--overwrite redoes them).\n"
+    assert result.stderr.endswith(skipped) == (processed < 2)
     with outputs[songs[0]].open(newline="") as file:
         assert next(csv.reader(file)) == list(INTERVAL_COLUMNS)
     assert (outputs[songs[1]].read_text() == "edited by hand\n") == (processed < 2 or "audacity" in options)
 
 
-def test_files_of_other_origin_are_kept(model: Path, exported_cnn: Path, tmp_path: Path) -> None:
+def test_files_of_other_origin_are_kept(
+    model: Path, exported_cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """People keep references beside recordings under the names of outputs, and edit outputs by hand."""
     song, other = write_song(tmp_path / "b.wav"), write_song(tmp_path / "c.wav")
     reference, output = tmp_path / "b.wav.csv", tmp_path / "c.wav.csv"
@@ -226,18 +236,22 @@ def test_files_of_other_origin_are_kept(model: Path, exported_cnn: Path, tmp_pat
     assert (
         f"Error: {reference}: exists and was not written by mir-tf, or was edited; give --overwrite\n" in result.stderr
     )
-    assert result.stderr.endswith("1 of 2 recordings have existing files that were kept.\n")
+    assert result.stderr.endswith("1 with files of yours, which were kept.\n")
     assert reference.read_text() == "start,end,instrument\n0,1,Piano\n"
     assert written(tmp_path) == ["b.wav", "b.wav.csv", "b.wav.json", "c.wav", "c.wav.csv", "c.wav.json"]
     output.write_text("edited by hand\n")
     for path, exit_code in ((model, 0), (exported_cnn / "run", 1)):
-        assert run("predict", path, other, "--format", "csv").exit_code == exit_code
+        result = run("predict", path, other, "--format", "csv")
+        assert (result.exit_code, result.stdout.count("c.wav, 0:04.0")) == (exit_code, 1)
         assert output.read_text() == "edited by hand\n"
     assert run("predict", model, song, other, "--format", "csv", "--overwrite").exit_code == 0
     for path in (reference, output):
         assert path.read_text().startswith(",".join(INTERVAL_COLUMNS))
-    (tmp_path / LEDGER).unlink()
-    assert run("predict", model, other, "--format", "csv").exit_code == 1
+    assert run("predict", model, other, "--format", "csv").exit_code == 0
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "lost"))
+    before = output.read_text()
+    assert "c.wav.csv: exists and was not written by mir-tf" in failed(1, "predict", model, other, "--format", "csv")
+    assert output.read_text() == before
 
 
 def test_what_a_killed_run_has_written_is_its_own(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,14 +266,15 @@ def test_what_a_killed_run_has_written_is_its_own(model: Path, tmp_path: Path, m
     assert (tmp_path / "b.wav.csv").is_file()
     os.utime(tmp_path / "b.wav.csv", (1e9, 1e9))  # a changed time does not make it a foreign file
     result = run("predict", model, song, "--format", "csv")
-    assert (result.exit_code, result.stdout.count("Plays longest: ")) == (0, 1)
+    assert (result.exit_code, num_answers(result)) == (0, 1)
 
 
 def test_another_model_hears_again(model: Path, exported_cnn: Path, tmp_path: Path) -> None:
-    song = write_song(tmp_path / "b.wav")
-    for path, processed in ((model, 1), (model, 0), (exported_cnn / "run", 1), (exported_cnn / "run", 0)):
-        result = run("predict", path, song)
-        assert (result.exit_code, result.stdout.count("Plays longest: ")) == (0, processed)
+    for name in ("b.wav", "c.wav"):
+        write_song(tmp_path / name)
+    for path, processed in ((model, 2), (model, 0), (exported_cnn / "run", 2), (exported_cnn / "run", 0)):
+        result = run("predict", path, tmp_path, "--format", "csv")
+        assert (result.exit_code, num_answers(result)) == (0, processed)
 
 
 def intervals(path: Path) -> list[tuple[str, float, float, str, str, float, float]]:
@@ -276,7 +291,7 @@ def test_all_in_one_holds_every_song_that_can_be_read(model: Path, music: Path, 
         result = run("predict", model, music, "--table", tmp_path / "new" / f"songs{suffix}")
         assert result.exit_code == 1
         assert result.stdout.endswith(f"Written: {tmp_path / 'new' / 'songs'}{suffix} (3 recordings)\n")
-        assert result.stderr.endswith("1 of 4 recordings failed.\n")
+        assert re.search(r"4 recordings: 3 predicted \(.*\), 1 failed\.\n\Z", result.stderr)
     assert written(tmp_path / "new") == ["songs.csv", "songs.json", "songs.parquet"]
     assert intervals(tmp_path / "new" / "songs.csv") == apart
     content = json.loads((tmp_path / "new" / "songs.json").read_text("utf-8"))
@@ -301,16 +316,14 @@ def test_all_in_one_grows_by_what_is_new(model: Path, tmp_path: Path) -> None:
     assert run(*words).exit_code == 0
     first = intervals(tmp_path / "songs.csv")
     write_song(tmp_path / "music" / "b.wav", 2.0)
-    (ledger,) = tmp_path.glob(f"*{LEDGER}")
-    ledger.write_text(ledger.read_text() + '{"name": "cut of')  # as after a killed run
-    (tmp_path / "songs.csv").unlink()
+    (tmp_path / "songs.csv").unlink()  # it was not written yet if the command was interrupted
     result = run(*words)
-    assert "Skipped 1 recordings already processed by this model" in result.stderr
-    assert (result.stdout.count("Plays longest: "), result.stdout.count("(2 recordings)")) == (1, 1)
+    assert ", 1 skipped because already done" in result.stderr
+    assert (num_answers(result), result.stdout.count("(2 recordings)")) == (1, 1)
     grown = intervals(tmp_path / "songs.csv")
     assert grown[: len(first)] == first
     assert {row[0] for row in grown[len(first) :]} == {str(tmp_path / "music" / "b.wav")}
-    assert "Skipped 2 recordings" in run(*words).stderr
+    assert "2 recordings: 2 skipped because already done" in run(*words).stderr
     assert intervals(tmp_path / "songs.csv") == grown
 
 
@@ -415,7 +428,7 @@ def test_names_that_are_no_utf_8_are_escaped_in_what_is_written(model: Path, tmp
     for again in (False, True):
         result = run("predict", model, song, "--format", formats, "--table", tmp_path / "all.csv")
         assert result.exit_code == 0, result.output
-        assert ("Skipped 1 recordings" in result.stderr) == again
+        assert result.stdout.count("Written before: ") == (len(FILE_FORMATS) - 1) * again
     assert json.loads(Path(f"{song}.json").read_text("utf-8"))["path"] == f"{tmp_path}/caf\\udce9.wav"
     assert run("predict", model, song, "--table", tmp_path / "all.json").exit_code == 0
     assert json.loads((tmp_path / "all.json").read_text("utf-8"))["songs"][0]["path"].endswith("caf\\udce9.wav")
@@ -425,10 +438,12 @@ def test_an_answer_that_cannot_be_written_stops_no_other(model: Path, tmp_path: 
     for name in ("1.wav", "2.wav", "3.wav"):
         write_song(tmp_path / name)
     (tmp_path / "2.wav.json").mkdir()
-    result = run("predict", model, *(tmp_path / name for name in ("1.wav", "2.wav", "3.wav")))
+    songs = [tmp_path / name for name in ("1.wav", "2.wav", "3.wav")]
+    result = run("predict", model, *songs, "--format", "json")
     assert result.exit_code == 1
     assert f"Error: {tmp_path / '2.wav'}: " in result.stderr
-    assert result.stderr.endswith("1 of 3 recordings failed.\n")
+    assert result.stderr.endswith(", 1 failed.\n")
+    assert num_answers(result) == 3, "the answer is printed nevertheless"
     assert (tmp_path / "3.wav.json").is_file()
 
 

@@ -320,7 +320,7 @@ def test_the_way_from_audio_to_answers_in_a_bucket(bucket: Path, tmp_path: Path)
         (("inspect", data, "--report"), "built/report/report.html"),
         (("report", run_folder, "--data", data), "runs/first/report-test/report.html"),
         (("evaluate", run_folder, "--data", data), "runs/first/evaluation-test/evaluation.json"),
-        (("predict", run_folder, song), "slakh/test/Track00003/mix.flac.json"),
+        (("predict", run_folder, song, "--format", "json"), "slakh/test/Track00003/mix.flac.json"),
         (("predict", run_folder, song, "--out", "s3://bucket/predictions"), "predictions/mix.flac.json"),
         (
             ("export", run_folder, "--out", "s3://bucket/exported", "--audio", song, "--formats", "savedmodel"),
@@ -412,17 +412,18 @@ def test_answers_in_a_bucket_are_not_done_again(bucket: Path, exported_cnn: Path
     for name in ("a.wav", "album/b.wav"):
         soundfile.write(tmp_path / "music" / name, np.zeros(8000), 8000)
     move_into(tmp_path / "music", bucket / "music")
-    for options, folder in (((), "music"), (("--out", "s3://bucket/out"), "out/music")):
+    for options, folder in ((("--format", "json"), "music"), (("--out", "s3://bucket/out"), "out/music")):
         assert run("predict", model, "s3://bucket/music", *options).exit_code == 0
         outputs = {f"{folder}/a.wav.json", f"{folder}/album/b.wav.json"}
         assert outputs <= objects(os.environ["S3_ENDPOINT"], folder)
         for again in ((), ("--overwrite",)):
             result = run("predict", model, "s3://bucket/music", *options, *again)
             assert result.exit_code == 0, result.output
-            assert ("Skipped 2 recordings already processed by this" in result.stderr) == (not again)
+            assert ("2 recordings: 2 skipped because already done" in result.stderr) == (not again)
         (bucket / folder / "a.wav.json").unlink()
         skipped = run("predict", model, "s3://bucket/music", *options).stderr
-        assert "Skipped 1 recordings already processed by this" in skipped
+        assert "2 recordings: 1 predicted" in skipped
+        assert ", 1 skipped because already done" in skipped
     (bucket / "model.tflite").upload(model)
     refused = run("predict", "s3://bucket/model.tflite", "s3://bucket/music")
     assert refused.exit_code == 2

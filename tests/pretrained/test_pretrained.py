@@ -60,11 +60,11 @@ def test_load_without_a_path(own: Path) -> None:
 def test_predict_without_a_model(own: Path) -> None:
     song, more = write_song(Path("a.wav")), write_song(Path("music/b.flac"))
     for words in ((song, more.parent), ("pretrained", song, more.parent)):
-        result = run("predict", *words, "--overwrite")
+        result = run("predict", *words, "--format", "json", "--overwrite")
         assert result.exit_code == 0, result.output
         assert result.stderr.startswith(OWN)
-        assert "a.wav, 0:04.0: " in result.stdout
-        assert "b.flac, 0:04.0: " in result.stdout
+        assert "a.wav, 0:04.0" in result.stdout
+        assert "b.flac, 0:04.0" in result.stdout
     expected = LiteModel(own / "model.tflite").predict(song)
     found = json.loads(Path("a.wav.json").read_text())
     np.testing.assert_allclose(found["probabilities"], expected.probabilities, atol=1e-4)
@@ -74,7 +74,7 @@ def test_the_first_argument_may_be_a_model(own: Path, exported_cnn: Path) -> Non
     song = write_song(Path("a.wav"))
     shutil.copytree(exported_cnn / "run", "pretrained")
     for model in (exported_cnn / "model.float32.tflite", exported_cnn / "run", "./pretrained"):
-        result = run("predict", model, song, "--overwrite")
+        result = run("predict", model, song)
         assert result.exit_code == 0, result.output
         assert "pretrained\n" not in result.output
     assert OWN in run("predict", "pretrained", song).output
@@ -105,20 +105,20 @@ def test_a_first_argument_that_is_neither_model_nor_recording_is_refused(own: Pa
         )
         assert "or, to use the pretrained model, a recording or a folder of recordings" in message
     assert "does not exist" in failed(2, "predict", "model.tflite", song)
-    assert not Path("a.wav.json").exists()
 
 
 def test_a_first_recording_that_cannot_be_heard_is_named_like_others(own: Path) -> None:
     song = write_song(Path("a.wav"))
-    assert "Error: none.mp3: cannot be opened" in failed(1, "predict", "none.mp3", song)
-    assert Path("a.wav.json").is_file()
+    message = failed(1, "predict", "none.mp3", song)
+    assert "Error: none.mp3: cannot be opened" in message
+    assert "a.wav, 0:04.0" in message
 
 
 def test_audio_without_a_suffix_is_a_recording(own: Path) -> None:
     write_song(Path("a.wav")).rename("take")
     result = run("predict", "take")
     assert result.exit_code == 0, result.output
-    assert Path("take.json").is_file()
+    assert "take, 0:04.0" in result.stdout
 
 
 _CODE = """
@@ -135,7 +135,7 @@ print(*sys.modules)
 def test_predict_loads_no_tensorflow(own: Path) -> None:
     words = (own, "predict", write_song(Path("a.wav")))
     done = subprocess.run([sys.executable, "-c", _CODE, *map(str, words)], capture_output=True, text=True, check=True)
-    assert Path("a.wav.json").is_file()
+    assert "a.wav, 0:04.0" in done.stdout
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "ai_edge_litert" in loaded
     assert not loaded & {"tensorflow", "keras", "matplotlib", "yaml"}
