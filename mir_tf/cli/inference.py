@@ -122,7 +122,7 @@ def _require_recordings(path: Path) -> None:
 @click.option(
     "--out",
     type=NEW_FOLDER,
-    help="Write these files, by default json, to a folder, with the subfolders of each FOLDER.  "
+    help="Folder for these files, with the subfolders of each FOLDER; if only --out is given: json.  "
     "[default: beside the recordings]",
 )
 @click.option(
