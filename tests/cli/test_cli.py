@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -386,3 +389,75 @@ def test_a_shell_completes_commands_options_and_files() -> None:
     assert len(takers) > 6
     for name in takers:  # without a file or a folder here, the shell would offer none at all
         assert completions(name, incomplete="so") in ([("file", "so")], [("dir", "so")]), name
+
+
+_WIDE = """
+from mir_tf.cli import shared, timeline
+console = shared.make_console()
+rows = [["name", *(f"column {number:03}" for number in range(40))], ["x" * 60, *map(str, range(40))]]
+shared.print_table(console, "Title", rows)
+console.print("word " * 60)
+print(shared.drawing_width(console))
+"""
+
+
+@pytest.mark.parametrize(("columns", "lost"), [(None, False), ("500", True), ("wide", False)])
+def test_a_pipe_gets_tables_and_sentences_whole(columns: str | None, lost: bool) -> None:
+    """Even if stdin and stderr are terminals of some width: rich would take theirs."""
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    terminal, end = os.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", _WIDE],
+        stdin=end,
+        stderr=end,
+        stdout=subprocess.PIPE,
+        env={**environment, **({"COLUMNS": columns} if columns else {})},
+        text=True,
+        check=True,
+    )
+    os.close(end)
+    os.close(terminal)
+    assert (re.search(r"x{60} .* 39 ", done.stdout) is None) == lost
+    assert ("too narrow to show column" in done.stdout) == lost
+    assert "…" not in done.stdout
+    *_, words, width = done.stdout.splitlines()
+    assert (words.count("word"), width) == ((60, "100") if not lost else (60, "500"))
+
+
+def test_tables_of_commands_are_whole_in_a_pipe(trained: Path, folder: Path, tmp_path: Path) -> None:
+    for words in (
+        ("inspect", folder / "data"),
+        ("evaluate", trained, "--data", folder / "data", "--out", tmp_path / "evaluation"),
+        ("export", trained, "--out", tmp_path / "exported", "--formats", "tflite"),
+    ):
+        whole, narrow = run(*words), run(*words, env={"COLUMNS": "40"})
+        assert (whole.exit_code, narrow.exit_code) == (0, 0)
+        assert "too narrow" not in whole.stdout
+        assert "…" not in whole.stdout
+        assert "too narrow" in narrow.stdout
+
+
+def test_every_command_prints_by_the_one_console() -> None:
+    sources = {path.name: path.read_text("utf-8") for path in Path(cli.__file__).parent.glob("*.py")}
+    assert [name for name, text in sources.items() if re.search(r"[^_\w.]Console\(", text)] == ["shared.py"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("song.mp3",), "'song.mp3' is not a command. To detect its instruments: mir-tf predict song.mp3"),
+        (("my song.wav", "b.wav"), "mir-tf predict 'my song.wav' b.wav"),
+        (("a.wav", "b.wav", "c.wav", "d.wav"), "mir-tf predict a.wav b.wav c.wav ..."),
+        (("music",), "'music' is not a command. To detect its instruments: mir-tf predict music"),
+        (("music/none",), "mir-tf predict music/none"),
+        (("s3://bucket/song",), "mir-tf predict s3://bucket/song"),
+        (("predit", "song.mp3"), "No such command 'predit'. Did you mean 'predict'?"),
+        (("evaluat",), "Did you mean 'evaluate'?"),
+    ],
+)
+def test_a_first_word_that_is_no_command_is_answered_with_one(
+    words: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "music").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert message in failed(2, *words)
