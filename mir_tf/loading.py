@@ -87,6 +87,7 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
     if threads is not None:
         raise ConfigError("threads apply to .tflite files only: a run uses all cores")
     require_training()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow logs its start-up, which tells a user nothing
     from mir_tf import bundle
     from mir_tf.bundle.keras_model import RunModel
 

@@ -97,6 +97,8 @@ def place(exported_cnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     signal = probe_signal(22050, 12.0)
     for name in ("song.wav", "song.mp3", "song.flac"):
         soundfile.write(folder / name, signal, 22050)
+    (folder / "music").mkdir()
+    shutil.copy(folder / "song.mp3", folder / "music")
     return folder
 
 
