@@ -14,11 +14,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 SCRIPT = """\
+from pathlib import Path
+
+import numpy as np
+
 import mir_tf
 
 model = mir_tf.load()
 reveal_type(model)
 reveal_type(model.predict("song.mp3"))
+reveal_type(model.predict(Path("song.mp3")))
+reveal_type(model.predict(np.zeros(8000), sr=8000))
+reveal_type(model.predict([0.0, 0.1], sr=8000))
+reveal_type(model.predict(["one.mp3", "two.mp3"], progress=True))
+reveal_type(model.predict(Path("music").rglob("*.mp3"), progress=print))
+reveal_type(model.predict([np.zeros(8000), np.ones(8000)], sr=8000))
 reveal_type(mir_tf.lite.LiteModel("model.tflite").stream(sr=44100))
 try:
     model.predict("song.mp3").begin
@@ -52,7 +62,8 @@ def test_a_script_of_a_user_is_checked(interpreter: Path, tmp_path: Path) -> Non
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert re.findall(r'Revealed type is "(.*)"', result.stdout) == [
         "mir_tf.inference.model.Model",
-        "mir_tf.inference.prediction.Prediction",
+        *["mir_tf.inference.prediction.Prediction"] * 4,
+        *["list[mir_tf.inference.prediction.Prediction]"] * 3,
         "mir_tf.stream.Stream",
     ]
     errors = re.findall(r"error: (.*)", result.stdout)
