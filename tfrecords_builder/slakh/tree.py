@@ -11,6 +11,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,6 +28,8 @@ METADATA_NAME = "metadata.yaml"
 ALL_NOTES = "all_src.mid"
 SONGS = "songs.json"
 """File in the root of a rendered tree. It lists the song, MIDI file and SoundFont of each track."""
+
+_SPLIT_FOLDERS = (*SPLITS, OMITTED)
 
 _AUDIO = (".flac", ".wav")
 _FILES = (("", "[!.]*"), ("MIDI/", "[!.]*"), ("stems/", "[!.]*"))
@@ -133,15 +136,17 @@ def read_layout(root: str | Path) -> Layout:
     Tracks beside these folders and in other folders are listed too, without a split.
 
     Raises:
-        DataError: songs.json cannot be read.
+        DataError: It contains several releases of Slakh, or the folder of one, or songs.json cannot be read.
     """
     root = as_path(root)
     folders = [root, *(path for path in sorted(root.glob("*")) if not path.name.startswith((".", "Track")))]
+    tracks_of = {folder: _track_folders(folder) for folder in folders}
     split_of = {
-        track: folder.name if folder != root and folder.name in (*SPLITS, OMITTED) else ""
-        for folder in folders
-        for track in _track_folders(folder)
+        track: folder.name if folder != root and folder.name in _SPLIT_FOLDERS else ""
+        for folder, tracks in tracks_of.items()
+        for track in tracks
     }
+    _require_one_release(root, tracks_of)
 
     def listing(folder: Path) -> Listing:
         return Listing(folder, split_of[folder], _files(folder), _metadata(folder / METADATA_NAME))
@@ -227,6 +232,48 @@ def drop_leaks(tracks: list[Track]) -> tuple[list[Track], list[Skipped]]:
         else:
             kept.append(track)
     return kept, dropped
+
+
+def _require_one_release(root: Path, tracks_of: Mapping[Path, Sequence[Path]]) -> None:
+    """Refuse a folder of several releases of Slakh, and one whose only release lies deeper.
+
+    Folders of tracks without splits may be parts of one release, unless some of their tracks have the same name.
+
+    Args:
+        root: The folder.
+        tracks_of: The track folders in it and in each of its folders.
+
+    Raises:
+        DataError: The message lists the releases and their numbers of tracks.
+    """
+    own: list[str] = []
+    releases: dict[Path, list[str]] = {}
+    has_splits = False
+    for folder, tracks in tracks_of.items():
+        names = [track.name for track in tracks]
+        if folder == root or folder.name in _SPLIT_FOLDERS:
+            own += names
+            continue
+        in_splits = [track.name for split in _SPLIT_FOLDERS for track in _track_folders(folder / split)]
+        has_splits = has_splits or bool(in_splits)
+        if names or in_splits:
+            releases[folder] = [*names, *in_splits]
+    if not own and len(releases) == 1 and has_splits:
+        (release,) = releases
+        raise DataError(f"{root}: the tracks are in a folder of it; name that one: {release}")
+    groups = [set(own), *map(set, releases.values())]
+    if len(releases) + bool(own) > 1 and (has_splits or len(set().union(*groups)) < sum(map(len, groups))):
+        listed = ", ".join(f"{folder} ({_count(names)})" for folder, names in releases.items())
+        if own:
+            raise DataError(
+                f"{root}: has {_count(own)} of its own and contains another release of Slakh: "
+                f"{listed}. Move that out of the folder, or name it instead"
+            )
+        raise DataError(f"{root}: contains several releases of Slakh: {listed}. Choose one and name its folder")
+
+
+def _count(tracks: Sequence[str]) -> str:
+    return f"{len(tracks)} track{'' if len(tracks) == 1 else 's'}"
 
 
 def _track_folders(folder: Path) -> list[Path]:

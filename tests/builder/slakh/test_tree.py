@@ -116,6 +116,49 @@ def test_an_empty_tree_is_refused(tmp_path: Path, folder: str) -> None:
         tree.find_tracks(tmp_path)
 
 
+def test_a_folder_of_two_genuine_releases_is_refused(shared_folder: Path) -> None:
+    root = shared_folder / "data" / "slakh_fixture" / "mirdata"
+    with pytest.raises(DataError) as refusal:
+        tree.find_tracks(root)
+    assert str(refusal.value) == (
+        f"{root}: contains several releases of Slakh: {root / 'babyslakh_16k'} (1 track), "
+        f"{root / 'slakh2100_flac_redux'} (1 track). Choose one and name its folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("places", "refusal"),
+    [
+        (("redux/train/Track00001", "original/train/Track00002"), "contains several releases .*original .*redux"),
+        (("redux/train/Track00002", "baby/Track00001"), "contains several releases .*baby .*redux"),
+        (("baby/Track00001", "other/Track00001"), "contains several releases .*baby .*other"),
+        (("train/Track00002", "redux/train/Track00001"), "has 1 track of its own and contains another .*redux"),
+        (("train/Track00001", "baby/Track00001"), "has 1 track of its own and contains another .*baby"),
+        (("Track00001", "baby/Track00001", "baby/Track00002"), r"another release of Slakh: .*baby \(2 tracks\)"),
+        (("redux/train/Track00001",), "name that one: .*redux$"),
+    ],
+)
+def test_two_releases_in_one_folder_are_refused(
+    tmp_path: Path, make_track: MakeTrack, places: tuple[str, ...], refusal: str
+) -> None:
+    for place in places:
+        make_track(place)
+    with pytest.raises(DataError, match=refusal):
+        tree.find_tracks(tmp_path / "tree")
+
+
+@pytest.mark.parametrize(
+    "places", [("one/Track00001", "two/Track00002"), ("Track00001", "two/Track00002"), ("one/Track00001",)]
+)
+def test_folders_of_other_tracks_are_parts_of_one_release(
+    tmp_path: Path, make_track: MakeTrack, places: tuple[str, ...]
+) -> None:
+    for place in places:
+        make_track(place)
+    tracks, _ = tree.find_tracks(tmp_path / "tree")
+    assert [track.id for track in tracks] == [Path(place).name for place in places]
+
+
 def test_two_tracks_of_one_name_are_refused(tmp_path: Path, make_track: MakeTrack) -> None:
     make_track("train/Track00001")
     make_track("test/Track00001")
