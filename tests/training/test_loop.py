@@ -136,7 +136,7 @@ def test_the_bundle_is_the_best_epoch_with_its_thresholds(data: Path, undisturbe
     np.testing.assert_array_equal(loaded.thresholds, tuned.thresholds)
     assert tuned.macro_f1 == best["val_macro_f1"]
     assert loaded.post_processing == choose(grid_counts(scored, tuned.thresholds), tuned.thresholds)
-    tracks = [TrackPrediction(str(index), "0", *pair) for index, pair in enumerate(scored)]  # of one song
+    tracks = [TrackPrediction(str(index), f"song of validation-0-{index}", *pair) for index, pair in enumerate(scored)]
     expected = confidence.fit(PresenceTable.of(tracks, tuned.thresholds))
     assert loaded.confidence is not None
     np.testing.assert_allclose(loaded.confidence.weights, expected.weights, rtol=1e-6)
