@@ -210,7 +210,12 @@ INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "of wrong thresholds": (changed(thresholds=["high"] * 17), "damaged: .*high"),
     "without a rate": (changed(sample_rate=0), r"the window in its mir_tf\.json is invalid"),
     "with wrong classes": (
-        changed(classes=["Piano"], thresholds=[0.5], post_processing=ONE_CLASS),
+        changed(
+            classes=["Piano"],
+            thresholds=[0.5],
+            post_processing=ONE_CLASS,
+            confidence=dataclasses.replace(CONFIDENCE, weights=CONFIDENCE.weights[:1]).to_dict(),
+        ),
         "its model does not match its metadata",
     ),
     "of a wrong rule": (changed(post_processing={"offset_thresholds": [0.1]}), "damaged: .*min_durations"),

@@ -153,7 +153,8 @@ def test_evaluate(trained: Path, folder: Path, tmp_path: Path) -> None:
     assert (written["split"], written["tracks"], written["seconds"]) == ("test", 2, 7.5)
     assert f"{written['overall_metrics']['micro_f1']['value']:.3f}" in result.output
     assert {path.suffix for path in (trained / "evaluation-test").iterdir()} == {".json", ".md", ".png"}
-    assert written["confidence"]["cut"] == json.loads((trained / "bundle.json").read_text())["confidence"]["cut"]
+    cut = json.loads((trained / "bundle.json").read_text())["confidence"]["cut"]
+    assert written["confidence"]["cut"] == pytest.approx(cut, abs=1e-6)
     assert "has a Brier score of " in " ".join(result.output.split())
     assert (trained / "evaluation-test" / "confidence.png").read_bytes().startswith(b"\x89PNG")
     sentence, *rest = result.stdout.partition(".\n")
