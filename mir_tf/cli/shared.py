@@ -81,7 +81,7 @@ class TrainingCommand(click.Command):
 def announce_pretrained(model: Path) -> None:
     """Print on stderr that the pretrained model is used, if it is."""
     if pretrained.is_pretrained(model):
-        click.echo(f"Model: {pretrained.display_name(model)}, pretrained", err=True)
+        click.echo(f"Model: {pretrained.display_name(model)}, pretrained. {pretrained.RELIABILITY}", err=True)
 
 
 def results_folder(model: Path, name: str) -> Path:

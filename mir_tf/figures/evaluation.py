@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from mir_tf.figures.style import (
     GRID_COLOR,
     INK,
+    TITLE_SIZE,
     dot_style,
+    draw_grid,
     draw_legend_above,
     label_panels,
     line_style,
     matrix_figure,
     new_class_rows,
+    new_figure,
     unit_panels,
     write_row_notes,
 )
@@ -184,10 +187,15 @@ def confidence_figure(diagram: Reliability, cut: float, title: str) -> Figure:
         cut: Confidence from which a class is detected.
         title: Title of the figure.
     """
-    figure, (axes,) = unit_panels([f"expected calibration error {diagram.error[0]:.3f}"])
+    figure = new_figure(9, 8)
+    axes = figure.add_subplot()
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="confidence", ylabel="share in which the class plays")
+    draw_grid(axes)
     _draw_reliability(axes, diagram, 0, INK, "tracks and classes (height)")
     axes.axvline(cut, color=INK, linewidth=1, linestyle="--", label="cut: detected from here")
-    label_panels(figure, title, "confidence", "share in which the class plays")
+    axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
+    axes.set_title(f"expected calibration error {diagram.error[0]:.3f}", loc="right")
+    axes.legend(loc="upper left", frameon=False)
     return figure
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -47,7 +48,7 @@ def own(exported_cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return folder
 
 
-OWN = f"Model: mir-tf {mir_tf.__version__}, pretrained\n"
+OWN = f"Model: mir-tf {mir_tf.__version__}, pretrained. {pretrained.RELIABILITY}\n"
 
 
 def test_load_without_a_path(own: Path) -> None:
@@ -63,8 +64,8 @@ def test_predict_without_a_model(own: Path) -> None:
         result = run("predict", *words, "--format", "json", "--overwrite")
         assert result.exit_code == 0, result.output
         assert result.stderr.startswith(OWN)
-        assert "a.wav, 0:04.0" in result.stdout
-        assert "b.flac, 0:04.0" in result.stdout
+        assert result.stdout.startswith("a.wav, 0:04.0\nDetected: ")
+        assert "\nb.flac, 0:04.0\nDetected: " in result.stdout
     expected = LiteModel(own / "model.tflite").predict(song)
     found = json.loads(Path("a.wav.json").read_text())
     np.testing.assert_allclose(found["probabilities"], expected.probabilities, atol=1e-4)
@@ -280,3 +281,14 @@ def test_a_piano_is_heard_as_one() -> None:
     heard = mir_tf.load().predict(0.5 * waveform / np.abs(waveform).max(), rate)
     assert heard.dominant == "Piano"
     assert "Drums" not in heard.detected
+
+
+def test_what_is_said_of_its_reliability_stands_in_the_model_card() -> None:
+    (row,) = (line for line in (pretrained.FOLDER / "MODEL_CARD.md").read_text().splitlines() if "| both |" in line)
+    *_, detected, perhaps, _, _, _ = row.split("|")
+    for cell in (detected, perhaps):
+        right, number = map(int, re.search(r"(\d+) of (\d+)", cell).groups())  # type: ignore[union-attr]
+        share = f"{100 * right / number:.0f}"
+        assert f"({share} %)" in cell
+        assert f"{share} %" in pretrained.RELIABILITY
+    assert "does not detect voices" in pretrained.RELIABILITY
