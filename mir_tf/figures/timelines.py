@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from mir_tf.figures.style import INK, TITLE_SIZE, draw_bars, draw_grid, draw_leg
 
 _TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _MAX_TICKS = 16
+_TITLE_CHARACTERS = 95
+"""Longest line of a title: as many characters as fit between the labels of the rows and the legend."""
+
 MAX_POINTS = 1500
 """Maximum number of columns to draw; frames beyond share them."""
 
@@ -95,7 +99,8 @@ def timeline_figure(
     ]
     if truth is not None:
         handles.append(Patch(facecolor=INK, label="truth"))
-    axes.set_title(title, loc="left", size=TITLE_SIZE, parse_math=False)
+    lines = textwrap.fill(title, _TITLE_CHARACTERS)  # a song with many instruments has a long headline
+    axes.set_title(lines, loc="left", size=TITLE_SIZE, parse_math=False)
     draw_legend_above(axes, 3, handles=handles)
     return figure
 

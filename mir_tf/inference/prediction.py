@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import json
 import math
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
 
 DIGITS = 5
 """Decimal places of a probability in JSON: enough to compare two runtimes to 1e-4."""
-
-
-_TITLE_COLUMNS = 100
-"""Characters of a line of a figure's title, beside the legend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -358,8 +353,7 @@ class Prediction:
         for each in self.instruments:
             groups[each.group].append(each.index)
             labels[each.index] = f"{each.name} {format_confidence(each.confidence)}".rstrip()
-        name = f"{recording_title(self.path) or 'audio'}, {format_duration(self.seconds)}"
-        title = f"{name}\n{textwrap.fill(self.headline, _TITLE_COLUMNS)}"
+        title = f"{recording_title(self.path) or 'audio'}, {format_duration(self.seconds)}. {self.headline}"
         return timeline_figure(self.probabilities, self.smoothed, None, labels, self.colors, title, groups)
 
     def __repr__(self) -> str:

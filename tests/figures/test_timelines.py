@@ -149,3 +149,17 @@ def test_timeline_of_silence_says_so() -> None:
     figure = timeline(playing=())
     figure.canvas.draw()
     assert "No instrument" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_a_long_title_is_broken_into_lines_within_the_figure() -> None:
+    title = f"song.mp3, 3:00.0. Detected: {', '.join(FAMILY.classes)}. Plays longest: Chromatic Percussion."
+    roll = np.full((50, 17), 0.9, np.float32)
+    labels = [f"{name} 99 %" for name in FAMILY.classes]
+    figure = timelines.timeline_figure(roll, roll > 0.5, None, labels, COLORS, title, {"detected": [*range(17)]})
+    [axes] = figure.axes
+    figure.canvas.draw()
+    text = axes._left_title
+    assert text.get_text().split() == title.split()
+    box = text.get_window_extent()
+    assert (box.x0 > 0, box.x1 < 1600, box.y1 < 900) == (True, True, True)
+    assert overlapping([text, *axes.get_yticklabels(), *axes.get_legend().get_texts()]) == []

@@ -167,7 +167,7 @@ def test_a_data_frame_has_the_columns_and_their_types(song: Prediction, silence:
 def test_a_plot_is_a_figure_with_a_row_for_each_instrument(song: Prediction) -> None:
     (axes,) = song.plot().axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Reed 19 %", "Piano 52 %", "Drums 60 %"]
-    assert axes.get_title(loc="left").endswith(f", 0:00.5\n{song.headline}")
+    assert " ".join(axes.get_title(loc="left").split()).endswith(f", 0:00.5. {song.headline}")
     array = dataclasses.replace(song, path="")
     assert array.plot().axes[0].get_title(loc="left").startswith("audio, ")
 

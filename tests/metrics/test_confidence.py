@@ -268,3 +268,10 @@ def test_nothing_named_has_no_precision_but_is_measured() -> None:
     found = confidence.measure(model, [track("a", [0.1] * 3, [4.0, 0.0, 0.0])], HALF, Bootstrap(["a"]))
     assert (found.named, found.detected, found.playing) == ((0, 0), (0, 0), 1)
     assert (found.precision.value, found.recall.value, found.dominant_named.value) == (0, 0, 0)
+
+
+def test_a_class_below_its_threshold_is_not_detected_however_confident() -> None:
+    model = ConfidenceModel(((0.0, 1.0, *(0.0,) * (NUM_FEATURES - 1)),) * 3, 0.6)
+    thresholds = np.array([0.5, 0.9, 0.5], np.float32)
+    found = confidence.measure(model, [track("a", [0.7, 0.8, 0.1], [0.0, 4.0, 0.0])], thresholds, Bootstrap(["a"]))
+    assert (found.named, found.detected, found.playing) == ((1, 0), (1, 0), 1)
