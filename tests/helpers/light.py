@@ -24,7 +24,8 @@ def write_inputs(folder: Path) -> None:
     """Write a recording, and files that look like those that the commands take."""
     (folder / "data").mkdir()
     (folder / "run").mkdir()
-    (folder / "run" / "bundle.json").write_text("{}", "utf-8")
+    for name in ("bundle.json", "model.keras"):
+        (folder / "run" / name).write_text("{}", "utf-8")
     (folder / "plan.yaml").write_text("{}", "utf-8")
     time = np.arange(6 * 22050) / 22050
     soundfile.write(folder / "song.wav", 0.3 * np.sin(440 * np.pi * time), 22050)
