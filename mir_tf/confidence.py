@@ -30,23 +30,40 @@ _LOWEST = 1e-4
 """Probabilities are clipped to [this, 1 - this], because 0 and 1 have no log-odds."""
 
 
-def features(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+def features(probabilities: NDArray[np.float32], mean: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Summarise the probabilities of each class over a recording.
 
     They do not depend on thresholds. The features of a class are the log-odds of its mean probability over the
     recording, and over the frames with the highest probabilities that make up each of :data:`TOP_SECONDS`.
 
     Args:
-        probabilities: float32 [label frames, classes], at least one frame.
+        probabilities: float32 [label frames, classes], at least one frame. With ``mean``, the frames that
+            :func:`highest_frames` returns are enough.
+        mean: float64 [classes], mean probability over the recording, if it is known.
 
     Returns:
         float64 [classes, :data:`NUM_FEATURES`].
     """
-    highest = -np.sort(-probabilities.astype(np.float64), axis=0)  # [frames, classes], descending
-    frames = (len(highest), *(min(seconds * LABEL_RATE, len(highest)) for seconds in TOP_SECONDS))
-    means = np.clip([highest[:count].mean(axis=0) for count in frames], _LOWEST, 1 - _LOWEST)  # [features, classes]
+    if mean is None:
+        mean = probabilities.mean(axis=0, dtype=np.float64)
+    highest = highest_frames(probabilities).astype(np.float64)
+    tops = (highest[: seconds * LABEL_RATE].mean(axis=0) for seconds in TOP_SECONDS)
+    means = np.clip([mean, *tops], _LOWEST, 1 - _LOWEST)  # [features, classes]
     log_odds: NDArray[np.float64] = np.log(means / (1 - means))
     return log_odds.T
+
+
+def highest_frames(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the highest probabilities of each class that :func:`features` needs, in descending order.
+
+    Args:
+        probabilities: float32 [label frames, classes].
+
+    Returns:
+        float32 [frames, classes], with at most max(:data:`TOP_SECONDS`) seconds of frames.
+    """
+    highest: NDArray[np.float32] = -np.sort(-probabilities, axis=0)[: max(TOP_SECONDS) * LABEL_RATE]
+    return highest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,17 +92,20 @@ class ConfidenceModel:
         if not 0 <= self.cut <= 1:
             raise ValueError(f"the cut of the confidence is {self.cut}; it must be between 0 and 1")
 
-    def confidence(self, probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    def confidence(
+        self, probabilities: NDArray[np.float32], mean: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """Return the confidence of each class that it plays for at least :data:`MIN_SECONDS` in the recording.
 
         Args:
-            probabilities: float32 [label frames, classes], at least one frame.
+            probabilities: As for :func:`features`.
+            mean: As for :func:`features`.
 
         Returns:
             float64 [classes], above 0 and below 1.
         """
         weights = np.array(self.weights)  # [classes, 1 + features]
-        return sigmoid(weights[:, 0] + (features(probabilities) * weights[:, 1:]).sum(axis=1))
+        return sigmoid(weights[:, 0] + (features(probabilities, mean) * weights[:, 1:]).sum(axis=1))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""

@@ -1,11 +1,13 @@
 """Live audio from standard input and a microphone: how it is read, what is printed, and how it ends."""
 
+import dataclasses
 import fcntl
 import importlib.util
 import io
 import json
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -26,6 +28,7 @@ from rich.console import Console
 from mir_tf.cli.meter import Meter
 from mir_tf.errors import AudioError
 from mir_tf.export.exporter import probe_signal
+from mir_tf.inference.prediction import Prediction
 from mir_tf.io.capture import Microphone, RawSource
 from mir_tf.lite import LiteModel
 from mir_tf.stream import Stream
@@ -254,7 +257,7 @@ def test_a_terminal_shows_a_meter_for_each_instrument(path: Path) -> None:
     for name, seconds in zip(expected.classes, expected.playing_time, strict=True):
         assert f"{name} " in last
         assert f"0:{seconds:04.1f}" in last
-    assert f"0:05.2, dominant {expected.classes[expected.playing_time.argmax()]}" in shown
+    assert f"0:05.2, {headline_of(expected)}" in shown
     assert "{" not in shown
 
 
@@ -281,7 +284,12 @@ def drawn(model: LiteModel, height: int, add: Callable[[Meter, Stream], None]) -
     with Meter(console, model.metadata, stream) as meter:
         add(meter, stream)
     lines = console.file.getvalue().splitlines()
-    return lines[max(index for index, line in enumerate(lines) if ", dominant " in line) :]
+    return lines[max(index for index, line in enumerate(lines) if re.search(r"\d:\d\d\.\d, ", line)) :]
+
+
+def headline_of(prediction: Prediction) -> str:
+    """Return the words of the display's title for a prediction of everything so far."""
+    return f"plays longest: {prediction.dominant}" if prediction.dominant else "nothing detected"
 
 
 def meters_in(lines: list[str]) -> dict[str, str]:
@@ -304,7 +312,12 @@ def test_a_meter_shows_what_is_heard_now_and_what_has_played(path: Path) -> None
     assert lines["Drums"].index("│") - lines["Drums"].index("█") == 21
     assert lines["Drums"].endswith("0:00.0  ")
     assert lines["Bass"].endswith("0:01.5  ")
-    assert "0:04.0, dominant Organ" in picture[0]
+    whole = Prediction("", 4.0, {}, model.classes, model.thresholds, model.metadata.post_processing, frames)
+    expected = dataclasses.replace(whole, confidence_model=model.metadata.confidence, model={"vocabulary": "family"})
+    assert f"0:04.0, {headline_of(expected)}" in picture[0]
+    for each in expected.instruments:
+        assert f"  {each.group} " in lines[each.name]
+    assert {"detected", "perhaps"} == {each.group for each in expected.instruments}
 
 
 def test_a_meter_does_not_wait_until_frames_are_final(path: Path) -> None:
@@ -315,7 +328,11 @@ def test_a_meter_does_not_wait_until_frames_are_final(path: Path) -> None:
     for name, probability, seconds in zip(model.classes, now, expected.playing_time, strict=True):
         assert sum(map(lines[name].count, "█┃")) == round(float(probability) * 30)
         assert lines[name].endswith(f"0:{seconds:04.1f}  ")
-    assert f"0:04.3, dominant {expected.classes[expected.playing_time.argmax()]}" in picture[0]
+    assert f"0:04.3, {headline_of(expected)}" in picture[0]
+    assert {each.name for each in expected.instruments if f"  {each.group} " in lines[each.name]} == {
+        *expected.detected,
+        *expected.perhaps,
+    }
 
 
 def test_a_low_terminal_shows_the_instruments_that_matter(path: Path) -> None:

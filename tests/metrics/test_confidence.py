@@ -136,7 +136,7 @@ def test_the_fit_finds_the_weights_that_made_the_data() -> None:
     generator = np.random.default_rng(3)
     weights = np.round(generator.normal(0, 1, (3, 1 + NUM_FEATURES)), 2)
     table = synthetic(20_000, weights)
-    np.testing.assert_allclose(confidence.fit_weights(table.features, table.plays), weights, atol=0.12)
+    np.testing.assert_allclose(confidence.fit_weights(table.features, table.plays, 1.0), weights, atol=0.12)
 
 
 def test_the_fit_equals_scikit_learn() -> None:
@@ -151,7 +151,7 @@ def test_a_class_without_evidence_has_the_weights_of_all_classes() -> None:
     """Its features are always 0, so that its own data tell only its bias."""
     table = synthetic(2000, np.full((6, 1 + NUM_FEATURES), 1.0))
     table.features[:, 5] = 0
-    found = confidence.fit_weights(table.features, table.plays)
+    found = confidence.fit_weights(table.features, table.plays, 1.0)
     np.testing.assert_allclose(found[5, 1:], 1, atol=0.2)
 
 
@@ -159,37 +159,54 @@ def test_a_class_that_never_plays_has_finite_weights_and_a_low_confidence() -> N
     """Its own data alone would make its bias infinite."""
     table = synthetic(400, np.full((6, 1 + NUM_FEATURES), 1.0))
     table.plays[:, 5] = False
-    found = confidence.fit_weights(table.features, table.plays)
+    found = confidence.fit_weights(table.features, table.plays, 1.0)
     assert np.abs(found).max() < 20
     assert found[5, 0] < found[:5, 0].min() - 1
 
 
 def test_separable_data_have_finite_weights() -> None:
     inputs = np.linspace(-9, 9, 40).reshape(-1, 1, 1).repeat(NUM_FEATURES, axis=2)
-    found = confidence.fit_weights(inputs, inputs[..., 0] > 0)
+    found = confidence.fit_weights(inputs, inputs[..., 0] > 0, 1.0)
     assert np.isfinite(found).all()
     assert (found[0, 1:] > 0).all()
 
 
 def test_fit_gives_a_model_whose_cut_comes_from_held_out_songs() -> None:
     table = synthetic(300, np.full((4, 1 + NUM_FEATURES), 1.0))
-    model = confidence.fit(table)
-    np.testing.assert_array_equal(np.array(model.weights), confidence.fit_weights(table.features, table.plays))
-    held_out = confidence.held_out_confidence(table)
+    model, held_out = confidence.fit(table)
+    losses = {}
+    for strength in confidence.PRIOR_STRENGTHS:
+        found = confidence.held_out_confidence(table, strength)
+        losses[strength] = -np.log(np.where(table.plays, found, 1 - found)).mean()
+    best = min(losses, key=losses.__getitem__)
+    assert len(set(losses.values())) == len(losses)
+    np.testing.assert_array_equal(held_out, confidence.held_out_confidence(table, best))
+    np.testing.assert_array_equal(np.array(model.weights), confidence.fit_weights(table.features, table.plays, best))
     assert model.cut == confidence.choose_cut(held_out, table) < 1
     chosen = held_out >= model.cut
     assert table.plays[chosen].mean() >= confidence.TARGET_PRECISION
 
 
+def test_few_songs_draw_classes_together_and_many_let_them_differ() -> None:
+    """The strength of the prior is the one that predicts other songs best."""
+    same, different = np.full((6, 1 + NUM_FEATURES), 1.0), np.full((6, 1 + NUM_FEATURES), 1.0)
+    different[::2, 0], different[1::2, 0] = -3, 3
+    few, many = synthetic(20, same), synthetic(600, different)
+    (of_few, _), (of_many, _) = confidence.fit(few), confidence.fit(many)
+    own = confidence.fit_weights(few.features, few.plays, confidence.PRIOR_STRENGTHS[0])
+    assert np.ptp([row[0] for row in of_few.weights]) < 0.7 * np.ptp(own[:, 0])
+    assert np.ptp([row[0] for row in of_many.weights]) > 4
+
+
 def test_held_out_confidences_come_from_other_songs() -> None:
     """A change of the truth of a song changes confidences of other songs, but none of its own."""
     table = dataclasses.replace(synthetic(40, np.full((2, 1 + NUM_FEATURES), 1.0)), songs=np.arange(40) // 2)
-    before = confidence.held_out_confidence(table)
+    before = confidence.held_out_confidence(table, 1.0)
     for song in (0, 7, 19):
         plays = table.plays.copy()
         is_of_song = table.songs == song
         plays[is_of_song] = ~plays[is_of_song]
-        after = confidence.held_out_confidence(dataclasses.replace(table, plays=plays))
+        after = confidence.held_out_confidence(dataclasses.replace(table, plays=plays), 1.0)
         np.testing.assert_array_equal(after[is_of_song], before[is_of_song])
         assert (after != before).any(axis=1).sum() >= 40 - 2 * math.ceil(20 / confidence.FOLDS)
     assert ((before > 0) & (before < 1)).all()
@@ -198,16 +215,16 @@ def test_held_out_confidences_come_from_other_songs() -> None:
 @pytest.mark.parametrize("songs", [1, 2, 3])
 def test_few_songs_have_confidences_too(songs: int) -> None:
     table = dataclasses.replace(synthetic(6, np.full((2, 1 + NUM_FEATURES), 1.0)), songs=np.arange(6) % songs)
-    held_out = confidence.held_out_confidence(table)
+    held_out = confidence.held_out_confidence(table, 1.0)
     assert (held_out > 0).all()
     if songs == 1:
         odds = [model_odds(table, index) for index in range(2)]
         np.testing.assert_allclose(held_out, sigmoid(np.stack(odds, axis=1)))
-    assert 0 < confidence.fit(table).cut <= 1
+    assert 0 < confidence.fit(table)[0].cut <= 1
 
 
 def model_odds(table: PresenceTable, index: int) -> np.ndarray:
-    weights = confidence.fit_weights(table.features, table.plays)[index]
+    weights = confidence.fit_weights(table.features, table.plays, 1.0)[index]
     return weights[0] + table.features[:, index] @ weights[1:]
 
 
