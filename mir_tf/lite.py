@@ -6,7 +6,8 @@
     >>> prediction.probabilities.shape
     (40, 17)
 
-Besides the standard library it needs only numpy, soundfile, soxr and ai-edge-litert.
+Besides the standard library it needs only numpy, soundfile, soxr and ai-edge-litert. Files other than wav and flac need
+av too.
 """
 
 from __future__ import annotations

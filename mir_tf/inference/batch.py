@@ -77,8 +77,10 @@ def find(paths: Sequence[Path]) -> ScanResult:
             name = path.resolve().name if path.name in ("", "..") else path.name
             songs = list(_search(path, Path(name), found, set()))
             if not songs:
-                known = ", ".join(sorted(AUDIO_SUFFIXES))
-                found.faults.append(f"{path}: no audio in this folder: no file that ends in {known}")
+                found.faults.append(
+                    f"{path}: no audio in this folder: no file that ends in .mp3, .m4a, .wav, .mp4 or the like; name "
+                    "files with other suffixes one by one"
+                )
         for song in songs:
             if (absolute := song.path.absolute()) not in seen:
                 seen.add(absolute)

@@ -320,8 +320,12 @@ class _WavOrFlac:
 
 
 def _ffmpeg_file(source: _Source, path: str | Path) -> FFmpegFile:
-    from mir_tf.io.ffmpeg import FFmpegFile  # takes 0.15 s
-
+    try:
+        from mir_tf.io.ffmpeg import FFmpegFile  # takes 0.15 s
+    except ModuleNotFoundError as error:  # programs that ship mir_tf.lite may leave PyAV out
+        if error.name != "av":
+            raise
+        raise AudioError(f"{path}: only wav and flac are read without the package av: pip install av") from None
     return FFmpegFile(source, path)
 
 

@@ -86,7 +86,7 @@ def test_folders_without_audio_are_faults(music: Path) -> None:
     found = find([music / "album" / "notes", music])
     assert len(found.songs) == 4
     (fault,) = found.faults
-    assert fault.startswith(f"{music / 'album' / 'notes'}: no audio in this folder: no file that ends in .aif")
+    assert fault.startswith(f"{music / 'album' / 'notes'}: no audio in this folder: no file that ends in .mp3, .m4a")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
