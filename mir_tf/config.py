@@ -42,21 +42,36 @@ class Architecture:
     Attributes:
         uses_subframes: Whether it takes every feature frame; the others take averages over each label frame.
         head_dropout: Name of the field of :class:`ModelConfig` with the dropout before the layer of the classes.
+        fields: The fields of :class:`ModelConfig` that it has and others may lack. All have those in no such list.
     """
 
     uses_subframes: bool = False
     head_dropout: str = "head_dropout"
+    fields: tuple[str, ...] = ()
 
+
+_CONVOLUTIONS = ("time_padding", "conv_filters", "conv_dropout", "head_dropout", "alignment")
+_RECURRENCES = ("gru_units", "gru_layers")
 
 MODELS: dict[str, Architecture] = {
-    "cnn": Architecture(),
-    "crnn": Architecture(),
-    "crnn_mha": Architecture(),
-    "tcn": Architecture(uses_subframes=True, head_dropout="temporal_dropout"),
+    "cnn": Architecture(fields=_CONVOLUTIONS),
+    "crnn": Architecture(fields=(*_CONVOLUTIONS, *_RECURRENCES)),
+    "crnn_mha": Architecture(fields=(*_CONVOLUTIONS, *_RECURRENCES, "attention_heads", "attention_dropout")),
+    "tcn": Architecture(
+        uses_subframes=True,
+        head_dropout="temporal_dropout",
+        fields=("stage_filters", "temporal_filters", "dilations", "temporal_dropout"),
+    ),
 }
 """The architectures by name. To add one, write ``mir_tf/models/<name>.py`` with a function ``network``; add a line."""
 
 ConfigT = TypeVar("ConfigT", bound="Config")
+
+
+def architectures_with(field: str) -> tuple[str, ...]:
+    """Return the architectures that have a field of :class:`ModelConfig`."""
+    owners = tuple(name for name, architecture in MODELS.items() if field in architecture.fields)
+    return owners or tuple(MODELS)
 
 
 def with_current_names(values: dict[str, Any], former: dict[str, str]) -> dict[str, Any]:

@@ -112,8 +112,9 @@ def tune(
     """Search for the best configuration.
 
     The best is the one with the highest macro F1 on validation. The search covers architecture, widths, dropout, masks,
-    loss and optimiser, and the front end if you give several data sets. A YAML file narrows it: a value fixes a field,
-    a list names its choices, and min and max (with log: true for a logarithmic scale) bound it.
+    loss and optimiser, and the front end if you give several data sets. A trial has only the hyperparameters of its
+    architecture: a CNN has no GRU units. A YAML file narrows it: a value fixes a field, a list names its choices, and
+    min and max (with log: true for a logarithmic scale) bound it.
 
     A trial that fails is marked as failed, and the search continues. OUT receives best.yaml, for mir-tf fit --config,
     and each trial as a run. If the search is interrupted, rerun the same command to continue within the trial.

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras_tuner
 
-from mir_tf.config import MODELS, RunConfig, with_current_names
+from mir_tf.config import MODELS, RunConfig, architectures_with, with_current_names
 from mir_tf.errors import ConfigError
 from mir_tf.training import summaries
 
@@ -36,6 +36,9 @@ DEFAULT_SPACE: dict[str, dict[str, Any]] = {
 """The default space: architecture, width, regularisation, augmentation, loss and optimiser."""
 
 
+_ARCHITECTURE = "model.architecture"
+
+
 @dataclasses.dataclass(frozen=True)
 class Range:
     """A range of numbers, with both bounds included.
@@ -55,7 +58,7 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class SearchSpace:
-    """The fields to search and their values.
+    """The fields to search and their values. A trial has those that its architecture has.
 
     Attributes:
         choices: Values of a field, by ``section.field``.
@@ -106,6 +109,16 @@ class SearchSpace:
                 else:
                     fixed.setdefault(section, {})[str(field)] = value
         base = RunConfig().merge(fixed)
+        architectures = choices.get(_ARCHITECTURE, (base.model.architecture,))
+        for name in [name for name in (*choices, *parsed) if not _owners(name, architectures)]:
+            section, _, field = name.partition(".")
+            if field in (sections.get(section) or {}):
+                raise ConfigError(
+                    f"{name}: no network of this search has {field}, only {' and '.join(architectures_with(field))}; "
+                    "leave it out, or search architectures that have it"
+                )
+            choices.pop(name, None)
+            parsed.pop(name, None)
         tried = {name: list(values) for name, values in choices.items()}
         tried |= {name: [minimum, maximum] for name, (minimum, maximum, _) in parsed.items()}
         for name, values in choices.items():
@@ -124,32 +137,54 @@ class SearchSpace:
         """
         space = keras_tuner.HyperParameters()
         for name, values in self.displayed_choices(folders).items():
-            space.Choice(name, values)
+            with self._condition(space, name):
+                space.Choice(name, values)
         for name, bounds in self.ranges.items():
             sampling = "log" if bounds.is_log else "linear"
-            if bounds.is_whole:
-                space.Int(name, int(bounds.minimum), int(bounds.maximum), sampling=sampling)
-            else:
-                space.Float(name, bounds.minimum, bounds.maximum, sampling=sampling)
+            with self._condition(space, name):
+                if bounds.is_whole:
+                    space.Int(name, int(bounds.minimum), int(bounds.maximum), sampling=sampling)
+                else:
+                    space.Float(name, bounds.minimum, bounds.maximum, sampling=sampling)
         if not space.space:
             raise ConfigError("nothing to search: every field is fixed")
         return space
 
+    def _condition(self, space: keras_tuner.HyperParameters, name: str) -> contextlib.AbstractContextManager[Any]:
+        """Return a context in which a field is only searched for the architectures that have it."""
+        architectures = self.choices.get(_ARCHITECTURE, ())
+        owners = _owners(name, architectures)
+        if name == _ARCHITECTURE or len(owners) == len(architectures):
+            return contextlib.nullcontext()
+        return space.conditional_scope(_ARCHITECTURE, list(owners))
+
+    def used(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a trial without those of fields that its architecture lacks."""
+        architecture = values.get(_ARCHITECTURE)
+        return {name: value for name, value in values.items() if architecture is None or _owners(name, (architecture,))}
+
     def displayed_choices(self, folders: Sequence[Path]) -> dict[str, list[Any]]:
         """Return the choices by name as the HParams page shows them, with the data set if there are several folders."""
         choices = {summaries.DATA: [str(folder) for folder in folders]} if len(folders) > 1 else {}
-        return choices | {name: _displayed(values) for name, values in self.choices.items()}
+        first = sorted(self.choices, key=lambda name: name != _ARCHITECTURE)  # others depend on it
+        return choices | {name: _displayed(self.choices[name]) for name in first}
 
     def sections(self, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the sections of a configuration for the values of a trial."""
         sections = {name: dict(fields) for name, fields in self.fixed.items()}
-        for name in [*self.choices, *self.ranges]:
+        for name in self.used({name: values[name] for name in [*self.choices, *self.ranges] if name in values}):
             section, _, field = name.partition(".")
             value = values[name]
             if name in self.choices:
                 value = self.choices[name][_displayed(self.choices[name]).index(value)]
             sections.setdefault(section, {})[field] = value
         return sections
+
+
+def _owners(name: str, architectures: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the architectures that have the field ``section.field``."""
+    section, _, field = name.partition(".")
+    return tuple(each for each in architectures if section != "model" or each in architectures_with(field))
 
 
 def _is_single_value(section: str, field: str, value: list[Any]) -> bool:

@@ -52,7 +52,7 @@ class TrialResult:
         id: Name of its folder in ``trials``.
         status: ``COMPLETED``, ``FAILED``, ``RUNNING`` or ``INVALID``, as Keras Tuner calls it.
         macro_f1: Macro F1 on validation at tuned thresholds; None without a result.
-        values: Values of the hyperparameters.
+        values: Values of the hyperparameters that its network has.
         message: Reason of a failure, else empty.
     """
 
@@ -64,7 +64,10 @@ class TrialResult:
 
 
 def table(results: Sequence[TrialResult]) -> list[list[str]]:
-    """Return trials as rows of text with a header; each searched field has a column."""
+    """Return trials as rows of text with a header.
+
+    Each searched field that a network of the trials has is a column, empty for the networks that lack it.
+    """
     names = list(dict.fromkeys(name for result in results for name in result.values))
     rows = [["trial", "macro F1", *(name.partition(".")[2] or name for name in names)]]
     for result in results:
@@ -154,7 +157,9 @@ class Search(base_tuner.BaseTuner):
                 id=trial.trial_id,
                 status=str(trial.status),
                 macro_f1=None if trial.score is None else float(trial.score),
-                values={name: value for name, value in trial.hyperparameters.values.items() if "/" not in name},
+                values=self._space.used(
+                    {name: value for name, value in trial.hyperparameters.values.items() if "/" not in name}
+                ),
                 message=(trial.message or "").strip().rpartition("\n")[2],
             )
             for trial in best

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import keras
+import keras_tuner
 import pytest
 from helpers.experiments import SECTIONS
-from helpers.tiny_data import FRONT_END
+from helpers.tiny_data import CONFIG, FRONT_END
 
-from mir_tf.config import RunConfig
+from mir_tf.config import MODELS, ModelConfig, RunConfig
 from mir_tf.errors import ConfigError
 from mir_tf.experiments.search_space import DEFAULT_SPACE, Range, SearchSpace
+from mir_tf.models import build_model
 
 
 def test_a_value_fixes_a_list_chooses_and_bounds_bound() -> None:
@@ -22,6 +25,57 @@ def test_a_value_fixes_a_list_chooses_and_bounds_bound() -> None:
     config = RunConfig(FRONT_END).merge(space.sections(values))
     assert (config.model.conv_filters, config.model.conv_dropout) == ((4,), 0.25)
     assert (config.train.learning_rate, config.train.batch_size) == (0.002, 4)
+
+
+def test_only_the_fields_of_an_architecture_are_searched() -> None:
+    space = SearchSpace.of({"model": {"architecture": "cnn"}}).hyperparameters([])
+    names = {parameter.name for parameter in space.space}
+    assert {"model.conv_filters", "model.head_dropout", "model.time_mask_frames", "train.learning_rate"} <= names
+    assert names.isdisjoint({"model.gru_units", "model.temporal_filters", "model.temporal_dropout"})
+    for field in ("gru_units", "temporal_filters"):
+        with pytest.raises(ConfigError, match=f"model.{field}: no network of this search has {field}, only "):
+            SearchSpace.of({"model": {"architecture": "cnn", field: [16, 32]}})
+    assert SearchSpace.of({"model": {"architecture": "cnn", "gru_units": 16}}).fixed["model"]["gru_units"] == 16
+
+
+def test_the_fields_of_an_architecture_have_values_in_its_trials_alone() -> None:
+    space = SearchSpace.of({"model": {"architecture": ["cnn", "crnn", "tcn"]}})
+    oracle = keras_tuner.oracles.RandomSearchOracle(
+        objective="val_loss", max_trials=40, seed=1, hyperparameters=space.hyperparameters([])
+    )
+    seen = set()
+    for index in range(40):
+        values = space.used(oracle.populate_space(str(index))["values"])
+        architecture = values["model.architecture"]
+        seen.add(architecture)
+        assert ("model.gru_units" in values) == (architecture == "crnn")
+        assert ("model.temporal_filters" in values) == (architecture == "tcn")
+        assert ("model.conv_filters" in values) == (architecture != "tcn")
+        model = RunConfig(FRONT_END).merge(space.sections(values)).model
+        assert model.architecture == architecture
+        if architecture == "cnn":
+            assert model.gru_units == ModelConfig().gru_units
+    assert seen == {"cnn", "crnn", "tcn"}
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_a_network_depends_on_the_fields_of_its_architecture_alone(architecture: str) -> None:
+    """Each field that it does not list changes neither the layers nor their settings."""
+    changes = {
+        "time_padding": 3, "conv_filters": [3], "conv_dropout": 0.11, "head_dropout": 0.12, "alignment": "stretch",
+        "gru_units": 6, "gru_layers": 2, "attention_heads": 1, "attention_dropout": 0.13, "stage_filters": [3, 4],
+        "temporal_filters": 12, "dilations": [1, 3], "temporal_dropout": 0.14,
+    }  # fmt: skip
+    config = CONFIG.merge({"model": {"architecture": architecture}})
+
+    def described(**fields: object) -> str:
+        keras.utils.clear_session()
+        return build_model(config.merge({"model": fields}).model, FRONT_END, 17, 0.0, 1.0).to_json()
+
+    plain = described()
+    changed = {field for field, value in changes.items() if described(**{field: value}) != plain}
+    assert changed == {*MODELS[architecture].fields}
+    assert changed <= set(changes)
 
 
 def test_a_flat_list_is_one_value_of_a_field_of_lists() -> None:

@@ -108,10 +108,21 @@ def test_the_seed_decides_what_is_tried(data: Path, tmp_path: Path) -> None:
             search([data], tmp_path / "out", seed=seed)
 
 
+def test_a_trial_lists_only_the_hyperparameters_of_its_network() -> None:
+    cnn = {"model.architecture": "cnn", "model.conv_filters": "[4]"}
+    tcn = {"model.architecture": "tcn", "model.temporal_filters": 64}
+    results = [tune.TrialResult(str(number), "COMPLETED", 0.5, values, "") for number, values in enumerate((cnn, tcn))]
+    assert tune.table(results) == [
+        ["trial", "macro F1", "architecture", "conv_filters", "temporal_filters"],
+        ["0", "0.5000", "cnn", "[4]", ""],
+        ["1", "0.5000", "tcn", "", "64"],
+    ]
+
+
 def test_a_failed_trial_is_marked_and_the_search_goes_on(data: Path, tmp_path: Path) -> None:
     """Four heads do not divide an attention width of 2 × 3 units, nor three heads one of 2 × 4."""
     fixed = {"conv_filters": [2], "conv_dropout": 0.0}
-    model = {**SECTIONS["model"], **fixed, "attention_heads": [4, 3], "gru_units": [4, 3]}
+    model = {**SECTIONS["model"], **fixed, "attention_heads": [4, 3], "gru_units": [4, 3], "architecture": "crnn_mha"}
     sections = {**SECTIONS, "model": model, "train": {**SECTIONS["train"], "learning_rate": 0.01}}
     found, is_complete = search([data], tmp_path, trials=4, epochs=1, sections=sections)
     assert is_complete
