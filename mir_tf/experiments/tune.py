@@ -298,6 +298,8 @@ def search(
     folders, out = [as_path(folder) for folder in data], Path(out)
     space = SearchSpace.of(sections or {})
     hyperparameters = space.hyperparameters(folders)
+    for folder in folders:
+        read_manifest(folder)  # a data set that is missing or damaged must not leave settings that refuse another one
     settings = {"data": list(map(str, folders)), "tuner": tuner, "epochs": epochs, "seed": seed}
     _check_same_search(out, {**settings, "space": dataclasses.asdict(space)})
     found = Search(tuner, folders, out, space, hyperparameters, trials, epochs, seed)

@@ -20,7 +20,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mir_tf.bundle.history import HISTORY_FILE, LOGS_FOLDER
 from mir_tf.config import RunConfig, read_yaml
-from mir_tf.errors import ConfigError, TrainingError
+from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.experiments import tune
 from mir_tf.experiments.search_space import SearchSpace
 from mir_tf.experiments.tune import search
@@ -106,6 +106,12 @@ def test_the_seed_decides_what_is_tried(data: Path, tmp_path: Path) -> None:
     for seed in (-1, 2**32 - 1):
         with pytest.raises(ConfigError, match=rf"seed is {seed}; it must be between 0 and"):
             search([data], tmp_path / "out", seed=seed)
+
+
+def test_a_data_set_that_is_missing_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        search([tmp_path / "missing"], tmp_path / "out", trials=1, epochs=1, sections=SECTIONS)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_trial_lists_only_the_hyperparameters_of_its_network() -> None:
