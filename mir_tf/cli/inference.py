@@ -31,7 +31,7 @@ from mir_tf.cli.shared import (
 )
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
-from mir_tf.io.files import as_path
+from mir_tf.io.files import as_path, recording_title
 from mir_tf.metrics.text import format_count
 
 if TYPE_CHECKING:
@@ -307,7 +307,9 @@ def _predict_each(model: Model, job: PredictionJob, style: _Style, tally: _Tally
                 continue
             finally:
                 duration.end(song, seconds)
-            style.print_answer(console, str(song.place), prediction)
+            is_in_folder = len(song.place.parts) > 1  # otherwise the place is the name of its file alone
+            name = str(song.place) if is_in_folder else recording_title(song.path)
+            style.print_answer(console, name, prediction)
             try:
                 for path in job.write(planned, prediction):
                     style.print_note(console, f"Written: {path}")

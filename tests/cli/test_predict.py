@@ -54,6 +54,12 @@ def test_the_answer_is_printed_every_time_and_nothing_is_written(model: Path, mu
     assert files(music) == before
 
 
+def test_mixes_of_slakh_that_are_named_one_by_one_have_the_titles_of_their_tracks(model: Path, tmp_path: Path) -> None:
+    songs = [write_song(tmp_path / f"Track0000{number}" / "mix.wav", seed=number) for number in range(6)]
+    lines = run("predict", model, *songs).stdout.splitlines()
+    assert [line.partition(",")[0] for line in lines[:6]] == [f"Track0000{number}" for number in range(6)]
+
+
 def test_all_shows_every_class(model: Path, music: Path) -> None:
     classes = LiteModel(model).classes
     for paths in ([music / "0.wav"], [music]):
