@@ -119,7 +119,7 @@ def test_json_of_one_recording_is_one_object(model: Path, music: Path) -> None:
 
 def test_json_is_utf_8_whatever_the_terminal_is(model: Path, tmp_path: Path) -> None:
     song = write_song(tmp_path / "Å ☂.wav")
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
     done = subprocess.run([*MIR_TF, "predict", model, song, "--json"], capture_output=True, env=environment, check=True)
     assert json.loads(done.stdout.decode("utf-8"))["path"] == str(song)
 
