@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
@@ -107,7 +108,7 @@ class Decoders:
         """Run a function in a process, and set ``ended`` when it has returned or the process is dead."""
         try:
             with anyio.fail_after(self._max_seconds):
-                return await to_process.run_sync(work, *arguments, cancellable=True, limiter=self._limiter)
+                return await to_process.run_sync(_in_process, work, *arguments, cancellable=True, limiter=self._limiter)
         finally:
             ended.set()
 
@@ -175,9 +176,14 @@ class _PeakMeter:
         return np.concatenate([*self._peaks, *rest])
 
 
-def _warm_up() -> None:
-    """Load the libraries, and be the first to end if this machine runs out of memory."""
-    import mir_tf.io.ffmpeg  # noqa: F401
-
-    with contextlib.suppress(OSError):  # Linux alone
+def _in_process(work: Callable[..., Any], *arguments: object) -> Any:
+    """Call a function in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, and that its processes
+    with contextlib.suppress(OSError):  # Linux alone: if memory runs out, this process is the one to end
         Path("/proc/self/oom_score_adj").write_text("1000")
+    return work(*arguments)
+
+
+def _warm_up() -> None:
+    """Load the libraries."""
+    import mir_tf.io.ffmpeg  # noqa: F401
