@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mir_tf.bundle import Bundle
@@ -194,6 +195,7 @@ def page(
                     *evaluation.notes(),
                 ],
             ),
+            *_names(evaluation, figures),
             Section(
                 "Classes",
                 [
@@ -328,6 +330,22 @@ def _dominance(found: _Findings) -> Section:
             ),
         ],
     )
+
+
+def _names(evaluation: Evaluation, figures: Mapping[str, Figure]) -> list[Section]:
+    """Return the section about detected and perhaps, or no section if the model has no confidence."""
+    if evaluation.confidence is None:
+        return []
+    picture = Picture(
+        "confidence",
+        figures["confidence"],
+        "Reliability diagram of the confidence that a class plays in a track",
+        "For tracks and classes with about the same confidence (across), the share in which the class plays (up). On "
+        "the dotted diagonal you can take the confidence at face value. Classes to the right of the dashed line are "
+        "listed as detected, the others as perhaps.",
+    )
+    table = Table("Names", evaluation.names_table())
+    return [Section("Detected and perhaps", [table, *evaluation.names_notes(), picture])]
 
 
 def _calibration(found: _Findings) -> Section:

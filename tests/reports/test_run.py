@@ -59,9 +59,10 @@ def found(out: Path) -> Page:
 
 def test_the_page_has_every_section_and_picture_and_needs_nothing_else(out: Path, found: Page) -> None:
     assert found.title == f"Report: {NAME}"
-    assert "The model finds" in found.text.partition("How good it is")[0]
+    assert "The model detects" in found.text.partition("How good it is")[0]
     assert found.headings[1:] == [
         "How good it is",
+        "Detected and perhaps",
         "Classes",
         "Thresholds",
         "Confusion",
@@ -75,7 +76,7 @@ def test_the_page_has_every_section_and_picture_and_needs_nothing_else(out: Path
     pictures = {path.name for path in out.glob("*.png")}
     assert {name.removesuffix(".png") for name in pictures} == {
         *("f1_per_class", "pr_curves", "thresholds", "confusion", "dominance", "playing_time"),
-        *("calibration", "best-1", "worst-1", "training"),
+        *("confidence", "calibration", "best-1", "worst-1", "training"),
     }
     assert sorted(found.pictures.values()) == sorted((out / name).read_bytes() for name in pictures)
 
@@ -84,6 +85,8 @@ def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Page)
     assert run("evaluate", folder / NAME, "--data", folder / "data").exit_code == 0
     written = json.loads((out / "evaluation.json").read_text("utf-8"))
     assert written == json.loads((folder / NAME / "evaluation-test" / "evaluation.json").read_text("utf-8"))
+    names = {row[0]: row[1:3] for row in found.tables["Names"]}
+    assert names["detected"] == [str(count) for count in written["confidence"]["detected"]]
     metrics = {row[0]: row for row in found.tables["All metrics"]}
     assert len(metrics) == 1 + len(written["overall_metrics"])
     micro = written["overall_metrics"]["micro_f1"]
