@@ -115,6 +115,22 @@ def test_a_first_recording_that_cannot_be_heard_is_named_like_others(own: Path) 
     assert "a.wav, 0:04.0" in message
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("name", ["pipe", "pipe.wav"])
+def test_a_pipe_points_to_listen(own: Path, name: str) -> None:
+    os.mkfifo(name)
+    assert f"Error: {name}: a pipe, which can be read only once. Write it to a file first" in failed(1, "predict", name)
+
+
+def test_what_is_no_file_is_told_what_to_do(own: Path) -> None:
+    song = write_song(Path("a.wav"))
+    address = "https://example.com/song.mp3"
+    told = f"{address}: web addresses are not read; download the file first, for example: curl -LO {address}"
+    for arguments in ((address,), (song, address), ("pretrained", address)):
+        assert told in " ".join(failed(2, "predict", *arguments).split())
+        assert "ffmpeg -i song.mp3 -f wav - | mir-tf listen" in failed(2, "predict", *arguments[:-1], "-")
+
+
 def test_audio_without_a_suffix_is_a_recording(own: Path) -> None:
     write_song(Path("a.wav")).rename("take")
     result = run("predict", "take")
