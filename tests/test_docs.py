@@ -239,7 +239,6 @@ NOT_RUN = {
     r"^\. \.venv/bin/activate": "the tests run in such an environment",
     r"^pip (install|wheel)": "installs packages; test_install.py does so",
     r"^python3 -m venv|^pipx |^uvx |^docker ": "installs packages; test_install.py follows the Dockerfile",
-    r"tools/demo\.py": "takes minutes; test_end_to_end.py runs it",
     r"^npm |^cd browser|^cp \.\./\.\./exported|http\.server": "npm fetches packages; test_examples.py builds the page",
     r"^mir-tf app\b": "serves until Ctrl-C; app/test_server.py starts and ends it",
     r"^tensorboard ": "serves until Ctrl-C, and is not part of mir-tf",
