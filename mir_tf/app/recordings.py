@@ -143,10 +143,10 @@ class Recordings:
             self._models.put(model)
         self.model_id = digest(model_path)
         self._workers = ThreadPoolExecutor(num_workers, "predict")
-        self._decoders = Decoders(num_workers, _DECODING_SECONDS + limits.max_seconds / 10)
         with self._model() as model:
             self.silence = model.predict(np.zeros(8000, np.float32), 8000)
             self._sample_rate = model.sample_rate
+        self._decoders = Decoders(num_workers, _DECODING_SECONDS + limits.max_seconds / 10)  # after the model's errors
         self._folder = Path(tempfile.mkdtemp(prefix="mir-tf-app-"))  # readable only by this user
 
     def new(self, name: str, wants_copy: bool) -> Recording:
