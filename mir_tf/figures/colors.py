@@ -5,25 +5,28 @@ from __future__ import annotations
 from mir_tf.vocabulary import VOCABULARIES
 
 CLASS_COLORS: dict[str, str] = {
-    "Piano": "#0072b2",
-    "Chromatic Percussion": "#8fd0ff",
-    "Organ": "#7a3e9d",
-    "Guitar": "#d55e00",
-    "Bass": "#5c3a1e",
-    "Strings": "#009e73",
-    "Ensemble": "#8fdfc0",
-    "Brass": "#e6a700",
-    "Reed": "#9c7a00",
-    "Pipe": "#f3e05a",
-    "Synth Lead": "#cc3399",
-    "Synth Pad": "#f0a6d0",
-    "Synth Effects": "#b79ae0",
-    "Ethnic": "#a8323e",
-    "Percussive": "#f28e7a",
-    "Sound Effects": "#9a9a9a",
-    "Drums": "#333333",
+    "Piano": "#29787b",
+    "Chromatic Percussion": "#8489b8",
+    "Organ": "#5e64d6",
+    "Guitar": "#e3670a",
+    "Bass": "#9d7455",
+    "Strings": "#868f34",
+    "Ensemble": "#018962",
+    "Brass": "#a47001",
+    "Reed": "#fc2f81",
+    "Pipe": "#387c26",
+    "Synth Lead": "#eb42c7",
+    "Synth Pad": "#b8719a",
+    "Synth Effects": "#2b84de",
+    "Ethnic": "#da5b61",
+    "Percussive": "#b720cf",
+    "Sound Effects": "#8a8b8b",
+    "Drums": "#1c97c1",
 }
-"""Colours of the 17 families, after Okabe and Ito. Neighbours differ in lightness, for colour-blind readers."""
+"""Colours of the 17 families. Each is visible on white and on the dark theme of the app, and any two differ.
+
+A search by computer chose them, starting from those of Okabe and Ito. Neighbours also differ for colour-blind readers.
+"""
 
 SPLIT_COLORS = {"train": "#0072b2", "validation": "#e69f00", "test": "#333333"}
 """Blue and orange of Okabe and Ito, and a dark grey."""
