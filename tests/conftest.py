@@ -61,7 +61,8 @@ def chromium() -> Iterator[Any]:
     if program is None:
         pytest.skip("chromium is absent")
     isolated = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    args = ["--no-sandbox", "--disable-gpu", isolated, "--use-fake-device-for-media-stream"]
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu", isolated])
+        browser = playwright.chromium.launch(executable_path=program, args=args)
         yield browser
         browser.close()

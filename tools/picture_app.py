@@ -1,7 +1,6 @@
-"""Take the screenshot of docs/app.md: the page of ``mir-tf app``, one third into a recording.
+"""Take the screenshot of docs/app.md: the page of ``mir-tf app``, one third into one of its examples.
 
-    SONG=$(ls demo/audio/test/*/mix.flac | head -n 1)
-    python tools/picture_app.py demo/exported/model.float32.tflite $SONG --out docs/images/app.png
+    python tools/picture_app.py --out docs/images/app.png
 
 Uses the system's chromium through playwright (extra ``dev``).
 """
@@ -16,21 +15,19 @@ from pathlib import Path
 import click
 from playwright import sync_api
 
-_WIDTH, _HEIGHT = 1120, 960  # CSS pixels
+_WIDTH, _HEIGHT = 1120, 820  # CSS pixels
 _SCALE = 1.5
 _PATIENCE = 600_000  # ms; a busy machine may need that long
 
 
 @click.command(help=__doc__.partition("\n")[0])
-@click.argument("model", type=click.Path(exists=True, path_type=Path))
-@click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="PNG file to write.")
-def main(model: Path, recording: Path, out: Path) -> None:
+def main(out: Path) -> None:
     """Start the app, open its page and take the screenshot."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         raise click.ClickException("chromium is not installed")
-    command = [str(Path(sys.executable).with_name("mir-tf")), "app", str(model), "--port", "0", "--no-browser"]
+    command = [str(Path(sys.executable).with_name("mir-tf")), "app", "--port", "0", "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as app, sync_api.sync_playwright() as playwright:
         try:
             assert app.stdout is not None
@@ -44,9 +41,9 @@ def main(model: Path, recording: Path, out: Path) -> None:
             page.set_default_timeout(_PATIENCE)
             page.goto(address)
             page.wait_for_selector("[data-state=empty]")
-            page.set_input_files("#choice", recording)
+            page.click("[data-example='jazz.mp3']")
             page.wait_for_selector("[data-state=done]")
-            lane = page.locator("#lanes .lane").nth(4).bounding_box()
+            lane = page.locator("#lanes .lane").nth(2).bounding_box()
             assert lane is not None
             page.mouse.click(lane["x"] + lane["width"] / 3, lane["y"] + lane["height"] / 2)
             page.mouse.move(lane["x"] + 0.45 * lane["width"], lane["y"] + lane["height"] / 2)

@@ -13,6 +13,7 @@ import errno
 import ipaddress
 import json
 import logging
+import math
 import mimetypes
 import os
 import signal
@@ -47,6 +48,7 @@ from mir_tf.errors import ConfigError
 from mir_tf.inference.formats import FILE_FORMATS
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.audio import AUDIO_SUFFIXES
+from mir_tf.vocabulary import CLASS_EXAMPLES
 
 STATIC = Path(__file__).parent / "static"
 mimetypes.add_type(
@@ -128,12 +130,37 @@ def _is_own_page(headers: Headers) -> bool:
         return False
 
 
+def describe_model(path: Path, key: str, prediction: Prediction) -> dict[str, Any]:
+    """Return what the page needs to know about a model, for JSON.
+
+    Args:
+        path: Folder of a run, or a ``.tflite`` file.
+        key: Its :func:`mir_tf.loading.digest`; a page refuses the predictions of another model.
+        prediction: Any prediction of the model.
+    """
+    confidence = prediction.confidence_model
+    return {
+        "id": key,
+        "name": pretrained.display_name(path),
+        "scores": pretrained.SCORES if pretrained.is_pretrained(path) else "",
+        "architecture": prediction.model["architecture"],
+        "frame_rate": LABEL_RATE,
+        "peak_rate": PEAK_RATE,
+        "classes": list(prediction.classes),
+        "descriptions": [CLASS_EXAMPLES.get(each, "") for each in prediction.classes],
+        "colors": prediction.colors,
+        "thresholds": prediction.thresholds.tolist(),
+        "cut": None if confidence is None else confidence.cut,
+        "post_processing": prediction.post_processing.to_dict(),
+    }
+
+
 class Api:
     """The API that the page uses."""
 
-    def __init__(self, recordings: Recordings, model_name: str) -> None:
-        """Serve ``recordings``, which the model with this name processes."""
-        self._recordings, self._model_name = recordings, model_name
+    def __init__(self, recordings: Recordings, model: Path) -> None:
+        """Serve ``recordings``, which a model processes."""
+        self._recordings, self._model = recordings, model
         self._formats = {
             name: each for name, each in FILE_FORMATS.items() if all(find_spec(package) for package in each.needs)
         }
@@ -152,19 +179,11 @@ class Api:
         ]
 
     async def model(self, request: Request) -> Response:
-        """Return the model, its classes and colours, what may be uploaded, and the formats of downloads."""
-        silence, limits = self._recordings.silence, self._recordings.limits
+        """Return the model with its classes, what may be uploaded, and the formats of downloads."""
+        limits = self._recordings.limits
         return JSONResponse(
             {
-                "id": self._recordings.model_id,
-                "name": self._model_name,
-                "architecture": silence.model["architecture"],
-                "frame_rate": LABEL_RATE,
-                "peak_rate": PEAK_RATE,
-                "classes": list(silence.classes),
-                "colors": silence.colors,
-                "thresholds": silence.thresholds.tolist(),
-                "post_processing": silence.post_processing.to_dict(),
+                **describe_model(self._model, self._recordings.model_id, self._recordings.silence),
                 "max_bytes": limits.max_bytes,
                 "max_seconds": limits.max_seconds,
                 "suffixes": sorted(AUDIO_SUFFIXES),
@@ -205,7 +224,7 @@ class Api:
         return JSONResponse({"id": recording.id}, 202)
 
     async def state(self, request: Request) -> Response:
-        """Return the progress of a recording and, when it is done, its waveform and length."""
+        """Return the progress of a recording and, when it is done, its waveform, length and confidences."""
         recording = self._find(request)
         status: dict[str, Any] = {
             "model": self._recordings.model_id,
@@ -219,6 +238,8 @@ class Api:
         if recording.prediction is not None:
             status["seconds"] = recording.prediction.seconds
             status["peaks"] = recording.peaks.round(3).astype(float).round(3).tolist()
+            confidence = recording.prediction.confidence.tolist()
+            status["confidences"] = [None if math.isnan(value) else value for value in confidence]
         return JSONResponse(status)
 
     async def discard(self, request: Request) -> Response:
@@ -321,12 +342,12 @@ async def _page(request: Request) -> Response:
     return FileResponse(STATIC / "index.html")
 
 
-def make_app(recordings: Recordings, model_name: str, host: str = "127.0.0.1") -> Starlette:
+def make_app(recordings: Recordings, model: Path, host: str = "127.0.0.1") -> Starlette:
     """Return the application, which closes ``recordings`` when it shuts down.
 
     Args:
         recordings: The recordings to serve.
-        model_name: Name of the model, to show to people.
+        model: Folder of a run, or a ``.tflite`` file, that processes them.
         host: Host name or address at which it is served.
     """
 
@@ -346,7 +367,7 @@ def make_app(recordings: Recordings, model_name: str, host: str = "127.0.0.1") -
     return Starlette(
         routes=[
             Route("/", _page),
-            Mount("/api", routes=Api(recordings, model_name).routes()),
+            Mount("/api", routes=Api(recordings, model).routes()),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, host=host)],
@@ -451,7 +472,7 @@ def serve(
             on_ready(address)
             if opens_browser:  # some browsers block until their window is closed
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-            server = make_server(make_app(recordings, pretrained.display_name(model), host))
+            server = make_server(make_app(recordings, model, host))
             if hasattr(signal, "SIGHUP"):
                 signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
             with contextlib.suppress(KeyboardInterrupt):

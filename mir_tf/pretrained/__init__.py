@@ -17,11 +17,11 @@ from mir_tf.errors import BundleError
 PRETRAINED_WORD = "pretrained"
 """The argument that names this model wherever a command takes one; for a folder of that name write ``./pretrained``."""
 
-RELIABILITY = (
-    "It does not detect voices. Of the instruments that it lists as detected, 93 % play in the recording; of those "
-    "listed as perhaps, 38 %."
-)
-"""What to expect of it, in words. The numbers are for 113 new songs: see ``MODEL_CARD.md``."""
+SCORES = "Of the instruments that it lists as detected, 93 % play in the recording; of those listed as perhaps, 38 %."
+"""How often its names are right, in words. The numbers are for 113 new songs: see ``MODEL_CARD.md``."""
+
+RELIABILITY = f"It does not detect voices. {SCORES}"
+"""What to expect of it, in words."""
 
 FOLDER = Path(str(importlib.resources.files(__name__)))
 """The folder of its files."""

@@ -1,5 +1,6 @@
 """The page in a browser."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -14,7 +15,6 @@ from helpers.running_app import LIMITS, NOT_A_RECORDING, App, eventually, song
 
 from mir_tf.app import decoding
 from mir_tf.inference.formats import FILE_FORMATS
-from mir_tf.inference.prediction import Prediction
 from mir_tf.lite import LiteModel
 
 
@@ -34,7 +34,15 @@ def page(chromium: Any, app: App) -> Iterator[Any]:
     page.close()
 
 
-def choose(page: Any, path: Path, state: str = "[data-state=done]") -> None:
+@pytest.fixture
+def microphone(chromium: Any) -> Iterator[Any]:
+    """Yield a browser's context whose microphone beeps; nothing may use it yet."""
+    context = chromium.new_context()
+    yield context
+    context.close()
+
+
+def choose(page: Any, path: Path | list[Path], state: str = "[data-state=done]") -> None:
     page.set_input_files("#choice", path)
     page.wait_for_selector(state, timeout=60_000)
 
@@ -45,9 +53,16 @@ def download(page: Any, name: str) -> tuple[str, bytes]:
     return found.value.suggested_filename, Path(found.value.path()).read_bytes()
 
 
-def playing(prediction: Prediction) -> list[int]:
-    """Return the classes that reach their threshold, the longest playing time first."""
-    return [each.index for each in sorted(prediction.instruments, key=lambda each: (-each.playing_time, each.index))]
+def texts(page: Any, selector: str) -> list[str]:
+    return page.locator(selector).all_inner_texts()
+
+
+def chips(page: Any) -> dict[str, list[str]]:
+    """Return the names in each of the two groups."""
+    titles = texts(page, "#groups dt")
+    return dict(
+        zip(titles, [texts(page, f"#groups dd >> nth={place} >> li") for place in range(len(titles))], strict=True)
+    )
 
 
 def until(page: Any, condition: str) -> None:
@@ -64,10 +79,18 @@ def test_the_page_shows_what_python_finds_and_plays_it(page: Any, app: App, tmp_
     path = song(tmp_path / "song.wav")
     choose(page, path)
     expected = LiteModel(app.model).predict(path)
-    assert page.inner_text("#dominant") == expected.classes[playing(expected)[0]]
-    assert page.locator("#lanes .row:visible").count() == len(expected.instruments) > 3
-    names = [text.split("\n")[0] for text in page.locator("#bars li").all_inner_texts()]
-    assert names == [expected.classes[index] for index in playing(expected)]
+    assert page.inner_text("#dominant") == expected.dominant
+    assert chips(page) == {"Detected": expected.detected, "Perhaps": expected.perhaps}
+    assert texts(page, "#lanes .row:visible .name") == expected.detected
+    detected = expected.instruments[: len(expected.detected)]
+    assert texts(page, "#lanes .row:visible .sure") == [f"{round(100 * each.confidence)} % sure" for each in detected]
+    times = [f"0:{round(each.playing_time):02d} {round(100 * each.share)} %" for each in detected]
+    assert [" ".join(text.split()) for text in texts(page, "#lanes .row:visible .figure")] == times
+    assert page.inner_text("#fold") == f"Perhaps ({len(expected.perhaps)})"
+    page.click("#fold")
+    assert texts(page, "#lanes .row:visible .name") == [*expected.detected, *expected.perhaps]
+    page.click("#fold")
+    assert page.locator("#lanes .row:visible").count() == len(expected.detected) > 3
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
     page.locator("#lanes .lane").first.click()  # in the middle
@@ -82,7 +105,8 @@ def test_the_page_shows_what_python_finds_and_plays_it(page: Any, app: App, tmp_
     page.keyboard.press("Space")
     until(page, "document.querySelector('#player').paused")
 
-    page.click("#others")
+    page.click("#fold")
+    page.click("#all")
     assert page.locator("#lanes .row:visible").count() == 17
 
 
@@ -192,7 +216,7 @@ class Timeline:
             """({ index, shares }) => {
                 const canvas = document.querySelector(`[data-index='${index}'] canvas`);
                 const row = canvas.getContext("2d").getImageData(0, canvas.height - 2, canvas.width, 1).data;
-                return shares.map((share) => row[4 * Math.floor(share * canvas.width) + 3] === 255);
+                return shares.map((share) => row[4 * Math.floor(share * canvas.width) + 3] > 0);
             }""",
             {"index": index, "shares": [(time - start) / (end - start) for time in times]},
         )
@@ -223,7 +247,7 @@ def test_the_timeline_zooms_and_scrolls_as_one(page: Any, app: App, tmp_path: Pa
 
     frames = np.arange(round(10 * timeline.part[0]) + 1, round(10 * timeline.part[1]) - 1)
     drawn = 0
-    for index in playing(expected):
+    for index in [each.index for each in expected.instruments if each.is_detected]:
         plays = np.zeros(320, bool)
         for each in expected.intervals:
             if each.label == expected.classes[index]:
@@ -297,16 +321,18 @@ def test_a_slider_redraws_and_downloads_follow_it(page: Any, app: App, tmp_path:
     path = song(tmp_path / "song.wav")
     choose(page, path)
     expected = LiteModel(app.model).predict(path)
-    index = playing(expected)[0]
+    index = expected.instruments[0].index
     before = page.evaluate("document.querySelector('#lanes canvas').toDataURL()")
     thresholds = expected.thresholds.copy()
     thresholds[index] = 0.99
-    slider = page.locator(f"[data-index='{index}'] input")
+    slider = page.locator(f"#lanes [data-index='{index}'] input")
+    assert not slider.is_visible()
+    page.click("#adjust")
     slider.fill("0.99")
     assert page.evaluate("document.querySelector('#lanes canvas').toDataURL()") != before
     moved = expected.with_thresholds(thresholds)
-    assert page.inner_text("#dominant") == expected.classes[playing(moved)[0]]
-    assert playing(moved)[0] != index
+    assert page.inner_text("#dominant") == moved.dominant != expected.dominant
+    assert chips(page) == {"Detected": moved.detected, "Perhaps": moved.perhaps}
     name, content = download(page, "jams")
     assert name == "song.wav.jams"
     tags = [tag for annotation in json.loads(content)["annotations"] for tag in annotation["data"]]
@@ -314,7 +340,7 @@ def test_a_slider_redraws_and_downloads_follow_it(page: Any, app: App, tmp_path:
         (each.label, round(each.start, 1)) for each in moved.intervals
     )
     page.click("#reset")
-    assert page.inner_text("#dominant") == expected.classes[index]
+    assert page.inner_text("#dominant") == expected.dominant
     for name, form in FILE_FORMATS.items():
         assert download(page, name)[0] == f"song.wav{form.suffix}"
 
@@ -325,37 +351,53 @@ def test_the_rule_in_the_page_is_that_of_python(page: Any, app: App, tmp_path: P
     expected = LiteModel(app.model).predict(song(tmp_path / "song.wav", 30.0))
     random = np.random.default_rng(1)
     cases = [expected.thresholds, np.zeros(17), np.ones(17), *random.uniform(0.1, 0.9, (40, 17))]
-    total = 0
+    total, sizes = 0, set()
     for case in cases:
         thresholds = np.array(case, np.float32)
+        cut = random.uniform(0.2, 0.8)
         found = page.evaluate(
-            """async ({ postProcessing, from, to, columns }) => {
-                const { adapt, findIntervals, playingTime } = await import("/static/post_processing.js");
+            """async ({ model, confidences, postProcessing, from, to, columns }) => {
+                const { adapt, findIntervals } = await import("/static/post_processing.js");
+                const { listClasses } = await import("/static/instruments.js");
                 const thresholds = Float32Array.from(to);
                 const adapted = adapt(postProcessing, from, thresholds);
-                return columns.map((column, index) => {
-                    const values = Float32Array.from(column);
-                    return [findIntervals(values, thresholds[index], adapted, index, 10),
-                            playingTime(values, thresholds[index], 10)];
-                });
+                const values = columns.map((column) => Float32Array.from(column));
+                return {
+                    intervals: values.map((column, index) =>
+                        findIntervals(column, thresholds[index], adapted, index, 10)),
+                    classes: [confidences, confidences.map(() => null)].map((given) =>
+                        listClasses(model, values, thresholds, given).filter(({ isNamed }) => isNamed)),
+                };
             }""",
             {
                 "postProcessing": expected.post_processing.to_dict(),
                 "from": expected.thresholds.tolist(),
                 "to": thresholds.tolist(),
                 "columns": expected.probabilities.T.tolist(),
+                "model": {"classes": expected.classes, "cut": cut, "frame_rate": 10},
+                "confidences": expected.confidence.tolist(),
             },
         )
-        moved = expected.with_thresholds(thresholds)
+        confidence_model = dataclasses.replace(expected.confidence_model, cut=cut)
+        moved = dataclasses.replace(expected.with_thresholds(thresholds), confidence_model=confidence_model)
         intervals = sorted((each.label, each.start, each.end) for each in moved.intervals)
         total += len(intervals)
         assert intervals == sorted(
             (expected.classes[index], start / 10, min(end / 10, expected.seconds))
-            for index, (stretches, _) in enumerate(found)
+            for index, stretches in enumerate(found["intervals"])
             for start, end in stretches
         )
-        assert [seconds for _, seconds in found] == pytest.approx(moved.playing_time.tolist())
+        for named, same in zip(
+            found["classes"], (moved, dataclasses.replace(moved, confidence_model=None)), strict=True
+        ):
+            for field, name in {"name": "name", "isDetected": "is_detected"}.items():
+                assert [each[field] for each in named] == [getattr(each, name) for each in same.instruments]
+            for field, name in {"time": "playing_time", "share": "share"}.items():
+                numbers = [getattr(each, name) for each in same.instruments]
+                assert [each[field] for each in named] == pytest.approx(numbers)
+        sizes.add(len(moved.detected))
     assert total > 200
+    assert len(sizes) > 3
 
 
 @pytest.mark.slow
@@ -365,7 +407,8 @@ def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(
     (tmp_path / "rubbish.mp3").write_bytes(b"no sound")
     choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
     assert page.inner_text("#failure") == f"“rubbish.mp3” {NOT_A_RECORDING}"
-    assert page.get_attribute("body", "data-state") == "empty"
+    assert page.get_attribute("body", "data-state") == "failed"
+    assert page.is_visible("#examples")  # the page still offers everything
     (tmp_path / "big.wav").write_bytes(bytes(LIMITS.max_bytes + 1))
     choose(page, tmp_path / "big.wav", "#failure:has-text('big.wav')")
     assert page.inner_text("#failure") == "“big.wav” is larger than 4 MB. Try a compressed format such as mp3."
@@ -375,7 +418,12 @@ def test_rubbish_is_told_kindly_and_files_that_the_browser_cannot_play_are(
     page.keyboard.press("ArrowRight")
     until(page, "Math.abs(document.querySelector('#player').currentTime - 5) < 0.1")
     choose(page, tmp_path / "rubbish.mp3", "#failure:has-text('rubbish.mp3')")
-    assert page.inner_text("#file") == "song.aiff"  # the previous result stays
+    assert not page.is_visible(".result")  # the previous result does not look like the new one
+    statuses = ["Failed", "Failed", ", ".join(LiteModel(app.model).predict(tmp_path / "song.aiff").detected), "Failed"]
+    assert texts(page, "#songs .status") == statuses
+    page.click("#songs .song:has-text('song.aiff')")
+    assert page.inner_text("#file") == "song.aiff"
+    assert not page.inner_text("#failure")
     monkeypatch.setattr(app.recordings, "model_id", "another")
     choose(page, song(tmp_path / "song.aiff"), "#failure:has-text('with another model. Reload the page.')")
 
@@ -389,9 +437,6 @@ def test_who_stops_or_leaves_is_forgotten(page: Any, app: App, tmp_path: Path, m
         patched.setattr(decoding, "decode", functools.partial(decoding_faults.hold, tmp_path / "never"))
         choose(page, path, "#message:has-text('Reading')")
         assert len(set(app.recordings._recordings) - before) == 1
-        (tmp_path / "big.wav").write_bytes(bytes(LIMITS.max_bytes + 1))
-        choose(page, tmp_path / "big.wav", "#failure:has-text('big.wav')")
-        assert page.get_attribute("body", "data-state") == "working"  # the other continues
         page.click("#stop")
         page.wait_for_selector("[data-state=done]")
         eventually(lambda: set(app.recordings._recordings) == before)
@@ -400,3 +445,120 @@ def test_who_stops_or_leaves_is_forgotten(page: Any, app: App, tmp_path: Path, m
         page.goto("about:blank")
         eventually(lambda: len(app.recordings._recordings) == len(before) - 1)
     page.requests.clear()
+
+
+@pytest.mark.slow
+def test_several_recordings_become_a_list(page: Any, app: App, tmp_path: Path) -> None:
+    paths = [song(tmp_path / f"{name}.wav", seconds) for name, seconds in {"a": 3.0, "b": 4.0, "c": 5.0}.items()]
+    assert page.is_hidden("#songs")
+    choose(page, paths)
+    until(page, "document.querySelectorAll('#songs [data-state=done]').length === 3")
+    assert page.inner_text("#file") == "a.wav"  # the first stays while the others follow
+    assert texts(page, "#songs .name") == ["a.wav", "b.wav", "c.wav"]
+    for path, status in zip(paths, texts(page, "#songs .status"), strict=True):
+        assert status == ", ".join(LiteModel(app.model).predict(path).detected)
+    page.focus("#songs .song >> nth=0")
+    for _ in range(2):  # over the button that removes it
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#file") == "b.wav"
+    assert page.get_attribute("#songs [aria-current=true]", "class") == "song"
+    assert page.inner_text("#length") == "0:04"
+    kept = set(app.recordings._recordings)
+    page.click("#songs [aria-label='Remove b.wav']")
+    assert page.inner_text("#file") == "c.wav"
+    eventually(lambda: len(kept - set(app.recordings._recordings)) == 1)
+    page.click("#songs [aria-label='Remove c.wav']")
+    assert page.inner_text("#file") == "a.wav"
+    assert page.is_hidden("#songs")
+
+
+@pytest.mark.slow
+def test_what_plays_at_the_cursor_lights_up(page: Any, app: App, tmp_path: Path) -> None:
+    path = song(tmp_path / "song.wav")
+    choose(page, path)
+    expected = LiteModel(app.model).predict(path)
+    seen = set()
+    for share in np.linspace(0.05, 0.95, 7):
+        page.mouse.click(*Timeline(page).at(float(share)))
+        time = page.evaluate("document.querySelector('#player').currentTime")
+        playing = {each.label for each in expected.intervals if each.start <= time < each.end}
+        assert set(texts(page, "#groups .on")) == playing
+        assert set(texts(page, "#lanes .row.on:visible .name")) == playing & set(expected.detected)
+        seen.add(frozenset(playing))
+    assert len(seen) > 1
+
+
+@pytest.mark.slow
+def test_a_low_probability_looks_low(page: Any) -> None:
+    """Draw one interval at four probabilities: its height and its shade must grow with them."""
+    found = page.evaluate(
+        """async (levels) => {
+            const { drawLane } = await import("/static/lanes.js");
+            const canvas = document.createElement("canvas");
+            canvas.style.cssText = "width: 10px; height: 104px";
+            document.body.append(canvas);
+            return levels.map((level) => {
+                drawLane(canvas, new Float32Array(10).fill(level), [[0, 10]], [0, 10], "#000000");
+                const { data, height, width } = canvas.getContext("2d").getImageData(5, 0, 1, canvas.height);
+                const alpha = Array.from({ length: height }, (_, y) => data[4 * y + 3]);
+                return { tall: alpha.slice(0, 100).filter((value) => value > 127).length, shade: alpha.at(-2) };
+            });
+        }""",
+        [0.1, 0.4, 0.7, 0.9],
+    )
+    assert [each["tall"] for each in found] == pytest.approx([10, 40, 70, 90], abs=1)
+    shades = [each["shade"] for each in found]
+    assert shades == sorted(shades)
+    assert shades[-1] > 3 * shades[0]
+
+
+@pytest.mark.slow
+def test_the_empty_page_says_what_it_can_do_and_has_examples(page: Any, app: App) -> None:
+    assert "Reed saxophone, clarinet, oboe" in texts(page, "#classes li")
+    assert page.locator("#classes li").count() == 17
+    assert "Voices." in page.inner_text(".facts")
+    assert "nine of ten" in page.inner_text(".facts")
+    for button in page.locator("#examples button").all():
+        name = button.locator("strong").inner_text()
+        button.click()
+        page.wait_for_selector("[data-state=done]", timeout=60_000)
+        assert page.inner_text("#file") == f"{name}.mp3"
+        assert page.inner_text("#length") == "0:24"
+        page.reload()
+        page.wait_for_selector("[data-state=empty]")
+
+
+@pytest.mark.slow
+def test_the_focus_does_not_look_like_a_text_field(page: Any, tmp_path: Path) -> None:
+    choose(page, song(tmp_path / "song.wav"))
+    page.keyboard.press("Tab")
+    for selector in ("#file", "#seek", "#part"):
+        page.evaluate("(selector) => document.querySelector(selector).focus({ focusVisible: true })", selector)
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "none"
+    page.focus("#seek")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("getComputedStyle(document.querySelector('#seek'), '::after').width") == "6px"
+
+
+@pytest.mark.slow
+def test_the_microphone_records(microphone: Any, app: App) -> None:
+    page = microphone.new_page()
+    page.goto(f"http://127.0.0.1:{app.port}/")
+    page.wait_for_selector("[data-state=empty]")
+    page.click("#record")  # not yet allowed
+    page.wait_for_selector("#failure:has-text('Allow it')")
+    assert page.is_hidden("#recorder")
+    microphone.grant_permissions(["microphone"])
+    page.click("#record")
+    until(page, "document.querySelector('#level').value > 0.1")  # the fake microphone beeps
+    page.click("#cancel")
+    assert page.get_attribute("body", "data-state") == "empty"
+    page.click("#record")
+    page.wait_for_selector("#elapsed:has-text('0:02')")
+    page.keyboard.press("Enter")  # "Stop and detect" has the focus
+    page.wait_for_selector("[data-state=done]", timeout=60_000)
+    assert re.fullmatch(r"Recording \d\d\.\d\d\.\d\d\.webm", page.inner_text("#file"))
+    until(page, "document.querySelector('#player').duration > 1")  # the server's copy
+    until(page, "document.querySelector('#record').checkVisibility()")
+    page.close()

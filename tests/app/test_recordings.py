@@ -30,6 +30,7 @@ def test_a_recording_is_heard_as_python_hears_it(app: App, tmp_path: Path) -> No
     assert len(state["peaks"]) == 6 * 50
     assert 0.2 < max(state["peaks"]) <= 1
     expected = LiteModel(app.model).predict(path)
+    np.testing.assert_allclose(state["confidences"], expected.confidence)
     _, _, content = app.ask("GET", f"/api/recordings/{key}/probabilities")
     np.testing.assert_array_equal(np.frombuffer(content, "<f4").reshape(-1, 17), expected.probabilities)
     assert not list(app.recordings._folder.iterdir())  # the upload is deleted
@@ -38,6 +39,7 @@ def test_a_recording_is_heard_as_python_hears_it(app: App, tmp_path: Path) -> No
     moved = expected.with_thresholds(thresholds)
     assert moved.intervals != expected.intervals
     model = json.loads(app.ask("GET", "/api/model")[2])
+    assert (model["cut"], model["classes"][8], model["descriptions"][8]) == (0.5, "Reed", "saxophone, clarinet, oboe")
     assert [each["name"] for each in model["formats"]] == list(FILE_FORMATS)
     for name, form in FILE_FORMATS.items():
         body = json.dumps(thresholds.tolist())
@@ -208,7 +210,7 @@ def test_recordings_are_forgotten_without_a_request(monkeypatch: pytest.MonkeyPa
     recordings = types.SimpleNamespace(close=lambda: None, discard_idle=forgotten.set)
 
     async def live() -> None:
-        async with server.make_app(recordings, "model").router.lifespan_context(None):
+        async with server.make_app(recordings, Path("model")).router.lifespan_context(None):
             with anyio.fail_after(10):
                 while not forgotten.is_set():
                     await anyio.sleep(0.01)

@@ -2,7 +2,6 @@
 
 import configparser
 import contextlib
-import fnmatch
 import http.client
 import json
 import re
@@ -11,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from helpers.commands import failed
@@ -195,10 +194,28 @@ def test_an_installed_package_holds_the_page() -> None:
     setup = configparser.ConfigParser(interpolation=None)
     setup.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
     patterns = setup["options.package_data"]["mir_tf"].split()
-    files = [f"app/static/{path.name}" for path in server.STATIC.iterdir()]
+    paths = [path for path in server.STATIC.rglob("*") if path.is_file()]
+    files = [path.relative_to(server.STATIC.parents[1]).as_posix() for path in paths]
     assert len(files) > 5
-    assert all(any(fnmatch.fnmatch(file, pattern) for pattern in patterns) for file in files)
+    assert all(any(PurePosixPath(file).match(pattern) for pattern in patterns) for file in files)
     html = (server.STATIC / "index.html").read_text("utf-8")
     named = re.findall(r'(?:href|src)="(static/[^"]+)"', html)
     assert named
     assert {f"app/{name}" for name in named} <= set(files)
+
+
+def test_the_examples_are_small_and_the_pretrained_model_detects_what_plays_in_them() -> None:
+    page = (server.STATIC / "index.html").read_text("utf-8")
+    plays = {
+        "rock.mp3": {"Guitar", "Bass", "Drums"},
+        "jazz.mp3": {"Reed", "Piano", "Drums"},
+        "game.mp3": {"Synth Lead", "Guitar", "Bass", "Drums"},
+    }
+    paths = sorted((server.STATIC / "examples").glob("*.mp3"))
+    assert sum(path.stat().st_size for path in paths) < 1_500_000
+    assert sorted(re.findall(r'data-example="(.*?)"', page)) == [path.name for path in paths] == sorted(plays)
+    model = loading.load()
+    for path in paths:
+        prediction = model.predict(path)
+        assert 20 < prediction.seconds <= 30
+        assert set(prediction.detected) == plays[path.name]

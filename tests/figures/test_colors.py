@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
+from mir_tf.app import server
 from mir_tf.figures import style
 from mir_tf.figures.colors import CLASS_COLORS, SPLIT_COLORS, color_of
 from mir_tf.reports import page
@@ -83,6 +84,15 @@ def test_neighbours_stay_apart(vision: str) -> None:
 def test_all_classes_stay_apart_for_most() -> None:
     for one, other in itertools.combinations(CLASS_COLORS, 2):
         assert difference(CLASS_COLORS[one], CLASS_COLORS[other], "trichromat") > 24, (one, other)
+
+
+def test_every_class_is_visible_on_white_and_in_both_themes_of_the_app() -> None:
+    """Graphics need a contrast of 3 (WCAG 2.2, 1.4.11)."""
+    sheet = (Path(server.__file__).parent / "static" / "style.css").read_text("utf-8")
+    grounds = re.findall(r"--(?:paper|lane|raised): light-dark\((#\w+), (#\w+)\)", sheet)
+    assert len(grounds) == 3
+    for ground, (name, color) in itertools.product(["#ffffff", *itertools.chain(*grounds)], CLASS_COLORS.items()):
+        assert contrast(color, ground) >= 3, (name, ground)
 
 
 def test_text_in_cells_is_legible() -> None:

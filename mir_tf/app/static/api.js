@@ -1,4 +1,10 @@
-/** Requests to the server. Every failure is an Error whose message can be shown to the user. */
+/**
+ * Requests to the server. Every failure is an Error whose message can be shown to the user.
+ *
+ * The page without a server, in examples/browser, has another module with the same exports in the place of this one.
+ */
+
+export const PRIVACY = "Recordings do not leave the computer that serves this page.";
 
 const POLL = 200; // ms
 const UNREACHABLE = "The app does not respond. Is mir-tf app still running?";
@@ -62,8 +68,8 @@ export async function predict(file, modelId, wantsCopy, onProgress, signal) {
       if (status.state === "failed") throw new Error(status.message);
       if (status.state === "done") {
         const content = await (await request(`api/recordings/${id}/probabilities`, { signal })).arrayBuffer();
-        const { name, seconds, peaks } = status;
-        return { id, name, seconds, peaks, probabilities: new Float32Array(content) };
+        const { name, seconds, peaks, confidences } = status;
+        return { id, name, seconds, peaks, confidences, probabilities: new Float32Array(content) };
       }
       if (status.state === "waiting") onProgress(status.ahead ? `Waiting, ${status.ahead} ahead` : "Waiting");
       else if (status.state === "reading") onProgress("Reading");

@@ -1,8 +1,9 @@
-/** Drawings on canvases: sharp at every pixel density, in colours that are visible on light and on dark. */
+/** Drawings on canvases, sharp at every pixel density. */
 
 const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600]; // seconds
 const TICK_WIDTH = 90; // minimum distance in CSS pixels
-const MIN_CONTRAST = 3; // for graphics, WCAG 2.2, 1.4.11
+const STRONG = 0.9; // opacity where the instrument plays
+const PALE = 0.3; // opacity below the threshold
 
 /** Formats seconds as m:ss, or as m:ss.s. */
 export function formatTime(seconds, digits = 0) {
@@ -10,27 +11,6 @@ export function formatTime(seconds, digits = 0) {
   const units = Math.round(seconds * unit);
   const rest = (units % (60 * unit)) / unit;
   return `${Math.floor(units / (60 * unit))}:${rest.toFixed(digits).padStart(digits ? digits + 3 : 2, "0")}`;
-}
-
-const channels = (color) => [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16));
-
-function luminance(rgb) {
-  const [red, green, blue] = rgb.map((value) => {
-    const part = value / 255;
-    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-}
-
-/** Returns the colour nearest to `color` (#rrggbb), mixed with white or black, that is visible on lanes and page. */
-export function visible(color, isDark) {
-  const behind = luminance(channels(isDark ? "#222830" : "#eef1f5")); // --lane
-  const target = isDark ? 255 : 0;
-  for (let share = 0; ; share += 0.04) {
-    const mixed = channels(color).map((value) => Math.round(value + (target - value) * share));
-    const [low, high] = [behind, luminance(mixed)].sort((one, other) => one - other);
-    if ((high + 0.05) / (low + 0.05) >= MIN_CONTRAST) return `rgb(${mixed.join(" ")})`;
-  }
 }
 
 /** Resizes a canvas to its pixels on the screen and clears it; returns its context, or null while it is hidden. */
@@ -86,49 +66,49 @@ export function drawWaveform(canvas, heights, colors, position) {
 }
 
 /**
- * Draws a lane: probability as a curve, intervals as blocks, the threshold as a dashed line.
+ * Draws a lane: the probability as height, strong where the instrument plays and pale elsewhere. A strip at the foot shows
+ * the intervals, with the probability as shade.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {Float32Array} probabilities [frames]
  * @param {number[][]} intervals see `findIntervals`
  * @param {number[]} span first and last visible frame, as fractions
- * @param {number} threshold
  * @param {string} color
- * @param {string} ink of the threshold
  */
-export function drawLane(canvas, probabilities, intervals, span, threshold, color, ink) {
+export function drawLane(canvas, probabilities, intervals, span, color) {
   const context = prepare(canvas);
   if (!context) return;
   const { width, height } = canvas;
-  const foot = Math.round(5 * devicePixelRatio); // height of the blocks
+  const foot = Math.round(4 * devicePixelRatio); // height of the strip
   const room = height - foot;
-  const y = (probability) => room * (1 - 0.94 * probability);
   context.fillStyle = color;
-  context.globalAlpha = 0.16;
-  for (const [start, end] of intervals) block(context, start, end, span, 0, room);
-  context.globalAlpha = 1;
-  for (const [start, end] of intervals) block(context, start, end, span, room, foot);
-  context.beginPath();
-  context.moveTo(0, room);
+  let next = 0;
   for (let column = 0; column < width; column += 1) {
-    context.lineTo(column + 0.5, y(greatest(probabilities, span, column, width)));
+    const frame = span[0] + ((column + 0.5) / width) * (span[1] - span[0]);
+    while (next < intervals.length && intervals[next][1] <= frame) next += 1;
+    const plays = next < intervals.length && intervals[next][0] <= frame;
+    const probability = greatest(probabilities, span, column, width);
+    context.globalAlpha = plays ? STRONG : PALE;
+    context.fillRect(column, room * (1 - probability), 1, room * probability);
+    if (plays) {
+      context.globalAlpha = 0.15 + 0.85 * probability;
+      context.fillRect(column, room, 1, foot);
+    }
   }
-  context.lineTo(width, room);
-  context.globalAlpha = 0.6;
-  context.fill();
-  context.globalAlpha = 1;
-  context.strokeStyle = ink;
-  context.lineWidth = devicePixelRatio;
-  context.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
-  context.beginPath();
-  context.moveTo(0, y(threshold));
-  context.lineTo(width, y(threshold));
-  context.stroke();
 }
 
-function block(context, start, end, span, top, height) {
-  const scale = context.canvas.width / (span[1] - span[0]);
-  context.fillRect((start - span[0]) * scale, top, Math.max(devicePixelRatio, (end - start) * scale), height);
+/** Draws the threshold as a dashed line over a lane. */
+export function drawThreshold(canvas, threshold, ink) {
+  const context = canvas.getContext("2d");
+  const y = (canvas.height - Math.round(4 * devicePixelRatio)) * (1 - threshold);
+  context.globalAlpha = 1;
+  context.strokeStyle = ink;
+  context.lineWidth = 1.5 * devicePixelRatio;
+  context.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+  context.beginPath();
+  context.moveTo(0, y);
+  context.lineTo(canvas.width, y);
+  context.stroke();
 }
 
 /**
