@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo docs check format test test-slow clean
+.PHONY: help install demo docs site check format test test-slow clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,5 +43,8 @@ docs: install  ## build the documentation as a web site in site/ (needs no netwo
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict  # with --quiet, --strict counts no warnings
 	@echo "site/index.html; to serve it: $(BIN)/python -m http.server --directory site"
 
+site: install  ## build the app as a static site in site-app/ (needs npm)
+	$(BIN)/python tools/build_site.py --out site-app
+
 clean:  ## remove .venv, caches and the demo's output
-	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo site site-app build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

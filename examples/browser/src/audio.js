@@ -77,3 +77,18 @@ function lowPass(half, cutoff) {
     return window * (time ? Math.sin(Math.PI * cutoff * time) / (Math.PI * time) : cutoff);
   });
 }
+
+/** Returns samples as a wav file with 16 bits. */
+export function toWav(samples, sampleRate) {
+  const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+  const text = (at, word) => [...word].forEach((letter, index) => view.setUint8(at + index, letter.charCodeAt(0)));
+  text(0, "RIFF");
+  view.setUint32(4, view.byteLength - 8, true);
+  text(8, "WAVEfmt ");
+  [[16, 16, 4], [20, 1, 2], [22, 1, 2], [24, sampleRate, 4], [28, 2 * sampleRate, 4], [32, 2, 2], [34, 16, 2]].forEach(
+    ([at, value, bytes]) => (bytes === 4 ? view.setUint32(at, value, true) : view.setUint16(at, value, true)));
+  text(36, "data");
+  view.setUint32(40, 2 * samples.length, true);
+  samples.forEach((sample, index) => view.setInt16(44 + 2 * index, 32767 * Math.max(-1, Math.min(1, sample)), true));
+  return new Blob([view], { type: "audio/wav" });
+}

@@ -1,21 +1,15 @@
-// Runs the model in a worker, so that the page stays responsive. It posts objects: `ready` with the metadata; then, for
-// every signal it receives, several `progress` and one `probabilities`; or `failure` with a sentence.
+// Runs the model in a worker, so that the page stays responsive. It posts objects: `ready`; then, for every message with
+// samples, several `progress` and one `probabilities`; or `failure` with a sentence.
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
-import { readMetadata } from "./metadata.js";
 import { predict } from "./windows.js";
 
-const MODEL = "model.tflite";
+const MODEL = "../model.tflite";
 
 async function load() {
   const response = await fetch(MODEL);
-  if (!response.ok) {
-    throw new Error(`the file is missing. Put an exported model.float32.tflite beside the page as ${MODEL}`);
-  }
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  const metadata = readMetadata(bytes);
+  if (!response.ok) throw new Error("the file is missing");
   await loadLiteRt("./");
-  const model = await loadAndCompile(bytes, { accelerator: "wasm" });
-  return { model, metadata };
+  return loadAndCompile(new Uint8Array(await response.arrayBuffer()), { accelerator: "wasm" });
 }
 
 async function predictWindow(model, window) {
@@ -29,15 +23,15 @@ async function predictWindow(model, window) {
 
 const loading = load();
 loading.then(
-  ({ metadata }) => postMessage({ ready: metadata }),
-  (error) => postMessage({ failure: `The model ${MODEL} cannot be used: ${error.message}.` }),
+  () => postMessage({ ready: true }),
+  (error) => postMessage({ failure: `The model model.tflite cannot be used: ${error.message}.` }),
 );
 
-addEventListener("message", async ({ data: signal }) => {
+addEventListener("message", async ({ data: { samples, metadata } }) => {
   try {
-    const { model, metadata } = await loading;
-    const progress = (fraction) => postMessage({ progress: fraction });
-    const probabilities = await predict(signal, metadata, (window) => predictWindow(model, window), progress);
+    const model = await loading;
+    const progress = (share) => postMessage({ progress: share });
+    const probabilities = await predict(samples, metadata, (window) => predictWindow(model, window), progress);
     postMessage({ probabilities }, [probabilities.buffer]);
   } catch (error) {
     postMessage({ failure: `LiteRT failed: ${error.message}.` });
