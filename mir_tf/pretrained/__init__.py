@@ -18,7 +18,7 @@ PRETRAINED_WORD = "pretrained"
 """The argument that names this model wherever a command takes one; for a folder of that name write ``./pretrained``."""
 
 SCORES = "Of the instruments that it lists as detected, 93 % play in the recording; of those listed as perhaps, 38 %."
-"""How often its names are right, in words. The numbers are for 113 new songs: see ``MODEL_CARD.md``."""
+"""How often its names are right, in words. The numbers are for 113 new tracks: see ``MODEL_CARD.md``."""
 
 RELIABILITY = f"It does not detect voices. {SCORES}"
 """What to expect of it, in words."""
