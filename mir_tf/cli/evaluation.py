@@ -102,7 +102,7 @@ def evaluate(
     for sentence in details:
         console.print(sentence)
     for title, table in (
-        ("Names", result.names_table()),
+        ("Detected and perhaps", result.names_table()),
         ("All metrics", result.overall_table()),
         ("Effect of post-processing", result.post_processing_table()),
         ("Classes in frames", result.class_table()),

@@ -234,8 +234,8 @@ class Evaluation:
         if (names := self.confidence) is None:
             return []
         return [
-            f"With those that it names as perhaps, it finds {format_percent(names.named_recall.value, 0)}, and "
-            f"{format_percent(1 - names.named_precision.value, 0)} of all names are wrong."
+            f"Together with those that it lists as perhaps, it names {format_percent(names.named_recall.value, 0)} of "
+            f"them, but {format_percent(1 - names.named_precision.value, 0)} of all names are wrong."
         ]
 
     def main_table(self) -> list[list[str]]:
@@ -253,9 +253,7 @@ class Evaluation:
         if (names := self.confidence) is None:
             return []
         perhaps = tuple(every - part for every, part in zip(names.named, names.detected, strict=True))
-        rows = [
-            ["names", "number", "right", "share right", "95 % interval", "share of playing found", "95 % interval "]
-        ]
+        rows = [["names", "number", "right", "precision", "95 % interval", "recall", "95 % interval"]]
         for label, (number, right), precision, recall in (
             ("detected", names.detected, names.precision, names.recall),
             ("perhaps", perhaps, None, None),
@@ -272,13 +270,14 @@ class Evaluation:
         if (names := self.confidence) is None:
             return []
         return [
-            "Names: a class is named in a track if it reaches its threshold in any frame, and detected if its "
-            f"confidence is at least {names.cut:.2f}. A name is right if the class plays for at least "
-            f"{MIN_SECONDS:g} s; {names.playing} classes of all tracks do. The confidence has a Brier score of "
-            f"{names.brier:.3f} (0 is best); if it were each class's share of these tracks, it would have "
-            f"{names.constant_brier:.3f}.",
-            "A dominant instrument is named, among the detected ones, in "
-            f"{format_percent(names.dominant_named.value, 0)} of the tracks, and is right in "
+            "Detected and perhaps: a class is named in a track if it reaches its threshold in any frame. It is "
+            f"detected if its confidence is at least {names.cut:.2f}, otherwise it perhaps plays. A name is right if "
+            f"the class plays for at least {MIN_SECONDS:g} s, which is so {names.playing} times in all tracks. "
+            f"Precision is the share of right names, recall the share of the {names.playing} that are named. The "
+            f"confidence has a Brier score of {names.brier:.3f} (0 is best). If it were always the class's share of "
+            f"these tracks, it would have {names.constant_brier:.3f}.",
+            "A prediction names a dominant instrument only among the detected ones: in "
+            f"{format_percent(names.dominant_named.value, 0)} of the tracks. That name is right in "
             f"{format_percent(names.dominant_precision.value, 0)} of these.",
         ]
 
@@ -453,7 +452,7 @@ class Evaluation:
         )
 
     def _names_section(self) -> list[str | list[list[str]]]:
-        return ["## Names", self.names_table()] if self.confidence else []
+        return ["## Detected and perhaps", self.names_table()] if self.confidence else []
 
     def save(self, folder: str | Path) -> None:
         """Write ``evaluation.json``, ``evaluation.md`` and the figures. Each file is complete or not there."""

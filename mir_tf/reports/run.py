@@ -344,7 +344,7 @@ def _names(evaluation: Evaluation, figures: Mapping[str, Figure]) -> list[Sectio
         "the dotted diagonal you can take the confidence at face value. Classes to the right of the dashed line are "
         "listed as detected, the others as perhaps.",
     )
-    table = Table("Names", evaluation.names_table())
+    table = Table("Right and wrong names", evaluation.names_table())
     return [Section("Detected and perhaps", [table, *evaluation.names_notes(), picture])]
 
 

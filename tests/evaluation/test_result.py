@@ -165,7 +165,7 @@ def test_names_are_counted_in_a_table(named: Evaluation) -> None:
     names = named.confidence
     assert names is not None
     header, detected, perhaps, every = named.names_table()
-    assert header[:4] == ["names", "number", "right", "share right"]
+    assert header[:4] == ["names", "number", "right", "precision"]
     assert {len(row) for row in (header, detected, perhaps, every)} == {7}
     assert detected == [
         "detected",
@@ -209,12 +209,12 @@ def test_the_summary_begins_with_the_names(named: Evaluation, evaluation: Evalua
         f"and {100 * names.precision.value:.0f} % of those it detects do play."
     )
     assert sentence == (
-        f"With those that it names as perhaps, it finds {100 * names.named_recall.value:.0f} %, "
-        f"and {100 - 100 * names.named_precision.value:.0f} % of all names are wrong."
+        f"Together with those that it lists as perhaps, it names {100 * names.named_recall.value:.0f} % of them, "
+        f"but {100 - 100 * names.named_precision.value:.0f} % of all names are wrong."
     )
     first, second = named.names_notes()
     assert f"if its confidence is at least {names.cut:.2f}" in first
-    assert f"plays for at least 1 s; {names.playing} classes of all tracks do" in first
+    assert f"plays for at least 1 s, which is so {names.playing} times in all tracks" in first
     assert f"Brier score of {names.brier:.3f} (0 is best)" in first
     assert f"share of these tracks, it would have {names.constant_brier:.3f}" in first
     assert f"in {100 * names.dominant_named.value:.0f} % of the tracks" in second
@@ -225,7 +225,7 @@ def test_files_of_a_model_with_confidence_have_its_table_and_picture(named: Eval
     named.save(tmp_path)
     assert imread(tmp_path / "confidence.png").ndim == 3
     text = (tmp_path / "evaluation.md").read_text("utf-8")
-    assert text.index("## Names") < text.index("## Effect of post-processing")
+    assert text.index("## Detected and perhaps") < text.index("## Effect of post-processing")
     assert "![Calibration of the confidence](confidence.png)" in text
     for note in named.names_notes():
         assert note in text
@@ -238,4 +238,4 @@ def test_a_model_without_confidence_has_no_names(evaluation: Evaluation) -> None
     assert (evaluation.names_table(), evaluation.names_notes()) == ([], [])
     assert not any("perhaps" in sentence for sentence in evaluation.summary())
     assert "confidence" not in evaluation.figures()
-    assert "Names" not in evaluation.to_markdown()
+    assert "Detected and perhaps" not in evaluation.to_markdown()

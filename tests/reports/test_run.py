@@ -85,7 +85,7 @@ def test_its_numbers_are_those_of_evaluate(folder: Path, out: Path, found: Page)
     assert run("evaluate", folder / NAME, "--data", folder / "data").exit_code == 0
     written = json.loads((out / "evaluation.json").read_text("utf-8"))
     assert written == json.loads((folder / NAME / "evaluation-test" / "evaluation.json").read_text("utf-8"))
-    names = {row[0]: row[1:3] for row in found.tables["Names"]}
+    names = {row[0]: row[1:3] for row in found.tables["Right and wrong names"]}
     assert names["detected"] == [str(count) for count in written["confidence"]["detected"]]
     metrics = {row[0]: row for row in found.tables["All metrics"]}
     assert len(metrics) == 1 + len(written["overall_metrics"])
