@@ -122,7 +122,7 @@ def _require_recordings(path: Path) -> None:
 @click.option(
     "--out",
     type=NEW_FOLDER,
-    help="Folder for these files, with the subfolders of each FOLDER; if only --out is given: json.  "
+    help="Folder for these files, with the same subfolders as FOLDER. --out alone writes json.  "
     "[default: beside the recordings]",
 )
 @click.option(
@@ -130,7 +130,7 @@ def _require_recordings(path: Path) -> None:
     type=NEW_LOCAL_FILE,
     help="Write one file for all recordings: songs.csv, songs.json, songs.parquet.",
 )
-@click.option("--overwrite", is_flag=True, help="Write finished files again, and replace your own.")
+@click.option("--overwrite", is_flag=True, help="Write finished files again, and replace files of yours.")
 @THREADS_OPTION
 def predict(
     model_and_recordings: tuple[Path, tuple[Path, ...]],
@@ -173,7 +173,7 @@ def predict(
     if out is not None and table is not None and not formats:
         raise ConfigError("--out needs --format; --table alone writes no file for each recording")
     if as_json and show_all:
-        raise ConfigError("--all prints a longer answer, but --json prints the same JSON always; omit one of them")
+        raise ConfigError("--json always prints the same fields, so --all has no effect on it; omit one of them")
     model, recordings = model_and_recordings
     announce_pretrained(model)
     found = find(recordings)
@@ -194,8 +194,8 @@ def predict(
             raise KeyboardInterrupt(_interruption(done, len(found.songs), how)) from None
         if job.ledger_problem:
             click.echo(
-                f"Note: {job.ledger_problem}. So the next command will take the files written now for yours, and keep "
-                "them unless you give --overwrite.",
+                f"Note: cannot record which files were written: {job.ledger_problem}. The next command will treat them "
+                "as files of yours, and keep them unless you give --overwrite.",
                 err=True,
             )
     if found.others:
@@ -234,14 +234,14 @@ class _Style:
             print_prediction(console, prediction, self.show_all)
 
     def print_note(self, console: Console, note: str) -> None:
-        """Print what became of a file, if there is room for it."""
+        """Print what happened to a file, unless the output is JSON or one line for each recording."""
         if not self.as_json and not self.is_brief:
             console.print(note, soft_wrap=True)
 
 
 @dataclasses.dataclass
 class _Tally:
-    """What a command has done so far, with the seconds of audio and of time that it took."""
+    """What a command has done so far: recordings, and seconds of audio and of time."""
 
     num_predicted: int = 0
     num_failed: int = 0
@@ -454,8 +454,8 @@ def app(
     Drop a recording on the page to see a lane for each instrument, play the recording, change thresholds, and save the
     result as JSON, CSV, JAMS, Audacity labels or a picture.
 
-    Recordings stay on this machine: an upload is deleted as soon as it has been processed, and the copy for browsers
-    that cannot play the original when its page is closed. Several people can use the page at once. Stop with Ctrl-C.
+    Recordings stay on this machine. An upload is deleted as soon as it has been processed. If the browser cannot play
+    it, the app makes a copy, and deletes it when the page is closed. Several people can use the page at once. Stop with Ctrl-C.
 
     \b
     Examples:

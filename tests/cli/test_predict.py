@@ -90,7 +90,7 @@ def test_out_alone_writes_json(model: Path, music: Path, tmp_path: Path) -> None
     assert run("predict", model, music / "0.wav", "--out", tmp_path / "out").exit_code == 0
     assert files(tmp_path / "out") == ["0.wav.json"]
     assert json.loads((tmp_path / "out" / "0.wav.json").read_text())["probabilities"]
-    assert "if only --out is given: json" in " ".join(run("predict", "--help").output.split())
+    assert "--out alone writes json" in " ".join(run("predict", "--help").output.split())
 
 
 def test_json_is_a_line_for_each_recording_and_alone_on_stdout(model: Path, music: Path, tmp_path: Path) -> None:
@@ -169,7 +169,8 @@ def test_without_a_cache_the_work_is_done_and_said_to_be_unknown_later(
     words = ("predict", model, music, "--out", tmp_path / "out", "--table", tmp_path / "songs.csv", "--format", "csv")
     result = run(*words)
     assert result.exit_code == 0, result.output
-    assert f"Note: [Errno 20] Not a directory: '{tmp_path / 'file' / 'cache'}'" in result.stderr
+    problem = f"[Errno 20] Not a directory: '{tmp_path / 'file' / 'cache'}'"
+    assert f"Note: cannot record which files were written: {problem}. The next" in result.stderr
     assert "(7 recordings)" in result.stdout
     before = (tmp_path / "out" / "music" / "0.wav.csv").read_bytes()
     again = run(*words)
