@@ -24,7 +24,7 @@ from mir_tf.export.tflite import with_metadata
 from mir_tf.inference.metadata import read_tflite
 from mir_tf.io.files import write_bytes, write_text
 from mir_tf.metrics import confidence
-from mir_tf.metrics.confidence import PresenceTable
+from mir_tf.metrics.confidence import TrackTable
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -40,9 +40,9 @@ def main(run: Path, data: tuple[Path, ...], tflite: Path | None) -> None:
         tables = []
         for folder in data:
             predictions = list(predict_split(model.windowed, model.config, folder, "validation"))
-            tables.append(PresenceTable.of(predictions, model.thresholds))
+            tables.append(TrackTable.of(predictions, model.thresholds))
             click.echo(f"{folder}: {len(predictions)} tracks of {len({each.song for each in predictions})} songs")
-        every = PresenceTable.joined(tables)
+        every = TrackTable.joined(tables)
         fitted, held_out = confidence.fit(every)
         click.echo("data set                   named  right  detected  right  precision  recall   Brier")
         for name, table, values in zip(

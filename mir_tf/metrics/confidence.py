@@ -34,7 +34,7 @@ With many songs a low one is best, so that a class has its own weights; with few
 
 
 @dataclasses.dataclass(frozen=True)
-class PresenceTable:
+class TrackTable:
     """What the confidence is fitted to and evaluated on: a row for each track, an entry for each class.
 
     Attributes:
@@ -50,7 +50,7 @@ class PresenceTable:
     songs: NDArray[np.int64]
 
     @classmethod
-    def of(cls, predictions: Sequence[TrackPrediction], thresholds: NDArray[np.float32]) -> PresenceTable:
+    def of(cls, predictions: Sequence[TrackPrediction], thresholds: NDArray[np.float32]) -> TrackTable:
         """Summarise predictions beside their truth, at ``thresholds`` [classes]."""
         shape = (len(predictions), len(thresholds))
         flags = (np.zeros(shape, bool), np.zeros(shape, bool))
@@ -69,23 +69,23 @@ class PresenceTable:
         return np.column_stack([self.songs, cells.reshape(len(cells), cells.shape[1] * cells.shape[2])])
 
     @classmethod
-    def from_array(cls, array: NDArray[np.float64]) -> PresenceTable:
+    def from_array(cls, array: NDArray[np.float64]) -> TrackTable:
         """Return the inverse of :meth:`to_array`."""
         cells = array[:, 1:].reshape(len(array), -1, NUM_FEATURES + 2)
         return cls(cells[..., :-2], cells[..., -2] > 0, cells[..., -1] > 0, array[:, 0].astype(np.int64))
 
     @classmethod
-    def joined(cls, tables: Sequence[PresenceTable]) -> PresenceTable:
+    def joined(cls, tables: Sequence[TrackTable]) -> TrackTable:
         """Return the tracks of all tables in one."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(*(np.concatenate([getattr(table, name) for table in tables]) for name in names))
 
-    def rows(self, is_chosen: NDArray[np.bool_]) -> PresenceTable:
+    def rows(self, is_chosen: NDArray[np.bool_]) -> TrackTable:
         """Return the table of some tracks, given as bool [tracks]."""
-        return PresenceTable(*(getattr(self, field.name)[is_chosen] for field in dataclasses.fields(self)))
+        return TrackTable(*(getattr(self, field.name)[is_chosen] for field in dataclasses.fields(self)))
 
 
-def fit(table: PresenceTable) -> tuple[ConfidenceModel, NDArray[np.float64]]:
+def fit(table: TrackTable) -> tuple[ConfidenceModel, NDArray[np.float64]]:
     """Fit the confidence to validation songs, and choose its cut.
 
     The prior strength and the cut are chosen on confidences that come from a fit to other songs, see
@@ -104,7 +104,7 @@ def _log_loss(confidence: NDArray[np.float64], plays: NDArray[np.bool_]) -> floa
     return -float(np.log(np.where(plays, confidence, 1 - confidence)).mean())
 
 
-def choose_cut(confidence: NDArray[np.float64], table: PresenceTable) -> float:
+def choose_cut(confidence: NDArray[np.float64], table: TrackTable) -> float:
     """Return the lowest cut at which at least :data:`TARGET_PRECISION` of the detected names are right, or 1.
 
     Among the cuts that are precise enough, the lowest one finds most playing instruments.
@@ -121,7 +121,7 @@ def choose_cut(confidence: NDArray[np.float64], table: PresenceTable) -> float:
     return float(ranked[good[-1]]) if len(good) else 1.0
 
 
-def held_out_confidence(table: PresenceTable, prior_strength: float) -> NDArray[np.float64]:
+def held_out_confidence(table: TrackTable, prior_strength: float) -> NDArray[np.float64]:
     """Return confidences [tracks, classes], each from a fit to the songs of other folds: cross-validation.
 
     With a single song, which leaves nothing to fit to, they come from the fit to that song.
@@ -231,7 +231,7 @@ def measure(
         thresholds: float32 [classes].
         bootstrap: Resamples of the songs.
     """
-    table = PresenceTable.of(predictions, thresholds)
+    table = TrackTable.of(predictions, thresholds)
     confidence = np.stack([model.confidence(each.probabilities) for each in predictions])  # [tracks, classes]
     is_detected = table.is_named & (confidence >= model.cut)
     right, named = (is_detected & table.plays).sum(axis=1), (table.is_named & table.plays).sum(axis=1)  # [tracks]

@@ -32,7 +32,7 @@ from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.events import PostProcessing
 from mir_tf.io.files import as_path, sha256, write_text
 from mir_tf.metrics import confidence
-from mir_tf.metrics.confidence import PresenceTable
+from mir_tf.metrics.confidence import TrackTable
 from mir_tf.metrics.counts import Baseline
 from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import shrink
@@ -486,14 +486,14 @@ class _Run:
         thresholds = shrink(validation.tuned, validation.histogram, shrinkage)
         scored = [(each.probabilities, each.truth) for each in validation.predictions]
         counts = self.setup.distribution.total(grid_counts(scored, thresholds).astype(np.float64))
-        distribution, mine = self.setup.distribution, PresenceTable.of(validation.predictions, thresholds).to_array()
+        distribution, mine = self.setup.distribution, TrackTable.of(validation.predictions, thresholds).to_array()
         rows = np.zeros((self.setup.manifest.splits["validation"].tracks, mine.shape[1]))
         rows[distribution.worker :: distribution.workers] = mine
         return BestEpoch(
             thresholds=thresholds.tolist(),
             has_positives=validation.tuned.has_positives.tolist(),
             post_processing=choose(counts.astype(np.int64), thresholds).to_dict(),
-            confidence=confidence.fit(PresenceTable.from_array(distribution.total(rows)))[0].to_dict(),
+            confidence=confidence.fit(TrackTable.from_array(distribution.total(rows)))[0].to_dict(),
         )
 
     def _picture(self) -> LabelledTrack | None:

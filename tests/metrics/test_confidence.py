@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from mir_tf.confidence import NUM_FEATURES, ConfidenceModel, features, sigmoid
 from mir_tf.metrics import confidence
 from mir_tf.metrics.bootstrap import Bootstrap
-from mir_tf.metrics.confidence import PresenceTable
+from mir_tf.metrics.confidence import TrackTable
 from mir_tf.metrics.track import TrackPrediction
 
 HALF = np.full(3, 0.5, np.float32)
@@ -23,19 +23,19 @@ def track(song: str, levels: list[float], playing: list[float], seconds: float =
     return TrackPrediction(song, song, np.tile(np.array(levels, np.float32), (len(frames), 1)), truth)
 
 
-def table_of(plays: list[list[bool]], is_named: list[list[bool]] | None = None) -> PresenceTable:
+def table_of(plays: list[list[bool]], is_named: list[list[bool]] | None = None) -> TrackTable:
     truth = np.array(plays)
     named = np.ones_like(truth) if is_named is None else np.array(is_named)
-    return PresenceTable(np.zeros((*truth.shape, NUM_FEATURES)), truth, named, np.arange(len(truth)))
+    return TrackTable(np.zeros((*truth.shape, NUM_FEATURES)), truth, named, np.arange(len(truth)))
 
 
-def synthetic(tracks: int, weights: np.ndarray, seed: int = 0) -> PresenceTable:
+def synthetic(tracks: int, weights: np.ndarray, seed: int = 0) -> TrackTable:
     """Draw features, and truth from a logistic regression with ``weights`` [classes, 1 + features]."""
     generator = np.random.default_rng(seed)
     drawn = generator.normal(size=(tracks, len(weights), NUM_FEATURES))
     odds = weights[:, 0] + (drawn * weights[:, 1:]).sum(axis=2)
     plays = generator.random(odds.shape) < sigmoid(odds)
-    return PresenceTable(drawn, plays, np.ones_like(plays), np.arange(tracks))
+    return TrackTable(drawn, plays, np.ones_like(plays), np.arange(tracks))
 
 
 # The table.
@@ -43,7 +43,7 @@ def synthetic(tracks: int, weights: np.ndarray, seed: int = 0) -> PresenceTable:
 
 def test_a_table_summarises_tracks_and_a_class_plays_from_one_second_on() -> None:
     tracks = [track("a", [0.9, 0.4, 0.5], [1.0, 0.9, 0.0]), track("b", [0.2, 0.49, 0.7], [4.0, 0.0, 1.1])]
-    table = PresenceTable.of(tracks, HALF)
+    table = TrackTable.of(tracks, HALF)
     np.testing.assert_array_equal(table.plays, [[True, False, False], [True, False, True]])
     np.testing.assert_array_equal(table.is_named, [[True, False, True], [False, False, True]])
     for row, each in enumerate(tracks):
@@ -52,16 +52,16 @@ def test_a_table_summarises_tracks_and_a_class_plays_from_one_second_on() -> Non
 
 def test_tracks_of_a_song_share_a_number_in_every_worker() -> None:
     tracks = [track(song, [0.5] * 3, [0.0] * 3) for song in ("a", "b", "a")]
-    first, second, third = PresenceTable.of(tracks, HALF).songs.tolist()
+    first, second, third = TrackTable.of(tracks, HALF).songs.tolist()
     assert first == third != second
-    assert PresenceTable.of(tracks[2:], HALF).songs.tolist() == [first]
+    assert TrackTable.of(tracks[2:], HALF).songs.tolist() == [first]
     assert first == 0xE8B7BE43  # CRC-32 of "a": a hash that Python seeds would differ between processes
 
 
 @pytest.mark.parametrize("tracks", [0, 1, 7])
 def test_a_table_comes_back_from_an_array(tracks: int) -> None:
     generator = np.random.default_rng(0)
-    table = PresenceTable(
+    table = TrackTable(
         generator.normal(size=(tracks, 5, NUM_FEATURES)),
         generator.random((tracks, 5)) < 0.5,
         generator.random((tracks, 5)) < 0.5,
@@ -72,7 +72,7 @@ def test_a_table_comes_back_from_an_array(tracks: int) -> None:
     assert array.shape == (tracks, 1 + 5 * (NUM_FEATURES + 2))  # also that of a worker without tracks
     if tracks == 0:
         return
-    again = PresenceTable.from_array(array)
+    again = TrackTable.from_array(array)
     for field in dataclasses.fields(table):
         mine, theirs = getattr(again, field.name), getattr(table, field.name)
         np.testing.assert_array_equal(mine, theirs, err_msg=field.name)
@@ -223,7 +223,7 @@ def test_few_songs_have_confidences_too(songs: int) -> None:
     assert 0 < confidence.fit(table)[0].cut <= 1
 
 
-def model_odds(table: PresenceTable, index: int) -> np.ndarray:
+def model_odds(table: TrackTable, index: int) -> np.ndarray:
     weights = confidence.fit_weights(table.features, table.plays, 1.0)[index]
     return weights[0] + table.features[:, index] @ weights[1:]
 

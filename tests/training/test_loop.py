@@ -28,7 +28,7 @@ from mir_tf.data import pipeline
 from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import ConfigError, DataError, TrainingError
 from mir_tf.metrics import confidence
-from mir_tf.metrics.confidence import PresenceTable
+from mir_tf.metrics.confidence import TrackTable
 from mir_tf.metrics.event_tuning import choose, grid_counts
 from mir_tf.metrics.thresholds import ScoreHistogram, tune
 from mir_tf.metrics.track import TrackPrediction
@@ -137,7 +137,7 @@ def test_the_bundle_is_the_best_epoch_with_its_thresholds(data: Path, undisturbe
     assert tuned.macro_f1 == best["val_macro_f1"]
     assert loaded.post_processing == choose(grid_counts(scored, tuned.thresholds), tuned.thresholds)
     tracks = [TrackPrediction(str(index), f"song of validation-0-{index}", *pair) for index, pair in enumerate(scored)]
-    expected, _ = confidence.fit(PresenceTable.of(tracks, tuned.thresholds))
+    expected, _ = confidence.fit(TrackTable.of(tracks, tuned.thresholds))
     assert loaded.confidence is not None
     np.testing.assert_allclose(loaded.confidence.weights, expected.weights, rtol=1e-6)
     assert loaded.confidence.cut == pytest.approx(expected.cut)
