@@ -1,7 +1,7 @@
 """Confidence: the calibrated probability that a class plays in a recording at all, from its probabilities over time.
 
-A model's probabilities are about frames. Their sum over a recording says little about whether an instrument plays in
-it: a class that is just above its threshold for a few frames is mostly wrong. A logistic regression on a few summary
+A model's probabilities are about frames. Alone, they do not tell whether an instrument plays in a recording: a class
+that is just above its threshold for a few frames usually does not. A logistic regression on a few summary
 features (Platt scaling) turns the frames of a class into one calibrated number. Classes at or above a cut are
 *detected*; others are named as *perhaps*. :mod:`mir_tf.metrics.confidence` fits the regression and chooses the cut on
 validation songs. Requires only NumPy.
@@ -33,8 +33,8 @@ _LOWEST = 1e-4
 def features(probabilities: NDArray[np.float32], mean: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Summarise the probabilities of each class over a recording.
 
-    They do not depend on thresholds. The features of a class are the log-odds of its mean probability over the
-    recording, and over the frames with the highest probabilities that make up each of :data:`TOP_SECONDS`.
+    The features of a class are the log-odds of its mean probability over the recording, and of its mean over the
+    highest frames that make up each of :data:`TOP_SECONDS`. They do not depend on thresholds.
 
     Args:
         probabilities: float32 [label frames, classes], at least one frame. With ``mean``, the frames that

@@ -42,7 +42,8 @@ class Architecture:
     Attributes:
         uses_subframes: Whether it takes every feature frame; the others take averages over each label frame.
         head_dropout: Name of the field of :class:`ModelConfig` with the dropout before the layer of the classes.
-        fields: The fields of :class:`ModelConfig` that it has and others may lack. All have those in no such list.
+        fields: The fields of :class:`ModelConfig` that this architecture has, but not all have. Fields that no
+            architecture lists belong to all.
     """
 
     uses_subframes: bool = False

@@ -132,7 +132,7 @@ CLASS_EXAMPLES = {
     "Sound Effects": "birdsong, applause, helicopter",
     "Drums": "drum kit",
 }
-"""Class of General MIDI's families, or drums → instruments that people know it by."""
+"""Class of the family vocabulary → its best-known instruments."""
 
 
 def describe_class(name: str) -> str:

@@ -190,8 +190,11 @@ def predict(
                 make_console().print(f"Written: {table} ({format_count(count, 'recording')})", soft_wrap=True)
         except KeyboardInterrupt:
             done = len(job.skipped) + tally.num_predicted
-            how = _how_to_continue(names, table, as_json, overwrite)
-            raise KeyboardInterrupt(_interruption(done, len(found.songs), how)) from None
+            message = "Interrupted before the recording was finished."
+            if len(found.songs) > 1:
+                how = _how_to_continue(names, table, as_json, overwrite)
+                message = f"Interrupted: {done} of {len(found.songs)} recordings are done{how}."
+            raise KeyboardInterrupt(message) from None
         if job.ledger_problem:
             click.echo(
                 f"Note: cannot record which files were written: {job.ledger_problem}. The next command will treat them "
@@ -270,15 +273,8 @@ def _rough(seconds: float) -> str:
     return f"{seconds:.{0 if seconds >= 10 else 1}f} s"
 
 
-def _interruption(done: int, recordings: int, how_to_continue: str) -> str:
-    """Return what to tell a user who pressed Ctrl-C."""
-    if recordings == 1:
-        return "Interrupted before the recording was finished."
-    return f"Interrupted: {done} of {recordings} recordings are done{how_to_continue}."
-
-
 def _how_to_continue(formats: Sequence[str], table: Path | None, as_json: bool, overwrite: bool) -> str:
-    """Return the rest of a sentence about recordings that are done."""
+    """Return the end of the sentence about finished recordings after Ctrl-C."""
     if as_json or not (formats or table):
         return " and printed"
     unwritten = "" if table is None else f"; {table} is written when all are"
@@ -455,7 +451,8 @@ def app(
     result as JSON, CSV, JAMS, Audacity labels or a picture.
 
     Recordings stay on this machine. An upload is deleted as soon as it has been processed. If the browser cannot play
-    it, the app makes a copy, and deletes it when the page is closed. Several people can use the page at once. Stop with Ctrl-C.
+    it, the app makes a copy, and deletes it when the page is closed. Several people can use the page at once. Stop with
+    Ctrl-C.
 
     \b
     Examples:

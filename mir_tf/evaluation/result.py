@@ -105,7 +105,7 @@ class ClassMetrics:
         baseline_f1: F1 of the better constant prediction, always on or always off.
         average_precision: Average precision over frames.
         roc_auc: Area under the ROC curve over frames; NaN also if the class is always active.
-        presence_precision: Precision over tracks. A class is present in a track, or detected there, if it is in any
+        presence_precision: Precision over tracks. A class is present in a track, or detected there, if it is so in any
             frame.
         presence_recall: Recall over tracks.
         presence_f1: F1 over tracks.
@@ -434,7 +434,7 @@ class Evaluation:
             *details,
             "## All metrics",
             self.overall_table(),
-            *self._names_section(),
+            *(["## Detected and perhaps", self.names_table()] if self.confidence else []),
             "## Effect of post-processing",
             self.post_processing_table(),
             "## Classes in frames",
@@ -450,9 +450,6 @@ class Evaluation:
             "![Which class is predicted instead of a missed one](confusion.png)",
             *(["![Calibration of the confidence](confidence.png)"] if self.confidence else []),
         )
-
-    def _names_section(self) -> list[str | list[list[str]]]:
-        return ["## Detected and perhaps", self.names_table()] if self.confidence else []
 
     def save(self, folder: str | Path) -> None:
         """Write ``evaluation.json``, ``evaluation.md`` and the figures. Each file is complete or not there."""

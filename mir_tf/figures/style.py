@@ -37,7 +37,7 @@ TITLE_SIZE = 14
 
 
 class _NotebookFigure(Figure):
-    """A figure that a notebook shows as a picture, as it does those of pyplot, which no figure here needs."""
+    """A figure that a notebook shows as a picture, although it is not made with pyplot."""
 
     def _repr_png_(self) -> bytes:
         content = io.BytesIO()

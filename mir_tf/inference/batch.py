@@ -184,7 +184,9 @@ class PredictionJob:
             foreign = [] if overwrite else [name for name, path in missing.items() if self._is_foreign(path)]
             if foreign:
                 paths = ", ".join(str(missing.pop(name)) for name in foreign)
-                self.kept[song.path] = f"{paths}: exists and was not written by mir-tf, or was edited; give --overwrite"
+                self.kept[song.path] = (
+                    f"{paths}: exists and was not written by mir-tf, or was edited; --overwrite replaces it"
+                )
             in_table = table is not None and (overwrite or not self._is_in_table(table, song))
             if missing or in_table or predict_all:
                 self.planned.append(PlannedOutput(song, missing, finished, in_table))
@@ -199,7 +201,7 @@ class PredictionJob:
 
     @property
     def ledger_problem(self) -> str | None:
-        """Why what this job has written cannot be recorded for the next one; None if it can."""
+        """Why the ledger cannot record the written files for later commands; None if it can."""
         return self._ledger.problem
 
     def write(self, planned: PlannedOutput, prediction: Prediction) -> list[Path]:
@@ -229,9 +231,9 @@ class PredictionJob:
         if (table := self._table) is None:
             return 0
         listed = [song for song in self._songs if self._is_in_table(table, song)]
-        contents = (self._ledger.content(table, self._stamp(song), str(song.path)) for song in listed)
         if not listed:
             return 0
+        contents = (self._ledger.content(table, self._stamp(song), str(song.path)) for song in listed)
         first = next(contents)
         summaries = (content["summary"] for content in itertools.chain([first], contents))
         with atomic_write(table) as temporary:

@@ -153,7 +153,7 @@ class Ledger:
             _execute(self._database, statements)
 
     def _become_temporary(self, error: Exception) -> None:
-        """Continue with a temporary database that contains what can be read of this one, because this one fails."""
+        """Replace a database that fails by a temporary one, with everything that can still be read."""
         if self.problem is not None:
             raise OSError(f"the temporary database fails: {error}") from error
         self.problem = str(error)
@@ -170,7 +170,7 @@ def _key(output: Path) -> bytes:
 
 
 def _stop_if_locked(status: int, remaining: int, pages: int) -> None:
-    """Raise OperationalError in a backup of a database that is locked, which would be repeated for ever."""
+    """Raise OperationalError if the database is locked, because its backup would retry for ever."""
     if status not in (_OK, _DONE):
         raise sqlite3.OperationalError(f"status {status}")
 

@@ -96,7 +96,7 @@ class Model(abc.ABC):
         """
         several = _several(audio, sr)
         items = [audio] if several is None else several
-        # Paths are opened first where there is something to gain: an early error, or a length for the bar.
+        # Opening all paths first reports errors early, and gives the bar its length.
         seconds = [_seconds(item, sr) for item in items] if several is not None or progress is True else []
         predictions: list[Prediction] = []
         with _bar(sum(seconds)) if progress is True else contextlib.nullcontext(progress or None) as on_seconds:

@@ -1,4 +1,4 @@
-"""The paths that people give for a model: what is wrong with them, found in moments and without TensorFlow."""
+"""The paths that people give for a model: what is wrong with them, found quickly and without TensorFlow."""
 
 from __future__ import annotations
 

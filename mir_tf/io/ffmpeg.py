@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mir_tf.errors import AudioError
 
 _OPTIONS = {
-    # Playlists and the like are left out: they make FFmpeg open other files and addresses.
+    # Without playlists and the like, which make FFmpeg open other files and addresses.
     "format_whitelist": "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,ircam,loas,matroska,mov,mp3,mpc,mpc8,"
     "mpeg,mpegts,nistsphere,ogg,tak,tta,voc,w64,wav,wv",
     "protocol_whitelist": "none",
@@ -70,7 +70,7 @@ class FFmpegFile:
         self._path = path
         self.sr = 0
         self._num_decoded = 0
-        self._end = 0.0  # in seconds, of the stream that is decoded furthest
+        self._end = 0.0  # of the last packet of any stream so far, in seconds
         if _ends_within_ogg_page(file):
             raise AudioError(f"{path}: cut off: its last page is incomplete; {_RESTORE}")
         num_mp3_frames = _count_mp3_frames(file)
@@ -90,7 +90,7 @@ class FFmpegFile:
             self.sr = int(first.sample_rate)
             seconds = self._stated_seconds()
             self.num_samples = None if seconds is None else round(seconds * self.sr)
-            if self._is_bare:  # what FFmpeg states is estimated from the bit rate
+            if self._is_bare:  # FFmpeg only estimates this length, from the bit rate
                 samples_per_frame = 1152 if self.sr >= 32000 else 576
                 seconds = num_mp3_frames * samples_per_frame / self.sr if num_mp3_frames else None
             self._least_seconds = seconds
@@ -261,7 +261,7 @@ def _ends_within_ogg_page(file: Any) -> bool:
 
 
 def _count_mp3_frames(file: Any) -> int:
-    """Return the number of frames that an encoder has written into the first frame of an mp3; 0 if there is none."""
+    """Return the number of frames that the first frame of an mp3 states (Xing or Info); 0 if it states none."""
     file.seek(0)
     tag = file.read(10)
     if tag.startswith(b"ID3"):  # its size is in four bytes of seven bits

@@ -145,7 +145,7 @@ class Bootstrap:
         return ConfidenceInterval(*self.bounds(statistic).tolist())
 
     def difference(self, statistic: Statistic) -> ConfidenceInterval:
-        """Return a difference of two metrics with its interval, which is empty if they are equal in every resample."""
+        """Return a difference of two metrics with its interval, also if it is the same in every resample."""
         return ConfidenceInterval(*self._spread(statistic).tolist())
 
     def score_bounds(self, counts: ConfusionCounts, score: Score, where_positive: bool = False) -> NDArray[np.float64]:

@@ -233,9 +233,8 @@ def test_files_of_other_origin_are_kept(
     reference.write_text("start,end,instrument\n0,1,Piano\n")
     result = run("predict", model, song, other, "--format", "csv,json")
     assert result.exit_code == 1
-    assert (
-        f"Error: {reference}: exists and was not written by mir-tf, or was edited; give --overwrite\n" in result.stderr
-    )
+    problem = "exists and was not written by mir-tf, or was edited; --overwrite replaces it"
+    assert f"Error: {reference}: {problem}\n" in result.stderr
     assert result.stderr.endswith("1 with files of yours, which were kept.\n")
     assert reference.read_text() == "start,end,instrument\n0,1,Piano\n"
     assert written(tmp_path) == ["b.wav", "b.wav.csv", "b.wav.json", "c.wav", "c.wav.csv", "c.wav.json"]
