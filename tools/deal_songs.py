@@ -30,7 +30,7 @@ from typing import NamedTuple
 import click
 
 from mir_tf.errors import DataError
-from tfrecords_builder.synthesis.midi_edits import read_song
+from tfrecords_builder.midi import read_parts
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -106,7 +106,7 @@ class Song(NamedTuple):
 
 def is_orchestral(path: Path) -> bool:
     """Return whether at least six parts, among them strings and winds but no singers, play in a MIDI file."""
-    parts = [part.program for part in read_song(path).instruments if part.notes and not part.is_drum]
+    parts = [part.program for part in read_parts(path) if not part.is_drum]
     strings, winds, singers = (
         any(program in programs for program in parts) for programs in (range(40, 47), range(56, 80), range(52, 55))
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pretty_midi
 
-from mir_tf.errors import DataError
 from mir_tf.vocabulary import DRUMS, FAMILY_SIZE
+from tfrecords_builder.midi import read_parts
 
 TAIL = 2.0
 """Seconds after the last note-off in which sounds die away."""
@@ -22,23 +22,30 @@ _PARAMETERS = frozenset({6, 38, 96, 97, 98, 99, 100, 101})
 """Controllers that select a registered parameter, such as the range of bends, and set it."""
 
 _TEMPO, _RESOLUTION = 120.0, 960
-"""Tempo and ticks per beat of the stems' MIDI files. They have one tempo because FluidSynth's clock drifts with every
-tempo change, by 0.2 s after some hundreds of them."""
+"""Tempo and ticks per beat of the MIDI files of a tree. They have one tempo because FluidSynth's clock drifts with
+every tempo change, by 0.2 s after some hundreds of them."""
 
 
 def read_song(path: Path) -> pretty_midi.PrettyMIDI:
-    """Read a MIDI file.
+    """Read a MIDI file with the reader that also makes the labels.
+
+    Every instrument has the controllers and bends of its channel. The song has one tempo and no signatures or lyrics.
 
     Raises:
         DataError: The file cannot be read.
     """
-    try:
-        with warnings.catch_warnings():
-            # Tempo changes outside the first track: against the standard, common, and not played.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            return pretty_midi.PrettyMIDI(str(path))
-    except Exception as error:  # damaged bytes make the parser fail in any way: KeyError, EOFError, ...
-        raise DataError(f"{path}: unreadable MIDI: {type(error).__name__}: {error}") from error
+    song = pretty_midi.PrettyMIDI(resolution=_RESOLUTION, initial_tempo=_TEMPO)
+    for part in read_parts(path):
+        instrument = pretty_midi.Instrument(part.program, part.is_drum, part.name)
+        columns = (part.velocities, part.pitches, part.starts, part.ends)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        instrument.notes = [pretty_midi.Note(*row) for row in rows]
+        instrument.control_changes = [
+            pretty_midi.ControlChange(number, value, time) for time, number, value in part.controls
+        ]
+        instrument.pitch_bends = [pretty_midi.PitchBend(bend, time) for time, bend in part.bends]
+        song.instruments.append(instrument)
+    return song
 
 
 def limit_notes(song: pretty_midi.PrettyMIDI) -> float:
@@ -107,13 +114,14 @@ def shuffle_programs(song: pretty_midi.PrettyMIDI, seed: str) -> None:
             instrument.program = program
 
 
-def song_of_one(instrument: pretty_midi.Instrument) -> pretty_midi.PrettyMIDI:
-    """Return a song with one instrument at one tempo, and drop notes shorter than one tick from that instrument.
+def song_of(instruments: Sequence[pretty_midi.Instrument]) -> pretty_midi.PrettyMIDI:
+    """Return a song of instruments at one tempo, and drop notes shorter than one tick from them.
 
     A MIDI file would place the end of such a note before its beginning, and FluidSynth would hold it for ever.
     """
     song = pretty_midi.PrettyMIDI(resolution=_RESOLUTION, initial_tempo=_TEMPO)
     tick = song.time_to_tick
-    instrument.notes = [note for note in instrument.notes if tick(note.end) > tick(note.start)]
-    song.instruments = [instrument]
+    for instrument in instruments:
+        instrument.notes = [note for note in instrument.notes if tick(note.end) > tick(note.start)]
+    song.instruments = list(instruments)
     return song

@@ -116,7 +116,7 @@ def plan_tree(
         load_soundfont(soundfont)
     files = sorted(path for path in midi_dir.rglob("*") if _is_song(path.relative_to(midi_dir)))
     if not files:
-        raise DataError(f"{midi_dir}: no .mid or .midi file in it")
+        raise DataError(f"{midi_dir}: no .mid, .midi, .kar or .rmi file in it")
     # File names become song names and are written as JSON.
     bad = [(file, f"{display_path(file)}: its name is not UTF-8; rename it") for file in files if not is_utf8(file)]
     notes = {}
@@ -177,7 +177,9 @@ def skipped_files(midi_dir: Path, bad: Sequence[tuple[Path, str]], tracks: int) 
 
 def _is_song(path: Path) -> bool:
     """Return whether a relative path is a MIDI file, with no hidden file or folder on the way."""
-    return path.suffix.lower() in (".mid", ".midi") and not any(part.startswith(".") for part in path.parts)
+    return path.suffix.lower() in (".mid", ".midi", ".kar", ".rmi") and not any(
+        part.startswith(".") for part in path.parts
+    )
 
 
 def _notes(path: Path) -> frozenset[int]:

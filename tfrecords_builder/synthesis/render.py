@@ -157,7 +157,7 @@ def render_track(job: RenderJob, out: Path) -> None:
     with scratch_folder(out / f".{job.name}.tmp") as folder:
         for name in ("MIDI", "stems", "raw"):
             folder.joinpath(name).mkdir(parents=True)
-        song.write(str(folder / "all_src.mid"))
+        midi_edits.song_of(song.instruments).write(str(folder / "all_src.mid"))
         count = math.ceil(seconds * SAMPLE_RATE)
         stems = _render_stems(song, job, soundfont, folder, count, augmentation)
         if not any(stem["audio_rendered"] and stem["program_num"] is not None for stem in stems.values()):
@@ -197,7 +197,7 @@ def _render_stems(
     for index, instrument in enumerate([*song.instruments, *([voice] if voice.notes else [])]):
         name = f"S{index:02d}"
         midi = folder / "MIDI" / f"{name}.mid"
-        midi_edits.song_of_one(instrument).write(str(midi))
+        midi_edits.song_of([instrument]).write(str(midi))
         # Play the notes as they read back from the file, so that labels made from it fit.
         instrument.notes = [note for written in midi_edits.read_song(midi).instruments for note in written.notes]
         # FluidSynth would play the piano in place of a program that the SoundFont lacks.

@@ -21,7 +21,7 @@ def test_a_note_shorter_than_a_tick_is_left_out(tmp_path):
     """Its end would precede its beginning, and FluidSynth would hold it for ever."""
     part = pretty_midi.Instrument(16)
     part.notes = [pretty_midi.Note(100, 60, 0.0, 0.0002), pretty_midi.Note(100, 72, 1.0, 1.5)]
-    midi_edits.song_of_one(part).write(str(tmp_path / "S00.mid"))
+    midi_edits.song_of([part]).write(str(tmp_path / "S00.mid"))
     assert [note.pitch for note in part.notes] == [72]
     messages = [message for track in mido.MidiFile(tmp_path / "S00.mid").tracks for message in track]
     assert [message.note for message in messages if message.type in ("note_on", "note_off")] == [72, 72]

@@ -159,7 +159,7 @@ def test_midi_audio_and_original_share_one_clock(track):
     original = pretty_midi.PrettyMIDI(str(track.parents[1] / "song.mid"))
     whole = pretty_midi.PrettyMIDI(str(track / "all_src.mid"))
     assert len(original.get_tempo_changes()[0]) == 2
-    np.testing.assert_allclose(whole.get_tempo_changes(), original.get_tempo_changes())
+    assert whole.get_tempo_changes()[1].tolist() == [120.0]  # as in the stems
     for index in range(4):
         written = pretty_midi.PrettyMIDI(str(track / "MIDI" / f"S{index:02d}.mid"))
         notes = [[(note.start, note.end) for note in song.instruments[i].notes]
@@ -323,7 +323,7 @@ def test_a_tree_of_other_settings_is_refused(tree, midi_folder):
 
 
 def test_nothing_to_render_is_said(tmp_path):
-    with pytest.raises(DataError, match=r"no \.mid or \.midi file"):
+    with pytest.raises(DataError, match=r"no \.mid, \.midi, \.kar or \.rmi file"):
         render.render_tree(tmp_path, [default_soundfont()], tmp_path / "out", RenderConfig(), 1)
     (tmp_path / "text.sf2").write_text("none")
     with pytest.raises(DataError, match=r"text\.sf2"):
@@ -471,7 +471,7 @@ def test_what_was_set_before_an_excerpt_holds_as_it_was_left(tmp_path):
         )
     ]  # fmt: skip
     midi_edits.cut(song, 10.0, random.Random(0))
-    midi_edits.song_of_one(part).write(str(tmp_path / "cut.mid"))
+    midi_edits.song_of([part]).write(str(tmp_path / "cut.mid"))
     begin = 9.5 - next(bend.time for bend in part.pitch_bends if bend.pitch == 4000)
     assert 3.0 < begin < 9.5
     (part,) = pretty_midi.PrettyMIDI(str(tmp_path / "cut.mid")).instruments
