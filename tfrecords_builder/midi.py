@@ -226,7 +226,7 @@ def _notes(events: Sequence[_Event], end: int) -> dict[int, list[_Note]]:
     program = 0
 
     def silence(tick: int, position: int, shortest: int = 0) -> None:
-        """End all notes, each at the next start of its pitch if there was one. Those that begin now get ``shortest``."""
+        """End all notes, each at the next start of its pitch if there was one. The youngest last ``shortest`` ticks."""
         for pitch, begun in sounding.items():
             starts = [*(start for start, _, _ in begun), tick]
             for start, velocity, own in begun:

@@ -72,7 +72,7 @@ def render_tree(
     workers: int,
     progress: TrackProgress | None = None,
 ) -> RenderReport:
-    """Render all .mid and .midi files under ``midi_dir`` into ``out/{train,validation,test}/TrackNNNNN``.
+    """Render all MIDI files under ``midi_dir`` into ``out/{train,validation,test}/TrackNNNNN``.
 
     Hidden files are ignored. Files that share most of their notes are one song
     (:func:`tfrecords_builder.slakh.songs.group_songs`); splits and SoundFonts are assigned by song. ``out/songs.json``
