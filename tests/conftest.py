@@ -21,6 +21,13 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the width of the terminal in which the tests run, which some terminals and packages export."""
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
     """Return the folder of genuine Slakh files and reference outputs that lies beside some checkouts."""

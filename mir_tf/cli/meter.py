@@ -17,7 +17,7 @@ from mir_tf.inference.metadata import Metadata
 from mir_tf.inference.prediction import DETECTED, PERHAPS, format_duration
 from mir_tf.stream import Stream
 
-_WIDTH = 30
+_WIDTH = 24
 """Width of a meter in characters."""
 
 _NOW_FRAMES = 5

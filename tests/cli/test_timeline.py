@@ -168,4 +168,4 @@ def test_a_terminal_without_such_characters_gets_others() -> None:
 def test_a_track_of_slakh_gives_the_table_its_title() -> None:
     console = Console(file=io.StringIO(), width=80)
     print_prediction(console, dataclasses.replace(prediction(100), path="test/Track00001/mix.flac"))
-    assert console.file.getvalue().startswith("Track00001, 0:10.0: ")
+    assert console.file.getvalue().startswith("Track00001, 0:10.0\n")
