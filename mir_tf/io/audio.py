@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -266,7 +267,12 @@ class _Source:
         return bytes(self._file.read(size))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return int(self._file.seek(offset, whence))
+        try:
+            return int(self._file.seek(offset, whence))
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # which means before the file, where a damaged header can lead
+                self.error = error
+            return -1
 
     def tell(self) -> int:
         return int(self._file.tell())
@@ -348,6 +354,8 @@ def _open(path: str | Path) -> Iterator[_Decoder]:
             raw = stack.enter_context(local.open("rb"))
         except OSError as error:
             raise AudioError(f"{path}: cannot be opened: {error.strerror or error}") from None
+        except ValueError as error:  # a NUL in the path
+            raise AudioError(f"{str(path)!r}: cannot be opened: {error}") from None
         _require_whole_riff(raw, path)
         source = _Source(raw)
         file: _Decoder | None = None

@@ -42,6 +42,15 @@ _TOLERANCE = 0.25
 
 _MAX_OGG_PAGE = 65_307
 
+_MAX_AFTER_OGG = 4096
+"""Bytes that may follow the last page of an ogg: a tag, or padding. A download that stopped leaves more of them."""
+
+_ASF = bytes.fromhex("3026b2758e66cf11")
+"""First bytes of wma and wmv."""
+
+_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+"""Object of a wma or wmv that states its size, 40 bytes after this, and 48 bytes later whether it was streamed."""
+
 _CONVERT = "convert it: ffmpeg -i FILE song.wav"
 _RESTORE = "get the whole file, or keep what is left of it: ffmpeg -i FILE song.wav"
 
@@ -71,8 +80,8 @@ class FFmpegFile:
         self.sr = 0
         self._num_decoded = 0
         self._end = 0.0  # of the last packet of any stream so far, in seconds
-        if _ends_within_ogg_page(file):
-            raise AudioError(f"{path}: cut off: its last page is incomplete; {_RESTORE}")
+        if _ends_within_ogg_page(file) or _ends_within_asf(file):
+            raise AudioError(f"{path}: cut off: its end is missing; {_RESTORE}")
         num_mp3_frames = _count_mp3_frames(file)
         file.seek(0)
         try:
@@ -194,7 +203,9 @@ class FFmpegFile:
         """Raise AudioError if more audio was stated than decoded."""
         reached = self._seconds_decoded
         if self._stream.duration is None:  # the stated duration is that of the longest stream
-            reached = max(reached, self._end - (self._container.start_time or 0) / av.time_base)
+            is_from_zero = self._container.format.name.startswith("matroska")  # its duration counts what is before
+            start = 0.0 if is_from_zero else (self._container.start_time or 0) / av.time_base
+            reached = max(reached, self._end - start)
         if self._least_seconds is not None and reached < self._least_seconds - _TOLERANCE:
             raise AudioError(
                 f"{self._path}: damaged or cut off after {reached:.1f} s of {self._least_seconds:.1f} s; {_RESTORE}"
@@ -249,15 +260,29 @@ def _why_not_opened(file: Any) -> str:
 
 
 def _ends_within_ogg_page(file: Any) -> bool:
-    """Return whether a file is ogg and its last page is incomplete; FFmpeg leaves that page out."""
+    """Return whether a file is ogg and its end is not that of a page; FFmpeg leaves incomplete pages out.
+
+    Zeros from the middle of the file on count too: a download that stopped may have its full size.
+    """
     file.seek(0)
     if file.read(4) != b"OggS":
         return False
-    file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_OGG_PAGE))
-    page = file.read(_MAX_OGG_PAGE)
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_OGG_PAGE - _MAX_AFTER_OGG))
+    page = file.read(_MAX_OGG_PAGE + _MAX_AFTER_OGG)
     page = page[max(0, page.rfind(b"OggS")) :]
     num_segments = page[26] if len(page) > 26 else 255
-    return bool(len(page) < 27 + num_segments + sum(page[27 : 27 + num_segments]))
+    after = len(page) - (27 + num_segments + sum(page[27 : 27 + num_segments]))
+    return not page.startswith(b"OggS") or not 0 <= after <= _MAX_AFTER_OGG
+
+
+def _ends_within_asf(file: Any) -> bool:
+    """Return whether a file is wma or wmv and shorter than it states; FFmpeg then estimates its duration instead."""
+    file.seek(0)
+    head = file.read(4096)
+    place = head.find(_ASF_FILE_PROPERTIES)
+    if not head.startswith(_ASF) or not 0 <= place < len(head) - 88 or head[place + 88] & 1:
+        return False
+    return bool(file.seek(0, os.SEEK_END) < int.from_bytes(head[place + 40 : place + 48], "little"))
 
 
 def _count_mp3_frames(file: Any) -> int:

@@ -24,6 +24,7 @@ def encode(
     form: str | None = None,
     options: dict[str, str] | None = None,
     gap: float = 0.0,
+    gap_from: float | None = None,
 ) -> Path:
     """Write a recording.
 
@@ -35,7 +36,8 @@ def encode(
         video: Whether to add 3 s of video.
         form: FFmpeg's name of the format.
         options: Options of the format.
-        gap: Seconds by which the second half is postponed.
+        gap: Seconds by which the audio is postponed.
+        gap_from: Time in seconds of the first audio that is postponed; by default the middle.
 
     Returns:
         The path.
@@ -55,21 +57,22 @@ def encode(
                 container.mux(pictures.encode(picture))
             container.mux(pictures.encode(None))
         if sound is not None:
-            _add_audio(container, sound, channels, rate, gap)
+            middle = channels.shape[1] / rate / 2
+            _add_audio(container, sound, channels, rate, gap, middle if gap_from is None else gap_from)
     return path
 
 
-def _add_audio(container: Any, stream: Any, channels: np.ndarray, rate: int, gap: float) -> None:
+def _add_audio(container: Any, stream: Any, channels: np.ndarray, rate: int, gap: float, gap_from: float) -> None:
     context = stream.codec_context
     resampler = av.AudioResampler(context.format, context.layout, context.sample_rate, context.frame_size or None)
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels), "fltp", stream.layout.name)
     frame.sample_rate, frame.pts = rate, 0
     for piece in (*resampler.resample(frame), *resampler.resample(None)):
         for packet in stream.encode(piece):
-            _postpone(packet, gap, channels.shape[1] / rate / 2)
+            _postpone(packet, gap, gap_from)
             container.mux(packet)
     for packet in stream.encode(None):
-        _postpone(packet, gap, channels.shape[1] / rate / 2)
+        _postpone(packet, gap, gap_from)
         container.mux(packet)
 
 

@@ -1,6 +1,8 @@
 """Decoding with FFmpeg: every format that people have, and files that are damaged."""
 
+import contextlib
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -277,3 +279,48 @@ def test_blocks_bound_the_memory(tmp_path: Path) -> None:
     lengths = [len(block) for block in audio.read_blocks(path, 44100, block_seconds=0.1)]
     assert max(lengths) < 2 * 4410
     assert sum(lengths) == len(read(path, 44100))
+
+
+@pytest.mark.parametrize("name", ["voice.opus", "lossless.oga"])
+@pytest.mark.parametrize("filler", [b"\0", b"\xff"])
+def test_an_ogg_whose_rest_was_never_downloaded_is_refused(tmp_path: Path, name: str, filler: bytes) -> None:
+    """Some programs reserve the full size at the beginning of a download."""
+    form = FORMS[name]
+    path = encode(tmp_path / name, form.codec, melody(form.rate, 30.0), form.rate, form=form.form)
+    content = path.read_bytes()
+    pages = [match.start() for match in re.finditer(b"OggS", content)]
+    for cut in (pages[len(pages) // 2], pages[len(pages) // 2] + 50):
+        path.write_bytes(content[:cut] + filler * (len(content) - cut))
+        with pytest.raises(AudioError, match=f"{name}: cut off"):
+            read(path)
+    path.write_bytes(content + b"TAG" + bytes(125))
+    assert len(read(path)) == pytest.approx(30 * RATE, abs=0.1 * RATE)
+
+
+def test_a_wma_that_is_cut_off_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.wma", "wmav2", melody(RATE, 12.0), RATE, form="asf")
+    content = path.read_bytes()
+    size = 3200  # of its packets
+    for packets in range(2, len(content) // size, 3):
+        path.write_bytes(content[: len(content) - packets * size])
+        with pytest.raises(AudioError, match=r"song\.wma: (cut off|damaged|not audio|empty)"):
+            read(path)
+
+
+def test_audio_may_begin_late_in_a_file(tmp_path: Path) -> None:
+    path = encode(tmp_path / "late.mka", "flac", melody(RATE), RATE, gap=4.0, gap_from=0.0)
+    assert len(read(path)) == 3 * RATE
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(AudioError, match=r"late\.mka: (damaged or )?cut off"):
+        read(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its errors differ")
+def test_headers_that_lead_to_before_the_file_are_damage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "song.caf"
+    soundfile.write(path, melody(RATE).T, RATE)
+    path.write_bytes(2 * path.read_bytes())
+    with contextlib.suppress(AudioError):
+        read(path)
+    assert "Traceback" not in capfd.readouterr().err
