@@ -12,6 +12,7 @@ av too.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from mir_tf.stream import Stream, WindowedInference, predict_signal
 
 
 class LiteModel(Model):
-    """A ``.tflite`` file written by ``mir-tf export``.
+    """A ``.tflite`` file written by ``mir-tf export``. Several threads may use it, one at a time.
 
     Attributes:
         metadata: The metadata in the file.
@@ -43,6 +44,7 @@ class LiteModel(Model):
         """
         self.metadata = read_tflite(path)
         self._path = path
+        self._lock = threading.Lock()
         try:
             with hide_xnnpack_line():
                 self._interpreter = Interpreter(str(path), num_threads=threads)
@@ -109,9 +111,10 @@ class LiteModel(Model):
 
         They have the shape of :attr:`Metadata.output_shape`, without its first axis.
         """
-        self._interpreter.set_tensor(self._input, waveform)
-        self._interpreter.invoke()
-        probabilities: NDArray[np.float32] = self._interpreter.get_tensor(self._output)[0]
+        with self._lock:  # LiteRT has one place for the input of all threads
+            self._interpreter.set_tensor(self._input, waveform)
+            self._interpreter.invoke()
+            probabilities: NDArray[np.float32] = self._interpreter.get_tensor(self._output)[0]
         return probabilities
 
     def probabilities(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:

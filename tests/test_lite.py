@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -341,3 +342,12 @@ def test_metadata_of_an_earlier_format_has_no_confidence(model: LiteModel) -> No
     former = content | {"answers": content["output"], "event_rule": content["post_processing"], "format": 1}
     del former["output"], former["post_processing"]
     assert Metadata.from_json(json.dumps(former), "here") == expected
+
+
+def test_threads_may_share_a_model(path: Path, song: Path) -> None:
+    model = LiteModel(path)
+    expected = model.predict(song).probabilities
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: model.predict(song).probabilities, range(8)))
+    for probabilities in found:
+        np.testing.assert_array_equal(probabilities, expected)
