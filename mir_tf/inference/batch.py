@@ -71,7 +71,7 @@ def find(paths: Sequence[Path]) -> ScanResult:
     """Find recordings: files with any name, and in folders, at any depth, files with an audio suffix."""
     found, seen = ScanResult(), set()
     for path in map(as_path, paths):
-        if not path.is_dir():
+        if not _is_folder(path):
             songs = [AudioFile.of(path, Path(path.name))]
         else:
             name = path.resolve().name if path.name in ("", "..") else path.name
@@ -101,17 +101,31 @@ def _search(folder: Path, place: Path, found: ScanResult, above: set[Path]) -> I
     for path in entries:
         if path.name.startswith("."):
             found.hidden += not path.name.endswith(OLD_LEDGER)
-        elif path.suffix.lower() in AUDIO_SUFFIXES and (path.is_file() or _is_broken_link(path)):
+        elif path.suffix.lower() in AUDIO_SUFFIXES and _may_be_recording(path):
             yield AudioFile.of(path, place / path.name)
-        elif path.is_dir():
+        elif _is_folder(path):
             yield from _search(path, place / path.name, found, above | {real})
         elif not (path.suffix.lower() in _OUTPUT_SUFFIXES and Path(path.stem).suffix.lower() in AUDIO_SUFFIXES):
             found.others += 1
 
 
-def _is_broken_link(path: Path) -> bool:
-    """Return whether the path is a link to a missing file, as git-annex has for recordings that were not fetched."""
-    return path.is_symlink() and not path.exists()
+def _may_be_recording(path: Path) -> bool:
+    """Return whether the path is a file, or nobody can tell: then the error comes when it is read.
+
+    git-annex has links to missing files for recordings that were not fetched.
+    """
+    try:
+        return path.is_file() or (path.is_symlink() and not path.exists())
+    except OSError:  # a folder whose files you may list, but not open
+        return True
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether the path is a folder; False too if you have no right to know."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 @dataclasses.dataclass(frozen=True)

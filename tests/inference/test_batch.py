@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import numpy as np
@@ -112,6 +113,28 @@ def test_a_folder_that_cannot_be_read_is_a_fault(music: Path) -> None:
     (music / "album").chmod(0o755)
     assert names(found.songs) == ["music/b.wav", "music/broken.mp3"]
     assert found.faults == [f"{music / 'album'}: this folder cannot be read: Permission denied"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_what_cannot_be_looked_at_stops_no_other(model: Path, music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files in a folder that you may list but not enter, or behind such a link: the system tells nothing about them."""
+    (music / "album" / "locked.mp3").touch()
+    (music / "album" / "locked").mkdir()
+
+    def stat(path: Path, **options: Any) -> os.stat_result:
+        if path.stem == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return os.stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    found = find([music, music / "album" / "locked.mp3"])
+    assert "music/album/locked.mp3" in names(found.songs)
+    assert len(found.songs) == 5
+    assert found.others == 2
+    result = run("predict", model, music)
+    assert result.exit_code == 1
+    assert f"Error: {music / 'album' / 'locked.mp3'}: " in result.stderr
+    assert "5 recordings: 3 predicted" in result.stderr
 
 
 def test_time_left_is_judged_by_size_until_a_file_states_its_length() -> None:
