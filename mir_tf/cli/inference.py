@@ -31,7 +31,7 @@ from mir_tf.cli.shared import (
 )
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
-from mir_tf.io.files import as_path, recording_title
+from mir_tf.io.files import as_path, printable, recording_title
 from mir_tf.metrics.text import format_count
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def predict(
     tally = _Tally()
     with PredictionJob(found.songs, digest(model), names, out, table, overwrite, predict_all=not resumes) as job:
         for fault in (*found.faults, *job.kept.values()):
-            click.echo(f"Error: {fault}", err=True)
+            click.echo(f"Error: {printable(fault)}", err=True)
         try:
             _predict_each(load(model, threads), job, style, tally)
             if (count := job.write_table()) and not as_json:
@@ -239,7 +239,7 @@ class _Style:
     def print_note(self, console: Console, note: str) -> None:
         """Print what happened to a file, unless the output is JSON or one line for each recording."""
         if not self.as_json and not self.is_brief:
-            console.print(note, soft_wrap=True)
+            console.print(printable(note), soft_wrap=True)
 
 
 @dataclasses.dataclass
@@ -299,12 +299,13 @@ def _predict_each(model: Model, job: PredictionJob, style: _Style, tally: _Tally
                 seconds = prediction.seconds
             except (AudioError, OSError) as error:
                 tally.num_failed += 1
-                click.echo(f"Error: {error if isinstance(error, AudioError) else f'{song.path}: {error}'}", err=True)
+                fault = str(error) if isinstance(error, AudioError) else f"{song.path}: {error}"
+                click.echo(f"Error: {printable(fault)}", err=True)
                 continue
             finally:
                 duration.end(song, seconds)
             is_in_folder = len(song.place.parts) > 1  # otherwise the place is the name of its file alone
-            name = str(song.place) if is_in_folder else recording_title(song.path)
+            name = printable(str(song.place)) if is_in_folder else recording_title(song.path)
             style.print_answer(console, name, prediction)
             try:
                 for path in job.write(planned, prediction):
@@ -313,7 +314,7 @@ def _predict_each(model: Model, job: PredictionJob, style: _Style, tally: _Tally
                 if error.errno == errno.ENOSPC:  # no other file could be written either
                     raise
                 tally.num_failed += 1
-                click.echo(f"Error: {song.path}: {error}", err=True)
+                click.echo(f"Error: {printable(f'{song.path}: {error}')}", err=True)
                 continue
             for path in planned.finished:
                 style.print_note(console, f"Written before: {path} (--overwrite writes it again)")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from mir_tf.errors import ConfigError, MirTfError
+from mir_tf.io.files import printable
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells report it: 128 plus the number of SIGINT."""
@@ -25,11 +26,16 @@ def report_errors() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(_printable(error)) from error
     except BrokenPipeError:  # `mir-tf inspect DATA | head`: click ends without a message
         raise
     except (MirTfError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_printable(error)) from error
     except KeyboardInterrupt as interruption:
-        click.echo(f"\n{str(interruption) or 'Interrupted.'}", err=True)
+        click.echo(f"\n{_printable(interruption) or 'Interrupted.'}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _printable(error: BaseException) -> str:
+    """Return the message of an error, whose lines may contain file names."""
+    return "\n".join(map(printable, str(error).split("\n")))

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from mir_tf.io.remote import RemotePath, is_uri
 
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""Characters that a terminal obeys, that turn the direction of a text, or that XML does not allow."""
+
 _SLAKH_TRACK = re.compile(r"Track\d")
 """The beginning of the name of a track's folder in Slakh's layout."""
 
@@ -61,11 +64,16 @@ def display_path(path: str | Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+def printable(text: str) -> str:
+    """Return a text in one line with control characters escaped: a file name may contain commands to the terminal."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
 def recording_title(path: str | Path) -> str:
     """Return the title of a recording for people: the name of its file, unless that is the same in every folder.
 
     In Slakh's layout, every mix has the name ``mix.flac``. Its title is the name of the track, such as ``Track00001``;
-    the title of a stem is ``Track00001/S00``.
+    the title of a stem is ``Track00001/S00``. Control characters are escaped.
 
     Args:
         path: Path of the recording; empty for audio without a file, whose title is empty too.
@@ -76,10 +84,10 @@ def recording_title(path: str | Path) -> str:
     *_, above, folder, name = ("", "", *full.parts)
     if full.suffix.lower() in (".flac", ".wav"):
         if full.stem == "mix" and _SLAKH_TRACK.match(folder):
-            return folder
+            return printable(folder)
         if folder == "stems" and _SLAKH_TRACK.match(above):
-            return f"{above}/{full.stem}"
-    return name
+            return printable(f"{above}/{full.stem}")
+    return printable(name)
 
 
 def is_utf8(path: str | Path) -> bool:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -245,3 +246,18 @@ def test_ctrl_c_in_a_single_recording(model: Path, long_song: Path) -> None:
     assert (status, out) == (130, "")
     assert errors.endswith("\nInterrupted before the recording was finished.\n")
     assert files(long_song.parent) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names have no control characters there")
+def test_control_characters_in_names_are_escaped_everywhere(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "music\x1b[31m"
+    for number in range(6):
+        write_song(folder / f"{number}\x1b]0;title\x07\n.wav")
+    (folder / "bad\x1b[2J.mp3").write_bytes(b"no music")
+    one = next(folder.glob("0*.wav"))
+    for words in ([folder], [one], [folder / "none\x1b.wav"], [one, "--format", "csv,svg"], [tmp_path / "no\x1b"]):
+        result = run("predict", model, *words)
+        assert "\x1b" not in result.output.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    assert r"0\x1b]0;title\x07\n.wav, 0:04.0" in run("predict", model, one).stdout
+    ElementTree.parse(f"{one}.svg")
+    assert len(run("predict", model, folder).stdout.splitlines()) == 6

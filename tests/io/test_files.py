@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mir_tf.io.files import as_path, recording_title
+from mir_tf.io.files import as_path, printable, recording_title
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,12 @@ def test_the_track_is_found_from_its_own_folder(tmp_path: Path, monkeypatch: pyt
     assert recording_title("mix.flac") == "Track00007"
     monkeypatch.chdir("stems")
     assert (recording_title("S01.flac"), recording_title("../mix.flac")) == ("Track00007/S01", "Track00007")
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    """A file from elsewhere may be named after a command that retitles or recolours the terminal, or turns its text."""
+    assert (
+        printable("a\x1b]0;b\x07\n\u202e\x9bc\udcff é\u200d🎻.mp3")
+        == r"a\x1b]0;b\x07\n\u202e\x9bc\udcff é" + "\u200d🎻.mp3"
+    )
+    assert recording_title("music/a\x1bb\n.mp3") == r"a\x1bb\n.mp3"
