@@ -34,18 +34,15 @@ OnRun = Callable[[str, int, int], None]
 """Called with the name of a run, its number from 1, and the number of all runs."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Scores:
-    """The confusion counts of a trained run in each track of a split.
+class TrackCounts(NamedTuple):
+    """The confusion counts of a model in each track of a split.
 
     Attributes:
-        epoch: Number of the epoch that was evaluated.
         tracks: Ids of the tracks.
         songs: Song of each track.
         counts: Counts of frames [tracks, classes].
     """
 
-    epoch: int
     tracks: tuple[str, ...]
     songs: tuple[str, ...]
     counts: ConfusionCounts
@@ -58,14 +55,16 @@ class Outcome:
     Attributes:
         run: The run as planned.
         history: A row per epoch, as in :class:`mir_tf.training.loop.FitResult`.
-        scores: Scores of the best epoch.
+        best_epoch: Number of the epoch that was evaluated.
+        scores: Confusion counts of this epoch.
         parameters: Number of trained parameters.
         macs: Multiply-accumulate operations for a second of audio.
     """
 
     run: PlannedRun
     history: list[dict[str, float]]
-    scores: Scores
+    best_epoch: int
+    scores: TrackCounts
     parameters: int
     macs: float
 
@@ -172,7 +171,7 @@ class Comparison:
                     f"{first.parameters:,}",
                     f"{first.macs / 1e6:.1f}",
                     f"{np.mean([outcome.minutes for outcome in outcomes]):.1f}",
-                    ", ".join(f"{outcome.scores.epoch} of {len(outcome.history)}" for outcome in outcomes),
+                    ", ".join(f"{outcome.best_epoch} of {len(outcome.history)}" for outcome in outcomes),
                 ]
             )
         return rows
@@ -262,7 +261,7 @@ class Comparison:
     def figure(self) -> Figure:
         """Draw validation loss and macro F1 by epoch, for all runs and seeds."""
         curves = {
-            name: [(outcome.history, outcome.scores.epoch) for outcome in outcomes]
+            name: [(outcome.history, outcome.best_epoch) for outcome in outcomes]
             for name, outcomes in self.outcomes.items()
         }
         return run_figures.comparison_figure(curves, self.plan.title)
@@ -282,7 +281,7 @@ class Comparison:
                         "parameters": outcome.parameters,
                         "macs_per_second": outcome.macs,
                         "minutes": outcome.minutes,
-                        "best_epoch": outcome.scores.epoch,
+                        "best_epoch": outcome.best_epoch,
                         "history": outcome.history,
                     }
                     for outcome in outcomes
@@ -361,14 +360,15 @@ def _train_and_score(
     return Outcome(
         run=run,
         history=result.history,
-        scores=_score(model, result.best_epoch, run, split),
+        best_epoch=result.best_epoch,
+        scores=_score(model, run, split),
         parameters=parameters(model.model),
         macs=macs(model.model, frames) / run.config.window.window_seconds,
     )
 
 
-def _score(model: Bundle, epoch: int, run: PlannedRun, split: str) -> Scores:
-    """Return the scores of a run's best epoch, from the file beside it if it is of the same model."""
+def _score(model: Bundle, run: PlannedRun, split: str) -> TrackCounts:
+    """Return the counts of a run's best epoch, from the file in its folder if it is of the same model."""
     path = run.folder / f"scores-{split}.json"
     digest = bundle.describe(run.folder).model_sha256
     # A file that is missing, damaged or of another model is written again.
@@ -376,26 +376,12 @@ def _score(model: Bundle, epoch: int, run: PlannedRun, split: str) -> Scores:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["model_sha256"] == digest:
             counts = ConfusionCounts(*(np.array(column) for column in kept["counts"]))
-            return Scores(epoch, tuple(kept["tracks"]), tuple(kept["songs"]), counts)
-    scores = Scores(epoch, *count_frames(model, run.data, split))
+            return TrackCounts(tuple(kept["tracks"]), tuple(kept["songs"]), counts)
+    scores = count_frames(model, run.data, split)
     columns = [column.tolist() for column in dataclasses.astuple(scores.counts)]
     kept = {"model_sha256": digest, "tracks": scores.tracks, "songs": scores.songs, "counts": columns}
     write_text(path, json.dumps(kept) + "\n")
     return scores
-
-
-class TrackCounts(NamedTuple):
-    """The confusion counts of a model in each track of a split.
-
-    Attributes:
-        tracks: Ids of the tracks.
-        songs: Song of each track.
-        counts: Counts of frames [tracks, classes].
-    """
-
-    tracks: tuple[str, ...]
-    songs: tuple[str, ...]
-    counts: ConfusionCounts
 
 
 def count_frames(model: Bundle, data: str | Path, split: str) -> TrackCounts:

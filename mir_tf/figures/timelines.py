@@ -76,11 +76,27 @@ def timeline_figure(
     time_axis(axes, seconds)
     if not len(shown):
         axes.text(0.5, 0.5, "No instrument", transform=axes.transAxes, ha="center", color=INK, size=16)
-    top = float(len(shown))
+    _label_groups(axes, groups)
+    handles = [
+        Patch(facecolor="#888888", alpha=0.85, label="predicted (height: probability)"),
+        Patch(facecolor="#888888", alpha=0.3, label="below the threshold"),
+    ]
+    if truth is not None:
+        handles.append(Patch(facecolor=INK, label="truth"))
+    lines = textwrap.fill(title, _TITLE_CHARACTERS)  # a song with many instruments has a long headline
+    axes.set_title(lines, loc="left", size=TITLE_SIZE, parse_math=False)
+    draw_legend_above(axes, 3, handles=handles)
+    return figure
+
+
+def _label_groups(axes: Axes, groups: Mapping[str, Sequence[int]]) -> None:
+    """Write the names of groups of rows at their right, and draw lines between the groups."""
+    height = float(sum(map(len, groups.values())))
+    top = height
     for name, members in groups.items():
         if not (name and members):
             continue
-        if top < len(shown):
+        if top < height:
             axes.axhline(top, color=INK, linewidth=1.5)
         middle, top = top - len(members) / 2, top - len(members)
         axes.annotate(
@@ -93,16 +109,6 @@ def timeline_figure(
             size=TITLE_SIZE,
             annotation_clip=False,
         )
-    handles = [
-        Patch(facecolor="#888888", alpha=0.85, label="predicted (height: probability)"),
-        Patch(facecolor="#888888", alpha=0.3, label="below the threshold"),
-    ]
-    if truth is not None:
-        handles.append(Patch(facecolor=INK, label="truth"))
-    lines = textwrap.fill(title, _TITLE_CHARACTERS)  # a song with many instruments has a long headline
-    axes.set_title(lines, loc="left", size=TITLE_SIZE, parse_math=False)
-    draw_legend_above(axes, 3, handles=handles)
-    return figure
 
 
 def time_axis(axes: Axes, seconds: float) -> None:

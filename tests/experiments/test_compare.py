@@ -11,7 +11,7 @@ from helpers.experiments import write_plan
 from helpers.tiny_data import write_data
 
 from mir_tf.config import RunConfig
-from mir_tf.experiments.compare import Comparison, Outcome, Scores, compare
+from mir_tf.experiments.compare import Comparison, Outcome, TrackCounts, compare
 from mir_tf.experiments.plan import Plan, PlannedRun, read_plan
 from mir_tf.metrics import bootstrap, counts
 from mir_tf.metrics.counts import ConfusionCounts
@@ -110,9 +110,9 @@ def outcome(name: str, tp: list[int], fp: list[int], fn: list[int], vocabulary: 
     config = RunConfig().merge({"train": {"vocabulary": vocabulary}})
     columns = [np.array(column)[:, np.newaxis] for column in (tp, fp, fn, np.zeros_like(tp))]
     tracks = tuple(map(str, range(len(tp))))
-    scores = Scores(1, tracks, tracks, ConfusionCounts(*columns))
+    scores = TrackCounts(tracks, tracks, ConfusionCounts(*columns))
     history = [{"epoch": 1, "val_loss": 0.5, "val_macro_f1": 0.4, "seconds": 90.0}]
-    return Outcome(PlannedRun(name, config, Path(), Path()), history, scores, 1000, 2e6)
+    return Outcome(PlannedRun(name, config, Path(), Path()), history, 1, scores, 1000, 2e6)
 
 
 def comparison(*outcomes: Outcome, seeds: int = 1) -> Comparison:
