@@ -51,8 +51,9 @@ def evaluate(
     model is evaluated, and the results go into the current folder.
 
     Scores: precision, recall, F1, average precision and ROC AUC of frames; F1 of segments and intervals, with and
-    without post-processing; presence per track; the dominant instrument. Each comes with a 95 % confidence interval
-    over songs and with the best constant baseline. OUT receives evaluation.json, evaluation.md and pictures.
+    without post-processing; presence per track; the dominant instrument; how many of the instruments that predictions
+    list as detected and as perhaps do play. Scores have 95 % confidence intervals over songs, and the best constant
+    prediction as a baseline. OUT receives evaluation.json, evaluation.md and pictures.
 
     References have the names of their recordings: SONG.csv or SONG.jams for SONG.mp3. A CSV file has the columns start,
     end (seconds) and instrument; a JAMS file has one annotation of tag_open or segment_open. Instruments are classes or
