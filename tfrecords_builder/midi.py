@@ -24,6 +24,12 @@ _DRUM_CHANNEL = 9
 _MAX_SECONDS = 86400.0
 """Last second of an undamaged file. A damaged number puts notes much later."""
 
+_SURPLUS = re.compile(rb"(?:\0|\xff\x2f\0)*")
+"""Padding of a track: zeros, and further ends."""
+
+_CHUNK = re.compile(rb"\0*(?:[A-Za-z]{4}|\Z)")
+"""What follows a track: a chunk's name, or nothing."""
+
 _DEFAULT_TEMPO = 500_000
 """Microseconds per beat if a file sets no tempo."""
 
@@ -37,6 +43,9 @@ _LENGTHS = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
 
 _SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}
 """Bytes after the status byte of system messages, which do not belong into files."""
+
+_UNKNOWN_LENGTHS = frozenset({0, 0x7FFFFFFF, 0xFFFFFFFF})
+"""Lengths of tracks that programs state which write to a pipe."""
 
 _SILENCING = frozenset({120, 123, 124, 125, 126, 127})
 """Controllers that end all notes of a channel: all sound off, all notes off, and the four that change its mode."""
@@ -257,7 +266,8 @@ def _read_tracks(data: bytes, position: int, num_tracks: int) -> list[_Track]:
     """Return the tracks after the header; chunks of other kinds are skipped."""
     tracks: list[_Track] = []
     while len(tracks) < num_tracks:
-        position = _after_padding(data, position)
+        while data[position : position + 1] == b"\0":  # padding
+            position += 1
         name, size = data[position : position + 4], data[position + 4 : position + 8]
         if len(size) < 4:
             raise ValueError(f"its header counts {num_tracks} tracks, but the file ends after {len(tracks)}")
@@ -265,8 +275,7 @@ def _read_tracks(data: bytes, position: int, num_tracks: int) -> list[_Track]:
         length = int.from_bytes(size, "big")
         if name == b"MTrk":
             track = _Track()
-            # Programs that write to a pipe never learn the length.
-            end = None if length == 0 or length >= 0x7FFFFFFF else position + length
+            end = None if length in _UNKNOWN_LENGTHS else position + length
             position = _read_track(data, position, end, track)
             tracks.append(track)
         else:
@@ -274,11 +283,6 @@ def _read_tracks(data: bytes, position: int, num_tracks: int) -> list[_Track]:
     if data.find(b"MTrk", position) >= 0:
         raise ValueError(f"it contains more tracks than the {num_tracks} that its header counts")
     return tracks
-
-
-def _after_padding(data: bytes, position: int) -> int:
-    """Return the position after zeros and surplus ends of tracks."""
-    return re.compile(rb"(?:\0|\xff\x2f\0)*").match(data, position).end()  # type: ignore[union-attr]  # matches b"", too
 
 
 def _read_track(data: bytes, position: int, end: int | None, track: _Track) -> int:
@@ -324,7 +328,7 @@ def _read_track(data: bytes, position: int, end: int | None, track: _Track) -> i
             position += length
             if meta == 0x2F:
                 track.end = tick
-                if end is None or position <= end <= _after_padding(data, position):
+                if end is None or (position <= end and _SURPLUS.fullmatch(data, position, end)):
                     return end or position
                 raise ValueError(f"a track that ends at byte {position}, but at byte {end} by its length")
             if meta == 0x51:
@@ -354,8 +358,10 @@ def _read_track(data: bytes, position: int, end: int | None, track: _Track) -> i
         track.channels.setdefault(channel, []).append((tick, start, kind, first, second))
         if kind == _NOTE_ON and second:
             track.playing.add(channel)
+    if not _CHUNK.match(data, position):
+        raise ValueError(f"a track without an end at byte {end}, where it ends by its length")
     track.end = tick
-    return end
+    return position
 
 
 def _variable_length(data: bytes, position: int) -> tuple[int, int]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import collections
 import ctypes
 import ctypes.util
-import functools
 import io
 import itertools
 import math
@@ -156,8 +155,10 @@ def midi_cases(sources: Sequence[Path], count: int, seed: int) -> Iterator[Case]
         if number % 4:
             yield Case(damage(content, draw))
         else:
-            changes = draw.sample(HARMLESS, draw.randint(1, 3))
-            yield Case(functools.reduce(lambda data, change: change(data, draw), changes, content), content)
+            changed = content
+            for index in sorted(draw.sample(range(len(HARMLESS)), draw.randint(1, 3))):
+                changed = HARMLESS[index](changed, draw)
+            yield Case(changed, content)
 
 
 CONTROLS = (7, 64, 120, 123)
@@ -238,7 +239,7 @@ def add_key(data: bytes, draw: random.Random) -> bytes:
 
 
 HARMLESS = (add_key, insert_chunk, unmark_end, lengthen_header, add_padding, add_prefix, wrap)
-"""Changes that leave the notes as they are."""
+"""Changes that leave the notes as they are, in an order in which they can be combined."""
 
 
 def judge_midi(path: Path, case: Case) -> str:
@@ -261,7 +262,7 @@ def judge_midi(path: Path, case: Case) -> str:
 def activity(notes: Iterable[tuple[bool, int, float, float]]) -> Activity:
     """Return when each pitch sounds."""
     found: Activity = collections.defaultdict(list)
-    for is_drum, pitch, start, end in sorted(notes):
+    for is_drum, pitch, start, end in sorted(note for note in notes if note[2] < note[3]):
         times = found[is_drum, pitch]
         if times and start <= times[-1][1]:
             times[-1] = times[-1][0], max(times[-1][1], end)
@@ -273,6 +274,9 @@ def activity(notes: Iterable[tuple[bool, int, float, float]]) -> Activity:
 def difference(one: Activity, other: Activity, last: float, tolerance: float) -> str | None:
     """Return where our reader, ``one``, and another differ for more than ``tolerance`` seconds before ``last``."""
     for key in sorted(one.keys() | other.keys()):
+        if key in one and key in other and other[key][-1][1] == math.inf:
+            start = other[key][-1][0]  # a note without an end, which ends with its track
+            other = {**other, key: [*other[key][:-1], (start, max(start + tolerance, one[key][-1][1]))]}
         edges = sorted(
             (time, side, change)
             for side, times in enumerate((one.get(key, []), other.get(key, [])))
