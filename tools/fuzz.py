@@ -274,9 +274,8 @@ def activity(notes: Iterable[tuple[bool, int, float, float]]) -> Activity:
 def difference(one: Activity, other: Activity, last: float, tolerance: float) -> str | None:
     """Return where our reader, ``one``, and another differ for more than ``tolerance`` seconds before ``last``."""
     for key in sorted(one.keys() | other.keys()):
-        if key in one and key in other and other[key][-1][1] == math.inf:
-            start = other[key][-1][0]  # a note without an end, which ends with its track
-            other = {**other, key: [*other[key][:-1], (start, max(start + tolerance, one[key][-1][1]))]}
+        # A note without an end ends with its track, which FluidSynth does not tell.
+        until = min([last, *(start for start, end in other.get(key, []) if end == math.inf)])
         edges = sorted(
             (time, side, change)
             for side, times in enumerate((one.get(key, []), other.get(key, [])))
@@ -286,7 +285,7 @@ def difference(one: Activity, other: Activity, last: float, tolerance: float) ->
         sounds = [False, False]
         for (time, side, change), (following, _, _) in itertools.pairwise([*edges, (math.inf, 0, False)]):
             sounds[side] = change
-            if sounds[0] != sounds[1] and min(following, last) - time > tolerance:
+            if sounds[0] != sounds[1] and min(following, until) - time > tolerance:
                 drum, pitch = key
                 who = "ours" if sounds[0] else "theirs"
                 return f"{'drum' if drum else 'pitch'} {pitch}: only {who} from {time:.4f} to {following:.4f} s"
