@@ -8,6 +8,7 @@ every event. docs/labels-and-metrics.md lists which files are read, and how a no
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
 import struct
@@ -116,17 +117,24 @@ class _Track:
 
     Attributes:
         channels: Port and channel → its messages.
-        playing: The channels with notes.
         tempos: Tick and microseconds per beat of each tempo change.
         end: Last tick.
         name: Its name.
     """
 
     channels: dict[tuple[int, int], list[_Event]] = dataclasses.field(default_factory=dict)
-    playing: set[tuple[int, int]] = dataclasses.field(default_factory=set)
     tempos: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     end: int = 0
     name: str = ""
+
+    @functools.cached_property
+    def playing(self) -> list[tuple[int, int]]:
+        """The channels with notes."""
+        return [
+            channel
+            for channel, events in self.channels.items()
+            if any(kind == _NOTE_ON and second for _, _, kind, _, second in events)
+        ]
 
 
 def _parts(data: bytes) -> list[MidiPart]:
@@ -297,11 +305,10 @@ def _read_track(data: bytes, position: int, end: int | None, track: _Track) -> i
     Returns:
         Where the next chunk begins.
     """
-    tick = status = 0
-    port = None
-    while position != end:
-        if end is not None and position > end:
-            raise ValueError(f"a track whose length puts its end at byte {end}, amid a message")
+    tick = status = kind = num_bytes = 0
+    port = messages = None
+    limit = len(data) + 1 if end is None else end
+    while position < limit:
         start = position
         delta = data[position]
         position += 1
@@ -340,24 +347,26 @@ def _read_track(data: bytes, position: int, end: int | None, track: _Track) -> i
             elif meta == 0x21 and length == 1:
                 if port is None:  # it also holds for the messages before it
                     track.channels = {(content[0], number): own for (_, number), own in track.channels.items()}
-                    track.playing = {(content[0], number) for _, number in track.playing}
                 port = content[0]
+                messages = None
             elif meta == 0x03:
                 track.name = content.decode("latin-1")
             continue
-        if not event:
-            raise ValueError(f"a message without a status at byte {start}")
-        status = event
-        kind = event >> 4
+        if event != status or messages is None:
+            if not event:
+                raise ValueError(f"a message without a status at byte {start}")
+            status = event
+            kind = event >> 4
+            num_bytes = _LENGTHS[kind]
+            messages = track.channels.setdefault((port or 0, event & 0x0F), [])
         first = data[position]
-        second = data[position + 1] if _LENGTHS[kind] == 2 else 0
-        position += _LENGTHS[kind]
+        second = data[position + 1] if num_bytes == 2 else 0
+        position += num_bytes
         if first > 0x7F or second > 0x7F:
             raise ValueError(f"a data byte of {max(first, second)} at byte {start}; the highest is 127")
-        channel = port or 0, event & 0x0F
-        track.channels.setdefault(channel, []).append((tick, start, kind, first, second))
-        if kind == _NOTE_ON and second:
-            track.playing.add(channel)
+        messages.append((tick, start, kind, first, second))
+    if position > limit:
+        raise ValueError(f"a track whose length puts its end at byte {end}, amid a message")
     if not _CHUNK.match(data, position):
         raise ValueError(f"a track without an end at byte {end}, where it ends by its length")
     track.end = tick
