@@ -155,9 +155,8 @@ def predict(
     recordings, one line for each. Writes files only with --format, --out or --table.
 
     If files are written for several recordings, those already processed by this model and unchanged since are skipped,
-    so that you can rerun an interrupted command. Existing files from elsewhere, or that you edited, are kept; only an
-    existing --table file is replaced. A recording that cannot be read, or whose files cannot be written, is reported
-    and skipped, and the exit status is 1.
+    so that you can rerun an interrupted command. Existing files from elsewhere, or that you edited, are kept. A
+    recording that cannot be read, or whose files cannot be written, is reported and skipped, and the exit status is 1.
 
     \b
     Examples:

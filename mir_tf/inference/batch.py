@@ -177,8 +177,8 @@ class PredictionJob:
             predict_all: Whether to predict recordings of which nothing is to be written, too.
 
         Raises:
-            ConfigError: A format or suffix is unknown or needs a package that is not installed, or several recordings
-                would be written to one file.
+            ConfigError: A format or suffix is unknown or needs a package that is not installed, several recordings
+                would be written to one file, or a different file has the name of the table.
         """
         _check_formats(formats, table)
         self._songs, self._model, self._table = songs, model, table
@@ -192,6 +192,12 @@ class PredictionJob:
         self.skipped: list[AudioFile] = []
         self.kept: dict[Path, str] = {}
         self._ledger = Ledger()
+        if table is not None and not overwrite and self._is_foreign(table):
+            self._ledger.close()
+            raise ConfigError(
+                f"{table}: exists and was not written by mir-tf, or was edited; name another file, or replace it with "
+                "--overwrite"
+            )
         for song, files in zip(songs, targets, strict=True):
             missing = {name: path for name, path in files.items() if overwrite or not self._is_written(song, path)}
             finished = [path for name, path in files.items() if name not in missing]
@@ -252,6 +258,7 @@ class PredictionJob:
         summaries = (content["summary"] for content in itertools.chain([first], contents))
         with atomic_write(table) as temporary:
             TABLE_FORMATS[table.suffix.lower()].write(temporary, summaries, first["model"])
+            self._ledger.begin(table, sha256(temporary))
         return len(listed)
 
     def _is_in_table(self, table: Path, song: AudioFile) -> bool:

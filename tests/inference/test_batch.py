@@ -349,6 +349,24 @@ def test_all_in_one_grows_by_what_is_new(model: Path, tmp_path: Path) -> None:
     assert intervals(tmp_path / "songs.csv") == grown
 
 
+@pytest.mark.parametrize("suffix", TABLE_FORMATS)
+def test_a_table_that_somebody_else_wrote_or_edited_is_kept(model: Path, suffix: str, tmp_path: Path) -> None:
+    song, table = write_song(tmp_path / "a.wav"), tmp_path / f"songs{suffix}"
+    words = ("predict", model, song, "--table", table)
+    table.write_bytes(b"mine")
+    message = failed(2, *words)
+    assert f"{table}: exists and was not written by mir-tf, or was edited" in message
+    assert table.read_bytes() == b"mine"
+    assert run(*words, "--overwrite").exit_code == 0
+    made = table.read_bytes()
+    assert made != b"mine"
+    write_song(song, 2.0)
+    assert run(*words).exit_code == 0  # its own table may grow
+    assert table.read_bytes() != made
+    table.write_bytes(made + b" ")
+    assert "or was edited" in failed(2, *words)
+
+
 def test_parquet_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("mir_tf.inference.formats._ROWS_AT_ONCE", 2)
     songs = [
