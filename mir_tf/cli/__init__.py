@@ -27,6 +27,11 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
 class _Commands(click.Group):
     """A group that lists its commands in sections and reports errors without a traceback."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line."""
+        _replace_closed_streams()
+        return super().main(*args, **options)
+
     def invoke(self, context: click.Context) -> Any:
         with report_errors():
             return super().invoke(context)
@@ -46,6 +51,21 @@ class _Commands(click.Group):
         for title, commands in _SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(str(command.name), command.get_short_help_str(64)) for command in commands])
+
+
+def _replace_closed_streams() -> None:
+    """Open the null device in place of closed standard streams, as ``mir-tf predict song.mp3 2>&-`` leaves them.
+
+    Python has None for them, and the next file that is opened would take their number: what libraries print to standard
+    error would end up in it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 def _is_path(word: str) -> bool:

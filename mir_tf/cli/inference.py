@@ -54,6 +54,8 @@ def _model_and_recordings(
             "-: mir-tf predict reads files. For standard input, use mir-tf listen, which reads wav: "
             "ffmpeg -i song.mp3 -f wav - | mir-tf listen"
         )
+    if "" in arguments:
+        raise ConfigError("one of the paths is empty, as from a variable of the shell that is not set")
     first = arguments[0]
     if first == pretrained.PRETRAINED_WORD or _is_model(as_path(first)):
         arguments = arguments[1:]

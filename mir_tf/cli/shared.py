@@ -94,9 +94,16 @@ def results_folder(model: Path, name: str) -> Path:
 def comma_separated(
     context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the distinct names in comma-separated lists; the command itself checks them."""
+    """Return the distinct names in comma-separated lists; the command itself checks them.
+
+    Raises:
+        click.BadParameter: A list is given, but contains no name.
+    """
     lists = (value,) if isinstance(value, str) else value
-    return tuple(dict.fromkeys(name.strip() for text in lists for name in text.split(",") if name.strip()))
+    names = tuple(dict.fromkeys(name.strip() for text in lists for name in text.split(",") if name.strip()))
+    if lists and not names:
+        raise click.BadParameter("contains no name.", context, parameter)
+    return names
 
 
 @contextlib.contextmanager
@@ -195,8 +202,12 @@ def make_console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     file = sys.stderr if stderr else sys.stdout
-    has_width = file.isatty() or os.environ.get("COLUMNS", "").isdigit()
-    return Console(stderr=stderr, width=None if has_width else _UNLIMITED, markup=False, emoji=False, highlight=False)
+    stated = os.environ.get("COLUMNS", "")
+    if stated.isdecimal():
+        width = int(stated) or _UNLIMITED  # 0, from a terminal that does not know its width, would print nothing
+    else:
+        width = None if file.isatty() else _UNLIMITED
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 def drawing_width(console: Console) -> int:

@@ -23,6 +23,8 @@ class PathParameter(click.Path):
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         """Return the path; raise a usage error if it is of the wrong kind, another error if it cannot be checked."""
+        if value == "":  # for pathlib, this is the current folder
+            self.fail("the path is empty, as from a variable of the shell that is not set.", parameter, context)
         try:
             path = as_path(value)
             if not isinstance(path, RemotePath):

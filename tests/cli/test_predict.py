@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -261,3 +262,47 @@ def test_control_characters_in_names_are_escaped_everywhere(model: Path, tmp_pat
     assert r"0\x1b]0;title\x07\n.wav, 0:04.0" in run("predict", model, one).stdout
     ElementTree.parse(f"{one}.svg")
     assert len(run("predict", model, folder).stdout.splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["", "song.wav"], "one of the paths is empty"),
+        (["song.wav", ""], "one of the paths is empty"),
+        (["song.wav", "--out", ""], "the path is empty"),
+        (["song.wav", "--table", ""], "the path is empty"),
+        (["song.wav", "--format", " ,"], "contains no name"),
+    ],
+)
+def test_unset_variables_of_the_shell_are_wrong_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    """An empty path would be the current folder, an empty format none."""
+    write_song(tmp_path / "song.wav")
+    monkeypatch.chdir(tmp_path)
+    assert message in failed(2, "predict", *words)
+    assert files(tmp_path) == ["song.wav"]
+
+
+def test_an_unknown_width_is_no_width(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = write_song(tmp_path / "song.wav")
+    expected = run("predict", model, song).stdout
+    monkeypatch.setenv("COLUMNS", "0")
+    assert run("predict", model, song).stdout == expected
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell is another one there")
+def test_closed_streams_are_no_errors(model: Path, tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.wav")
+
+    def status(*redirections: str) -> tuple[int, str]:
+        words = [*MIR_TF, "predict", str(model), str(song), "--format", "csv", "--overwrite"]
+        done = subprocess.run(["sh", "-c", f"exec {shlex.join(words)} {' '.join(redirections)}"], capture_output=True)
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+    for redirections in (["2>&-"], [">&-"], ["<&-", ">&-", "2>&-"]):
+        code, output = status(*redirections)
+        assert code == 0, output
+        assert ("song.wav, 0:04.0" in output) == (redirections == ["2>&-"])
+        assert "Traceback" not in output
+        assert Path(f"{song}.csv").read_text().startswith("path,start,")
