@@ -1,6 +1,8 @@
 """The tools behind the pretrained model: its recipe, its ablations, and what is chosen by cross-validation."""
 
+import dataclasses
 import importlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,10 +13,16 @@ from helpers.commands import invoke
 from helpers.tiny_data import write_data
 from helpers.tiny_model import make_bundle
 
+from mir_tf import bundle
+from mir_tf.bundle.predict import predict_split
 from mir_tf.config import FRONT_ENDS, RunConfig, read_yaml
 from mir_tf.data import manifest as manifests
 from mir_tf.data import pipeline
 from mir_tf.experiments.plan import read_plan
+from mir_tf.inference.metadata import read_tflite
+from mir_tf.lite import LiteModel
+from mir_tf.metrics import confidence
+from mir_tf.metrics.confidence import TrackTable
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.records.verify import find_damage
 
@@ -98,3 +106,39 @@ def test_the_ablations_change_one_thing_each(tmp_path: Path) -> None:
     for other in others:
         changed = [*recipe.model.differences(other.model), *recipe.train.differences(other.train)]
         assert 1 <= len(changed) <= 2, changed
+
+
+def test_the_confidence_is_fitted_to_several_data_sets_and_stored_twice(
+    exported_cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+    from fit_confidence import main
+
+    run, tflite = tmp_path / "run", tmp_path / "model.tflite"
+    shutil.copytree(exported_cnn / "run", run)
+    shutil.copy(exported_cnn / "model.float32.tflite", tflite)
+    parts = [tmp_path / "a", tmp_path / "b"]
+    write_data(parts[0], {"train": [[30]], "validation": [[60, 40], [50]], "test": [[40]]})
+    write_data(parts[1], {"train": [[31]], "validation": [[70, 45, 33]], "test": [[33]]})
+    before, former = bundle.load(run), tflite.read_bytes()
+    result = invoke(main, run, "--data", parts[0], "--data", parts[1], "--tflite", tflite)
+    assert result.exit_code == 0, result.output
+    after = bundle.load(run)
+    tables = [
+        TrackTable.of(list(predict_split(after.windowed, after.config, part, "validation")), after.thresholds)
+        for part in parts
+    ]
+    expected, _ = confidence.fit(TrackTable.joined(tables))
+    assert after.confidence is not None
+    np.testing.assert_allclose(after.confidence.weights, expected.weights, rtol=1e-4)
+    assert after.confidence != before.confidence
+    np.testing.assert_array_equal(after.thresholds, before.thresholds)
+    assert read_tflite(tflite).confidence == after.confidence
+    assert LiteModel(tflite).metadata == dataclasses.replace(
+        LiteModel(exported_cnn / "model.float32.tflite").metadata, confidence=after.confidence
+    )
+    assert abs(len(tflite.read_bytes()) - len(former)) < 5000  # the former metadata are replaced, not kept as well
+    *_, row, cut = result.output.splitlines()
+    named = sum(int(table.is_named.sum()) for table in tables)
+    assert row.split()[:2] == ["all", str(named)]
+    assert cut == f"Cut: {after.confidence.cut:.3f}"
