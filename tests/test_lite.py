@@ -133,6 +133,40 @@ def test_arrays_that_are_not_audio_are_refused(model: LiteModel, waveform: objec
 def test_an_invalid_sample_rate_is_refused(model: LiteModel) -> None:
     with pytest.raises(ConfigError, match="sample rate 0: it must be between 1000 and 768000 Hz"):
         model.predict(np.zeros(8000), 0)
+    with pytest.raises(ConfigError, match="sample rate '44100': it must be a number, in Hz"):
+        model.predict(np.zeros(8000), "44100")
+
+
+@pytest.mark.parametrize("audio", [None, b"song.flac", io.BytesIO(b"RIFF")])
+def test_what_is_neither_a_path_nor_an_array_is_named(model: LiteModel, audio: object) -> None:
+    with pytest.raises(AudioError, match=f"audio is of type {type(audio).__name__}; give the path of a recording"):
+        model.predict(audio)
+
+
+def test_other_kinds_of_paths_are_paths(model: LiteModel, song: Path) -> None:
+    class Entry:
+        def __fspath__(self) -> str:
+            return str(song)
+
+    assert model.predict(Entry()).path == str(song)
+
+
+def test_predictions_can_be_searched_for_and_be_keys(model: LiteModel, song: Path) -> None:
+    first, second = model.predict([song, song])
+    assert [first, second].index(second) == 1
+    assert {first: 1, second: 2}[second] == 2
+    assert first != second
+
+
+@pytest.mark.parametrize("thresholds", [0.5, [0.5] * 3, np.full(17, 1.5), np.full(17, -0.1), np.full(17, np.nan)])
+def test_invalid_thresholds_are_refused(model: LiteModel, song: Path, thresholds: object) -> None:
+    prediction = model.predict(song)
+    with pytest.raises(ConfigError, match="thresholds must be 17 numbers from 0 to 1, one for each class"):
+        prediction.with_thresholds(thresholds)
+    for value in (0, 1):
+        moved = prediction.with_thresholds([value] * 17)
+        assert moved.active.all() == (value == 0)
+        json.dumps(moved.to_dict(), allow_nan=False)
 
 
 def test_files_that_are_not_audio_are_named(model: LiteModel, tmp_path: Path) -> None:

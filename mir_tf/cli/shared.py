@@ -203,10 +203,11 @@ def make_console(stderr: bool = False) -> Console:
 
     file = sys.stderr if stderr else sys.stdout
     stated = os.environ.get("COLUMNS", "")
+    width: int | None = None  # that of the terminal
     if stated.isdecimal():
         width = int(stated) or _UNLIMITED  # 0, from a terminal that does not know its width, would print nothing
-    else:
-        width = None if file.isatty() else _UNLIMITED
+    elif not file.isatty():
+        width = _UNLIMITED
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, overload
@@ -94,6 +95,13 @@ class Model(abc.ABC):
             >>> [prediction.seconds for prediction in model.predict(["song.flac", "song.flac"])]
             [4.0, 4.0]
         """
+        if isinstance(audio, os.PathLike) and not isinstance(audio, Path):
+            audio = os.fspath(audio)
+        if audio is None or isinstance(audio, bytes) or hasattr(audio, "read"):
+            raise AudioError(
+                f"audio is of type {type(audio).__name__}; give the path of a recording, or an array with its sample "
+                "rate"
+            )
         several = _several(audio, sr)
         items = [audio] if several is None else several
         # Opening all paths first reports errors early, and gives the bar its length.

@@ -86,9 +86,11 @@ Row = tuple[str, float, float, str, str, float | None, float]
 """A row with the columns :data:`INTERVAL_COLUMNS`; the confidence is None if the model gives none."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Prediction:
     """A model's prediction for a recording or an array.
+
+    Two predictions are never equal, so that you can search lists for one and use it as a key; compare their fields.
 
     Attributes:
         path: Path of the recording; empty for an array.
@@ -235,10 +237,19 @@ class Prediction:
         return [color_of(self.model["vocabulary"], index) for index in range(len(self.classes))]
 
     def with_thresholds(self, thresholds: NDArray[np.float32]) -> Prediction:
-        """Return a copy with other thresholds [classes].
+        """Return a copy with other thresholds [classes], each from 0 to 1.
 
         The offset thresholds of the post-processing keep their ratio to the thresholds; its durations do not change.
+
+        Raises:
+            ConfigError: There is not one threshold for each class, or one is outside of 0 to 1.
         """
+        thresholds = np.asarray(thresholds, np.float32)
+        if thresholds.shape != (len(self.classes),) or not ((thresholds >= 0) & (thresholds <= 1)).all():
+            raise ConfigError(
+                f"thresholds must be {len(self.classes)} numbers from 0 to 1, one for each class; for the same one "
+                f"everywhere: np.full({len(self.classes)}, 0.5)"
+            )
         offsets = [
             min(offset * (float(new) / float(old)), float(new)) if old else min(offset, float(new))
             for offset, old, new in zip(

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import errno
 import itertools
+import numbers
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -161,6 +162,8 @@ def read_at_rates(
 def find_invalid_rate(sr: float) -> str | None:
     """Return a message about an invalid sample rate in Hz, or None if it is valid."""
     lowest, highest = SAMPLE_RATES
+    if not isinstance(sr, numbers.Real | np.ndarray):
+        return f"sample rate {sr!r}: it must be a number, in Hz"
     return None if lowest <= sr <= highest else f"sample rate {sr}: it must be between {lowest} and {highest} Hz"
 
 
