@@ -203,6 +203,9 @@ class Evaluation:
         else:
             found, right = self.confidence.recall.value, self.confidence.precision.value
             verb, number = "detect", self.confidence.detected[0]
+            if not self.confidence.playing:
+                nothing = f"No class plays for at least {MIN_SECONDS:g} s in any of these tracks"
+                return f"{nothing}, so none of the {number} names that the model detects is right."
         sentence = f"The model {verb}s {format_percent(found, 0)} of the instruments that play in a track"
         if not number:
             return f"{sentence}."
@@ -231,7 +234,7 @@ class Evaluation:
 
     def _names_summary(self) -> list[str]:
         """Return a sentence about all names that a prediction shows; empty without confidence."""
-        if (names := self.confidence) is None:
+        if (names := self.confidence) is None or not names.playing or not names.named[0]:
             return []
         return [
             f"Together with those that it lists as perhaps, it names {format_percent(names.named_recall.value, 0)} of "
@@ -278,7 +281,9 @@ class Evaluation:
             f"these tracks, it would have {names.constant_brier:.3f}.",
             "A prediction names a dominant instrument only among the detected ones: in "
             f"{format_percent(names.dominant_named.value, 0)} of the tracks. That name is right in "
-            f"{format_percent(names.dominant_precision.value, 0)} of these.",
+            f"{format_percent(names.dominant_precision.value, 0)} of these."
+            if names.detected[0]
+            else "No class is detected in any track, so no dominant instrument is named.",
         ]
 
     def overall_table(self) -> list[list[str]]:

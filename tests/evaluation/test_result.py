@@ -199,6 +199,15 @@ def test_a_group_without_names_has_no_share(named: Evaluation) -> None:
     assert silent.headline.endswith(" of the instruments that play in a track.")
 
 
+def test_nothing_of_nothing_is_no_share(named: Evaluation) -> None:
+    assert named.confidence is not None
+    short = dataclasses.replace(named, confidence=dataclasses.replace(named.confidence, playing=0))
+    assert short.headline.startswith("No class plays for at least 1 s in any of these tracks, so none of the ")
+    assert not any("perhaps" in sentence for sentence in short.summary())
+    silent = dataclasses.replace(named, confidence=dataclasses.replace(named.confidence, detected=(0, 0)))
+    assert silent.names_notes()[1] == "No class is detected in any track, so no dominant instrument is named."
+
+
 def test_the_summary_begins_with_the_names(named: Evaluation, evaluation: Evaluation) -> None:
     names = named.confidence
     assert names is not None
