@@ -1,6 +1,19 @@
-"""Run the command line as ``python -m mir_tf``, also where the folder of ``mir-tf`` is not on the PATH."""
+"""Run the command line, as ``mir-tf`` and as ``python -m mir_tf``, also where ``mir-tf`` is not on the PATH."""
 
-from mir_tf.cli import main
+import signal
+
+
+def main() -> None:
+    """Run ``mir-tf``. Ctrl-C ends it without a traceback while it loads, too."""
+    handles_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so in the background
+    if handles_interrupts:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from mir_tf import cli
+
+    if handles_interrupts:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    cli.main(prog_name="mir-tf")
+
 
 if __name__ == "__main__":
     main()

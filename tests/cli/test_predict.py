@@ -23,6 +23,7 @@ from mir_tf import pretrained
 from mir_tf.inference.ledger import CACHE_VARIABLE
 from mir_tf.lite import LiteModel
 
+ROOT = Path(__file__).parents[2]
 MIR_TF = (sys.executable, "-c", "from mir_tf.cli import main; main(prog_name='mir-tf')")
 
 
@@ -306,3 +307,17 @@ def test_closed_streams_are_no_errors(model: Path, tmp_path: Path) -> None:
         assert ("song.wav, 0:04.0" in output) == (redirections == ["2>&-"])
         assert "Traceback" not in output
         assert Path(f"{song}.csv").read_text().startswith("path,start,")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are others there")
+def test_an_interruption_while_it_loads_has_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click").mkdir()
+    (tmp_path / "click" / "__init__.py").write_text("print('loading', flush=True)\nimport time\ntime.sleep(60)\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    words = [sys.executable, "-m", "mir_tf", "predict", "song.mp3"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (-signal.SIGINT, "")
