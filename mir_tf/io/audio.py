@@ -405,10 +405,17 @@ def _open_wav_or_flac(stack: contextlib.ExitStack, source: _Source, path: str | 
 
 
 def _require_whole_riff(raw: BinaryIO, path: str | Path) -> None:
-    """Raise AudioError if a wav or avi ends before its stated size, which decoders ignore."""
+    """Raise AudioError if a wav or avi ends before its stated size, or another wav follows: decoders ignore both."""
     name, stated = raw.read(4), int.from_bytes(raw.read(4), "little")
     present = raw.seek(0, os.SEEK_END) - 8
+    raw.seek(8 + stated)
+    following = raw.read(13)[stated % 2 :] if name == b"RIFF" and stated else b""
     raw.seek(0)
+    if following.startswith(b"RIFF") and following[8:12] == b"WAVE":
+        raise AudioError(
+            f"{path}: several wav files in one, of which programs play the first only; join their audio instead: "
+            "sox 1.wav 2.wav song.wav"
+        )
     # Some programs count a last byte of padding that they do not write, or the 8 bytes of the header itself.
     if name == b"RIFF" and present + 9 < stated < STREAMED_SIZE:
         raise AudioError(f"{path}: damaged or cut off: {present} bytes follow its header, which states {stated}")

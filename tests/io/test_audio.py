@@ -338,3 +338,16 @@ def test_several_rates_are_read_at_once(tmp_path: Path, noise: np.ndarray) -> No
     pieces = zip(*audio.read_at_rates(path, (16000, RATE), block_seconds=0.7), strict=True)
     for rate, blocks in zip((16000, RATE), pieces, strict=True):
         np.testing.assert_array_equal(np.concatenate(blocks), read(path, rate))
+
+
+@pytest.mark.parametrize("samples", [8000, 8001])
+def test_several_wav_files_in_one_are_refused(tmp_path: Path, samples: int) -> None:
+    """``cat 1.wav 2.wav > both.wav`` gives such a file; decoders would answer for its first part."""
+    path = tmp_path / "both.wav"
+    soundfile.write(path, np.zeros(samples), 8000, subtype="PCM_U8")
+    content = path.read_bytes()
+    path.write_bytes(2 * content)
+    with pytest.raises(AudioError, match=r"both\.wav: several wav files in one"):
+        list(audio.read_blocks(path, 8000))
+    path.write_bytes(content + b"TAG" + bytes(125))
+    assert sum(map(len, audio.read_blocks(path, 8000))) == samples
