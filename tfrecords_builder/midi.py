@@ -330,6 +330,8 @@ def _read_track(data: bytes, position: int, end: int | None, track: _Track) -> i
             if event == 0xFF:
                 meta = data[position]
                 position += 1
+            else:
+                status, messages = 0, None  # running status goes on after meta messages only
             length, position = _variable_length(data, position)
             content = data[position : position + length]
             position += length

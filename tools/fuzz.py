@@ -26,7 +26,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import click
 import mido
@@ -299,16 +299,22 @@ def read_mido(content: bytes) -> tuple[Activity, float] | None:
     """
 
     def build(kind: int, data: Sequence[int], delta: int = 0) -> meta.MetaMessage:
-        known = kind in (0x2F, 0x51)  # mido fails on others that are damaged
+        # mido fails on other messages that are damaged, and on damaged data of sysex.
+        known = kind in (0x2F, 0x51)
         return meta_message(kind, data, delta) if known else meta.UnknownMetaMessage(kind, data, delta)
 
+    def skip_sysex(stream: BinaryIO, delta: int, clip: bool = False) -> mido.Message:
+        midifiles.read_bytes(stream, midifiles.read_variable_int(stream))
+        return mido.Message("sysex", time=delta)
+
     meta_message, midifiles.build_meta_message = midifiles.build_meta_message, build
+    sysex, midifiles.read_sysex = midifiles.read_sysex, skip_sysex
     try:
         song = mido.MidiFile(file=io.BytesIO(content))
     except Exception:  # mido fails in any way
         return None
     finally:
-        midifiles.build_meta_message = meta_message
+        midifiles.build_meta_message, midifiles.read_sysex = meta_message, sysex
     if song.type not in (0, 1) or song.ticks_per_beat <= 0:
         return None
     timed: list[tuple[int, int, mido.Message]] = []
