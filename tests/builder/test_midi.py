@@ -158,6 +158,10 @@ PROGRAMS = {
     "second track, later": ([TWO, b"\x60" + PROGRAM + END], [(0, [0.0]), (25, [0.1])]),
     "a track that plays": ([b"\0" + PROGRAM + NOTE, NOTE], [(25, [0.0]), (25, [0.0])]),
     "own track before one that plays": ([b"\0" + PROGRAM + NOTE, b"\0\xc0\x20" + NOTE], [(25, [0.0]), (32, [0.0])]),
+    "own track, while one that plays changes": (
+        [b"\0" + PROGRAM + TWO, b"\x30\xc0\x20" + NOTE],
+        [(25, [0.0, 0.1]), (32, [0.05])],
+    ),
     "own track before an idle one": ([b"\0" + PROGRAM + NOTE, b"\0\xc0\x20" + END], [(25, [0.0])]),
     "an idle track later than the own": ([b"\0" + PROGRAM + TWO, b"\x60\xc0\x20" + END], [(25, [0.0]), (32, [0.1])]),
     "another port": ([b"\0\xff\x21\1\0" + NOTE, b"\0\xff\x21\1\1\0" + PROGRAM + END], [(0, [0.0])]),
