@@ -28,6 +28,7 @@ from mir_tf.cli.shared import (
     announce_pretrained,
     comma_separated,
     make_console,
+    uninterrupted,
 )
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
@@ -49,6 +50,9 @@ def _model_and_recordings(
     context: click.Context, parameter: click.Parameter, arguments: tuple[str, ...]
 ) -> tuple[Path, tuple[Path, ...]]:
     """Return the model and the recordings. The model is the first argument, or the pretrained one by default."""
+    with uninterrupted():
+        import mir_tf.io.audio  # noqa: F401  # the functions below import from it
+
     if "-" in arguments:
         raise ConfigError(
             "-: mir-tf predict reads files. For standard input, use mir-tf listen, which reads wav: "
@@ -168,8 +172,10 @@ def predict(
       mir-tf predict model.float32.tflite music --out predictions --format jams
       mir-tf predict music --table music.parquet
     """
-    from mir_tf.inference.batch import PredictionJob, find
-    from mir_tf.loading import digest, load
+    with uninterrupted():
+        import mir_tf.lite  # noqa: F401  # load() would import it later
+        from mir_tf.inference.batch import PredictionJob, find
+        from mir_tf.loading import digest, load
 
     if out is not None and table is not None and not formats:
         raise ConfigError("--out needs --format; --table alone writes no file for each recording")
@@ -186,7 +192,9 @@ def predict(
         for fault in (*found.faults, *job.kept.values()):
             click.echo(f"Error: {printable(fault)}", err=True)
         try:
-            _predict_each(load(model, threads), job, style, tally)
+            with uninterrupted() if model.is_file() else contextlib.nullcontext():  # a run takes seconds to load
+                loaded = load(model, threads)
+            _predict_each(loaded, job, style, tally)
             if (count := job.write_table()) and not as_json:
                 make_console().print(f"Written: {table} ({format_count(count, 'recording')})", soft_wrap=True)
         except KeyboardInterrupt:

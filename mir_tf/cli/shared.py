@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -76,6 +77,26 @@ class TrainingCommand(click.Command):
         """Check that the extra is installed before any work begins."""
         require_training()
         return super().invoke(context)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until the end of the block, which imports native libraries: some crash if they are interrupted.
+
+    Raises:
+        KeyboardInterrupt: At the end, after a Ctrl-C within the block.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    interruptions = []
+    signal.signal(signal.SIGINT, lambda number, _: interruptions.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if interruptions:
+        raise KeyboardInterrupt
 
 
 def announce_pretrained(model: Path) -> None:

@@ -20,6 +20,7 @@ from helpers.commands import failed, run
 from helpers.recordings import write_song
 
 from mir_tf import pretrained
+from mir_tf.cli.shared import uninterrupted
 from mir_tf.inference.ledger import CACHE_VARIABLE
 from mir_tf.lite import LiteModel
 
@@ -321,3 +322,19 @@ def test_an_interruption_while_it_loads_has_no_traceback(tmp_path: Path) -> None
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (-signal.SIGINT, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are others there")
+def test_an_interruption_waits_for_native_libraries() -> None:
+    """Interrupted while it loads, LiteRT raised a SystemError or crashed."""
+    reached = []
+
+    def load() -> None:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            reached.append("end")
+
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert reached == ["end"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
