@@ -124,8 +124,8 @@ def damage(content: bytes, draw: random.Random) -> bytes:
 # MIDI: the notes of mido's messages and of FluidSynth's player
 
 
-Activity = dict[tuple[bool, int], list[tuple[float, float]]]
-"""(Whether it is a drum, pitch) → times in seconds between which it sounds, in order and apart."""
+Activity = dict[tuple[bool, int, int], list[tuple[float, float]]]
+"""(Whether it is a drum, program or -1, pitch) → times in seconds between which it sounds, in order and apart."""
 
 MIDO_TOLERANCE, FLUIDSYNTH_TOLERANCE = 1e-4, 0.03
 """Seconds by which times may differ. FluidSynth's clock has steps of 1.5 ms, and drifts at changes of tempo."""
@@ -244,25 +244,29 @@ HARMLESS = (add_key, insert_chunk, unmark_end, lengthen_header, add_padding, add
 
 def judge_midi(path: Path, case: Case) -> str:
     """Return the outcome of reading a MIDI file."""
-    ours = activity(
-        (part.is_drum, int(pitch), float(start), float(end))
-        for part in read_parts(path)
-        for pitch, start, end in zip(part.pitches, part.starts, part.ends, strict=True)
-    )
+    parts = read_parts(path)
     content = case.content if case.original is None else case.original
     # mido's times are exact, but it refuses more files. FluidSynth plays what it can.
     for read, tolerance in ((read_mido, MIDO_TOLERANCE), (read_fluidsynth, FLUIDSYNTH_TOLERANCE)):
-        if (answer := read(content)) is not None:
-            found = difference(ours, *answer, tolerance)
-            return "right" if found is None else f"wrong: {found}"
+        if (answer := read(content)) is None:
+            continue
+        theirs, last = answer
+        has_programs = any(program >= 0 for _, program, _ in theirs)
+        ours = activity(
+            (part.is_drum, part.program if has_programs else -1, int(pitch), float(start), float(end))
+            for part in parts
+            for pitch, start, end in zip(part.pitches, part.starts, part.ends, strict=True)
+        )
+        found = difference(ours, theirs, last, tolerance)
+        return "right" if found is None else f"wrong: {found}"
     return "unjudged"
 
 
-def activity(notes: Iterable[tuple[bool, int, float, float]]) -> Activity:
+def activity(notes: Iterable[tuple[bool, int, int, float, float]]) -> Activity:
     """Return when each pitch sounds."""
     found: Activity = collections.defaultdict(list)
-    for is_drum, pitch, start, end in sorted(note for note in notes if note[2] < note[3]):
-        times = found[is_drum, pitch]
+    for is_drum, program, pitch, start, end in sorted(note for note in notes if note[3] < note[4]):
+        times = found[is_drum, program, pitch]
         if times and start <= times[-1][1]:
             times[-1] = times[-1][0], max(times[-1][1], end)
         else:
@@ -285,14 +289,15 @@ def difference(one: Activity, other: Activity, last: float, tolerance: float) ->
         for (time, side, change), (following, _, _) in itertools.pairwise([*edges, (math.inf, 0, False)]):
             sounds[side] = change
             if sounds[0] != sounds[1] and min(following, until) - time > tolerance:
-                drum, pitch = key
+                drum, program, pitch = key
                 who = "ours" if sounds[0] else "theirs"
-                return f"{'drum' if drum else 'pitch'} {pitch}: only {who} from {time:.4f} to {following:.4f} s"
+                note = f"{'drum' if drum else 'pitch'} {pitch} of program {program}"
+                return f"{note}: only {who} from {time:.4f} to {following:.4f} s"
     return None
 
 
 def read_mido(content: bytes) -> tuple[Activity, float] | None:
-    """Return what mido's messages play, and infinity.
+    """Return what mido's messages play, and infinity. Programs are told if no tracks share a channel.
 
     Returns:
         None if mido cannot read the file, or a track continues after its end.
@@ -333,14 +338,18 @@ def read_mido(content: bytes) -> tuple[Activity, float] | None:
     playing = {
         (number, message.channel) for _, number, message in timed if message.type == "note_on" and message.velocity
     }
+    has_programs = len({channel for _, channel in playing}) == len(playing)
+    programs = [0 if has_programs else -1] * 16
     for tick, number, message in timed:
         seconds += (tick - last) * tempo / 1e6 / song.ticks_per_beat
         last = tick
         ended = []
         if message.type == "set_tempo":
             tempo = message.tempo
+        elif message.type == "program_change" and has_programs:
+            programs[message.channel] = message.program
         elif message.type == "note_on" and message.velocity:
-            open_notes[number, message.channel, message.note].append((tick, seconds))
+            open_notes[number, message.channel, message.note].append((tick, seconds, programs[message.channel]))
         elif message.type in ("note_on", "note_off"):
             ended = [(number, message.channel, message.note)]
         elif message.type == "end_of_track":
@@ -352,11 +361,15 @@ def read_mido(content: bytes) -> tuple[Activity, float] | None:
             started = open_notes.pop(key, [])
             at_end = message.type == "end_of_track"  # a note that begins there lasts a tick
             tick_later = seconds + tempo / 1e6 / song.ticks_per_beat
-            notes += [(key[1] == 9, key[2], seconds, tick_later) for start, _ in started if at_end and start == tick]
-            closed = [start for start_tick, start in started if start_tick < tick]
-            notes += [(key[1] == 9, key[2], start, seconds) for start in closed]
-            if closed and len(closed) < len(started) and message.type in ("note_on", "note_off"):
-                open_notes[key] = [start for start in started if start[0] == tick]
+            kept = [start for start in started if start[0] == tick]
+            closed = [start for start in started if start[0] < tick]
+            is_off = message.type in ("note_on", "note_off")
+            for begun, start, program in closed:
+                again = [] if is_off else [later for tick_of, later, _ in started if tick_of > begun]
+                notes.append((key[1] == 9, program, key[2], start, min([*again, seconds])))
+            notes += [(key[1] == 9, program, key[2], start, tick_later) for _, start, program in kept if at_end]
+            if closed and kept and is_off:
+                open_notes[key] = kept
     return activity(notes), math.inf
 
 
@@ -419,8 +432,8 @@ def read_fluidsynth(content: bytes) -> tuple[Activity, float] | None:
             ended = [(channel, first)]
         elif kind == 0xB0 and first in (120, *range(123, 128)):
             ended = [key for key in started if key[0] == channel]
-        notes += [(key[0] == 9, key[1], started.pop(key), time) for key in ended if key in started]
-    notes += [(key[0] == 9, key[1], start, math.inf) for key, start in started.items()]
+        notes += [(key[0] == 9, -1, key[1], started.pop(key), time) for key in ended if key in started]
+    notes += [(key[0] == 9, -1, key[1], start, math.inf) for key, start in started.items()]
     return activity(notes), events[-1][0]
 
 
