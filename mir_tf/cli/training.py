@@ -101,6 +101,8 @@ def fit(
     """
     from mir_tf import bundle
     from mir_tf.data.manifest import read_manifest
+    from mir_tf.metrics.confidence import FEW_SONGS
+    from mir_tf.metrics.text import format_count
     from mir_tf.training.loop import fit as train
     from mir_tf.training.loop import missing_classes
     from mir_tf.vocabulary import VOCABULARIES
@@ -143,6 +145,19 @@ def fit(
         click.echo(
             "warning: the model is no better than the constant prediction, which ignores the audio. Train it for more "
             "epochs or on more songs",
+            err=True,
+        )
+    confidence = bundle.describe(result.out).confidence
+    if (songs := manifest.splits["validation"].songs) < FEW_SONGS:
+        click.echo(
+            f"warning: thresholds and confidence were chosen on only {format_count(songs, 'validation song')}, so that "
+            "instruments listed as detected may often be wrong. Build the data set from more songs",
+            err=True,
+        )
+    if confidence is not None and confidence.cut == 1:
+        click.echo(
+            "warning: on the validation songs, too few names were right at any confidence, so this model lists every "
+            "instrument as perhaps. Train it for more epochs or on more songs",
             err=True,
         )
     click.echo(f"Next: mir-tf evaluate {result.out} --data {data}")

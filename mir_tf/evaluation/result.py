@@ -220,8 +220,8 @@ class Evaluation:
         return [
             self.headline,
             *self._names_summary(),
-            f"It finds the dominant instrument in {format_percent(metrics['dominant_accuracy'], 0)} of the tracks. The "
-            f"best constant prediction does so in {format_percent(self.dominant_baseline, 0)}.",
+            f"{self._dominant_summary()} The best constant prediction is right in "
+            f"{format_percent(self.dominant_baseline, 0)}.",
             f"Frame by frame, the micro F1 is {format_value(metrics['micro_f1'])} and the macro F1 "
             f"{format_value(metrics['macro_f1'])}. The best constant predictions have "
             f"{format_value(self.baseline.micro_f1)} and {format_value(self.baseline.macro_f1)}.",
@@ -231,6 +231,19 @@ class Evaluation:
             f"Post-processing changes the micro F1 of event starts from {format_value(onset.thresholds.value)} to "
             f"{format_value(onset.post_processed.value)}.",
         ]
+
+    def _dominant_summary(self) -> str:
+        """Return a sentence about the dominant instrument; with a confidence, about the one that is named."""
+        if (names := self.confidence) is None:
+            right = self.overall_metrics["dominant_accuracy"].value
+            return f"It finds the dominant instrument in {format_percent(right, 0)} of the tracks."
+        if not names.detected[0]:
+            return "It detects nothing, so it names no dominant instrument."
+        return (
+            "It names a dominant instrument, among the detected ones, in "
+            f"{format_percent(names.dominant_named.value, 0)} of the tracks, and is right in "
+            f"{format_percent(names.dominant_precision.value, 0)} of these."
+        )
 
     def _names_summary(self) -> list[str]:
         """Return a sentence about all names that a prediction shows; empty without confidence."""
@@ -279,11 +292,6 @@ class Evaluation:
             f"Precision is the share of right names, recall the share of the {names.playing} that are named. The "
             f"confidence has a Brier score of {names.brier:.3f} (0 is best). If it were always the class's share of "
             f"these tracks, it would have {names.constant_brier:.3f}.",
-            "A prediction names a dominant instrument only among the detected ones: in "
-            f"{format_percent(names.dominant_named.value, 0)} of the tracks. That name is right in "
-            f"{format_percent(names.dominant_precision.value, 0)} of these."
-            if names.detected[0]
-            else "No class is detected in any track, so no dominant instrument is named.",
         ]
 
     def overall_table(self) -> list[list[str]]:

@@ -24,6 +24,12 @@ from mir_tf.metrics.track import TrackPrediction
 TARGET_PRECISION = 0.9
 """Smallest share of right names among the detected classes of validation songs."""
 
+LOWEST_CUT = 0.5
+"""Smallest cut: a name that is more likely wrong is not detected, even if few songs make a lower cut look precise."""
+
+FEW_SONGS = 10
+"""Number of validation songs below which users are warned that the confidence is of little worth."""
+
 FOLDS = 5
 """Number of groups of songs; the confidences of a group come from a fit to the other groups."""
 
@@ -105,7 +111,7 @@ def _log_loss(confidence: NDArray[np.float64], plays: NDArray[np.bool_]) -> floa
 
 
 def choose_cut(confidence: NDArray[np.float64], table: TrackTable) -> float:
-    """Return the lowest cut at which at least :data:`TARGET_PRECISION` of the detected names are right, or 1.
+    """Return the lowest cut from :data:`LOWEST_CUT` on at which :data:`TARGET_PRECISION` of the names are right, or 1.
 
     Among the cuts that are precise enough, the lowest one finds most playing instruments.
 
@@ -117,7 +123,7 @@ def choose_cut(confidence: NDArray[np.float64], table: TrackTable) -> float:
     ranked, is_right = confidence[table.is_named][order], table.plays[table.is_named][order]
     precision = np.cumsum(is_right) / np.arange(1, len(ranked) + 1)
     is_last = np.append(ranked[1:] < ranked[:-1], True)[: len(ranked)]  # of several equal ones
-    (good,) = np.nonzero((precision >= TARGET_PRECISION) & is_last)
+    (good,) = np.nonzero((precision >= TARGET_PRECISION) & is_last & (ranked >= LOWEST_CUT))
     return float(ranked[good[-1]]) if len(good) else 1.0
 
 

@@ -160,7 +160,7 @@ def test_evaluate(trained: Path, folder: Path, tmp_path: Path) -> None:
     sentence, *rest = result.stdout.partition(".\n")
     assert sentence.startswith("The model ")
     output = "".join(rest)
-    parts = ("test split of", "frames, micro", "It finds the dominant", "micro F1", "Classes in frames")
+    parts = ("test split of", "frames, micro", "It names a dominant", "micro F1", "Classes in frames")
     positions = [output.index(text) for text in (*parts, str(trained / "evaluation-test"))]
     assert positions == sorted(positions)
     assert "Strings" in output.partition("Classes in frames")[2]

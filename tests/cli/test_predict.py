@@ -177,6 +177,8 @@ def test_without_a_cache_the_work_is_done_and_said_to_be_unknown_later(
     assert f"Note: cannot record which files were written: {problem}. The next" in result.stderr
     assert "(7 recordings)" in result.stdout
     before = (tmp_path / "out" / "music" / "0.wav.csv").read_bytes()
+    assert "songs.csv: exists and was not written by mir-tf, or was edited" in failed(2, *words)
+    (tmp_path / "songs.csv").unlink()
     again = run(*words)
     assert again.exit_code == 1
     assert "7 recordings: 7 predicted" in again.stderr, "for the table"

@@ -100,7 +100,7 @@ def test_the_summary_puts_the_metrics_into_words(evaluation: Evaluation) -> None
     assert f"names {100 * metrics['presence_micro_recall']:.0f} % of the instruments that play" in opening
     assert f"{100 * metrics['presence_micro_precision']:.0f} % of those it names do play" in opening
     assert f"dominant instrument in {100 * metrics['dominant_accuracy']:.0f} % of the tracks" in dominant
-    assert dominant.endswith(f"does so in {100 * evaluation.dominant_baseline:.0f} %.")
+    assert dominant.endswith(f"constant prediction is right in {100 * evaluation.dominant_baseline:.0f} %.")
     assert f"micro F1 is {metrics['micro_f1']:.3f}" in frames
     f1 = {scores.name: scores.f1.value for scores in evaluation.classes if scores.tracks}
     assert classes.startswith(f"The best class is {max(f1, key=f1.__getitem__)} (F1 {max(f1.values()):.3f}), ")
@@ -205,14 +205,14 @@ def test_nothing_of_nothing_is_no_share(named: Evaluation) -> None:
     assert short.headline.startswith("No class plays for at least 1 s in any of these tracks, so none of the ")
     assert not any("perhaps" in sentence for sentence in short.summary())
     silent = dataclasses.replace(named, confidence=dataclasses.replace(named.confidence, detected=(0, 0)))
-    assert silent.names_notes()[1] == "No class is detected in any track, so no dominant instrument is named."
+    assert silent.summary()[2].startswith("It detects nothing, so it names no dominant instrument.")
 
 
 def test_the_summary_begins_with_the_names(named: Evaluation, evaluation: Evaluation) -> None:
     names = named.confidence
     assert names is not None
-    opening, sentence, *others = named.summary()
-    assert others == evaluation.summary()[1:]
+    opening, sentence, dominant, *others = named.summary()
+    assert others == evaluation.summary()[2:]
     assert opening == (
         f"The model detects {100 * names.recall.value:.0f} % of the instruments that play in a track, "
         f"and {100 * names.precision.value:.0f} % of those it detects do play."
@@ -221,13 +221,14 @@ def test_the_summary_begins_with_the_names(named: Evaluation, evaluation: Evalua
         f"Together with those that it lists as perhaps, it names {100 * names.named_recall.value:.0f} % of them, "
         f"but {100 - 100 * names.named_precision.value:.0f} % of all names are wrong."
     )
-    first, second = named.names_notes()
+    (first,) = named.names_notes()
     assert f"if its confidence is at least {names.cut:.2f}" in first
     assert f"plays for at least 1 s, which is so {names.playing} times in all tracks" in first
     assert f"Brier score of {names.brier:.3f} (0 is best)" in first
     assert f"share of these tracks, it would have {names.constant_brier:.3f}" in first
-    assert f"in {100 * names.dominant_named.value:.0f} % of the tracks" in second
-    assert f"is right in {100 * names.dominant_precision.value:.0f} % of these" in second
+    assert f"in {100 * names.dominant_named.value:.0f} % of the tracks" in dominant
+    assert f"is right in {100 * names.dominant_precision.value:.0f} % of these" in dominant
+    assert dominant.endswith(f"constant prediction is right in {100 * named.dominant_baseline:.0f} %.")
 
 
 def test_files_of_a_model_with_confidence_have_its_table_and_picture(named: Evaluation, tmp_path: Path) -> None:

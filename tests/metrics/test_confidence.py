@@ -99,8 +99,8 @@ def test_the_cut_is_the_lowest_that_is_precise_enough() -> None:
 
 def test_a_cut_may_lie_below_one_that_is_not_precise_enough() -> None:
     """The best one is wrong, and the next 9 are right. Every cut between is too imprecise; the lowest one is not."""
-    confidences = [0.9, *np.linspace(0.8, 0.3, 9)]
-    assert cut(confidences, [False, *[True] * 9]) == pytest.approx(0.3)
+    confidences = [0.9, *np.linspace(0.8, 0.55, 9)]
+    assert cut(confidences, [False, *[True] * 9]) == pytest.approx(0.55)
 
 
 def test_names_of_equal_confidence_are_detected_together_or_not_at_all() -> None:
@@ -115,6 +115,12 @@ def test_without_a_cut_that_is_precise_enough_nothing_is_detected() -> None:
     assert cut([0.9, 0.8], [False, True]) == 1
     assert cut([0.9, 0.8], [False, False]) == 1
     assert cut([0.9, 0.8], [True, True], [False, False]) == 1  # no names at all
+
+
+def test_no_name_is_detected_that_is_more_likely_wrong() -> None:
+    """However many names of few songs happen to be right."""
+    assert cut([0.9, 0.8, 0.5, 0.4], [True] * 4) == confidence.LOWEST_CUT == 0.5
+    assert cut([0.4, 0.3], [True, True]) == 1
 
 
 def test_only_names_decide_about_the_cut() -> None:
