@@ -337,7 +337,7 @@ def _read_track(data: bytes, position: int, end: int | None, track: _Track) -> i
             position += length
             if meta == 0x2F:
                 track.end = tick
-                if end is None or (position <= end and _SURPLUS.fullmatch(data, position, end)):
+                if end is None or (position <= end <= len(data) and _SURPLUS.fullmatch(data, position, end)):
                     return end or position
                 raise ValueError(f"a track that ends at byte {position}, but at byte {end} by its length")
             if meta == 0x51:
