@@ -7,6 +7,7 @@ every event. docs/labels-and-metrics.md lists which files are read, and how a no
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
 import itertools
@@ -247,7 +248,8 @@ def _notes(events: Sequence[_Event], end: int) -> dict[int, list[_Note]]:
         for pitch, begun in sounding.items():
             starts = [*(start for start, _, _ in begun), tick]
             for start, velocity, own in begun:
-                stop = next((later for later in starts if later > start), start + shortest)
+                later = bisect.bisect_right(starts, start)
+                stop = starts[later] if later < len(starts) else start + shortest
                 if stop > start:
                     notes.setdefault(own, []).append((pitch, velocity, start, stop, position))
         sounding.clear()
