@@ -75,7 +75,7 @@ def test_the_plans_of_the_original_s_questions_fit_the_presets(path: Path, tmp_p
     with pytest.raises(ConfigError, match="build one with python -m tfrecords_builder --preset seed_44k"):
         read_plan(path, [tmp_path / "seed_22k"], tmp_path / "out")
     plan = read_plan(path, [tmp_path / "seed_44k", tmp_path / "seed_22k"], tmp_path / "out")
-    assert len(plan.runs) == 4
+    assert len(plan.runs) == 8  # two configurations with four seeds each
     for planned in plan.runs:
         assert planned.data.name == ("seed_22k" if "22.05" in planned.name else "seed_44k")
         assert planned.config.model.alignment == "stretch"

@@ -254,11 +254,11 @@ def test_a_bundle_that_was_not_written_any_more_is_made_up_for(data: Path, tmp_p
     config = CNN.merge({"train": {"epochs": 1}})
     first = fit(data, tmp_path, config)
     (tmp_path / BUNDLE_FILE).unlink()
-    assert fit(data, tmp_path, config) == dataclasses.replace(first, epochs_trained=0)
+    assert fit(data, tmp_path, config) == dataclasses.replace(first, epochs_trained=0, baseline=None)
     assert bundle.load(tmp_path).info == first.history[0]
     # Written again it would have another digest, and runs that start from it could not resume.
     digest = bundle.describe(tmp_path).model_sha256
-    assert fit(data, tmp_path, config) == dataclasses.replace(first, epochs_trained=0)
+    assert fit(data, tmp_path, config) == dataclasses.replace(first, epochs_trained=0, baseline=None)
     assert bundle.describe(tmp_path).model_sha256 == digest
 
 
@@ -269,7 +269,9 @@ def test_a_finished_run_is_not_trained_further(data: Path, undisturbed: Undistur
         raise AssertionError("trained further")
 
     assert result.epochs_trained == 4
-    assert fit(data, result.out, CONFIG, on_step=on_step) == dataclasses.replace(result, epochs_trained=0)
+    assert fit(data, result.out, CONFIG, on_step=on_step) == dataclasses.replace(
+        result, epochs_trained=0, baseline=None
+    )
 
 
 def test_another_configuration_or_data_set_is_refused_by_name(
