@@ -43,7 +43,11 @@ docs: install  ## build the documentation as a web site in site/ (needs no netwo
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict  # with --quiet, --strict counts no warnings
 	@echo "site/index.html; to serve it: $(BIN)/python -m http.server --directory site"
 
-site: install  ## build the app as a static site in site-app/ (needs npm)
+$(BIN)/mir-tf:  # without TensorFlow, if nothing is installed yet
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+
+site: $(BIN)/mir-tf  ## build the app as a static site in site-app/ (needs npm)
 	$(BIN)/python tools/build_site.py --out site-app
 
 clean:  ## remove .venv, caches and the demo's output

@@ -60,8 +60,20 @@ def predict(model: str, signal: NDArray[np.float32]) -> NDArray[np.float32]:
     return probabilities
 
 
+def is_sure(probabilities: NDArray[np.float32], confidence: dict[str, Any] | None) -> NDArray[np.bool_]:
+    """Return for each class whether the model is sure that it plays in the recording at all."""
+    if confidence is None:
+        return np.ones(probabilities.shape[1], bool)
+    highest = np.sort(probabilities, axis=0)[-10:]  # [10, classes]
+    means = np.stack([np.mean(probabilities, axis=0), np.mean(highest, axis=0)], axis=1).clip(1e-4, 1 - 1e-4)
+    weights = np.array(confidence["weights"])  # [classes, 3]
+    logits = weights[:, 0] + (weights[:, 1:] * np.log(means / (1 - means))).sum(axis=1)
+    sure: NDArray[np.bool_] = 1 / (1 + np.exp(-logits.clip(-15, 15))) >= confidence["cut"]
+    return sure
+
+
 def main() -> None:
-    """Print each detected instrument with its playing time, the dominant one first."""
+    """Print each instrument with its playing time, the longest first; mark those that perhaps play."""
     if len(sys.argv) != 3:
         sys.exit("usage: litert_tflite.py model.float32.tflite song.wav")
     model, audio = sys.argv[1:]
@@ -71,9 +83,10 @@ def main() -> None:
     probabilities = predict(model, read_audio(audio, metadata["sample_rate"]))
     active = probabilities >= np.float32(metadata["thresholds"])  # [label frames, classes]
     seconds = active.sum(axis=0) / metadata["label_rate"]  # [classes]
+    sure = is_sure(probabilities, metadata.get("confidence"))
     for index in np.argsort(-seconds, kind="stable"):
         if seconds[index]:
-            print(f"{metadata['classes'][index]}: {seconds[index]:.1f} s")
+            print(f"{metadata['classes'][index]}: {seconds[index]:.1f} s{'' if sure[index] else ' (perhaps)'}")
 
 
 if __name__ == "__main__":

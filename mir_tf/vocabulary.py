@@ -120,7 +120,7 @@ CLASS_EXAMPLES = {
     "Guitar": "acoustic and electric guitar",
     "Bass": "bass guitar, double bass, synth bass",
     "Strings": "violin, cello, harp, timpani",
-    "Ensemble": "string sections, choirs",
+    "Ensemble": "string sections, sampled choirs",
     "Brass": "trumpet, trombone, horn, tuba",
     "Reed": "saxophone, clarinet, oboe",
     "Pipe": "flute, recorder, pan flute",

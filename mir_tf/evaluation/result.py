@@ -61,7 +61,7 @@ OVERALL_METRICS = {
 MAIN_SCORES = {
     "frames, micro": ("micro_precision", "micro_recall", "micro_f1"),
     "frames, macro": ("macro_precision", "macro_recall", "macro_f1"),
-    "tracks, micro": ("presence_micro_precision", "presence_micro_recall", "presence_micro_f1"),
+    "tracks, all names": ("presence_micro_precision", "presence_micro_recall", "presence_micro_f1"),
     "dominant, accuracy": (None, None, "dominant_accuracy"),
 }
 """Rows of the first table: the overall metrics in its columns precision, recall and F1."""
@@ -250,8 +250,8 @@ class Evaluation:
         if (names := self.confidence) is None or not names.playing or not names.named[0]:
             return []
         return [
-            f"Together with those that it lists as perhaps, it names {format_percent(names.named_recall.value, 0)} of "
-            f"them, but {format_percent(1 - names.named_precision.value, 0)} of all names are wrong."
+            f"Detected and perhaps together, it names {format_percent(names.named_recall.value, 0)} of the instruments "
+            f"that play, but {format_percent(1 - names.named_precision.value, 0)} of these names are wrong."
         ]
 
     def main_table(self) -> list[list[str]]:
@@ -287,7 +287,7 @@ class Evaluation:
             return []
         return [
             "Detected and perhaps: a class is named in a track if it reaches its threshold in any frame. It is "
-            f"detected if its confidence is at least {names.cut:.2f}, otherwise it perhaps plays. A name is right if "
+            f"detected if its confidence is at least {names.cut:.3f}, otherwise it perhaps plays. A name is right if "
             f"the class plays for at least {MIN_SECONDS:g} s, which is so {names.playing} times in all tracks. "
             f"Precision is the share of right names, recall the share of the {names.playing} that are named. The "
             f"confidence has a Brier score of {names.brier:.3f} (0 is best). If it were always the class's share of "

@@ -17,7 +17,7 @@ from mir_tf.errors import BundleError
 PRETRAINED_WORD = "pretrained"
 """The argument that names this model wherever a command takes one; for a folder of that name write ``./pretrained``."""
 
-SCORES = "Of the instruments that it lists as detected, 93 % play in the recording; of those listed as perhaps, 38 %."
+SCORES = "In tests, 93 % of the instruments that it listed as detected did play, and 38 % of those listed as perhaps."
 """How often its names are right, in words. The numbers are for 113 new tracks: see ``MODEL_CARD.md``."""
 
 RELIABILITY = f"It does not detect voices. {SCORES}"

@@ -218,11 +218,11 @@ def test_the_summary_begins_with_the_names(named: Evaluation, evaluation: Evalua
         f"and {100 * names.precision.value:.0f} % of those it detects do play."
     )
     assert sentence == (
-        f"Together with those that it lists as perhaps, it names {100 * names.named_recall.value:.0f} % of them, "
-        f"but {100 - 100 * names.named_precision.value:.0f} % of all names are wrong."
+        f"Detected and perhaps together, it names {100 * names.named_recall.value:.0f} % of the instruments that play, "
+        f"but {100 - 100 * names.named_precision.value:.0f} % of these names are wrong."
     )
     (first,) = named.names_notes()
-    assert f"if its confidence is at least {names.cut:.2f}" in first
+    assert f"if its confidence is at least {names.cut:.3f}" in first
     assert f"plays for at least 1 s, which is so {names.playing} times in all tracks" in first
     assert f"Brier score of {names.brier:.3f} (0 is best)" in first
     assert f"share of these tracks, it would have {names.constant_brier:.3f}" in first
