@@ -28,6 +28,7 @@ from mir_tf.cli.shared import (
     announce_pretrained,
     comma_separated,
     make_console,
+    remembered_interrupt,
     uninterrupted,
 )
 from mir_tf.config import BUNDLE_FILE
@@ -299,7 +300,7 @@ def _predict_each(model: Model, job: PredictionJob, style: _Style, tally: _Tally
 
     began = time.monotonic()
     duration = DurationEstimate([planned.song for planned in job.planned])
-    with _song_progress(len(job.planned)) as (console, on_progress):
+    with remembered_interrupt() as check, _song_progress(len(job.planned), check) as (console, on_progress):
         for number, planned in enumerate(job.planned):
             song, seconds = planned.song, 0.0
             try:
@@ -307,6 +308,7 @@ def _predict_each(model: Model, job: PredictionJob, style: _Style, tally: _Tally
                 prediction = model.predict(song.path, progress=functools.partial(on_progress, number, duration))
                 seconds = prediction.seconds
             except (AudioError, OSError) as error:
+                check()  # the decoder takes a swallowed Ctrl-C for a read error
                 tally.num_failed += 1
                 fault = str(error) if isinstance(error, AudioError) else f"{song.path}: {error}"
                 click.echo(f"Error: {printable(fault)}", err=True)
@@ -333,8 +335,14 @@ def _predict_each(model: Model, job: PredictionJob, style: _Style, tally: _Tally
 
 
 @contextlib.contextmanager
-def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, DurationEstimate, float], None]]]:
+def _song_progress(
+    songs: int, check: Callable[[], None]
+) -> Iterator[tuple[Console, Callable[[int, DurationEstimate, float], None]]]:
     """Show a bar of seconds of audio on stderr, with the time left.
+
+    Args:
+        songs: Number of recordings.
+        check: Called whenever the bar moves; may raise.
 
     Yields:
         The console for results, and a function to call with the number of finished recordings, the estimate of the
@@ -355,6 +363,7 @@ def _song_progress(songs: int) -> Iterator[tuple[Console, Callable[[int, Duratio
         began = time.monotonic()
 
         def on_progress(done: int, duration: DurationEstimate, seconds: float) -> None:
+            check()
             processed = duration.processed + seconds
             speed = f"{processed / max(time.monotonic() - began, 1e-3):.0f} × real time"
             progress.update(task, completed=processed, total=duration.total, done=done, speed=speed)

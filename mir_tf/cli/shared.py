@@ -99,6 +99,32 @@ def uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def remembered_interrupt() -> Iterator[Callable[[], None]]:
+    """Remember Ctrl-C within the block: native libraries swallow it if it arrives while they call back into Python.
+
+    Yields:
+        A function that raises KeyboardInterrupt if there was a Ctrl-C.
+    """
+    interruptions: list[int] = []
+
+    def on_interrupt(number: int, frame: object) -> None:
+        interruptions.append(number)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if interruptions:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def announce_pretrained(model: Path) -> None:
     """Print on stderr that the pretrained model is used, if it is."""
     if pretrained.is_pretrained(model):

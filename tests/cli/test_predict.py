@@ -1,5 +1,6 @@
 """What mir-tf predict prints and writes, and how it ends: for people, for programs, and when it is interrupted."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from helpers.commands import failed, run
 from helpers.recordings import write_song
 
 from mir_tf import pretrained
-from mir_tf.cli.shared import uninterrupted
+from mir_tf.cli.shared import remembered_interrupt, uninterrupted
 from mir_tf.inference.ledger import CACHE_VARIABLE
 from mir_tf.lite import LiteModel
 
@@ -340,3 +341,14 @@ def test_an_interruption_waits_for_native_libraries() -> None:
         load()
     assert reached == ["end"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_that_a_library_swallows_is_remembered() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with remembered_interrupt() as check:
+        check()
+        with contextlib.suppress(KeyboardInterrupt):  # as the callbacks of a decoder do
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            check()
+    assert signal.getsignal(signal.SIGINT) is before
