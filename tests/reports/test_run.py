@@ -170,7 +170,7 @@ def test_a_browser_shows_it_whole(chromium: Any, out: Path, width: int, medium: 
     page.goto((out / "report.html").resolve().as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     sizes = page.evaluate("[...document.images].map(image => [image.complete, image.naturalWidth, image.width])")
-    assert len(sizes) == 10
+    assert len(sizes) == 11
     assert all(is_complete and natural > 600 and shown > 300 for is_complete, natural, shown in sizes)
     assert said == []
     assert set(asked) <= {(out / "report.html").resolve().as_uri(), "data:image/png;base64"}
