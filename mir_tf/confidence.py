@@ -104,8 +104,16 @@ class ConfidenceModel:
         Returns:
             float64 [classes], above 0 and below 1.
         """
-        weights = np.array(self.weights)  # [classes, 1 + features]
-        return sigmoid(weights[:, 0] + (features(probabilities, mean) * weights[:, 1:]).sum(axis=1))
+        return apply_weights(np.array(self.weights), features(probabilities, mean))
+
+    def detects(self, confidence: NDArray[np.float64], is_named: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which classes are detected: those that are named and whose confidence reaches the cut.
+
+        Args:
+            confidence: float64 [..., classes].
+            is_named: bool [..., classes], whether a class reaches its threshold in any frame.
+        """
+        return is_named & (confidence >= self.cut)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -122,6 +130,16 @@ class ConfidenceModel:
         if unknown := sorted(set(values) - {"weights", "cut"}):
             raise ValueError(f"confidence has no field {', '.join(unknown)}")
         return model
+
+
+def apply_weights(weights: NDArray[np.float64], features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the confidence [..., classes] that belongs to features [..., classes, features].
+
+    Args:
+        weights: float64 [classes, 1 + features], the bias first.
+        features: See :func:`features`.
+    """
+    return sigmoid(weights[:, 0] + (features * weights[:, 1:]).sum(axis=-1))
 
 
 def sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ def main(run: Path, data: tuple[Path, ...], tflite: Path | None) -> None:
             [*np.split(held_out, np.cumsum([len(table.songs) for table in tables])[:-1]), held_out],
             strict=True,
         ):
-            is_detected = table.is_named & (values >= fitted.cut)
+            is_detected = fitted.detects(values, table.is_named)
             right = (is_detected & table.plays).sum()
             click.echo(
                 f"{name:25s} {table.is_named.sum():6d} {(table.is_named & table.plays).sum():6d} "

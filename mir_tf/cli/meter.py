@@ -105,7 +105,7 @@ class Meter:
             return active > 0
         mean = (self._total + provisional.sum(axis=0)) / num_frames
         confidence = model.confidence(np.concatenate([self._highest, provisional]), mean)
-        return (active > 0) & (confidence >= model.cut)
+        return model.detects(confidence, active > 0)
 
 
 def _bar(probability: float, threshold: float) -> Text:

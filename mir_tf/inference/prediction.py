@@ -148,12 +148,13 @@ class Prediction:
     def all_classes(self) -> list[Instrument]:
         """All classes in the order of :attr:`instruments`, with those that are not named at the end."""
         seconds, share, confidence, colors = self.playing_time, self.share, self.confidence, self.colors
-        cut = 0.0 if self.confidence_model is None else self.confidence_model.cut
+        is_named, model = seconds > 0, self.confidence_model
+        is_detected = is_named if model is None else model.detects(confidence, is_named)
         found = [
             Instrument(
                 index=index,
                 name=name,
-                is_detected=bool(seconds[index] > 0 and not confidence[index] < cut),  # NaN counts as confident
+                is_detected=bool(is_detected[index]),
                 confidence=float(confidence[index]),
                 playing_time=float(seconds[index]),
                 share=float(share[index]),

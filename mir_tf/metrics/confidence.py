@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mir_tf.confidence import MIN_SECONDS, NUM_FEATURES, ConfidenceModel, features, sigmoid
+from mir_tf.confidence import MIN_SECONDS, NUM_FEATURES, ConfidenceModel, apply_weights, features, sigmoid
 from mir_tf.metrics.bootstrap import Bootstrap, ConfidenceInterval
 from mir_tf.metrics.calibration import Reliability, reliability
 from mir_tf.metrics.dominance import dominant_classes, playing_time
@@ -139,8 +139,7 @@ def held_out_confidence(table: TrackTable, prior_strength: float) -> NDArray[np.
         is_held_out = folds == fold
         others = table.rows(~is_held_out) if len(songs) > 1 else table
         weights = fit_weights(others.features, others.plays, prior_strength)
-        log_odds = weights[:, 0] + (table.features[is_held_out] * weights[:, 1:]).sum(axis=2)
-        confidence[is_held_out] = sigmoid(log_odds)
+        confidence[is_held_out] = apply_weights(weights, table.features[is_held_out])
     return confidence
 
 
@@ -238,8 +237,8 @@ def measure(
         bootstrap: Resamples of the songs.
     """
     table = TrackTable.of(predictions, thresholds)
-    confidence = np.stack([model.confidence(each.probabilities) for each in predictions])  # [tracks, classes]
-    is_detected = table.is_named & (confidence >= model.cut)
+    confidence = apply_weights(np.array(model.weights), table.features)  # [tracks, classes]
+    is_detected = model.detects(confidence, table.is_named)
     right, named = (is_detected & table.plays).sum(axis=1), (table.is_named & table.plays).sum(axis=1)  # [tracks]
     frames = np.stack([np.count_nonzero(each.probabilities >= thresholds, axis=0) for each in predictions])
     longest = np.where(is_detected, frames, -1).argmax(axis=1)  # [tracks]
