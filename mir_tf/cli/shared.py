@@ -158,13 +158,19 @@ def track_progress() -> Iterator[Callable[[int, int], None]]:
     """Show a bar of tracks on stderr, with the time left.
 
     Yields:
-        A function to call with the number of tracks done and the number of all tracks.
+        A function to call with the number of tracks done and the number of all tracks. It raises KeyboardInterrupt if
+        there was a Ctrl-C that a decoder has swallowed.
     """
     from rich.progress import Progress
 
-    with Progress(console=make_console(stderr=True), transient=True) as progress:
+    with remembered_interrupt() as check, Progress(console=make_console(stderr=True), transient=True) as progress:
         task = progress.add_task("tracks", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+        def on_track(done: int, total: int) -> None:
+            check()
+            progress.update(task, completed=done, total=total)
+
+        yield on_track
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from helpers.commands import failed, run
 from helpers.recordings import write_song
 
 from mir_tf import pretrained
-from mir_tf.cli.shared import remembered_interrupt, uninterrupted
+from mir_tf.cli.shared import remembered_interrupt, track_progress, uninterrupted
 from mir_tf.inference.ledger import CACHE_VARIABLE
 from mir_tf.lite import LiteModel
 
@@ -341,6 +341,15 @@ def test_an_interruption_waits_for_native_libraries() -> None:
         load()
     assert reached == ["end"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_swallowed_interrupt_ends_an_evaluation_at_the_next_track() -> None:
+    with track_progress() as on_track:
+        on_track(1, 3)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            on_track(2, 3)
 
 
 def test_an_interrupt_that_a_library_swallows_is_remembered() -> None:
