@@ -2,13 +2,10 @@
 
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers.commands import invoke
-
-from mir_tf.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,34 +40,46 @@ def test_real_midi_gives_the_notes_of_mido_or_fluidsynth(fuzz, shared_folder: Pa
     assert result.exit_code == 0, result.output
 
 
-def without_last_note(read: Callable) -> Callable:
-    def read_less(path: Path) -> list:
-        *parts, _ = read(path)
-        return parts
+def run_erring(name: str, count: int, keep: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    from fuzzing.cases import run
+    from helpers import fuzz_kinds
 
-    return read_less
-
-
-def refuse(path: Path) -> list:
-    raise DataError(f"{path}: unreadable")
+    with pytest.raises(SystemExit) as stopped:
+        run(getattr(fuzz_kinds, name), [], count=count, seed=0, keep=keep, verbose=False)
+    assert stopped.value.code == 1
+    return capsys.readouterr().out
 
 
-def fail(path: Path) -> list:
-    raise KeyError(path)
+@pytest.mark.parametrize(("kind", "outcome"), [("Loss", "wrong"), ("Refusal", "wrong"), ("Failure", "crashed")])
+def test_a_reader_that_errs_is_found(fuzz, tmp_path: Path, capsys, kind: str, outcome: str) -> None:
+    output = run_erring(kind, 12, tmp_path / "kept", capsys)
+    assert counts(output)[outcome] > 0
+    assert len(list((tmp_path / "kept").iterdir())) == counts(output)[outcome]
+    assert f"case 0 {outcome}: " in output
 
 
-@pytest.mark.parametrize(("fault", "outcome"), [("loss", "wrong"), ("refusal", "wrong"), ("failure", "crashed")])
-def test_a_reader_that_errs_is_found(fuzz, tmp_path: Path, monkeypatch, fault: str, outcome: str) -> None:
-    readers = {"loss": without_last_note(fuzz.read_parts), "refusal": refuse, "failure": fail}
-    monkeypatch.setattr(fuzz, "read_parts", readers[fault])
-    result = invoke(fuzz.main, "midi", "--count", 12, "--keep", tmp_path / "kept")
-    assert result.exit_code == 1, result.output
-    assert counts(result.output)[outcome] > 0
-    assert len(list((tmp_path / "kept").iterdir())) == counts(result.output)[outcome]
-    assert f"case 0 {outcome}: " in result.output
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("Death", "ended with status -6"), ("Hang", "no answer after 1 s"), ("Hunger", "MemoryError")],
+)
+def test_a_reader_that_breaks_its_process_is_found(fuzz, tmp_path: Path, capsys, kind: str, reason: str) -> None:
+    output = run_erring(kind, 3, tmp_path / "kept", capsys)
+    assert counts(output) == {"right": 2, "refused": 0, "unjudged": 0, "wrong": 0, "crashed": 1}
+    assert "case 1 crashed" in output
+    assert reason in output
+    assert (tmp_path / "kept" / "1.txt").read_text() == "1"
 
 
-def test_a_folder_without_midi_is_named(fuzz, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_kind_that_cannot_start_ends_the_run(fuzz, tmp_path: Path) -> None:
+    from fuzzing.cases import run
+    from helpers.fuzz_kinds import LateStart
+
+    with pytest.raises(RuntimeError, match="LateStart: the process for its cases did not start"):
+        run(LateStart, [], count=3, seed=0, keep=None, verbose=False)
+
+
+def test_a_folder_without_files_of_the_kind_is_named(fuzz, tmp_path: Path) -> None:
     result = invoke(fuzz.main, "midi", "--files", tmp_path)
     assert result.exit_code == 2
-    assert "no MIDI file in it" in result.output
+    assert "no file to alter in it" in result.output
