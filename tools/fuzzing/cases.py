@@ -103,7 +103,7 @@ def work(kind_class: type[Kind], files: list[Path], seed: int, numbers: range, f
     limit = int(kind_class.gigabytes * 1e9)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.closing(kind_class(files, seed)) as kind:
+    with contextlib.suppress(BrokenPipeError), contextlib.closing(kind_class(files, seed)) as kind:
         pipe.send(None)
         for number in numbers:
             case = kind.case(number)
