@@ -22,7 +22,7 @@ TRAIN_MODULES = (
 )
 """The modules that commands import from the extra ``train``, apart from optional ones."""
 
-_REMEDY = "run in your clone of mir-tf: pip install '.[train]'"
+_REMEDY = "run: pip install 'mir-tf[train]'"
 
 
 def require_training() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-REMEDY = "this needs the package tensorflow; to install it, run in your clone of mir-tf: pip install '.[train]'"
+REMEDY = "this needs the package tensorflow; to install it, run: pip install 'mir-tf[train]'"
 
 TRAINING_COMMANDS = {
     "inspect": ("data",),
