@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 
 from mir_tf.errors import ConfigError
 from mir_tf.io.files import as_path
+from mir_tf.io.yaml_text import parse_yaml, read_yaml_bytes
 from mir_tf.vocabulary import VOCABULARIES
 
 LABEL_RATE = 10
@@ -697,25 +698,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: The file cannot be read, is not YAML, repeats a key, or is not a mapping.
     """
-    import yaml  # here, because running a .tflite file must not need it
-
-    class Loader(yaml.SafeLoader):
-        """Refuse repeated keys, which YAML forbids; PyYAML itself keeps the last value without a word."""
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode):
-                    if key.value in seen:
-                        raise yaml.constructor.ConstructorError(
-                            None, None, f"{key.value!r} is given twice", key.start_mark
-                        )
-                    seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
     try:
-        sections = yaml.load(as_path(path).read_text(encoding="utf-8"), Loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or an impossible date
+        sections = parse_yaml(read_yaml_bytes(as_path(path)))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
     if sections is None:
         return {}

@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 from mir_tf.config import FRONT_ENDS, LABEL_POLICIES, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError
@@ -18,6 +17,7 @@ from mir_tf.extras import require_training
 from mir_tf.io.click_errors import report_errors
 from mir_tf.io.click_path import PathParameter
 from mir_tf.io.files import scratch_folder, workspace
+from mir_tf.io.yaml_text import parse_yaml
 from tfrecords_builder import console
 from tfrecords_builder.options import BUILDS, RecordedPath, SourceCommand, SourceOption, require_apart, require_runner
 from tfrecords_builder.slakh.splits import SCHEMES
@@ -376,8 +376,8 @@ def _front_end(preset: str, settings: tuple[str, ...]) -> FrontEndConfig:
         if not equals:
             raise ConfigError(f"--set {setting}: expected FIELD=VALUE")
         try:
-            changes[name] = yaml.safe_load(value)
-        except (ValueError, yaml.YAMLError) as error:  # ValueError: no such date
+            changes[name] = parse_yaml(value)
+        except ValueError as error:
             raise ConfigError(f"--set {setting}: {value!r} is not a valid YAML value") from error
     return FRONT_ENDS[preset].replace(**changes)
 
