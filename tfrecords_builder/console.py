@@ -79,6 +79,19 @@ def print_unknown_songs(tracks: Sequence[str]) -> None:
     )
 
 
+def print_split_by_song(root: Path, seed: int) -> None:
+    """Print that the splits are new ones."""
+    click.echo(
+        f"{root} has no folders train, validation and test: its songs are split 80/10/10 by --seed {seed}. For Slakh's "
+        "own splits, choose a --split-scheme"
+    )
+
+
+def print_no_tracks(root: Path, absent: Sequence[str]) -> None:
+    """Print which splits stay empty."""
+    click.echo(f"no track in {' and '.join(absent)}: {root} has none, or none that can be used")
+
+
 def print_summary(report: BuildReport, out: Path) -> None:
     """Print the outcome of a build."""
     if report.resumed:

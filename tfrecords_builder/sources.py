@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mir_tf.config import SPLITS
 from tfrecords_builder import console
 from tfrecords_builder.synthesis.settings import RenderConfig
 
@@ -76,18 +77,22 @@ class SlakhSource:
         if self.root.is_file():
             track_source = archive = Archive(self.root, scratch, with_stems=config.uses_stems)
             with console.reading_bar(self.root.name) as advance:
-                layout, skipped = archive.layout(advance)
+                layout = archive.layout(advance)
         else:
-            track_source, layout, skipped = FilesOnDisk(self.root), tree.read_layout(self.root), []
-        tracks, unused = tree.choose_tracks(layout, self.seed, self.split_scheme)
-        has_splits = self.split_scheme != "folder" or any(listing.split for listing in layout.listings)
+            track_source, layout = FilesOnDisk(self.root), tree.read_layout(self.root)
+        tracks, skipped = tree.choose_tracks(layout, self.seed, self.split_scheme)
+        has_splits = self.split_scheme != "folder" or tree.layout_has_splits(layout)
         nameless = [track.id for track in tracks if track.song == track.id]
         if has_splits and layout.songs is None and nameless:
             console.print_unknown_songs(nameless)
+        if layout.songs is None and not has_splits:
+            console.print_split_by_song(self.root, self.seed)
+        elif layout.songs is None and (absent := [split for split in SPLITS if split not in {t.split for t in tracks}]):
+            console.print_no_tracks(self.root, absent)
         if self.drop_leaks:
             tracks, dropped = tree.drop_leaks(tracks)
-            unused += dropped
-        return tracks, skipped + unused, track_source
+            skipped += dropped
+        return tracks, skipped, track_source
 
     def estimate(self, config: RecordConfig, workers: int) -> BuildEstimate:
         """Return the estimate of a build."""

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import errno
 import json
-from collections.abc import Mapping, Sequence
+import os
+import reprlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import yaml
 
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
 from mir_tf.io.files import as_path, display_path, is_remote, is_utf8
+from mir_tf.io.yaml_text import parse_yaml, read_yaml_bytes
 from mir_tf.vocabulary import program_index
-from tfrecords_builder.slakh import known_faults, songs, splits
+from tfrecords_builder.slakh import known_faults, places, songs, splits
+from tfrecords_builder.slakh.places import Place
 from tfrecords_builder.slakh.splits import OMITTED
 
 METADATA_NAME = "metadata.yaml"
@@ -29,17 +32,17 @@ ALL_NOTES = "all_src.mid"
 SONGS = "songs.json"
 """File in the root of a rendered tree. It lists the song, MIDI file and SoundFont of each track."""
 
-_SPLIT_FOLDERS = (*SPLITS, OMITTED)
-
 _AUDIO = (".flac", ".wav")
-_FILES = (("", "[!.]*"), ("MIDI/", "[!.]*"), ("stems/", "[!.]*"))
-"""Folders in a track, and the pattern of file names in each."""
+_FOLDERS = ("", "MIDI/", "stems/")
+"""Folders in a track."""
+_PARTS = frozenset({"mix.flac", "mix.wav", METADATA_NAME, ALL_NOTES, "MIDI", "stems"})
+"""Files and folders, one of which tells a track from a folder of tracks."""
+
+_MOST_FOLDERS = 20_000
+"""Most folders that are searched for tracks."""
 
 _REQUESTS_AT_ONCE = 16
 """Parallel requests to a remote store."""
-
-# libyaml reads the 2,100 metadata files in seconds, the loader in Python in minutes.
-_YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,15 +102,43 @@ class Listing:
 
     Attributes:
         folder: Folder of its files, now or after unpacking.
-        split: Name of the parent folder if that is train, validation, test or omitted; otherwise empty.
+        split: train, validation, test or omitted, as the folders above it are named; otherwise empty.
         files: Names of its files, such as ``stems/S00.flac``.
         metadata: Content of metadata.yaml, or the reason why it cannot be read.
+        split_fault: Reason why the split is not known although folders name it. Otherwise empty.
+        fault: Reason not to build it: the way in which it was packed, copied or linked. Otherwise empty.
     """
 
     folder: Path
     split: str
     files: frozenset[str]
     metadata: bytes | str
+    split_fault: str = ""
+    fault: str = ""
+
+    @property
+    def id(self) -> str:
+        """The id of the track."""
+        return places.track_id(self.folder.name)
+
+
+@dataclasses.dataclass
+class Contents:
+    """What a search of a tree or an archive finds.
+
+    Attributes:
+        tracks: Places of the track folders.
+        folders: Places of all other folders.
+        packed: Places of archives that are not unpacked.
+        problems: What lies where a track or a split should, and is none.
+        strangers: Places of folders with the files of a track that are not named like one.
+    """
+
+    tracks: list[Place] = dataclasses.field(default_factory=list)
+    folders: list[Place] = dataclasses.field(default_factory=list)
+    packed: list[Place] = dataclasses.field(default_factory=list)
+    problems: list[Skipped] = dataclasses.field(default_factory=list)
+    strangers: list[Place] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +149,13 @@ class Layout:
         root: The tree or the archive, for messages.
         listings: Its track folders.
         songs: Content of songs.json, or None without that file.
+        problems: What is missing or cannot be used as a whole.
     """
 
     root: Path
     listings: list[Listing]
     songs: bytes | None
+    problems: list[Skipped] = dataclasses.field(default_factory=list)
 
 
 def find_tracks(root: str | Path, seed: int = 0, scheme: str = "folder") -> tuple[list[Track], list[Skipped]]:
@@ -131,30 +164,77 @@ def find_tracks(root: str | Path, seed: int = 0, scheme: str = "folder") -> tupl
 
 
 def read_layout(root: str | Path) -> Layout:
-    """List a Slakh tree on disk: a folder with any of the folders train, validation and test, or with tracks.
-
-    Tracks beside these folders and in other folders are listed too, without a split.
+    """List a Slakh tree on disk: all folders of tracks in it, however deep they are.
 
     Raises:
-        DataError: It contains several releases of Slakh, or the folder of one, or songs.json cannot be read.
+        DataError: It contains several releases of Slakh, it or songs.json cannot be read, or it is far too large.
     """
     root = as_path(root)
-    folders = [root, *(path for path in sorted(root.glob("*")) if not path.name.startswith((".", "Track")))]
-    tracks_of = {folder: _track_folders(folder) for folder in folders}
-    split_of = {
-        track: folder.name if folder != root and folder.name in _SPLIT_FOLDERS else ""
-        for folder, tracks in tracks_of.items()
-        for track in tracks
-    }
-    _require_one_release(root, tracks_of)
+    contents = _search_store(root) if is_remote(root) else _search_disk(root)
 
-    def listing(folder: Path) -> Listing:
-        return Listing(folder, split_of[folder], _files(folder), _metadata(folder / METADATA_NAME))
+    def listing(place: Place) -> Listing:
+        folder = root.joinpath(*place)
+        try:
+            files = _files(folder)
+        except OSError as error:  # concerns this track alone
+            return Listing(folder, "", frozenset(), "", fault=f"{error.filename or folder}: {error.strerror}")
+        return Listing(folder, "", files, _metadata(folder / METADATA_NAME, files))
 
     # Each track takes four requests to a remote store.
     with concurrent.futures.ThreadPoolExecutor(_REQUESTS_AT_ONCE if is_remote(root) else 1) as threads:
-        listings = list(threads.map(listing, split_of))
-    return Layout(root, listings, _content(root / SONGS))
+        listings = dict(zip(contents.tracks, threads.map(listing, contents.tracks), strict=True))
+    return make_layout(root, listings, contents, _content(root / SONGS))
+
+
+def make_layout(root: Path, listings: dict[Place, Listing], contents: Contents, songs_content: bytes | None) -> Layout:
+    """Return the layout of what was found, with the splits of the tracks.
+
+    Args:
+        root: The tree or archive.
+        listings: Place → listing, without its split, of the tracks that can be used.
+        contents: All that was found.
+        songs_content: Content of songs.json.
+
+    Raises:
+        DataError: It contains several releases of Slakh.
+    """
+    tracks: dict[Place, list[str]] = {}
+    for place in listings:
+        tracks.setdefault(place[:-1], []).append(places.track_id(place[-1]))
+    assigned = places.assign_splits(root, tracks)
+    places.require_one_release(root, tracks, assigned)
+    problems = list(contents.problems)
+    found = []
+    for place, listing in listings.items():
+        item = assigned[place[:-1]]
+        fault = listing.fault
+        if songs_content is None and (original := places.copied_track(place[-1])):
+            fault = fault or f"{listing.folder}: named as a copy of {original}; remove it, or rename it to {original}"
+        found.append(dataclasses.replace(listing, split=item.split, split_fault=item.fault, fault=fault))
+    for place in contents.strangers:
+        where = places.shown(root, place)
+        problems.append(Skipped(places.shown(Path(), place), f"{where}: contains a track; rename it to TrackNNNNN"))
+    if songs_content is None:
+        problems += _missing(root, contents, found)
+    return Layout(root, found, songs_content, problems)
+
+
+def _missing(root: Path, contents: Contents, listings: Sequence[Listing]) -> Iterable[Skipped]:
+    """Yield folders of splits without a track, and archives of splits and tracks that are not unpacked."""
+    found = {listing.split for listing in listings}
+    ids = {listing.id for listing in listings}
+    parents = {place[:at] for place in contents.tracks for at in range(len(place))}
+    for place in contents.folders:
+        split = places.split_named(place[-1])
+        if split in SPLITS and split not in found and place not in parents:
+            where = places.shown(root, place)
+            yield Skipped(places.shown(Path(), place), f"{where}: no track in it; unpack {split} again, or remove it")
+    for place in contents.packed:
+        name = places.packed_name(place[-1])
+        split = places.split_named(name)
+        is_lacking = not listings or (split in SPLITS and split not in found)
+        if is_lacking or (places.is_track(name) and places.track_id(name) not in ids):
+            yield Skipped(places.shown(Path(), place), f"{places.shown(root, place)}: an archive; unpack it")
 
 
 def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tuple[list[Track], list[Skipped]]:
@@ -176,25 +256,30 @@ def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tupl
     """
     if not layout.listings:
         expected = "expected folders TrackNNNNN in it, or in its folders train, validation and test"
-        raise DataError(f"{layout.root}: no track found; {expected}")
-    _require_unique_names([listing.folder for listing in layout.listings])
+        causes = "".join(f"\n  {item.item}: {item.reason}" for item in layout.problems[:10])
+        raise DataError(f"{layout.root}: no track found; {expected}{causes}")
+    _require_unique_names(layout.listings)
     if scheme != "folder" and layout.songs is not None:
         raise DataError(f"{layout.root}: this is a rendered tree; the split scheme {scheme} is for Slakh2100 only")
-    skipped = []
+    skipped = list(layout.problems)
     tracks = []
-    has_splits = any(listing.split for listing in layout.listings)
+    has_splits = layout_has_splits(layout)
     for listing in layout.listings:
-        name = listing.folder.name
+        name = listing.id
+        if not is_utf8(name):  # the manifest records it
+            skipped.append(Skipped(display_path(name), "its name is not UTF-8; rename it"))
+            continue
+        if listing.fault:
+            skipped.append(Skipped(listing.folder.name, listing.fault))
+            continue
         split = listing.split if scheme == "folder" else splits.published_split(name, scheme)
         if split == OMITTED:
             where = f"set apart in the folder {OMITTED}" if scheme == "folder" else f"omitted by the scheme {scheme}"
             skipped.append(Skipped(name, where, is_bad=False))
             continue
         if scheme == "folder" and has_splits and not split:
-            skipped.append(Skipped(name, f"is in none of the folders {', '.join(SPLITS)}"))
-            continue
-        if not is_utf8(name):  # the manifest records it
-            skipped.append(Skipped(display_path(name), "its name is not UTF-8; rename it"))
+            reason = listing.split_fault or f"is in none of the folders {', '.join(SPLITS)}"
+            skipped.append(Skipped(name, f"{listing.folder}: {reason}; move it, or choose a --split-scheme"))
             continue
         # Tracks of a rendered tree have the same names, but are not Slakh2100.
         bad_stem, fault = known_faults.KNOWN.get(name, ("", "")) if layout.songs is None else ("", "")
@@ -218,6 +303,11 @@ def choose_tracks(layout: Layout, seed: int = 0, scheme: str = "folder") -> tupl
     return sorted(tracks, key=lambda track: track.id), skipped
 
 
+def layout_has_splits(layout: Layout) -> bool:
+    """Return whether folders name splits, so that the scheme ``folder`` does not split by song."""
+    return any(listing.split or listing.split_fault for listing in layout.listings)
+
+
 def drop_leaks(tracks: list[Track]) -> tuple[list[Track], list[Skipped]]:
     """Remove the tracks from train whose song is also in validation or test.
 
@@ -234,62 +324,129 @@ def drop_leaks(tracks: list[Track]) -> tuple[list[Track], list[Skipped]]:
     return kept, dropped
 
 
-def _require_one_release(root: Path, tracks_of: Mapping[Path, Sequence[Path]]) -> None:
-    """Refuse a folder of several releases of Slakh, and one whose only release lies deeper.
+def _search_store(root: Path) -> Contents:
+    """Search a remote tree. Asking whether an entry is a folder takes a request; listing a file gives nothing."""
+    contents = Contents()
+    waiting: list[Place] = [()]
+    while waiting:
+        place = waiting.pop()
+        for path in sorted(root.joinpath(*place).glob("[!.]*")):
+            entry = (*place, path.name)
+            if places.is_leftover(path.name):
+                continue
+            if places.packed_name(path.name):
+                contents.packed.append(entry)
+            elif places.is_track(path.name):
+                contents.tracks.append(entry)
+            elif path.suffix not in (".json", ".yaml", ".flac", ".wav", ".mid"):
+                contents.folders.append(entry)
+                waiting.append(entry)
+        _require_few(root, contents)
+    return _sorted(contents)
 
-    Folders of tracks without splits may be parts of one release, unless some of their tracks have the same name.
 
-    Args:
-        root: The folder.
-        tracks_of: The track folders in it and in each of its folders.
+def _search_disk(root: Path) -> Contents:
+    """Search a tree on disk. It follows links, and reads each folder once."""
+    contents = Contents()
+    seen: dict[tuple[int, int], Place] = {}
+    waiting: list[Place] = [()]
+    while waiting:
+        place = waiting.pop()
+        folder = root.joinpath(*place)
+        name = place[-1] if place else ""
+        is_expected = bool(place) and (places.is_track(name) or bool(places.split_named(name)))
 
-    Raises:
-        DataError: The message lists the releases and their numbers of tracks.
-    """
-    own: list[str] = []
-    releases: dict[Path, list[str]] = {}
-    has_splits = False
-    for folder, tracks in tracks_of.items():
-        names = [track.name for track in tracks]
-        if folder == root or folder.name in _SPLIT_FOLDERS:
-            own += names
+        def report(reason: str, place: Place = place) -> None:
+            contents.problems.append(Skipped(places.shown(Path(), place), f"{places.shown(root, place)}: {reason}"))
+
+        try:
+            status = folder.stat()
+            other = seen.setdefault((status.st_dev, status.st_ino), place)
+            if other != place:
+                if is_expected:
+                    report(f"the same folder as {places.shown(root, other)}, by a link; remove the link")
+                continue
+            with os.scandir(folder) as entries:
+                children = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if not place:
+                raise DataError(f"{root}: cannot be read: {error.strerror}") from error
+            report(f"cannot be read: {error.strerror}")
             continue
-        in_splits = [track.name for split in _SPLIT_FOLDERS for track in _track_folders(folder / split)]
-        has_splits = has_splits or bool(in_splits)
-        if names or in_splits:
-            releases[folder] = [*names, *in_splits]
-    if not own and len(releases) == 1 and has_splits:
-        (release,) = releases
-        raise DataError(f"{root}: the tracks are in a folder of it; name that one: {release}")
-    groups = [set(own), *map(set, releases.values())]
-    if len(releases) + bool(own) > 1 and (has_splits or len(set().union(*groups)) < sum(map(len, groups))):
-        listed = ", ".join(f"{folder} ({_count(names)})" for folder, names in releases.items())
-        if own:
-            raise DataError(
-                f"{root}: has {_count(own)} of its own and contains another release of Slakh: "
-                f"{listed}. Move that out of the folder, or name it instead"
-            )
-        raise DataError(f"{root}: contains several releases of Slakh: {listed}. Choose one and name its folder")
+        names = {entry.name for entry in children}
+        nested = [entry.name for entry in children if places.is_track(entry.name) and _is_folder(entry)]
+        if place and places.is_track(name) and (names & _PARTS or not nested):
+            contents.tracks.append(place)
+            for inner in nested:
+                report(f"contains another track, {inner}; move that out of it")
+            continue
+        if place:
+            contents.folders.append(place)
+            if METADATA_NAME in names and names & _PARTS - {METADATA_NAME}:
+                contents.strangers.append(place)
+                continue
+        folders = []
+        for entry in children:
+            if places.is_leftover(entry.name):
+                continue
+            inner_place = (*place, entry.name)
+            if _is_folder(entry):
+                folders.append((not places.split_named(entry.name), entry.is_symlink(), inner_place))
+            elif places.packed_name(entry.name):
+                contents.packed.append(inner_place)
+            elif places.split_named(entry.name) in SPLITS or places.is_numbered(entry.name):
+                is_broken = entry.is_symlink() and not os.path.exists(entry.path)
+                report("a link to nothing; restore what it names" if is_broken else "not a folder", inner_place)
+        # The first to be searched, which come last, give their names to what links lead to twice.
+        waiting += (inner_place for _, _, inner_place in sorted(folders, reverse=True))
+        _require_few(root, contents)
+    return _sorted(contents)
 
 
-def _count(tracks: Sequence[str]) -> str:
-    return f"{len(tracks)} track{'' if len(tracks) == 1 else 's'}"
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a circle of links
+        return False
 
 
-def _track_folders(folder: Path) -> list[Path]:
-    # Asking a remote store about each folder would take a request each.
-    return [path for path in sorted(folder.glob("Track*")) if is_remote(path) or path.is_dir()]
+def _require_few(root: Path, contents: Contents) -> None:
+    if len(contents.folders) > _MOST_FOLDERS:
+        raise DataError(f"{root}: has more than {_MOST_FOLDERS} folders without a track; name the folder of Slakh")
+
+
+def _sorted(contents: Contents) -> Contents:
+    """Sort the tracks, those of the outermost folder first."""
+    contents.tracks.sort(key=lambda place: (len(place) > 1, place))
+    return contents
 
 
 def _files(folder: Path) -> frozenset[str]:
-    """Return the files of a track, except hidden ones such as those of macOS."""
-    found = ((parent, path) for parent, pattern in _FILES for path in (folder / parent).glob(pattern))
-    return frozenset(f"{parent}{path.name}" for parent, path in found if is_remote(path) or path.is_file())
+    """Return the files of a track, except hidden ones such as those of macOS.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    if is_remote(folder):
+        return frozenset(f"{name}{path.name}" for name in _FOLDERS for path in (folder / name).glob("[!.]*"))
+    found = set()
+    for name in _FOLDERS:
+        try:
+            with os.scandir(folder / name) as entries:
+                found |= {
+                    f"{name}{entry.name}" for entry in entries if not entry.name.startswith(".") and entry.is_file()
+                }
+        except (FileNotFoundError, NotADirectoryError):
+            if not name:
+                raise
+    return frozenset(found)
 
 
-def _metadata(path: Path) -> bytes | str:
+def _metadata(path: Path, files: frozenset[str]) -> bytes | str:
     try:
-        return path.read_bytes()
+        if METADATA_NAME in files:  # not a folder, nor a pipe, which would wait for ever
+            return read_yaml_bytes(path)
+        return os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)
     except OSError as error:  # concerns this track alone
         return str(error.strerror)
 
@@ -303,11 +460,13 @@ def _content(path: Path) -> bytes | None:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _require_unique_names(folders: list[Path]) -> None:
+def _require_unique_names(listings: Sequence[Listing]) -> None:
     by_name: dict[str, Path] = {}
-    for folder in folders:
-        if (other := by_name.setdefault(folder.name, folder)) is not folder:
-            raise DataError(f"{other} and {folder} have the same name: remove or rename one of them")
+    for listing in listings:
+        if not listing.fault and (other := by_name.setdefault(listing.id, listing.folder)) is not listing.folder:
+            raise DataError(
+                f"{other} and {listing.folder} have the same name: remove or rename the one that does not belong there"
+            )
 
 
 def _audio_file(listing: Listing, name: str) -> Path | None:
@@ -332,12 +491,14 @@ def _read_track(listing: Listing, split: str, bad_stem: str) -> Track:
     if isinstance(listing.metadata, str):
         raise DataError(f"{path}: cannot be read: {listing.metadata}")
     try:
-        metadata = yaml.load(listing.metadata.decode("utf-8"), _YamlLoader)
-    except Exception as error:  # PyYAML's constructors raise others too: for an empty !!int, a !!timestamp of words
-        raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+        metadata = parse_yaml(listing.metadata)
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
     if not isinstance(metadata, dict) or not isinstance(metadata.get("stems"), dict):
         raise DataError(f"{path}: has no mapping 'stems'")
-    entries = sorted((item for item in metadata["stems"].items() if item[0] != bad_stem), key=str)
+    if bad := [name for name in metadata["stems"] if not isinstance(name, str)]:
+        raise DataError(f"{path}: has a stem named {_short(bad[0])}; expected a name such as S00")
+    entries = sorted((item for item in metadata["stems"].items() if item[0] != bad_stem), key=lambda item: item[0])
     stems = tuple(stem for entry in entries if (stem := _read_stem(listing, *entry)))
     sounding = {
         PurePosixPath(name).stem for name in listing.files if name.startswith("stems/") and name.endswith(_AUDIO)
@@ -346,7 +507,10 @@ def _read_track(listing: Listing, split: str, bad_stem: str) -> Track:
         raise DataError(f"{path}: has no stem {', '.join(unknown)}, although its audio exists and sounds in the mix")
     if not stems:
         raise DataError(f"{folder}: no stem has both an audio and a MIDI file")
-    return Track(folder.name, str(metadata.get("UUID") or folder.name), split, mix, stems)
+    song = metadata.get("UUID") or listing.id
+    if not isinstance(song, (str, int)) or not is_utf8(str(song)):
+        raise DataError(f"{path}: UUID is {_short(song)}; it must be text")
+    return Track(listing.id, str(song), split, mix, stems)
 
 
 def _read_stem(listing: Listing, name: str, entry: Any) -> Stem | None:
@@ -356,9 +520,9 @@ def _read_stem(listing: Listing, name: str, entry: Any) -> Stem | None:
     try:
         number, is_drum = entry["program_num"], entry["is_drum"]
         if number is not None and type(number) is not int:  # a bool is an int too
-            raise TypeError(f"program_num is {number!r}; it must be a whole number, or null for no label")
+            raise TypeError(f"program_num is {_short(number)}; it must be a whole number, or null for no label")
         if not isinstance(is_drum, bool):
-            raise TypeError(f"is_drum is {is_drum!r}; it must be true or false")
+            raise TypeError(f"is_drum is {_short(is_drum)}; it must be true or false")
         program = None if number is None else program_index(number, is_drum)
         # Stems that were not rendered have the plugin "None", as a word.
         names_plugin = entry.get("plugin_name") not in (None, "None")
@@ -382,9 +546,12 @@ def _name_songs(tracks: list[Track], names: bytes, path: Path) -> list[Track]:
     """Return the tracks with the songs that the renderer recorded."""
     try:
         content = json.loads(names)
-        return [dataclasses.replace(track, song=content[track.id]["song"]) for track in tracks]
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}: damaged, or does not name all tracks: {error!r}") from error
+        names_of = {track.id: content[track.id]["song"] for track in tracks}
+        if wrong := [track for track, song in names_of.items() if not isinstance(song, str) or not is_utf8(song)]:
+            raise TypeError(f"the song of {wrong[0]} is no text")
+        return [dataclasses.replace(track, song=names_of[track.id]) for track in tracks]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(f"{path}: damaged, or does not name all tracks: {_short(error)}") from error
 
 
 def _group_songs(tracks: list[Track], skipped: list[Skipped]) -> list[Track]:
@@ -397,3 +564,8 @@ def _group_songs(tracks: list[Track], skipped: list[Skipped]) -> list[Track]:
             skipped.append(Skipped(track.id, str(error)))
     song_of = songs.group_songs(notes)
     return [dataclasses.replace(track, song=song_of[track.id]) for track in tracks if track.id in song_of]
+
+
+def _short(value: object) -> str:
+    """Return a value for a message: what comes from a file may be long or deep."""
+    return reprlib.repr(value)

@@ -1,11 +1,13 @@
 """The layouts of Slakh's releases, and all kinds of damage to a track."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import soundfile
 import yaml
 from helpers.slakh_tree import write_track
 
@@ -13,6 +15,11 @@ from mir_tf.errors import DataError
 from tfrecords_builder.slakh import tree
 
 MakeTrack = Callable[..., Path]
+
+BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)
+)
+"""YAML of 491 bytes that stands for three billion values."""
 
 
 @pytest.fixture
@@ -58,8 +65,13 @@ def test_split_folders_tell_the_split_and_omitted_stays_out(tmp_path: Path, make
 @pytest.mark.parametrize("place", ["", "train"])
 def test_files_beside_the_tracks_are_none(tmp_path: Path, make_track: MakeTrack, place: str) -> None:
     make_track(Path(place, "Track00001"))
-    (tmp_path / "tree" / place / "Track00002.tar.gz").touch()
-    (tmp_path / "tree" / place / "Track00001" / "stems" / "._S00.flac").touch()  # macOS leaves such
+    (tmp_path / "tree" / place / "Track00001.tar.gz").touch()  # unpacked already
+    (tmp_path / "tree" / place / "Tracks.csv").touch()
+    (tmp_path / "tree" / place / "._Track00002").touch()  # macOS leaves such
+    (tmp_path / "tree" / place / "Track00001" / "stems" / "._S00.flac").touch()
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (tmp_path / "tree" / place / "Track00001" / "stems" / name).touch()
+    make_track("__MACOSX/train/Track00001")
     tracks, skipped = tree.find_tracks(tmp_path / "tree")
     assert [track.id for track in tracks] == ["Track00001"]
     assert not skipped
@@ -77,7 +89,7 @@ def test_a_rendered_tree_tells_its_songs(tmp_path: Path, make_track: MakeTrack) 
     path.write_text(json.dumps({"Track00001": {"song": "waltz"}}))
     ((track,), _) = tree.find_tracks(tmp_path / "tree")
     assert track.song == "waltz"
-    for damaged in ("{", "[]", "{}", '{"Track00001": 3}'):
+    for damaged in ("{", "[]", "{}", '{"Track00001": 3}', '{"Track00001": {"song": []}}', "[" * 100_000):
         path.write_text(damaged)
         with pytest.raises(DataError, match=r"songs\.json: damaged"):
             tree.find_tracks(tmp_path / "tree")
@@ -122,7 +134,8 @@ def test_a_folder_of_two_genuine_releases_is_refused(shared_folder: Path) -> Non
         tree.find_tracks(root)
     assert str(refusal.value) == (
         f"{root}: contains several releases of Slakh: {root / 'babyslakh_16k'} (1 track), "
-        f"{root / 'slakh2100_flac_redux'} (1 track). Choose one and name its folder"
+        f"{root / 'slakh2100_flac_redux'} (1 track). Choose one and name its folder; if they are "
+        "parts of one release, move their folders of splits together"
     )
 
 
@@ -135,7 +148,7 @@ def test_a_folder_of_two_genuine_releases_is_refused(shared_folder: Path) -> Non
         (("train/Track00002", "redux/train/Track00001"), "has 1 track of its own and contains another .*redux"),
         (("train/Track00001", "baby/Track00001"), "has 1 track of its own and contains another .*baby"),
         (("Track00001", "baby/Track00001", "baby/Track00002"), r"another release of Slakh: .*baby \(2 tracks\)"),
-        (("redux/train/Track00001",), "name that one: .*redux$"),
+        (("a/redux/train/Track00001", "a/original/train/Track00002"), "contains several releases .*original .*redux"),
     ],
 )
 def test_two_releases_in_one_folder_are_refused(
@@ -254,6 +267,12 @@ def test_a_name_that_no_json_can_hold_is_named(tmp_path: Path, make_track: MakeT
         (change_stem(program_num=30.5), "metadata.yaml: stem S00: program_num is 30.5"),
         (change_stem(program_num=True), "metadata.yaml: stem S00: program_num is True"),
         (change_stem(is_drum="false"), "metadata.yaml: stem S00: is_drum is 'false'; it must be true or false"),
+        (write_metadata(BOMB), "metadata.yaml: cannot be read: more than"),
+        (write_metadata("[" * 100_000), "metadata.yaml: cannot be read: "),
+        (write_metadata("stems: &a {S00: *a}"), "metadata.yaml: cannot be read: "),
+        (write_metadata("stems: {S00: {}, S00: {}}"), "metadata.yaml: cannot be read: .*given twice"),
+        (write_metadata("stems: {0: {program_num: 1, is_drum: false}}"), "metadata.yaml: has a stem named 0"),
+        (write_metadata("stems: {S00: {program_num: [[[[[1]]]]], is_drum: false}}"), "stem S00: program_num is [[["),
         (write_metadata("UUID: 2001-99-99\nstems: {}"), "metadata.yaml: cannot be read: month must be in 1..12"),
         (write_metadata('stems: !!int ""'), "metadata.yaml: cannot be read"),
         (write_metadata("stems: !!timestamp foo"), "metadata.yaml: cannot be read"),
@@ -268,7 +287,8 @@ def test_a_damaged_track_is_named_and_the_rest_found(
     tracks, skipped = tree.find_tracks(tmp_path / "tree")
     assert [track.id for track in tracks] == ["Track00002"]
     assert [(item.item, item.is_bad) for item in skipped] == [("Track00001", True)]
-    assert reason in skipped[0].reason
+    assert all(part in skipped[0].reason for part in reason.split(".*"))
+    assert len(skipped[0].reason) < 500
     assert str(tmp_path / "tree" / "train" / "Track00001") in skipped[0].reason
 
 
@@ -345,10 +365,231 @@ def test_metadata_that_cannot_be_read_spoils_its_track_alone(tmp_path: Path) -> 
 
 
 def test_tracks_in_no_folder_of_a_split_are_named(tmp_path: Path, make_track: MakeTrack) -> None:
-    for place in ("train/Track00001", "Track00002", "valid/Track00003", ".trash/Track00004"):
+    for place in ("train/Track00001", "Track00002", "eval/Track00003", ".trash/Track00004"):
         make_track(place)
     tracks, skipped = tree.find_tracks(tmp_path / "tree")
     assert [track.id for track in tracks] == ["Track00001"]
+    reason = "is in none of the folders train, validation, test; move it, or choose a --split-scheme"
     assert skipped == [
-        tree.Skipped(name, "is in none of the folders train, validation, test") for name in ("Track00002", "Track00003")
+        tree.Skipped(Path(place).name, f"{tmp_path / 'tree' / place}: {reason}")
+        for place in ("Track00002", "eval/Track00003")
     ]
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("train/train/Track00001", "validation/Track00002", "test/Track00003"),
+        ("train/Slakh2100/train/Track00001", "val/Slakh2100/validation/Track00002", "test/Slakh2100/test/Track00003"),
+        ("redux/redux/train/Track00001", "redux/redux/validation/Track00002", "redux/redux/test/Track00003"),
+        ("Train/Track00001", "Val/Track00002", "TEST/Track00003"),
+        ("training/Track00001", "valid/Track00002", "testing/Track00003"),
+        ("train/Track1", "dev/track00002", "test/Track_00003"),
+        ("slakh_train/Track00001", "slakh_val/Track00002", "slakh_test/slakh/Track00003"),
+        ("train (1)/Track00001", "validation 2/Track00002", "test-redux/test/Track00003"),
+        ("test/train/Track00001", "test/validation/Track00002", "test/test/Track00003"),
+        ("train/part1/Track00001", "validation/part1/Track00002", "test/Tracks/Track00003"),
+        ("train/Track00001/Track00001", "validation/Track00002", "test/Track00003"),
+    ],
+)
+def test_splits_are_found_however_they_were_unpacked(
+    tmp_path: Path, make_track: MakeTrack, places: tuple[str, ...]
+) -> None:
+    for place in places:
+        make_track(place)
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
+    assert skipped == []
+    assert {track.id: track.split for track in tracks} == {
+        "Track00001": "train",
+        "Track00002": "validation",
+        "Track00003": "test",
+    }
+    assert sorted(str(track.mix.parent.relative_to(tmp_path / "tree")) for track in tracks) == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("place", "split"),
+    [
+        ("train/Track00001", "train"),
+        ("train/train/Track00001", "train"),
+        ("train/part1/Track00001", "train"),
+        ("redux/train/Track00001", "train"),
+        ("validation/train/Track00001", "train"),  # the outer one is a name of the whole
+    ],
+)
+def test_one_split_alone_stays_what_it_is(tmp_path: Path, make_track: MakeTrack, place: str, split: str) -> None:
+    folder = make_track(place)
+    ((track,), skipped) = tree.find_tracks(tmp_path / "tree")
+    assert (track.split, skipped) == (split, [])
+    ((track,), skipped) = tree.find_tracks(folder.parent)  # the folder of a split, named as the tree
+    assert skipped == []
+    assert track.split == (split if folder.parent.name == split else track.split)
+
+
+@pytest.mark.parametrize("name", ["train", "Validation", "test"])
+def test_the_folder_of_a_split_is_not_split_anew(tmp_path: Path, make_track: MakeTrack, name: str) -> None:
+    for number in range(5):
+        make_track(f"{name}/Track{number:05d}", seed=number)
+    tracks, _ = tree.find_tracks(tmp_path / "tree" / name)
+    assert {track.split for track in tracks} == {name.lower()}
+
+
+def test_tracks_in_folders_of_two_splits_are_named(tmp_path: Path, make_track: MakeTrack) -> None:
+    for place in ("train/Track00001", "train/validation/Track00002", "train/omitted/Track00003", "test/Track00004"):
+        make_track(place)
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
+    assert [(track.id, track.split) for track in tracks] == [("Track00001", "train"), ("Track00004", "test")]
+    assert {item.item: item.is_bad for item in skipped} == {"Track00002": True, "Track00003": False}
+    assert "is in folders of several splits (train, validation)" in skipped[1].reason
+    # Their numbers tell where they belong.
+    assert [track.split for track in tree.find_tracks(tmp_path / "tree", scheme="original")[0]] == ["train"] * 4
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Track00001 (1)", "Track00001_copy", "Track00001 copy 2", "Track00001 - Copy", "track00001.bak", "Track00001 2"],
+)
+def test_a_copy_of_a_track_is_named(tmp_path: Path, make_track: MakeTrack, name: str) -> None:
+    make_track("train/Track00001")
+    make_track(f"train/{name}")
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
+    assert [track.mix.parent.name for track in tracks] == ["Track00001"]
+    assert [(item.item, item.is_bad) for item in skipped] == [(name, True)]
+    assert "named as a copy of Track00001; remove it" in skipped[0].reason
+
+
+def test_a_track_with_another_name_is_named(tmp_path: Path, make_track: MakeTrack) -> None:
+    for place in ("train/Track00001", "train/00002", "test/Copy of Track00003"):
+        make_track(place)
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
+    assert [track.id for track in tracks] == ["Track00001"]
+    named = {item.item: item.reason for item in skipped}
+    assert set(named) == {"train/00002", "test/Copy of Track00003"} | {"test"} & set(named)
+    assert "contains a track; rename it to TrackNNNNN" in named["train/00002"]
+
+
+def test_a_track_known_to_be_bad_is_known_by_its_number(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("train/track262")
+    ((track,), skipped) = tree.find_tracks(tmp_path / "tree")
+    assert [item.item for item in skipped] == ["Track00262/S01"]
+    assert tree.find_tracks(tmp_path / "tree", scheme="split2")[0][0].id == track.id
+
+
+def test_an_empty_folder_of_a_split_is_named(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("train/Track00001")
+    for name in ("val", "test/more", "omitted"):
+        (tmp_path / "tree" / name).mkdir(parents=True)
+    _, skipped = tree.find_tracks(tmp_path / "tree")
+    assert {item.item: item.reason.rpartition(": ")[2] for item in skipped} == {
+        "val": "no track in it; unpack validation again, or remove it",
+        "test": "no track in it; unpack test again, or remove it",
+    }
+    assert all(item.is_bad for item in skipped)
+
+
+@pytest.mark.parametrize("name", ["validation.zip", "validation.tar.gz", "val.tgz", "validation.tar.gz.part-aa"])
+def test_a_split_that_is_not_unpacked_is_named(tmp_path: Path, make_track: MakeTrack, name: str) -> None:
+    make_track("train/Track00001")
+    (tmp_path / "tree" / name).touch()
+    _, skipped = tree.find_tracks(tmp_path / "tree")
+    assert skipped == [tree.Skipped(name, f"{tmp_path / 'tree' / name}: an archive; unpack it")]
+    make_track("validation/Track00002")
+    assert tree.find_tracks(tmp_path / "tree")[1] == []
+
+
+def test_a_folder_of_archives_alone_names_them(tmp_path: Path) -> None:
+    (tmp_path / "slakh2100.tar.gz.part-aa").touch()
+    with pytest.raises(DataError, match=r"no track found; .*\n .*slakh2100\.tar\.gz\.part-aa: an archive; unpack it"):
+        tree.find_tracks(tmp_path)
+
+
+def test_a_file_or_a_link_to_nothing_in_the_place_of_a_folder_is_named(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("train/Track00001")
+    root = tmp_path / "tree"
+    (root / "train" / "Track00002").write_text("version https://git-lfs.github.com/spec/v1")
+    (root / "train" / "Track00003").symlink_to("nowhere")
+    (root / "validation").symlink_to("/nowhere/at/all")
+    (root / "test").touch()
+    tracks, skipped = tree.find_tracks(root)
+    assert [track.id for track in tracks] == ["Track00001"]
+    assert {item.item: item.reason.rpartition(": ")[2] for item in skipped} == {
+        "train/Track00002": "not a folder",
+        "train/Track00003": "a link to nothing; restore what it names",
+        "validation": "a link to nothing; restore what it names",
+        "test": "not a folder",
+    }
+
+
+def test_links_are_followed_and_circles_are_not(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("store/Track00001")
+    make_track("store2/Track00002")
+    root = tmp_path / "linked"
+    (root / "validation").mkdir(parents=True)
+    (root / "train").symlink_to(tmp_path / "tree" / "store")
+    (root / "validation" / "Track00002").symlink_to(tmp_path / "tree" / "store2" / "Track00002")
+    (root / "up").symlink_to(root)
+    (root / "self").symlink_to(root / "self")
+    (root / "train" / "round").symlink_to(root)
+    tracks, skipped = tree.find_tracks(root)
+    assert [(track.id, track.split) for track in tracks] == [("Track00001", "train"), ("Track00002", "validation")]
+    assert skipped == []
+    (root / "test").symlink_to(root / "train")
+    tracks, skipped = tree.find_tracks(root)
+    assert len(tracks) == 2
+    assert [item.item for item in skipped] in (["test"], ["train"])
+    assert "by a link; remove the link" in skipped[0].reason
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, make_track: MakeTrack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("train/Track00001", "train/Track00002", "validation/Track00003"):
+        make_track(place)
+    root = tmp_path / "tree"
+    locked = {root / "validation", root / "train" / "Track00002" / "stems"}
+    scandir = os.scandir
+
+    def refuse(path: str | Path) -> object:
+        if Path(path) in locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    tracks, skipped = tree.find_tracks(root)
+    assert [track.id for track in tracks] == ["Track00001"]
+    assert {item.item for item in skipped} == {"Track00002", "validation"}
+    assert all("Permission denied" in item.reason for item in skipped)
+    locked.add(root)
+    with pytest.raises(DataError, match="tree: cannot be read: Permission denied"):
+        tree.find_tracks(root)
+
+
+def test_stems_may_be_wav(tmp_path: Path, make_track: MakeTrack) -> None:
+    folder = make_track("train/Track00001")
+    for path in [folder / "mix.flac", *folder.glob("stems/*.flac")]:
+        sound, rate = soundfile.read(path)
+        soundfile.write(path.with_suffix(".wav"), sound, rate)
+        path.unlink()
+    ((track,), skipped) = tree.find_tracks(tmp_path / "tree")
+    assert skipped == []
+    assert [stem.audio.name for stem in track.stems] == ["S00.wav", "S01.wav"]
+
+
+def test_a_track_in_a_track_and_a_nameless_pipe_stop_nothing(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("train/Track00001")
+    make_track("train/Track00001/Track00002")
+    os.mkfifo(make_track("train/Track00003") / "metadata.yaml.pipe")
+    metadata = make_track("train/Track00004") / "metadata.yaml"
+    metadata.unlink()
+    os.mkfifo(metadata)
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
+    assert [track.id for track in tracks] == ["Track00001", "Track00003"]
+    assert {item.item for item in skipped} == {"train/Track00001", "Track00004"}
+
+
+def test_too_many_folders_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "_MOST_FOLDERS", 10)
+    for number in range(12):
+        (tmp_path / str(number)).mkdir()
+    with pytest.raises(DataError, match="more than 10 folders without a track; name the folder of Slakh"):
+        tree.find_tracks(tmp_path)
