@@ -317,13 +317,12 @@ def _members(path: Path, progress: ReadProgress | None = None) -> Iterator[tuple
                     yield info, archive.extractfile(info)
                 elif info.issym() or info.islnk() or info.isdir():
                     yield info, None
-            try:
-                while source.read(_BLOCK):
-                    pass  # to the checksum of a .gz
-            except EOFError as error:
-                if source.has_ended:
-                    raise _TrailingError("cut off in its last bytes, which are a checksum") from error
-                raise
+            while source.read(_BLOCK):
+                pass  # to the checksum of a .gz
+        except EOFError as error:
+            if source.has_ended:
+                raise _TrailingError("cut off in its last bytes, which contain a checksum") from error
+            raise
         except gzip.BadGzipFile as error:
             if source.has_ended and str(error).startswith("Not a gzipped file"):
                 raise _TrailingError(_TRAILING) from error
@@ -342,7 +341,8 @@ class _Source:
 
     def read(self, size: int) -> bytes:
         try:
-            return self._file.read(size)
+            # Not all that is asked for, so that damage counts only where it is.
+            return self._file.read1(size) if isinstance(self._file, gzip.GzipFile) else self._file.read(size)
         except gzip.BadGzipFile:
             raise
         except OSError as error:

@@ -223,7 +223,7 @@ def _missing(root: Path, contents: Contents, listings: Sequence[Listing]) -> Ite
     """Yield folders of splits without a track, and archives of splits and tracks that are not unpacked."""
     found = {listing.split for listing in listings}
     ids = {listing.id for listing in listings}
-    parents = {place[:at] for place in contents.tracks for at in range(len(place))}
+    parents = {place[:at] for place in contents.tracks + contents.strangers for at in range(len(place))}
     for place in contents.folders:
         split = places.split_named(place[-1])
         if split in SPLITS and split not in found and place not in parents:

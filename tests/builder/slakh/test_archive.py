@@ -2,7 +2,9 @@
 
 import gzip
 import io
+import subprocess
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -89,16 +91,26 @@ def test_only_what_is_wanted_and_needed_is_unpacked(tmp_path: Path) -> None:
 
 def test_members_beside_the_tracks_are_none(tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree")
-    for name in ("Track00009.txt", "train/Track00001/stems/._S00.flac", "train/Track00001/MIDI/more/S09.mid"):
-        (tree / name).parent.mkdir(exist_ok=True)
+    leftovers = ("__MACOSX/train/Track00001/mix.flac", "train/._Track00007/mix.flac", "train/.DS_Store")
+    for name in (
+        *leftovers,
+        "Track00009.txt",
+        "train/Track00001/stems/._S00.flac",
+        "train/Track00001/MIDI/more/S09.mid",
+    ):
+        (tree / name).parent.mkdir(exist_ok=True, parents=True)
         (tree / name).write_bytes(b"x")
     path = pack(tree, tmp_path / "a.tar", mode="w")
-    with tarfile.open(path, "a") as archive:
-        for name in ("../Track00001/mix.flac", "train/Track00007/../mix.flac"):
-            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
     _, tracks, skipped = read(path, tmp_path / "scratch")
     assert [track.id for track in tracks] == ["Track00001", "Track00002", "Track00003", "Track00004"]
     assert skipped == []
+    outside = ["../Track00001/mix.flac", "train/Track00007/../mix.flac"]
+    with tarfile.open(path, "a") as archive:
+        for name in outside:
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    _, same, skipped = read(path, tmp_path / "scratch")
+    assert (same, [item.item for item in skipped]) == (tracks, outside)
+    assert all("ignored, because its name contains '..'" in item.reason for item in skipped)
 
 
 def test_a_damaged_track_in_a_whole_archive_is_named(tmp_path: Path) -> None:
@@ -214,3 +226,221 @@ def test_an_archive_that_changes_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(DataError, match="damaged since it was listed"):
         list(archive.open(tracks))
+
+
+ALL = ["Track00001", "Track00002", "Track00003", "Track00004"]
+
+
+def tar_bytes(tree: Path, folder: Path, name: str, mode: str = "w") -> bytes:
+    return pack(tree, folder / name, mode=mode).read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("padding", [0, 512, 10_240])
+def test_joined_archives_are_read_to_the_end(tmp_path: Path, mode: str, padding: int) -> None:
+    path = tmp_path / "both.tar"
+    tree = write_tree(tmp_path / "tree")
+    content = b""
+    for part in ("train", "test", "validation"):
+        (tmp_path / part).mkdir()
+        (tree / part).rename(tmp_path / part / part)
+        content += tar_bytes(tmp_path / part, tmp_path, f"{part}.tar", mode) + bytes(padding if mode == "w" else 0)
+    path.write_bytes(content)
+    archive, tracks, skipped = read(path, tmp_path / "scratch")
+    assert ([track.id for track in tracks], skipped) == (ALL, [])
+    assert sorted(track.id for track in archive.open(tracks)) == ALL
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("junk", [b"junk", b"\n" * 2000, b"\x1f\x8b", b"PK\3\4" + b"x" * 3000])
+def test_what_follows_an_archive_is_named_and_the_archive_is_read(tmp_path: Path, mode: str, junk: bytes) -> None:
+    path = pack(write_tree(tmp_path / "tree"), tmp_path / "a.tar", mode=mode)
+    path.write_bytes(path.read_bytes() + junk)
+    archive, tracks, skipped = read(path, tmp_path / "scratch")
+    assert ([track.id for track in tracks], [item.item for item in skipped]) == (ALL, ["a.tar"])
+    assert sorted(track.id for track in archive.open(tracks)) == ALL
+
+
+def test_a_damaged_header_is_not_the_end(tmp_path: Path) -> None:
+    path = pack(write_tree(tmp_path / "tree"), tmp_path / "a.tar", mode="w")
+    with tarfile.open(path) as archive:
+        offset = next(info.offset for info in archive if info.name == "train/Track00002/MIDI/S01.mid")
+    content = bytearray(path.read_bytes())
+    content[offset + 150] ^= 1
+    path.write_bytes(content)
+    _, tracks, skipped = read(path, tmp_path / "scratch")
+    assert [track.id for track in tracks] == ["Track00001", "Track00004"]  # in the order of the archive: test, train
+    assert [item.item for item in skipped] == ["Track00002", "a.tar"]
+    assert all("damaged header: bad checksum" in item.reason for item in skipped)
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.gz.part-aa", "a.tar.00", "a.tar.gzaa", "a.tgz.001"])
+def test_an_archive_cut_in_its_first_track_names_it(tmp_path: Path, name: str) -> None:
+    path = pack(write_tree(tmp_path / "tree"), tmp_path / name, mode="w:gz" if "gz" in name else "w")
+    path.write_bytes(path.read_bytes()[:8000])
+    with pytest.raises(DataError) as error:
+        read(path, tmp_path / "scratch")
+    assert f"{path}: damaged or truncated: " in str(error.value)
+    assert "the damage is in or after Track00004, the first track" in str(error.value)
+    assert ("a part of a split archive: join all parts in order" in str(error.value)) == (
+        name not in ("a.tar", "a.tar.gz")
+    )
+
+
+def test_parts_in_the_wrong_order_or_the_last_alone_are_named(tmp_path: Path) -> None:
+    content = tar_bytes(write_tree(tmp_path / "tree"), tmp_path, "a.tar")
+    size = len(content) // 3 // 512 * 512 + 100
+    parts = [content[at : at + size] for at in range(0, len(content), size)]
+    path = tmp_path / "joined.tar"
+    path.write_bytes(parts[0] + parts[2] + parts[1])
+    _, tracks, skipped = read(path, tmp_path / "scratch")
+    assert "joined.tar" in [item.item for item in skipped]
+    assert len(tracks) < 4
+    path = tmp_path / "a.tar.part-ab"
+    path.write_bytes(parts[1])
+    with pytest.raises(DataError, match=r"part-ab: not a readable .*cat a\.tar\.\* > a\.tar\)"):
+        read(path, tmp_path / "scratch")
+
+
+def test_a_gz_cut_in_its_checksum_keeps_its_tracks_and_is_named(tmp_path: Path) -> None:
+    path = pack(write_tree(tmp_path / "tree"), tmp_path / "a.tar.gz")
+    path.write_bytes(path.read_bytes()[:-5])
+    archive, tracks, skipped = read(path, tmp_path / "scratch")
+    assert [track.id for track in tracks] == ALL
+    assert skipped == [Skipped("a.tar.gz", f"{path}: cut off in its last bytes, which contain a checksum")]
+    assert sorted(track.id for track in archive.open(tracks)) == ALL
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("zip", "a .zip"), ("w:bz2", "a .tar.bz2"), ("w:xz", "a .tar.xz"), ("zst", "a .tar.zst")]
+)
+def test_other_archives_are_named(tmp_path: Path, mode: str, kind: str) -> None:
+    path = tmp_path / "a.tar.gz"
+    tree = write_tree(tmp_path / "tree")
+    if mode == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tree / "train/Track00001/mix.flac", "train/Track00001/mix.flac")
+    elif mode == "zst":
+        path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(1000))
+    else:
+        pack(tree, path, mode=mode)
+    with pytest.raises(DataError, match=rf"a\.tar\.gz: {kind}, not a readable \.tar or \.tar\.gz; unpack it"):
+        read(path, tmp_path / "scratch")
+
+
+def test_a_tar_that_is_a_gz_and_the_reverse_are_read(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree")
+    for name, mode in (("gz.tar", "w:gz"), ("plain.tar.gz", "w")):
+        assert [track.id for track in read(pack(tree, tmp_path / name, mode=mode), tmp_path / name[:2])[1]] == ALL
+
+
+@pytest.mark.parametrize(
+    ("prefix", "rename"),
+    [
+        ("/abs/olute/", None),
+        ("./", None),
+        ("", lambda name: name.replace("/", "\\")),
+        ("train/", None),
+        ("x" * 90 + "/" + "y" * 150 + "/", None),
+    ],
+)
+def test_odd_names_are_understood(tmp_path: Path, prefix: str, rename) -> None:
+    tree = write_tree(tmp_path / "tree")
+    (tree / "omitted").mkdir()
+    path = tmp_path / "a.tar"
+    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(path, "w", format=kind, pax_headers={"comment": "x" * 3000}) as archive:
+            for file in sorted(tree.rglob("*")):
+                info = archive.gettarinfo(file, prefix + file.relative_to(tree).as_posix())
+                info.name = prefix + file.relative_to(tree).as_posix()
+                info.name = info.name if rename is None else rename(info.name)
+                info.pax_headers = {"mtime": "1.5"} if kind == tarfile.PAX_FORMAT else {}
+                archive.addfile(info, io.BytesIO(file.read_bytes()) if file.is_file() else None)
+        archive, tracks, skipped = read(path, tmp_path / "scratch")
+        expected = [("1", "train"), ("2", "train"), ("3", "validation"), ("4", "test")]
+        assert ([(track.id[-1], track.split) for track in tracks], skipped) == (expected, [])
+        for track in archive.open(tracks):
+            assert track.mix.is_file()
+            archive.close(track)
+
+
+def test_sparse_files_are_whole(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree")
+    mix = tree / "train/Track00001/mix.flac"
+    size = mix.stat().st_size
+    with mix.open("r+b") as file:  # a hole after the audio; a decoder need not like it
+        file.truncate(size + (1 << 22))
+    path = tmp_path / "a.tar"
+    subprocess.run(["tar", "--sparse", "-cf", path, "-C", tree, "."], check=True)
+    assert path.stat().st_size < 1 << 22
+    archive, tracks, skipped = read(path, tmp_path / "scratch")
+    assert ([track.id for track in tracks], skipped) == (ALL, [])
+    for track in archive.open(tracks):
+        if track.id == "Track00001":
+            assert track.mix.read_bytes() == mix.read_bytes()
+
+
+def test_splits_of_an_archive_are_those_of_its_tree(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for number, place in enumerate(["train/train", "val/Slakh/validation", "Test", "train/test", "", "eval"]):
+        write_track(tree / place / f"Track{number + 1:05d}", seed=number)
+    for copy in ("train/train/Track00001 (1)", "train/00009"):
+        write_track(tree / copy)
+    (tree / "omitted").mkdir()
+    (tree / "validation.zip").touch()
+    (tree / "train" / "Track00012").touch()
+    _, tracks, skipped = read(pack(tree, tmp_path / "a.tar"), tmp_path / "scratch")
+    expected, expected_skipped = find_tracks(tree)
+    assert [(track.id, track.split) for track in tracks] == [(track.id, track.split) for track in expected]
+    assert [track.split for track in expected] == ["train", "validation", "test"]
+    assert sorted(item.item for item in skipped) == sorted(item.item for item in expected_skipped)
+    assert len(skipped) == 6
+
+
+def test_an_archive_of_archives_names_them(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree")
+    (tmp_path / "outer").mkdir()
+    pack(tree, tmp_path / "outer" / "train.tar", mode="w")
+    with pytest.raises(DataError, match=r"no track found; .*\n  train\.tar: .*train\.tar: an archive; unpack it"):
+        read(pack(tmp_path / "outer", tmp_path / "a.tar.gz"), tmp_path / "scratch")
+
+
+def test_an_archive_named_as_a_split_is_that_split(tmp_path: Path) -> None:
+    path = pack(write_tree(tmp_path / "tree", flat=True), tmp_path / "validation.tar.gz")
+    assert {track.split for track in read(path, tmp_path / "scratch")[1]} == {"validation"}
+
+
+def test_several_releases_in_an_archive_are_refused(tmp_path: Path) -> None:
+    for place in ("redux/train/Track00001", "original/train/Track00002"):
+        write_track(tmp_path / "tree" / place)
+    with pytest.raises(DataError, match="contains several releases of Slakh"):
+        read(pack(tmp_path / "tree", tmp_path / "a.tar"), tmp_path / "scratch")
+
+
+def test_headers_made_to_exhaust_memory_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    tree = write_tree(tmp_path / "tree")
+    good = tar_bytes(tree, tmp_path, "good.tar")
+
+    def header(kind: bytes, size: int, name: str = "x") -> bytes:
+        info = tarfile.TarInfo(name)
+        info.type, info.size = kind, size
+        return info.tobuf(tarfile.GNU_FORMAT)
+
+    for evil in (
+        header(tarfile.GNUTYPE_LONGNAME, 1 << 35),
+        header(tarfile.XHDTYPE, 1 << 33),
+        header(tarfile.GNUTYPE_LONGNAME, 5) + b"name".ljust(512, b"\0"),
+        (header(tarfile.GNUTYPE_LONGNAME, 5) + b"name".ljust(512, b"\0")) * 5000,
+        header(tarfile.XHDTYPE, 12) + b"99999999 a=b".ljust(512, b"\0"),
+        header(tarfile.XHDTYPE, 20) + b"20 size=99999999999\n".ljust(512, b"\0"),
+    ):
+        path.write_bytes(good[:-10_240] + evil)
+        try:
+            _, _, skipped = read(path, tmp_path / "scratch")
+        except DataError:
+            continue
+        assert skipped, evil[:600]
+    path.write_bytes(header(tarfile.REGTYPE, 1 << 40, "train/Track00001/metadata.yaml") + good)
+    with pytest.raises(DataError, match="in or after Track00001, the first track"):
+        read(path, tmp_path / "scratch")
