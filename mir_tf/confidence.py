@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
+from mir_tf.io import stored_json
 
 MIN_SECONDS = 1.0
 """A class plays in a recording if its playing time is at least this long."""
@@ -124,12 +125,12 @@ class ConfidenceModel:
         """Build the model from the result of :meth:`to_dict`.
 
         Raises:
-            KeyError, TypeError, ValueError: ``values`` is not such a result.
+            ValueError: ``values`` is not such a result.
         """
-        model = cls(tuple(tuple(map(float, row)) for row in values["weights"]), float(values["cut"]))
-        if unknown := sorted(set(values) - {"weights", "cut"}):
-            raise ValueError(f"confidence has no field {', '.join(unknown)}")
-        return model
+        stored_json.fields(values, "confidence", "weights", "cut")
+        rows = stored_json.items(values["weights"], "confidence.weights")
+        weights = (stored_json.numbers(row, f"confidence.weights[{index}]") for index, row in enumerate(rows))
+        return cls(tuple(weights), stored_json.number(values["cut"], "confidence.cut"))
 
 
 def apply_weights(weights: NDArray[np.float64], features: NDArray[np.float64]) -> NDArray[np.float64]:

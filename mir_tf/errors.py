@@ -5,6 +5,10 @@ class MirTfError(Exception):
     """Base class of the project's errors. Exit status 1."""
 
 
+class MirTfWarning(UserWarning):
+    """Results may be wrong without an error, for a reason that a user can remove."""
+
+
 class ConfigError(MirTfError, ValueError):
     """A setting is unknown, has the wrong type, is out of range, or contradicts another one. Exit status 2."""
 

@@ -18,6 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
+from mir_tf.io import stored_json
+
+_MOST_FRAMES = 10**9
+"""Longest duration, in label frames: three years."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ class PostProcessing:
         for name in ("min_durations", "max_gaps"):
             for value in getattr(self, name):
                 frames = value * LABEL_RATE
-                if not (0 <= frames < math.inf and math.isclose(frames, round(frames), abs_tol=1e-6)):
+                if not (0 <= frames <= _MOST_FRAMES and math.isclose(frames, round(frames), abs_tol=1e-6)):
                     raise ValueError(
                         f"{name} contains {value}; each must be a whole number of label frames (1/{LABEL_RATE} s)"
                     )
@@ -69,13 +73,11 @@ class PostProcessing:
         """Build the parameters from the result of :meth:`to_dict`.
 
         Raises:
-            KeyError, TypeError, ValueError: ``values`` is not such a result.
+            ValueError: ``values`` is not such a result.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        post_processing = cls(*(tuple(map(float, values[name])) for name in names))
-        if unknown := sorted(set(values) - set(names)):
-            raise ValueError(f"post_processing has no field {', '.join(unknown)}")
-        return post_processing
+        stored_json.fields(values, "post_processing", *names)
+        return cls(*(stored_json.numbers(values[name], f"post_processing.{name}") for name in names))
 
     def fits(self, thresholds: NDArray[np.float32]) -> bool:
         """Return whether ``thresholds`` [classes] has the same classes, each at or above its offset threshold."""

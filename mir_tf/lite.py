@@ -12,25 +12,32 @@ av too.
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import ArrayLike, NDArray
 
-from mir_tf.errors import BundleError
+from mir_tf.errors import BundleError, ConfigError
 from mir_tf.inference import decoding
-from mir_tf.inference.metadata import read_tflite
+from mir_tf.inference.metadata import read_model
 from mir_tf.inference.model import Model, OnSeconds
+from mir_tf.inference.model_files import model_path
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.files import display_path
 from mir_tf.io.litert_log import hide_xnnpack_line
 from mir_tf.stream import Stream, WindowedInference, predict_signal
 
+_MOST_THREADS = 1024
+
 
 class LiteModel(Model):
     """A ``.tflite`` file written by ``mir-tf export``. Several threads may use it, one at a time.
+
+    The file is read once. You can copy and pickle the model, and use it in other processes, started in any way.
 
     Attributes:
         metadata: The metadata in the file.
@@ -41,21 +48,38 @@ class LiteModel(Model):
 
         Raises:
             BundleError: The file is missing, damaged, or was not written by ``mir-tf export``.
+            ConfigError: ``threads`` is not a positive whole number.
         """
-        self.metadata = read_tflite(path)
-        self._path = path
-        self._lock = threading.Lock()
+        if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
+            raise ConfigError(f"threads is {threads!r}; it must be a whole number between 1 and {_MOST_THREADS}")
+        self._path, self._threads = model_path(path), threads
+        # The interpreter gets the bytes that were checked, not the file: it may be replaced at any time.
+        self.metadata, self._content = read_model(self._path)
+        self._start()
+
+    def _start(self) -> None:
+        """Make the interpreter, which belongs to the process that makes it."""
+        self._lock, self._process = threading.Lock(), os.getpid()
         try:
             with hide_xnnpack_line():
-                self._interpreter = Interpreter(str(path), num_threads=threads)
+                self._interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
                 self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise BundleError(f"{path}: LiteRT cannot load it: {error}") from error
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise BundleError(f"{self._path}: LiteRT cannot load it: {error}") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(map(int, tensor["shape"])) for tensor in (*inputs, *outputs)]
-        if shapes != [(1, self.metadata.input_samples), self.metadata.output_shape]:
-            raise BundleError(f"{path}: its model does not match its metadata; export it again")
+        types = {tensor["dtype"] for tensor in (*inputs, *outputs)}
+        if shapes != [(1, self.metadata.input_samples), self.metadata.output_shape] or types != {np.float32}:
+            raise BundleError(f"{self._path}: its model does not match its metadata; export it again")
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process or a copy needs to make an interpreter of its own."""
+        return {name: getattr(self, name) for name in ("metadata", "_path", "_threads", "_content")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -111,9 +135,14 @@ class LiteModel(Model):
 
         They have the shape of :attr:`Metadata.output_shape`, without its first axis.
         """
+        if self._process != os.getpid():  # a fork has none of the interpreter's threads
+            self._start()
         with self._lock:  # LiteRT has one place for the input of all threads
-            self._interpreter.set_tensor(self._input, waveform)
-            self._interpreter.invoke()
+            try:
+                self._interpreter.set_tensor(self._input, waveform)
+                self._interpreter.invoke()
+            except RuntimeError as error:
+                raise BundleError(f"{self._path}: LiteRT cannot run it: {error}; export it again") from error
             probabilities: NDArray[np.float32] = self._interpreter.get_tensor(self._output)[0]
         return probabilities
 

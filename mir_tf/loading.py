@@ -43,7 +43,7 @@ from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
 from mir_tf.extras import require_training
 from mir_tf.inference.model import Model
-from mir_tf.inference.model_files import require_model
+from mir_tf.inference.model_files import model_path, require_model
 from mir_tf.io.files import as_path, is_remote, sha256
 
 
@@ -63,7 +63,7 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
 
     Raises:
         BundleError: The path is missing, damaged or not a trained model; the message says which, and what to do.
-        ConfigError: ``threads`` is given for a run, or the ``.tflite`` file is remote.
+        ConfigError: ``threads`` is given for a run or is no positive whole number, or the ``.tflite`` file is remote.
         InstallationError: The path is a run, and the extra ``train`` is not installed.
 
     Examples:
@@ -76,14 +76,14 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
         >>> prediction.probabilities.shape
         (40, 17)
     """
-    path = pretrained.tflite() if path is None else as_path(path)
+    path = pretrained.tflite() if path is None else model_path(path)
     require_model(path)
     if path.is_file():
         if is_remote(path):
             raise ConfigError(f"{path}: a .tflite file must be on disk: copy it there first")
         from mir_tf.lite import LiteModel
 
-        return LiteModel(path, threads or os.cpu_count() or 1)
+        return LiteModel(path, (os.cpu_count() or 1) if threads is None else threads)
     if threads is not None:
         raise ConfigError("threads apply to .tflite files only: a run uses all cores")
     require_training()

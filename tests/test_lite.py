@@ -1,15 +1,22 @@
 """A ``.tflite`` file in LiteRT: the predictions of its run, without TensorFlow; and files that are not models."""
 
+import copy
 import dataclasses
 import io
 import json
 import os
+import pickle
+import random
+import shutil
 import subprocess
 import sys
+import textwrap
+import warnings
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +24,14 @@ import soundfile
 from helpers.commands import run
 from helpers.tiny_model import CONFIDENCE
 
+import mir_tf
 from mir_tf import bundle
 from mir_tf.bundle.keras_model import RunModel
-from mir_tf.errors import AudioError, BundleError, ConfigError
+from mir_tf.errors import AudioError, BundleError, ConfigError, MirTfWarning
 from mir_tf.events import PostProcessing
 from mir_tf.export.exporter import probe_signal
-from mir_tf.inference.metadata import METADATA_FILE, Metadata
+from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata, read_model
+from mir_tf.io import stored_json
 from mir_tf.lite import LiteModel
 
 ROOT = Path(__file__).parents[1]
@@ -206,21 +215,57 @@ def without_zip(content: bytes) -> bytes:
 
 def repacked(content: bytes, text: str) -> bytes:
     """Return the model with other metadata."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
+    archive = io.BytesIO(without_zip(content))
+    with zipfile.ZipFile(archive, "a") as file:
         file.writestr(METADATA_FILE, text)
-    return without_zip(content) + archive.getvalue()
+    return archive.getvalue()
+
+
+def stored(content: bytes) -> dict[str, Any]:
+    """Return the metadata in a model file, without their digest."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return stored_json.unsealed(json.loads(archive.read(METADATA_FILE)))[0]
 
 
 def changed(**fields: object) -> Callable[[bytes], bytes]:
-    """Return a function that changes fields of the metadata; None removes a field."""
+    """Return a function that changes fields of the metadata, with the right digest; None removes a field."""
+
+    def change(content: bytes) -> bytes:
+        metadata = {name: value for name, value in (stored(content) | fields).items() if value is not None}
+        return repacked(content, json.dumps(stored_json.sealed(metadata)))
+
+    return change
+
+
+def edited(old: str, new: str) -> Callable[[bytes], bytes]:
+    """Return a function that changes the text of the metadata, without any change of the digest."""
 
     def change(content: bytes) -> bytes:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            metadata = json.loads(archive.read(METADATA_FILE)) | fields
-        return repacked(content, json.dumps({name: value for name, value in metadata.items() if value is not None}))
+            text = archive.read(METADATA_FILE).decode()
+        assert old in text
+        return repacked(content, text.replace(old, new, 1))
 
     return change
+
+
+def bomb(content: bytes) -> bytes:
+    """Return the model with metadata of 17 MB that pack to some kB."""
+    archive = io.BytesIO(without_zip(content))
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(METADATA_FILE, "{" + " " * (1 << 24) + "}")
+    return archive.getvalue()
+
+
+def with_labels(content: bytes) -> bytes:
+    """Return the model with other labels, as MediaPipe would show them."""
+    labels = "".join(f"{name}\n" for name in stored(content)["classes"])
+    assert content.count(labels.encode()) == 1
+    archive = io.BytesIO(without_zip(content))
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(archive, "a") as file:
+        file.writestr(LABELS_FILE, labels.replace("Piano", "Organ"))
+        file.writestr(METADATA_FILE, source.read(METADATA_FILE))
+    return archive.getvalue()
 
 
 ONE_CLASS = PostProcessing((0.1,), (0.1,), (0.1,)).to_dict()
@@ -234,19 +279,50 @@ INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         without_zip,
         r"no mir_tf\.json at its end: .*, or was not written by mir-tf export",
     ),
-    "with a hole": (lambda content: content[:5000] + content[9000:], "LiteRT cannot load it"),
-    "without metadata's fields": (lambda content: repacked(content, "{}"), "damaged: KeyError"),
+    "with a hole": (lambda content: content[:5000] + content[9000:], "its model does not give the digest"),
+    "with a flipped bit": (
+        lambda content: content[:9000] + bytes([content[9000] ^ 1]) + content[9001:],
+        "its model does not give the digest .* copy the file again",
+    ),
+    "with another label": (with_labels, r"its labels\.txt does not list the classes of its mir_tf\.json"),
+    "with another threshold": (
+        edited('"thresholds": [\n    0.3', '"thresholds": [\n    0.2'),
+        "content_sha256: .* edited",
+    ),
+    "a web page": (lambda content: b"<!DOCTYPE html><html>404</html>", "but a web page or an error message"),
+    "a pointer": (
+        lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+        "but a Git LFS pointer .* git lfs pull",
+    ),
+    "a bomb": (bomb, r"no mir_tf\.json at its end"),
+    "nested deeply": (lambda content: repacked(content, "[" * 100_000), "nested too deeply"),
+    "with much nesting": (changed(model={"a": json.loads("[" * 50 + "]" * 50)}), "nested too deeply"),
+    "with NaN": (edited('"cut": 0.5', '"cut": NaN'), "it contains NaN"),
+    "with a threshold beyond all numbers": (edited("0.3", "1e999"), "it contains 1e999"),
+    "with a repeated name": (edited('"format": 4', '"format": 4, "format": 4'), "it repeats 'format'"),
+    "with many digits": (changed(sample_rate=10**400), "sample_rate is a whole number of very many digits"),
+    "without metadata's fields": (lambda content: repacked(content, "{}"), "damaged: format is None"),
+    "of no whole format": (changed(format=True), "damaged: format is True; it must be a whole number"),
     "no object": (lambda content: repacked(content, "[]"), "damaged"),
     "no JSON": (lambda content: repacked(content, "{'format': 1}"), "damaged"),
-    "of the future": (changed(format=4), "format 4; this version reads formats 1 to 3; export the model again"),
-    "without a field": (changed(sample_rate=None), "damaged: .*sample_rate"),
-    "with an unknown field": (changed(color="red"), "damaged: .*color"),
+    "of the future": (changed(format=5), "format 5; this version reads formats 1 to 4; export the model again"),
+    "without a field": (changed(sample_rate=None), "damaged: .*has no field sample_rate"),
+    "with an unknown field": (changed(color="red"), "damaged: .*unknown field color"),
     "of wrong types": (changed(sample_rate="8 kHz"), "sample_rate is '8 kHz'; it must be"),
-    "of wrong thresholds": (changed(thresholds=["high"] * 17), "damaged: .*high"),
-    "without a rate": (changed(sample_rate=0), r"the window in its mir_tf\.json is invalid"),
+    "of wrong thresholds": (changed(thresholds=["high"] * 17), r"thresholds\[0\] is 'high'; it must be a number"),
+    "of thresholds in texts": (changed(thresholds=["0.5"] * 17), r"thresholds\[0\] is '0\.5'; it must be a number"),
+    "of thresholds that are true": (changed(thresholds=[True] * 17), r"thresholds\[0\] is True; it must be a number"),
+    "of thresholds of 2": (changed(thresholds=[2] * 17), r"thresholds\[0\] is 2; it must be a number between 0 and 1"),
+    "of thresholds in one text": (changed(thresholds="1" * 17), "thresholds is '1+'; it must be a list"),
+    "with a class twice": (changed(classes=["Piano"] * 17), "classes contains 'Piano' twice"),
+    "with a class of two lines": (changed(classes=["a\nb"] * 17), r"classes\[0\] is 'a\\nb'; it must be one line"),
+    "with another front end": (changed(fingerprint="0"), "front_end does not give the fingerprint"),
+    "without a rate": (changed(sample_rate=0), "sample_rate is 0; it must be a whole number between 1"),
+    "with a wrong window": (changed(overlap_frames=29), "the window is invalid"),
+    "with a wrong output": (changed(output="song"), "output is 'song'; it must be frames or clip"),
     "with wrong classes": (
         changed(
-            classes=["Piano"],
+            classes=["Organ"],  # the one in untuned
             thresholds=[0.5],
             post_processing=ONE_CLASS,
             confidence=dataclasses.replace(CONFIDENCE, weights=CONFIDENCE.weights[:1]).to_dict(),
@@ -259,7 +335,7 @@ INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         "its post_processing does not match its thresholds",
     ),
     "without a confidence field": (changed(confidence=None), "damaged: .*confidence"),
-    "of a confidence of another type": (changed(confidence=0.9), "confidence is 0.9; it must be of type dict"),
+    "of a confidence of another type": (changed(confidence=0.9), "confidence is 0.9; it must be an object"),
     "of a wrong confidence": (changed(confidence={"cut": 0.5}), "damaged: .*weights"),
     "with a confidence of other classes": (
         changed(confidence=dataclasses.replace(CONFIDENCE, weights=CONFIDENCE.weights[:1]).to_dict()),
@@ -364,14 +440,18 @@ def test_metadata_comes_back_with_or_without_a_confidence(model: LiteModel) -> N
     assert model.metadata.confidence == CONFIDENCE
     for metadata in (model.metadata, dataclasses.replace(model.metadata, confidence=None)):
         text = metadata.to_json()
-        assert json.loads(text)["format"] == 3
+        assert json.loads(text)["format"] == 4
         assert Metadata.from_json(text, "here") == metadata
 
 
-def test_metadata_of_an_earlier_format_has_no_confidence(model: LiteModel) -> None:
-    content = json.loads(model.metadata.to_json())
+def test_metadata_of_an_earlier_format_has_no_confidence_or_digest(model: LiteModel) -> None:
+    content = stored_json.unsealed(json.loads(model.metadata.to_json()))[0]
+    del content["model_sha256"]
+    assert Metadata.from_json(json.dumps(content | {"format": 3}), "here") == dataclasses.replace(
+        model.metadata, model_sha256=""
+    )
     del content["confidence"]
-    expected = dataclasses.replace(model.metadata, confidence=None)
+    expected = dataclasses.replace(model.metadata, confidence=None, model_sha256="")
     assert Metadata.from_json(json.dumps(content | {"format": 2}), "here") == expected
     former = content | {"answers": content["output"], "event_rule": content["post_processing"], "format": 1}
     del former["output"], former["post_processing"]
@@ -385,3 +465,92 @@ def test_threads_may_share_a_model(path: Path, song: Path) -> None:
         found = list(pool.map(lambda _: model.predict(song).probabilities, range(8)))
     for probabilities in found:
         np.testing.assert_array_equal(probabilities, expected)
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_file_without_a_digest_loads_with_a_warning(
+    model: LiteModel, path: Path, song: Path, tmp_path: Path, version: int
+) -> None:
+    """An earlier version wrote it, or somebody has removed the digest to edit the file."""
+    content = stored(path.read_bytes()) | {"format": version}
+    if version == 3:
+        del content["model_sha256"]
+    earlier = tmp_path / "earlier.tflite"
+    earlier.write_bytes(repacked(path.read_bytes(), json.dumps(content)))
+    with pytest.warns(MirTfWarning, match=r"earlier\.tflite: without a digest, .*; export the model again"):
+        loaded = LiteModel(earlier)
+    np.testing.assert_array_equal(loaded.predict(song).probabilities, model.predict(song).probabilities)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", MirTfWarning)
+        result = run("predict", earlier, song, "--out", tmp_path)
+    assert result.exit_code == 0
+    assert result.stderr.count("warning: ") == 1
+    assert f"warning: {earlier}: without a digest" in result.stderr
+
+
+def test_no_flipped_bit_goes_unnoticed(path: Path, tmp_path: Path) -> None:
+    """What still loads has the same model and metadata: the bit is in a date or an attribute of the archive."""
+    content, draw = path.read_bytes(), random.Random(0)
+    expected = LiteModel(path).metadata
+    start = len(without_zip(content))
+    places = [draw.randrange(start) for _ in range(100)] + [draw.randrange(start, len(content)) for _ in range(300)]
+    refused = 0
+    for place in places:
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << draw.randrange(8)
+        (tmp_path / "flipped.tflite").write_bytes(flipped)
+        try:
+            metadata, model_content = read_model(tmp_path / "flipped.tflite")
+        except BundleError:
+            refused += 1
+            continue
+        assert metadata == expected
+        assert model_content[:start] == content[:start]
+    assert refused > 350
+
+
+def test_a_model_can_be_copied_and_sent_to_other_processes(model: LiteModel, path: Path, tmp_path: Path) -> None:
+    moved = shutil.copy(path, tmp_path)
+    own = LiteModel(moved, threads=2)
+    Path(moved).unlink()
+    signal = probe_signal(8000, 5)
+    expected = model.predict(signal, 8000).probabilities
+    for other in (copy.copy(own), copy.deepcopy(own), pickle.loads(pickle.dumps(own))):
+        np.testing.assert_array_equal(other.predict(signal, 8000).probabilities, expected)
+        assert repr(other) == repr(model)
+    assert own.predict(signal, 8000) is not None
+    code = f"""
+        import multiprocessing, sys
+        import numpy as np
+        from mir_tf.lite import LiteModel
+        model, signal = LiteModel({str(path)!r}, threads=2), np.linspace(-0.5, 0.5, 40_000)
+        expected = model.predict(signal, 8000).probabilities
+        def difference(model):
+            return abs(model.predict(signal, 8000).probabilities - expected).max()
+        def difference_of_global(_):
+            return difference(model)
+        if __name__ == "__main__":
+            for method in ("fork", "spawn"):
+                with multiprocessing.get_context(method).Pool(2) as pool:
+                    print(*pool.map(difference, [model, model]), *pool.map(difference_of_global, range(2)))
+    """
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(code))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0.0"] * 8
+
+
+def test_a_file_that_is_replaced_while_it_is_open_changes_nothing(model: LiteModel, path: Path, tmp_path: Path) -> None:
+    own = tmp_path / "model.tflite"
+    shutil.copy(path, own)
+    loaded, signal = LiteModel(own), probe_signal(8000, 5)
+    own.write_bytes(b"")
+    expected = model.predict(signal, 8000).probabilities
+    np.testing.assert_array_equal(loaded.predict(signal, 8000).probabilities, expected)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", True, 10**9])
+def test_threads_are_a_positive_whole_number(path: Path, threads: Any) -> None:
+    with pytest.raises(ConfigError, match=r"threads is .*; it must be a whole number between 1 and 1024"):
+        mir_tf.load(path, threads)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +9,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata
-
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
-"""Fixed, so that equal models give equal bytes."""
+from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata, sealed
 
 # Field and enumeration numbers from TensorFlow Lite's metadata_schema.fbs.
 _AUDIO_PROPERTIES, _FEATURE_PROPERTIES = 4, 1
@@ -105,6 +100,8 @@ _METADATA_NAME = b"TFLITE_METADATA"
 def with_metadata(model: bytes, metadata: Metadata) -> bytes:
     """Return the model with TensorFlow Lite's standard metadata and a zip of ``labels.txt`` and ``mir_tf.json``.
 
+    ``mir_tf.json`` contains the digest of everything before the zip.
+
     Those that the model already has are replaced.
     """
     content = schema.ModelT.InitFromPackedBuf(model, 0)
@@ -117,12 +114,7 @@ def with_metadata(model: bytes, metadata: Metadata) -> bytes:
         content.metadata = [*entries, entry]
     content.buffers[entry.buffer].data = np.frombuffer(_model_metadata(metadata), np.uint8)
     content.description = f"{metadata.name}, exported by mir-tf {metadata.version}".encode()
-    packed = io.BytesIO(_pack(content))
-    # Append, so that offsets in the zip count from the start of the file, as Android's MetadataExtractor requires.
-    with zipfile.ZipFile(packed, "a", zipfile.ZIP_STORED) as file:
-        for name, text in {LABELS_FILE: metadata.labels, METADATA_FILE: metadata.to_json()}.items():
-            file.writestr(zipfile.ZipInfo(name, _ZIP_DATE), text)
-    return packed.getvalue()
+    return sealed(_pack(content), metadata)
 
 
 def _model_metadata(metadata: Metadata) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mir_tf.config import BUNDLE_FILE, MODEL_FILE
 from mir_tf.errors import BundleError
 from mir_tf.io.audio import AUDIO_SUFFIXES
-from mir_tf.io.files import is_remote
+from mir_tf.io.files import as_path, is_remote
+from mir_tf.io.stored_json import impostor_of
 from mir_tf.pretrained import PRETRAINED_WORD
 
 _RUN = "give the folder of a run, which mir-tf fit writes"
@@ -28,8 +30,24 @@ _OTHERS = {
 }
 """Suffix of a file that mir-tf does not load as a model → what it is, and what to do."""
 
+START_BYTES = 200
+"""Number of bytes at the start of a file that tell what it is."""
+
 _FEW = 3
 """Number of models in a folder that a message names."""
+
+
+def model_path(path: object) -> Path:
+    """Return the path of a model, as a :class:`pathlib.Path` or a remote path.
+
+    Raises:
+        BundleError: ``path`` is not the path of anything.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(name := os.fspath(path), str):
+        raise BundleError(f"a path of type {type(path).__name__} is no trained model; {_RUN_OR_TFLITE}")
+    if not name:
+        raise BundleError(f"an empty path is no trained model; {_RUN_OR_TFLITE}")
+    return path if isinstance(path, Path) else as_path(name)
 
 
 def require_model(path: Path) -> None:
@@ -40,7 +58,11 @@ def require_model(path: Path) -> None:
     Raises:
         BundleError: The message tells what the path is instead, and what to do.
     """
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except (OSError, ValueError) as error:  # a name that is too long
+        raise BundleError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not exists:
         hint = "; mir_tf.load() without a path loads the pretrained model" if path.name == PRETRAINED_WORD else ""
         raise BundleError(f"{path}: no such file or folder; {_RUN_OR_TFLITE}{hint}")
     if not path.is_file():
@@ -70,12 +92,14 @@ def problem_of_file(path: Path, start: bytes) -> str:
 
     Args:
         path: Path of the file.
-        start: Its first 8 bytes.
+        start: Its first :data:`START_BYTES` bytes.
     """
-    if start[4:] == b"TFL3":
+    if start[4:8] == b"TFL3":
         return ""
     if not start:
         return "not a trained model: the file is empty; copy or export it again"
+    if impostor := impostor_of(start):
+        return f"not a trained model but {impostor}"
     if path.name in (MODEL_FILE, BUNDLE_FILE) and (path.parent / BUNDLE_FILE).is_file():
         return f"a part of a run: give its folder, {path.parent}"
     if path.suffix.lower() in _OTHERS:

@@ -1,0 +1,51 @@
+"""Zip archives from elsewhere: read without filling the memory, and with one kind of error."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    LookupError,
+    EOFError,
+    OverflowError,
+    RuntimeError,  # an encrypted archive; NotImplementedError, a subclass: an unknown compression
+    ValueError,
+    OSError,  # a seek to a negative place; and the file itself
+)
+"""Errors of :mod:`zipfile` for an archive that is damaged or that it cannot read."""
+
+_FREE_BYTES = 1 << 26
+"""An archive may always unpack to this size, 64 MiB."""
+
+_MOST_RATIO = 20
+"""A larger archive may unpack to this many times its size: weights hardly shrink at all."""
+
+
+def require_plausible_sizes(file: str | Path | BinaryIO, size: int) -> None:
+    """Check the sizes that an archive states, before anything is unpacked: a zip bomb has a few kB and unpacks to GB.
+
+    No entry unpacks to more than its stated size, because :mod:`zipfile` stops there.
+
+    Args:
+        file: The archive.
+        size: Its size in bytes.
+
+    Raises:
+        ValueError: It would unpack to implausibly much.
+        zipfile.BadZipFile: It is no archive, or another of :data:`ZIP_ERRORS`.
+    """
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max(_FREE_BYTES, _MOST_RATIO * size):
+        raise ValueError(
+            f"it would unpack from {size / 1e6:.1f} MB to {unpacked / 1e6:.0f} MB, as no file of weights does"
+        )
