@@ -5,6 +5,7 @@ the defaults), the ``.tflite`` file exported from that run, and the probabilitie
 """
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,13 @@ EARLIER = Path(__file__).parent / "golden" / "before_packages"
 SIGNAL_SECONDS = 7.3
 
 
+@pytest.fixture(autouse=True)
+def every_file_warns() -> Iterator[None]:
+    """Expect the warning that the files of these tests have no digests."""
+    with pytest.warns(MirTfWarning, match=r"(bundle\.json|manifest\.json|\.tflite): without a digest"):
+        yield
+
+
 def test_a_run_gives_the_same_numbers() -> None:
     model = bundle.load(EARLIER / "run")
     expected = np.load(EARLIER / "expected_run.npz")
@@ -33,8 +41,7 @@ def test_a_run_gives_the_same_numbers() -> None:
 
 def test_an_exported_file_gives_the_same_numbers() -> None:
     run = bundle.load(EARLIER / "run")
-    with pytest.warns(MirTfWarning, match="without a digest"):
-        model = lite.LiteModel(EARLIER / "model.float32.tflite")
+    model = lite.LiteModel(EARLIER / "model.float32.tflite")
     prediction = model.predict(make_signal(run, SIGNAL_SECONDS), tiny_data.FRONT_END.sample_rate)
     expected = np.load(EARLIER / "expected_tflite.npz")["probabilities"]
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-5)

@@ -22,7 +22,7 @@ from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import MirTfError
 from mir_tf.export.tflite import with_metadata
 from mir_tf.inference.metadata import read_tflite
-from mir_tf.io.files import write_bytes, write_text
+from mir_tf.io.files import write_bytes
 from mir_tf.metrics import confidence
 from mir_tf.metrics.confidence import TrackTable
 
@@ -66,8 +66,7 @@ def main(run: Path, data: tuple[Path, ...], tflite: Path | None) -> None:
         raise click.ClickException(str(error)) from error
     path = run / BUNDLE_FILE
     content = json.loads(path.read_text(encoding="utf-8"))
-    content |= {"format": bundle.BUNDLE_FORMAT, "confidence": fitted.to_dict()}
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    bundle.write_description(run, content | {"format": bundle.BUNDLE_FORMAT, "confidence": fitted.to_dict()})
 
 
 if __name__ == "__main__":

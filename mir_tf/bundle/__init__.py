@@ -2,6 +2,8 @@
 
 A bundle is a folder with ``model.keras`` and ``bundle.json``: configuration of front end, network, training and
 windows, vocabulary, thresholds, post-processing and versions. Prediction, evaluation and export read nothing else.
+
+``bundle.json`` contains the SHA-256 of ``model.keras``, and of its own content (:mod:`mir_tf.io.stored_json`).
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from numpy.typing import NDArray
 
 import mir_tf
 import mir_tf.models  # registers the layers that model.keras names
+from mir_tf.bundle.network_file import first_bytes, load_network
 from mir_tf.bundle.windows import WindowedModel
 from mir_tf.confidence import ConfidenceModel
 from mir_tf.config import BUNDLE_FILE, MODEL_FILE, RunConfig, with_current_names
 from mir_tf.errors import BundleError
 from mir_tf.events import PostProcessing
-from mir_tf.inference.model_files import require_run
+from mir_tf.inference.model_files import model_path, require_run
+from mir_tf.io import stored_json
 from mir_tf.io.files import as_path, atomic_write, local, sha256, write_text
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
@@ -58,6 +61,10 @@ class Bundle:
     untuned: tuple[str, ...]
     info: dict[str, Any]
     confidence: ConfidenceModel | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, for copies and other processes; those trace the windowed inference anew."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @functools.cached_property
     def windowed(self) -> WindowedModel:
@@ -99,7 +106,12 @@ class Bundle:
             },
         }
         # If this is stopped before the next line, load refuses the folder: its model is not the one described.
-        write_text(folder / BUNDLE_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_description(folder, content)
+
+
+def write_description(folder: Path, content: dict[str, Any]) -> None:
+    """Write ``bundle.json``, with the digest of its content."""
+    write_text(folder / BUNDLE_FILE, json.dumps(stored_json.sealed(content), indent=2, ensure_ascii=False) + "\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,65 +132,120 @@ class BundleDescription:
     model_sha256: str
 
 
+_FIELDS = (
+    "fingerprint",
+    "model_sha256",
+    *RunConfig.SECTIONS,
+    "classes",
+    "thresholds",
+    "post_processing",
+    "untuned",
+    "info",
+    "versions",
+)
+"""Fields of bundle.json in every format, besides ``format``. ``confidence`` came with format 3."""
+
+_AGAIN = "copy the folder again, or train the model again"
+
+
 def describe(folder: str | Path) -> BundleDescription:
     """Read the description of a bundle without loading its model.
 
     Raises:
         BundleError: There is no bundle, or it is damaged or has another version.
     """
-    require_run(as_path(folder))
-    description = as_path(folder) / BUNDLE_FILE
+    folder = model_path(folder)
+    require_run(folder)
+    path = folder / BUNDLE_FILE
     try:
-        content = json.loads(description.read_text(encoding="utf-8"))
-        if content["format"] == 1:
-            content = with_current_names(content, FORMER_BUNDLE_FIELDS)
-        elif content["format"] not in (2, BUNDLE_FORMAT):
+        content = stored_json.parse_object(path.read_bytes())
+        version = stored_json.count(content.get("format"), "format")
+        if not 1 <= version <= BUNDLE_FORMAT:
             raise BundleError(
-                f"{description}: format {content['format']!r}; this version reads formats 1 to {BUNDLE_FORMAT}; "
-                "train the model again"
+                f"{path}: format {version}; this version reads formats 1 to {BUNDLE_FORMAT}; train the model again"
             )
-        config = RunConfig.from_dict({section: content[section] for section in RunConfig.SECTIONS})
-        thresholds = np.array(content["thresholds"], np.float32)
-        post_processing = PostProcessing.from_dict(content["post_processing"])
-        stored = content["confidence"] if content["format"] == BUNDLE_FORMAT else None
-        confidence = None if stored is None else ConfidenceModel.from_dict(stored)
-        untuned, info = tuple(content["untuned"]), content["info"]
-        if not isinstance(info, dict):
-            raise TypeError(f"info is {info!r}")
-        classes, fingerprint, model_sha256 = (content[key] for key in ("classes", "fingerprint", "model_sha256"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{description}: damaged: {error!r}; train the model again") from error
-    if fingerprint != config.front_end.fingerprint():
-        raise BundleError(f"{description}: the front end does not give the stored fingerprint; train the model again")
-    if list(VOCABULARIES[config.train.vocabulary].classes) != classes or thresholds.shape != (len(classes),):
-        raise BundleError(
-            f"{description}: its classes or thresholds are not those of the vocabulary "
-            f"{config.train.vocabulary!r} of this version; train the model again"
-        )
-    if not post_processing.fits(thresholds):
-        raise BundleError(f"{description}: its post_processing does not match its thresholds; train the model again")
-    if confidence is not None and len(confidence.weights) != len(classes):
-        raise BundleError(f"{description}: its confidence does not match its classes; train the model again")
-    return BundleDescription(config, thresholds, post_processing, confidence, untuned, info, model_sha256)
+        content, has_digest = stored_json.unsealed(content)
+        described = _described(content, version)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise BundleError(f"{path}: damaged: {error}; {_AGAIN}") from error
+    if not has_digest:
+        stored_json.warn_undigested(path, "load the run with mir_tf.bundle.load and save it again")
+    return described
+
+
+def _described(content: dict[str, Any], version: int) -> BundleDescription:
+    """Return the description with these fields, each checked by itself and against the others.
+
+    Raises:
+        ValueError: One is missing, unknown or wrong.
+    """
+    if version == 1:
+        content = with_current_names(content, FORMER_BUNDLE_FIELDS)
+    # Before format 3 there was no confidence: a field of this name meant something else.
+    has_confidence = version >= 3
+    stored_json.fields(
+        content, BUNDLE_FILE, "format", *_FIELDS, *(("confidence",) if has_confidence else ()), optional=("confidence",)
+    )
+    config = RunConfig.from_dict({section: content[section] for section in RunConfig.SECTIONS})
+    stored = content["confidence"] if has_confidence else None
+    described = BundleDescription(
+        config=config,
+        thresholds=np.array(stored_json.numbers(content["thresholds"], "thresholds", 0, 1), np.float32),
+        post_processing=PostProcessing.from_dict(content["post_processing"]),
+        confidence=None if stored is None else ConfidenceModel.from_dict(stored),
+        untuned=stored_json.class_names(content["untuned"], "untuned"),
+        info=stored_json.mapping(content["info"], "info"),
+        model_sha256=stored_json.sha256_text(content["model_sha256"], "model_sha256"),
+    )
+    classes = VOCABULARIES[config.train.vocabulary].classes
+    of_this_version = f"those of the vocabulary {config.train.vocabulary!r} of this version"
+    for is_right, fault in (
+        (
+            content["fingerprint"] == config.front_end.fingerprint(),
+            "the front end does not give the stored fingerprint",
+        ),
+        (
+            content["classes"] == list(classes) and described.thresholds.shape == (len(classes),),
+            f"its classes or thresholds are not {of_this_version}",
+        ),
+        (described.post_processing.fits(described.thresholds), "its post_processing does not match its thresholds"),
+        (
+            described.confidence is None or len(described.confidence.weights) == len(classes),
+            "its confidence does not match its classes",
+        ),
+        (set(described.untuned) <= set(classes), f"its untuned classes are not {of_this_version}"),
+    ):
+        if not is_right:
+            raise ValueError(fault)
+    return described
 
 
 def load(folder: str | Path) -> Bundle:
     """Read a bundle.
 
     Raises:
-        BundleError: There is no bundle, or it is damaged, incomplete, has another version, or contains code.
+        BundleError: There is no bundle, or it is damaged, incomplete, has another version, contains code, or would
+            unpack to implausibly much.
     """
-    described, model_path = describe(folder), as_path(folder) / MODEL_FILE
-    if sha256(model_path) != described.model_sha256:
+    described, path = describe(folder), as_path(folder) / MODEL_FILE
+    try:
+        is_described = sha256(path) == described.model_sha256
+        if not is_described and (impostor := stored_json.impostor_of(first_bytes(path))):
+            raise BundleError(f"{path}: {impostor}")
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not is_described:
         raise BundleError(
-            f"{model_path}: not the file that {BUNDLE_FILE} describes: it was changed or truncated, or saving it was "
+            f"{path}: not the file that {BUNDLE_FILE} describes: it was changed or truncated, or saving it was "
             "interrupted; run mir-tf fit with the same command again, or copy both files again"
         )
-    try:
-        with local(model_path) as file:
-            model = keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{model_path}: Keras {keras.__version__} cannot load it: {error}") from error
+    with local(path) as file:
+        model = load_network(file, path)
+    shape = (described.config.front_end.n_mels, len(described.thresholds))
+    if (model.input_shape[-1], model.output_shape[-1]) != shape:
+        raise BundleError(f"{path}: its network does not have the mel bands and classes of {BUNDLE_FILE}; {_AGAIN}")
     return Bundle(
         model=model,
         config=described.config,

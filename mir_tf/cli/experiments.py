@@ -61,7 +61,7 @@ def compare(plan: Path, data: tuple[Path, ...], out: Path, config_file: Path | N
     def on_run(name: str, number: int, total: int) -> None:
         click.echo(f"Run {number} of {total}: {name}")
 
-    with training_progress() as (on_epoch, on_step):
+    with training_progress() as (on_epoch, on_step, _):
         comparison = train_and_compare(work, out, on_run, on_epoch, on_step)
     console = make_console()
     print_table(console, work.title, comparison.table())
@@ -149,7 +149,7 @@ def tune(
     def on_trial(search: tuning.Search) -> None:
         print_table(console, "Best trials", tuning.table(search.results()[:10]))
 
-    with training_progress() as (on_epoch, on_step):
+    with training_progress() as (on_epoch, on_step, _):
         search, is_complete = tuning.search(
             data, out, tuner, trials, epochs, hours, sections, seed, on_trial, on_epoch, on_step
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from mir_tf.data.manifest import OnShard
     from mir_tf.training.loop import OnEpoch, OnStep
 
 
@@ -174,11 +175,11 @@ def track_progress() -> Iterator[Callable[[int, int], None]]:
 
 
 @contextlib.contextmanager
-def training_progress() -> Iterator[tuple[OnEpoch, OnStep]]:
+def training_progress() -> Iterator[tuple[OnEpoch, OnStep, OnShard]]:
     """Show training as a bar of steps on stderr and a line for each epoch on stdout.
 
     Yields:
-        The two callbacks that :func:`mir_tf.training.loop.fit` takes.
+        The callbacks that :func:`mir_tf.training.loop.fit` takes.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -192,8 +193,11 @@ def training_progress() -> Iterator[tuple[OnEpoch, OnStep]]:
     with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
         task = progress.add_task("training", total=None, loss=float("nan"))
 
+        def on_check(done: int, total: int) -> None:
+            progress.update(task, description=f"checking the data set, {done / max(total, 1):.0%}")
+
         def on_step(step: int, steps: int, loss: float) -> None:
-            progress.update(task, completed=step, total=steps, loss=loss)
+            progress.update(task, description="training", completed=step, total=steps, loss=loss)
             if step == steps:
                 progress.update(task, description="validating")
 
@@ -206,7 +210,7 @@ def training_progress() -> Iterator[tuple[OnEpoch, OnStep]]:
                 f"learning rate {row['learning_rate']:g}, {row['seconds']:.0f} s"
             )
 
-        yield on_epoch, on_step
+        yield on_epoch, on_step, on_check
 
 
 def print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:

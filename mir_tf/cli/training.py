@@ -118,13 +118,14 @@ def fit(
         click.echo(f"Starting from the weights of {pretrained.display_name(init)}{change}")
     for sentence in missing_classes(data, manifest, VOCABULARIES[config.train.vocabulary]):
         click.echo(f"warning: {sentence}", err=True)
-    with training_progress() as (on_epoch, on_step):
+    with training_progress() as (on_epoch, on_step, on_check):
         result = train(
             data,
             out,
             config,
             on_epoch=on_epoch,
             on_step=on_step,
+            on_check=on_check,
             strategy=strategy,
             profile=profile,
             init=init,

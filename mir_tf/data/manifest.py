@@ -1,10 +1,14 @@
-"""The manifest of a data set: its splits and shards, how it was built, and how often each class sounds."""
+"""The manifest of a data set: its splits and shards, how it was built, and how often each class sounds.
+
+It contains the SHA-256 of each shard, and of its own content (:mod:`mir_tf.io.stored_json`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_POLICIES, FrontEndConfig, with_current_names
-from mir_tf.errors import ConfigError, DataError
-from mir_tf.io.files import as_path, sha256, write_text
-from mir_tf.vocabulary import Vocabulary
+from mir_tf.errors import DataError
+from mir_tf.io import stored_json
+from mir_tf.io.files import as_path, is_remote, sha256, write_text
+from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
 DATA_SET_NAME = "instruments"
 """Name of the data set, which TensorFlow Datasets reads from the names of the shards."""
@@ -129,11 +134,14 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
         **dataclasses.asdict(manifest),
     }
     content["front_end"] = manifest.front_end.to_dict()
-    write_text(as_path(folder) / MANIFEST_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(stored_json.sealed(content), indent=2, ensure_ascii=False)
+    write_text(as_path(folder) / MANIFEST_FILE, text + "\n")
 
 
-_PLAIN = ("feature_mean", "feature_std", "skipped", "source", "labels", "leaks", "stem_checks")
-"""Fields of the manifest that JSON stores unchanged."""
+SMALLEST_DEVIATION = 1e-6
+"""Smallest standard deviation of log-mel values in dB. Features are divided by it."""
+
+_AGAIN = "copy the data set again, or remove it and build it again"
 
 
 def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
@@ -148,55 +156,204 @@ def read_manifest(folder: str | Path, require_shards: bool = True) -> Manifest:
     """
     path = as_path(folder) / MANIFEST_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = stored_json.parse_object(path.read_bytes())
+        version = stored_json.count(content.get("format"), "format")
+        if version not in (2, MANIFEST_FORMAT):
+            raise DataError(f"{path}: format {version}; this version reads 2 and {MANIFEST_FORMAT}: build it again")
+        content, has_digest = stored_json.unsealed(content)
+        if version == 2:
+            content = with_current_names(content, _FORMER_FIELDS)
+            source = stored_json.mapping(content.get("source"), "source")
+            content["source"] = with_current_names(source, FORMER_SOURCE_NAMES)
+        manifest = _manifest(content)
     except FileNotFoundError:
         raise DataError(
             f"{folder}: no {MANIFEST_FILE}: not a data set, or its build has not finished; "
             "build one with python -m tfrecords_builder"
         ) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    try:
-        if content["format"] == 2:
-            content = with_current_names(content, _FORMER_FIELDS)
-            content["source"] = with_current_names(content["source"], FORMER_SOURCE_NAMES)
-        elif content["format"] != MANIFEST_FORMAT:
-            raise DataError(
-                f"{path}: format {content['format']}; this version reads 2 and {MANIFEST_FORMAT}: build it again"
-            )
-        front_end = FrontEndConfig.from_dict(content["front_end"])
-        splits = {
-            name: SplitSummary(**{**summary, "shards": [Shard(**shard) for shard in summary["shards"]]})
-            for name, summary in content["splits"].items()
-        }
-        _require_counts(splits.values())
-        manifest = Manifest(
-            front_end=front_end,
-            splits=splits,
-            **{key: content[key] for key in _PLAIN},
-        )
-    except (KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise DataError(f"{path}: damaged: {error!r}; remove the data set and build it again") from error
-    if content.get("fingerprint") != front_end.fingerprint():
-        raise DataError(
-            f"{path}: the front end does not give the stored fingerprint; remove the data set and build it again"
-        )
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: damaged: {error}; {_AGAIN}") from error
     for shard in manifest.shards() if require_shards else []:
         if not (path.parent / shard.name).is_file():
-            raise DataError(f"{folder}: shard {shard.name} is missing; remove the data set and build it again")
-    if manifest.labels not in LABEL_POLICIES:
-        raise DataError(f"{path}: damaged: labels {manifest.labels!r}; remove the data set and build it again")
+            raise DataError(f"{folder}: shard {shard.name} is missing; {_AGAIN}")
+    if not has_digest:
+        stored_json.warn_undigested(path, "build the data set again")
     return manifest
 
 
-def _require_counts(splits: Iterable[SplitSummary]) -> None:
-    """Raise TypeError unless every count in the manifest is an integer."""
-    for split in splits:
-        counts = [(split, name) for name in ("tracks", "songs", "records", "label_frames")]
-        counts += [(shard, name) for shard in split.shards for name in ("records", "num_bytes")]
-        for holder, name in counts:
-            if type(count := getattr(holder, name)) is not int:  # a bool is an int too
-                raise TypeError(f"{name} is {count!r}")
+def _manifest(content: dict[str, Any]) -> Manifest:
+    """Return the manifest with these fields, each checked by itself and against the others.
+
+    Raises:
+        ValueError: One is missing, unknown or wrong.
+    """
+    names = [field.name for field in dataclasses.fields(Manifest)]
+    stored_json.fields(content, MANIFEST_FILE, "format", "fingerprint", *names)
+    front_end = FrontEndConfig.from_dict(stored_json.mapping(content["front_end"], "front_end"))
+    if content["fingerprint"] != front_end.fingerprint():
+        raise ValueError("the front end does not give the stored fingerprint")
+    if content["labels"] not in LABEL_POLICIES:
+        raise ValueError(f"labels is {content['labels']!r}; it must be {' or '.join(LABEL_POLICIES)}")
+    splits = stored_json.mapping(content["splits"], "splits")
+    skipped = stored_json.items(content["skipped"], "skipped")
+    return Manifest(
+        front_end=front_end,
+        splits={name: _split(name, summary) for name, summary in splits.items()},
+        feature_mean=stored_json.number(content["feature_mean"], "feature_mean", -1000, 1000),
+        feature_std=stored_json.number(content["feature_std"], "feature_std", SMALLEST_DEVIATION, 1000),
+        skipped=[_texts(item, f"skipped[{index}]") for index, item in enumerate(skipped)],
+        source=stored_json.mapping(content["source"], "source"),
+        labels=content["labels"],
+        leaks={
+            pair: {song: _text_list(tracks, f"leaks.{pair}.{song}") for song, tracks in songs.items()}
+            for pair, songs in _mappings(content["leaks"], "leaks").items()
+        },
+        stem_checks={
+            track: _text_list(warnings, f"stem_checks.{track}")
+            for track, warnings in stored_json.mapping(content["stem_checks"], "stem_checks").items()
+        },
+    )
+
+
+def _split(split: str, stored: Any) -> SplitSummary:
+    """Return the summary of a split.
+
+    Raises:
+        ValueError: A value in it is wrong.
+    """
+    where = f"splits.{split}"
+    names = [field.name for field in dataclasses.fields(SplitSummary)]
+    content = stored_json.fields(stored, where, *names[:-1], optional=(names[-1],))
+    counts = {
+        name: stored_json.count(content[name], f"{where}.{name}")
+        for name in ("tracks", "songs", "records", "label_frames")
+    }
+    shards = stored_json.items(content["shards"], f"{where}.shards")
+    frames = counts["label_frames"]
+    summary = SplitSummary(
+        **counts,
+        seconds=stored_json.number(content["seconds"], f"{where}.seconds", 0, 1e12),
+        shards=[_shard(each, f"{where}.shards[{index}]") for index, each in enumerate(shards)],
+        activity={
+            vocabulary: {
+                name: stored_json.count(value, f"{where}.activity.{vocabulary}.{name}", 0, frames)
+                for name, value in classes.items()
+            }
+            for vocabulary, classes in _of_vocabularies(content["activity"], f"{where}.activity").items()
+        },
+        disagreement={
+            vocabulary: {
+                name: _three_counts(values, f"{where}.disagreement.{vocabulary}.{name}", frames)
+                for name, values in classes.items()
+            }
+            for vocabulary, classes in _of_vocabularies(
+                content.get("disagreement", {}), f"{where}.disagreement"
+            ).items()
+        },
+    )
+    for index, shard in enumerate(summary.shards):
+        if shard.name != (right := shard_name(split, index, len(shards))):
+            raise ValueError(f"{where}.shards[{index}].name is {shard.name[:80]!r}; it must be {right}")
+    if not summary.songs <= summary.tracks <= summary.records or (summary.records > 0) != (summary.tracks > 0):
+        raise ValueError(f"{where} has {summary.songs} songs, {summary.tracks} tracks and {summary.records} records")
+    return summary
+
+
+def _shard(stored: Any, where: str) -> Shard:
+    content = stored_json.fields(stored, where, *(field.name for field in dataclasses.fields(Shard)))
+    return Shard(
+        name=stored_json.text(content["name"], f"{where}.name"),
+        records=stored_json.count(content["records"], f"{where}.records"),
+        num_bytes=stored_json.count(content["num_bytes"], f"{where}.num_bytes"),
+        sha256=stored_json.sha256_text(content["sha256"], f"{where}.sha256"),
+    )
+
+
+def _of_vocabularies(stored: Any, where: str) -> dict[str, dict[str, Any]]:
+    """Return an object of each vocabulary's counts, without vocabularies that this version does not have."""
+    return {name: classes for name, classes in _mappings(stored, where).items() if name in VOCABULARIES}
+
+
+def _mappings(stored: Any, where: str) -> dict[str, dict[str, Any]]:
+    content = stored_json.mapping(stored, where)
+    return {name: stored_json.mapping(each, f"{where}.{name}") for name, each in content.items()}
+
+
+def _texts(stored: Any, where: str) -> dict[str, str]:
+    content = stored_json.mapping(stored, where)
+    return {name: stored_json.text(each, f"{where}.{name}") for name, each in content.items()}
+
+
+def _text_list(stored: Any, where: str) -> list[str]:
+    return [stored_json.text(each, where) for each in stored_json.items(stored, where)]
+
+
+def _three_counts(stored: Any, where: str, most: int) -> list[int]:
+    values = [stored_json.count(each, where, 0, most) for each in stored_json.items(stored, where)]
+    if len(values) != 3:
+        raise ValueError(f"{where} has {len(values)} counts; it must have 3")
+    return values
+
+
+OnShard = Callable[[int, int], None]
+"""Called with the bytes that are checked so far, and the bytes of all shards."""
+
+_intact: dict[tuple[str, str], tuple[int, int]] = {}
+"""Path and SHA-256 of the shards that this process has checked → their size and time of change then."""
+
+_CHECKS_AT_ONCE = 4
+"""Number of shards that are read at once: hashing leaves Python, so that they use several cores."""
+
+
+def require_intact(
+    folder: str | Path, manifest: Manifest, splits: Sequence[str], progress: OnShard | None = None
+) -> None:
+    """Check that the shards of some splits are those that the manifest lists, by their size and SHA-256.
+
+    A shard is checked once in a process, unless it changes.
+
+    Args:
+        folder: Folder of the data set.
+        manifest: Its manifest.
+        splits: Names of the splits; those that the data set does not have are ignored.
+        progress: Called after each shard.
+
+    Raises:
+        DataError: A shard is missing, cannot be read, or is another file.
+    """
+    shards = [shard for name in splits if name in manifest.splits for shard in manifest.splits[name].shards]
+    total, done = sum(shard.num_bytes for shard in shards), 0
+    with ThreadPoolExecutor(_CHECKS_AT_ONCE) as pool:
+        checks = [pool.submit(_require_intact, as_path(folder) / shard.name, shard) for shard in shards]
+        try:
+            for shard, check in zip(shards, checks, strict=True):
+                check.result()
+                done += shard.num_bytes
+                if progress is not None:
+                    progress(done, total)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _require_intact(path: Path, shard: Shard) -> None:
+    try:
+        key = (str(path if is_remote(path) else path.absolute()), shard.sha256)
+        now = (shard.num_bytes, 0)  # a remote shard is checked once: asking for its time would be slow
+        if not is_remote(path):
+            status = path.stat()
+            now = (status.st_size, status.st_mtime_ns)
+        if _intact.get(key) == now:
+            return
+        if now[0] != shard.num_bytes:
+            raise DataError(f"{path}: damaged: {now[0]} bytes; the manifest lists {shard.num_bytes}; {_AGAIN}")
+        if sha256(path) != shard.sha256:
+            raise DataError(f"{path}: damaged: its SHA-256 differs from the manifest; {_AGAIN}")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    _intact[key] = now
 
 
 def split_summary(folder: str | Path, manifest: Manifest, split: str) -> SplitSummary:

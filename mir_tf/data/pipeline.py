@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mir_tf.config import LABEL_RATE, FrontEndConfig, RunConfig
 from mir_tf.data import records
 from mir_tf.data.frontend import normalize_clip
-from mir_tf.data.manifest import Manifest, split_summary
+from mir_tf.data.manifest import Manifest, require_intact, split_summary
 from mir_tf.errors import DataError
 from mir_tf.io.files import as_path, is_remote
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
@@ -184,9 +184,10 @@ def training_dataset(
         TensorFlow while the data set is read, so read it inside :func:`report_read_errors`.
 
     Raises:
-        DataError: The data set has no such split, or no tracks in it.
+        DataError: The data set has no such split, no tracks in it, or a shard that is not the one in the manifest.
     """
     summary = split_summary(folder, manifest, split)
+    require_intact(folder, manifest, [split])
     shards = [str((as_path(folder) / shard.name).absolute()) for shard in summary.shards]
     source = _Source(shards, summary.records, manifest.labels, config)
     # Every mix gives at least one crop.
@@ -323,6 +324,7 @@ def read_records(
             not tell stems from tracks.
     """
     summary = split_summary(folder, manifest, split)
+    require_intact(folder, manifest, [split])
     read = (
         tf.data.TFRecordDataset([str(as_path(folder) / shard.name) for shard in summary.shards])
         .apply(tf.data.experimental.assert_cardinality(summary.records))

@@ -112,8 +112,8 @@ def unsealed(content: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         return content, False
     if content != (right := sealed(content)):
         raise ValueError(
-            f"its content does not give its {DIGEST}: it was damaged, or edited. Copy the file again; if you have "
-            f"edited it on purpose, remove {DIGEST} from it"
+            f"its content does not give its {DIGEST}, because it was damaged or edited (if you have edited it on "
+            f"purpose, remove {DIGEST} from it)"
         )
     return {name: value for name, value in right.items() if name != DIGEST}, True
 

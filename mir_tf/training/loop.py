@@ -26,7 +26,7 @@ from mir_tf.bundle.windows import WindowedModel
 from mir_tf.confidence import ConfidenceModel
 from mir_tf.config import MODEL_FILE, RunConfig, TrainConfig
 from mir_tf.data import pipeline
-from mir_tf.data.manifest import MANIFEST_FILE, Manifest, class_frames, read_manifest
+from mir_tf.data.manifest import MANIFEST_FILE, Manifest, OnShard, class_frames, read_manifest, require_intact
 from mir_tf.data.pipeline import Examples, LabelledTrack
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.events import PostProcessing
@@ -91,6 +91,7 @@ class _Setup:
         distribution: The devices.
         on_epoch: Called after each epoch.
         on_step: Called after each step.
+        on_check: Called after each shard that is compared with its digest.
     """
 
     data: str | Path
@@ -99,6 +100,7 @@ class _Setup:
     distribution: Distribution
     on_epoch: OnEpoch | None
     on_step: OnStep | None
+    on_check: OnShard | None
 
     @functools.cached_property
     def manifest(self) -> Manifest:
@@ -125,6 +127,7 @@ def fit(
     strategy: str | None = None,
     profile: bool = False,
     init: str | Path | None = None,
+    on_check: OnShard | None = None,
 ) -> FitResult:
     """Train a model, or resume a run that was interrupted if you call this with the same arguments.
 
@@ -148,6 +151,7 @@ def fit(
         profile: Whether to profile a few steps of the first epoch of this call, for TensorBoard.
         init: Folder of a bundle whose weights training starts from (:mod:`mir_tf.training.transfer`). The optimizer
             starts anew. None starts from random weights.
+        on_check: Called with the bytes that were compared with their digests so far, and with the bytes of all shards.
 
     Returns:
         The outcome. A finished run is not trained further.
@@ -162,7 +166,7 @@ def fit(
     """
     distribution = start(strategy)  # TensorFlow requires this before anything else that it does
     with distribution.report_worker_loss():
-        result = _fit(_Setup(data, as_path(out), config, distribution, on_epoch, on_step), profile, init)
+        result = _fit(_Setup(data, as_path(out), config, distribution, on_epoch, on_step, on_check), profile, init)
         # Without this, a worker that ends before the first one has written its files would count as lost.
         distribution.total(np.zeros(1))
     return result
@@ -201,6 +205,7 @@ def _fit(setup: _Setup, profile: bool, init: str | Path | None) -> FitResult:
             run.restore(values)
     finished_before = state.epoch
     if not run.is_over:
+        require_intact(data, setup.manifest, ("train", "validation"), setup.on_check)
         run.train(profile)
     return FitResult(
         out=out,

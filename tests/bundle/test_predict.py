@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.stored import write_sealed
 from helpers.tiny_data import CONFIG, FRONT_END, make_record, write_data, write_stems
 from numpy.typing import NDArray
 
@@ -85,6 +86,6 @@ def test_the_data_set_is_checked_before_the_first_track(data: Path, tmp_path: Pa
     content = json.loads((tmp_path / "manifest.json").read_text())
     activity = content["splits"]["test"]["activity"]["family"]
     content["splits"]["test"]["activity"]["family"] = dict.fromkeys(activity, 0)
-    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    write_sealed(tmp_path / "manifest.json", content)
     with pytest.raises(DataError, match="nothing sounds in split 'test', so there is nothing to measure"):
         predict_split(Stub(), CONFIG, tmp_path, "test")

@@ -15,6 +15,7 @@ from mir_tf.data import pipeline
 from mir_tf.data.manifest import Manifest
 from mir_tf.data.records import Record
 from mir_tf.errors import DataError
+from mir_tf.io.files import sha256
 from mir_tf.vocabulary import VOCABULARIES
 
 LENGTHS = [[30, 50, 15], [25, 60], [20]]
@@ -212,7 +213,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path, damage: Callable[[Path], None]
     manifest = write_data(tmp_path, {"train": LENGTHS})
     shard = manifest.splits["train"].shards[1].name
     damage(tmp_path / shard)
-    with pytest.raises(DataError, match=rf"{shard}: damaged .*remove the data set and build it again"):
+    with pytest.raises(DataError, match=rf"{shard}: damaged: .*the manifest.*; copy the data set again, or remove it"):
         list(pipeline.tracks(tmp_path, manifest, "train", VOCABULARIES["family"]))
     with (
         pytest.raises(DataError, match=rf"{shard}: damaged"),
@@ -221,9 +222,42 @@ def test_a_damaged_shard_is_named(tmp_path: Path, damage: Callable[[Path], None]
         batches((tmp_path, manifest))
 
 
-def test_missing_records_are_counted(tmp_path: Path) -> None:
+def test_a_shard_that_is_damaged_after_its_check_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = write_data(tmp_path, {"train": LENGTHS})
+    shard = manifest.splits["train"].shards[1].name
+    corrupt(tmp_path / shard)
+    monkeypatch.setattr(pipeline, "require_intact", lambda *_: None)
+    with pytest.raises(DataError, match=rf"{shard}: damaged .*remove the data set and build it again"):
+        list(pipeline.tracks(tmp_path, manifest, "train", VOCABULARIES["family"]))
+
+
+def test_a_shard_is_read_once_for_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = write_data(tmp_path, {"train": LENGTHS, "test": [[20]]})
+    read: list[str] = []
+    monkeypatch.setattr(schema, "sha256", lambda path: read.append(path.name) or sha256(path))
+    progress: list[tuple[int, int]] = []
+    for _ in range(2):
+        schema.require_intact(tmp_path, manifest, ("train", "validation"), lambda *done: progress.append(done))
+        list(pipeline.tracks(tmp_path, manifest, "train", VOCABULARIES["family"]))
+    shards = manifest.splits["train"].shards
+    assert sorted(read) == [shard.name for shard in shards]
+    sizes = np.cumsum([shard.num_bytes for shard in shards]).tolist()
+    assert progress == [(done, sizes[-1]) for done in sizes] * 2
+    path = tmp_path / shards[0].name
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)  # of the same size
+    with pytest.raises(DataError, match=rf"{shards[0].name}: damaged: its SHA-256 differs from the manifest"):
+        schema.require_intact(tmp_path, manifest, ("train",))
+    path.unlink()
+    with pytest.raises(DataError, match=rf"{shards[0].name}: cannot be read: No such file"):
+        schema.require_intact(tmp_path, manifest, ("train",))
+
+
+def test_missing_records_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = write_data(tmp_path, {"train": LENGTHS})
     (tmp_path / manifest.splits["train"].shards[0].name).write_bytes(b"")
+    monkeypatch.setattr(pipeline, "require_intact", lambda *_: None)
     with pytest.raises(DataError, match="contain 3 records, but the manifest counts 6"):
         list(pipeline.tracks(tmp_path, manifest, "train", VOCABULARIES["family"]))
     with (

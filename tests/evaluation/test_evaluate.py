@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from helpers.stored import write_sealed
 from helpers.tiny_data import CONFIG, FRONT_END, write_data, write_stems
 
 from mir_tf.bundle import Bundle
@@ -77,7 +78,7 @@ def test_a_split_without_tracks_or_without_instruments_is_refused(data: Path, bu
     content = json.loads((tmp_path / "manifest.json").read_text())
     activity = content["splits"]["test"]["activity"]["family"]
     content["splits"]["test"]["activity"]["family"] = dict.fromkeys(activity, 0)
-    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    write_sealed(tmp_path / "manifest.json", content)
     assert silent.splits["test"].tracks == 1
     with pytest.raises(DataError, match="nothing sounds"):
         evaluate_split(bundle, tmp_path, "test")

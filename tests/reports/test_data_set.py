@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers.commands import run
 from helpers.page_reader import read_page
+from helpers.stored import write_sealed
 from helpers.tiny_data import FRONT_END, PROGRAMS, make_record, stem, write_data, write_split, write_stems
 
 from mir_tf.data import manifest as schema
@@ -126,8 +127,8 @@ def test_errors_are_reported_and_leave_no_files(stems: tuple[Path, Manifest], tm
     assert result.exit_code == 1
     assert f"{shard}: damaged" in " ".join(result.output.split())
     content = json.loads((folder / "manifest.json").read_text("utf-8"))
-    empty = {name: {**split, "tracks": 0, "records": 0} for name, split in content["splits"].items()}
-    (folder / "manifest.json").write_text(json.dumps({**content, "splits": empty}))
+    empty = {name: {**split, "tracks": 0, "songs": 0, "records": 0} for name, split in content["splits"].items()}
+    write_sealed(folder / "manifest.json", {**content, "splits": empty})
     with pytest.raises(DataError, match="no split has a track"):
         report.survey(folder, schema.read_manifest(folder))
     assert not (tmp_path / "page").exists()

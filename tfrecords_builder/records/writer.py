@@ -179,7 +179,10 @@ def write_shards(
 
 
 def feature_statistics(parts: list[TrackPart]) -> tuple[float, float]:
-    """Return mean and standard deviation in dB of all log-mel values of the mixes; 0 and 1 without parts."""
+    """Return mean and standard deviation in dB of all log-mel values of the mixes.
+
+    The deviation is 1 if all values are equal, as of silence; without parts, the mean is 0.
+    """
     if not parts:
         return 0.0, 1.0
     # Sorted by id, because the sum of floats depends on the order.
@@ -187,7 +190,8 @@ def feature_statistics(parts: list[TrackPart]) -> tuple[float, float]:
     count = sum(part.num_values for part in ordered)
     mean = sum(part.total for part in ordered) / count
     variance = sum(part.total_squares for part in ordered) / count - mean**2
-    return mean, math.sqrt(max(variance, 0.0))
+    deviation = math.sqrt(max(variance, 0.0))
+    return mean, deviation if deviation >= manifest.SMALLEST_DEVIATION else 1.0
 
 
 def _write_split(out: Path, folder: Path, split: str, parts: list[TrackPart], shard_bytes: int) -> SplitSummary:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click.testing
 import pytest
 from helpers.commands import run_builder
+from helpers.stored import write_sealed
 from helpers.tiny_data import write_data
 
 from mir_tf.data import manifest as schema
@@ -55,7 +56,7 @@ def test_each_damaged_file_is_named(data: Path) -> None:
 def test_records_are_counted(data: Path, records: int, reason: str | None) -> None:
     manifest = json.loads((data / "manifest.json").read_text())
     manifest["splits"]["train"]["shards"][0]["records"] = records
-    (data / "manifest.json").write_text(json.dumps(manifest))
+    write_sealed(data / "manifest.json", manifest)
     result = verify(data)
     assert result.exit_code == (reason is not None)
     assert (reason or "fine") in result.stdout
@@ -65,7 +66,7 @@ def test_records_are_counted(data: Path, records: int, reason: str | None) -> No
 def test_a_manifest_whose_counts_are_none_is_damaged(data: Path, value: object) -> None:
     manifest = json.loads((data / "manifest.json").read_text())
     manifest["splits"]["train"]["shards"][0]["num_bytes"] = value
-    (data / "manifest.json").write_text(json.dumps(manifest))
+    write_sealed(data / "manifest.json", manifest)
     result = verify(data)
     assert result.exit_code == 1
     assert "manifest.json: damaged" in result.stderr
@@ -78,7 +79,7 @@ def test_records_are_parsed(data: Path) -> None:
     shard.write_bytes(content)
     manifest = json.loads((data / "manifest.json").read_text())
     manifest["splits"]["test"]["shards"] = [vars(schema.Shard.of(shard, 1))]
-    (data / "manifest.json").write_text(json.dumps(manifest))
+    write_sealed(data / "manifest.json", manifest)
     result = verify(data)
     assert result.exit_code == 1
     assert f"{shard}: record 0 cannot be parsed" in result.stdout
