@@ -110,8 +110,8 @@ _option = functools.partial(click.option, cls=SourceOption)
     default=1,
     show_default=True,
     metavar="N",
-    help="Make N tracks from each song, each with the next SoundFont and synthesiser. With --shuffle-programs, half of "
-    "them, including the first, keep the song's own instruments.",
+    help="Make N tracks from each song, each with the next SoundFont and synthesiser. With --shuffle-programs or "
+    "--orchestrate, half of them, including the first, keep the song's own instruments.",
 )
 @_option(
     "--shuffle-programs",
@@ -119,6 +119,22 @@ _option = functools.partial(click.option, cls=SourceOption)
     type=click.IntRange(min=0),
     metavar="SEED",
     help="Give each song random instruments, so that rare ones get data.  [default: the song's own]",
+)
+@_option(
+    "--orchestrate",
+    of=_RENDERED,
+    type=click.IntRange(min=0),
+    metavar="SEED",
+    help="Give two thirds of the parts another instrument of the same role and range, so that rare ones get data: "
+    "a melody goes from a synthesiser to an oboe, chords from a guitar to an organ.  [default: the song's own]",
+)
+@_option(
+    "--humanize",
+    of=_RENDERED,
+    type=click.IntRange(min=0),
+    metavar="SEED",
+    help="Play songs made from scores with an uneven tempo, inexact onsets and changing loudness.  [default: as "
+    "written]",
 )
 @_option(
     "--augment",
@@ -269,6 +285,8 @@ def _source(options: dict[str, Any]) -> Source:
     rendering = RenderConfig(
         seed=seed,
         shuffle_programs=options["shuffle_programs"],
+        orchestrate=options["orchestrate"],
+        humanize=options["humanize"],
         renditions=options["renditions"],
         synthesizers=options["synthesizers"] or SYNTHESIZERS[:1],
         augment=options["augment"],

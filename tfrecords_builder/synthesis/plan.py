@@ -33,7 +33,9 @@ class RenderJob:
         soundfont: An .sf2 file.
         name: Name of the track and its folder, such as ``Track00001``. With the seeds it determines all random draws.
         synthesizer: One of :data:`tfrecords_builder.synthesis.settings.SYNTHESIZERS`.
-        shuffle_programs: Seed; see :class:`tfrecords_builder.synthesis.settings.RenderConfig`, as for the next two.
+        shuffle_programs: Seed; see :class:`tfrecords_builder.synthesis.settings.RenderConfig`, as for the next four.
+        orchestrate: Seed.
+        humanize: Seed.
         augment: Seed.
         excerpt: Seconds.
     """
@@ -43,6 +45,8 @@ class RenderJob:
     name: str
     synthesizer: str = SYNTHESIZERS[0]
     shuffle_programs: int | None = None
+    orchestrate: int | None = None
+    humanize: int | None = None
     augment: int | None = None
     excerpt: float | None = None
 
@@ -155,9 +159,11 @@ def plan_tree(
                 soundfont,
                 f"Track{number:05d}",
                 synthesizer,
-                None if keeps_programs else rendering.shuffle_programs,
-                rendering.augment,
-                rendering.excerpt,
+                shuffle_programs=None if keeps_programs else rendering.shuffle_programs,
+                orchestrate=None if keeps_programs else rendering.orchestrate,
+                humanize=rendering.humanize,
+                augment=rendering.augment,
+                excerpt=rendering.excerpt,
             )
             plan.append(PlannedTrack(job, song, split_of[song]))
     return plan, bad
@@ -188,6 +194,12 @@ def _notes(path: Path) -> frozenset[int]:
     raise DataError(f"{path}: no notes")
 
 
+def _later_settings(job: RenderJob) -> dict[str, int]:
+    """Return the settings that earlier versions did not have; without them, a tree of such a version stays valid."""
+    settings = {"orchestrate": job.orchestrate, "humanize": job.humanize}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 def write_plan(out: Path, midi_dir: Path, plan: Sequence[PlannedTrack]) -> None:
     """Write songs.json into a tree, or check that the existing one is the same.
 
@@ -209,6 +221,7 @@ def write_plan(out: Path, midi_dir: Path, plan: Sequence[PlannedTrack]) -> None:
             "augment": item.job.augment,
             "excerpt": item.job.excerpt,
         }
+        | _later_settings(item.job)
         for item in plan
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -28,7 +28,9 @@ from tfrecords_builder import processes
 from tfrecords_builder.processes import Failure, TrackProgress
 from tfrecords_builder.synthesis import midi_edits, synthesizers
 from tfrecords_builder.synthesis.augmentation import Augmentation
+from tfrecords_builder.synthesis.humanization import humanize
 from tfrecords_builder.synthesis.loudness import integrated_loudness
+from tfrecords_builder.synthesis.orchestration import reorchestrate
 from tfrecords_builder.synthesis.plan import MAX_SECONDS, PlannedTrack, RenderJob, plan_tree, too_long, write_plan
 from tfrecords_builder.synthesis.settings import RenderConfig
 from tfrecords_builder.synthesis.soundfont import SoundFont
@@ -145,11 +147,15 @@ def render_track(job: RenderJob, out: Path) -> None:
     if job.excerpt is not None:
         drawn_by = job.name if job.augment is None else f"{job.augment}:{job.name}"
         midi_edits.cut(song, job.excerpt, random.Random(f"excerpt:{drawn_by}"))
+    if job.humanize is not None:
+        humanize(song, f"humanize:{job.humanize}:{job.name}")
     seconds = midi_edits.limit_notes(song)
     if seconds > MAX_SECONDS:
         raise DataError(too_long(job.midi, seconds))
     if job.shuffle_programs is not None:
         midi_edits.shuffle_programs(song, f"programs:{job.shuffle_programs}:{job.name}")
+    if job.orchestrate is not None:
+        reorchestrate(song, f"orchestrate:{job.orchestrate}:{job.name}")
     augmentation = job.augmentation
     if augmentation is not None:
         midi_edits.transpose(song, augmentation.semitones)

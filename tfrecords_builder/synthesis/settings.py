@@ -21,6 +21,9 @@ class RenderConfig:
         seed: Seed of the split by song and of the assignment of SoundFonts.
         shuffle_programs: Seed of random programs for every instrument except drums; None keeps the songs' own
             programs. With several renditions of a song, half of them keep its own programs too, including the first.
+        orchestrate: Seed of other instruments that keep the roles of the parts, with the same rule for renditions; None
+            keeps the songs' own programs. Excludes ``shuffle_programs``.
+        humanize: Seed of deviations in time and velocity, for songs made from scores; None plays them as written.
         renditions: Number of tracks made from each song.
         synthesizers: Some of :data:`SYNTHESIZERS`. Combined with the SoundFonts, they are dealt out to the tracks.
         augment: Seed of :mod:`tfrecords_builder.synthesis.augmentation`; None renders plainly.
@@ -31,6 +34,8 @@ class RenderConfig:
 
     seed: int = 0
     shuffle_programs: int | None = None
+    orchestrate: int | None = None
+    humanize: int | None = None
     renditions: int = 1
     synthesizers: tuple[str, ...] = SYNTHESIZERS[:1]
     augment: int | None = None
@@ -44,6 +49,8 @@ class RenderConfig:
         Raises:
             ConfigError: A value is out of range or excludes another one.
         """
+        if self.shuffle_programs is not None and self.orchestrate is not None:
+            raise ConfigError("shuffle_programs and orchestrate exclude each other: both choose the instruments")
         if self.excerpt is not None and not 1 <= self.excerpt < math.inf:
             raise ConfigError(f"excerpt is {self.excerpt}; it must be a finite number of at least 1 second")
         if self.split is not None and self.split not in SPLITS:

@@ -509,11 +509,33 @@ def test_every_synthesizer_plays_a_song_with_its_own_programs_and_with_others(sy
 def test_equal_seeds_of_programs_and_variety_are_independent(tmp_path, monkeypatch):
     """Two draws with the same seed text would be correlated."""
     seeds = []
+    for edit in ("reorchestrate", "humanize"):
+        monkeypatch.setattr(render, edit, lambda song, seed: seeds.append(seed))
     monkeypatch.setattr(midi_edits, "shuffle_programs", lambda song, seed: seeds.append(seed))
     monkeypatch.setattr(Augmentation, "draw", lambda seed: seeds.append(seed))
     midi = write_midi(tmp_path / "song.mid", PARTS[:1])
-    render.render_track(RenderJob(midi, default_soundfont(), "T", shuffle_programs=1, augment=1), tmp_path)
-    assert len(seeds) == len(set(seeds)) == 2
+    job = RenderJob(midi, default_soundfont(), "T", shuffle_programs=1, orchestrate=1, humanize=1, augment=1)
+    render.render_track(job, tmp_path)
+    assert len(seeds) == len(set(seeds)) == 4
+
+
+def test_a_humanized_and_orchestrated_tree_is_rendered_and_told_from_a_plain_one(midi_folder, tmp_path):
+    settings = RenderConfig(seed=1, orchestrate=3, humanize=4, renditions=2, excerpt=2.0)
+    report = render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", settings, 1)
+    entries = json.loads((tmp_path / "out" / "songs.json").read_text()).values()
+    assert (report.tracks, len(entries)) == (10, 12)  # one of the six songs has no sound
+    assert {entry["humanize"] for entry in entries} == {4}
+    assert sorted(entry.get("orchestrate", 0) for entry in entries) == [0] * 6 + [3] * 6
+    plain = RenderConfig(seed=1, renditions=2, excerpt=2.0)
+    with pytest.raises(DataError, match="other files or settings"):
+        render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", plain, 1)
+    render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "plain", plain, 1)
+    assert "humanize" not in (tmp_path / "plain" / "songs.json").read_text()  # as earlier versions wrote it
+
+
+def test_shuffled_and_orchestrated_exclude_each_other():
+    with pytest.raises(ConfigError, match="shuffle_programs and orchestrate exclude each other"):
+        RenderConfig(shuffle_programs=1, orchestrate=1)
 
 
 @pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="FluidSynth is not installed")
