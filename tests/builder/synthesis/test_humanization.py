@@ -11,7 +11,7 @@ from tfrecords_builder.synthesis.humanization import humanize
 
 @pytest.fixture
 def score() -> pretty_midi.PrettyMIDI:
-    """Return a minute of two parts in unison, on a grid and equally loud, with a repeated pitch, a bend and a controller."""
+    """Return a minute of two parts in unison, on a grid and equally loud, with a bend and a controller."""
     song = pretty_midi.PrettyMIDI()
     song.instruments = [pretty_midi.Instrument(0), pretty_midi.Instrument(40)]
     for instrument in song.instruments:
