@@ -18,7 +18,7 @@ import click
 import numpy as np
 import soundfont_file
 from numpy.typing import NDArray
-from soundfont_file import bags, chunk, generator
+from soundfont_file import Generators, Zone, chunk, read_zones, written_zones
 
 from tfrecords_builder.synthesis.soundfont import RECORDS, read_chunks, require_plain
 
@@ -32,16 +32,6 @@ _INSTRUMENT, _KEY_RANGE, _ATTENUATION, _SEMITONES, _CENTS, _SAMPLE = 41, 43, 48,
 
 _BRIGHTEST = 13500
 """Cutoff of an open filter, in cents above 8.176 Hz."""
-
-Generators = dict[int, int]
-
-
-@dataclasses.dataclass
-class Zone:
-    """Generators of a zone by number, and its modulators as stored."""
-
-    generators: Generators
-    modulators: bytes
 
 
 def alter(source: Path, out: Path, seed: int) -> None:
@@ -60,7 +50,7 @@ def alter(source: Path, out: Path, seed: int) -> None:
     chunks = read_chunks(data)
     tables = {name: chunks[name].view(fields) for name, fields in RECORDS.items()}
     require_plain(tables["shdr"])
-    presets, instruments = (_zones(tables, chunks, kind, owners) for kind, owners in (("p", "phdr"), ("i", "inst")))
+    presets, instruments = (read_zones(tables, chunks, kind, owners) for kind, owners in (("p", "phdr"), ("i", "inst")))
     headers = tables["phdr"][:-1]
     drums = {
         zone.generators[_INSTRUMENT]
@@ -76,47 +66,11 @@ def alter(source: Path, out: Path, seed: int) -> None:
             _alter_tones(_filled(zones, _SAMPLE), drawn)
     _layer(headers, presets, random.Random(f"{seed}:{source.name}:layers"))
     tables_written = (
-        _written("p", "phdr", tables, presets)
-        + _written("i", "inst", tables, instruments)
+        written_zones("p", "phdr", tables, presets)
+        + written_zones("i", "inst", tables, instruments)
         + chunk(b"shdr", chunks["shdr"].tobytes())
     )
     soundfont_file.write(out, "altered", chunks["smpl"].tobytes(), tables_written)
-
-
-def _zones(
-    tables: dict[str, NDArray[np.void]], chunks: dict[str, NDArray[np.uint8]], kind: str, owners: str
-) -> list[list[Zone]]:
-    """Return the zones of each preset ("p") or instrument ("i"), with a global zone first."""
-    bags, generators = tables[f"{kind}bag"], tables[f"{kind}gen"]
-    modulators = chunks[f"{kind}mod"].tobytes()
-    found = []
-    for owner, following in zip(tables[owners][:-1], tables[owners][1:], strict=True):
-        zones = []
-        for number in range(owner["bag"], following["bag"]):
-            begin, end = bags[number], bags[number + 1]
-            rows = generators[begin["generator"] : end["generator"]]
-            amounts = dict(zip(rows["operator"].tolist(), rows["amount"].tolist(), strict=True))
-            zones.append(Zone(amounts, modulators[10 * int(begin["modulator"]) : 10 * int(end["modulator"])]))
-        found.append(zones)
-    return found
-
-
-def _written(kind: str, owners: str, tables: dict[str, NDArray[np.void]], owned: list[list[Zone]]) -> bytes:
-    """Return the four tables of presets or instruments, with headers that point to the new zones."""
-    headers = tables[owners].copy()
-    headers["bag"] = np.cumsum([0, *map(len, owned)])
-    rows = [
-        ([generator(*row) for row in sorted(zone.generators.items(), key=_order)], zone.modulators)
-        for zones in owned
-        for zone in zones
-    ]
-    return chunk(owners.encode(), headers.tobytes()) + bags(kind.encode(), rows)
-
-
-def _order(generator: tuple[int, int]) -> tuple[bool, bool, int]:
-    """Sort as the format requires: key range first, then velocities, and the sample or instrument last."""
-    number, _ = generator
-    return number in (_INSTRUMENT, _SAMPLE), number not in (_KEY_RANGE, _KEY_RANGE + 1), number
 
 
 def _alter_tones(playing: list[Zone], drawn: random.Random) -> None:

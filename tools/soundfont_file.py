@@ -1,18 +1,35 @@
-"""Writer of SoundFont files, for the tools that make SoundFonts. The builder's soundfont.py reads and plays them.
+"""Zones of SoundFont files, read and written, for the tools that make SoundFonts.
 
-It follows the SoundFont Technical Specification 2.04.
+The builder's soundfont.py plays them. They follow the SoundFont Technical Specification 2.04.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mir_tf.io.files import write_bytes
+
+_INSTRUMENT, _KEY_RANGE, _SAMPLE = 41, 43, 53
+
+Generators = dict[int, int]
+"""Maps the number of a generator to its amount."""
 
 MOST_GENERATORS = 2**16 - 1
 """Most generators of a SoundFont, which bags number with 16 bits."""
+
+
+@dataclasses.dataclass
+class Zone:
+    """Generators of a zone by number, and its modulators as stored."""
+
+    generators: Generators
+    modulators: bytes
 
 
 def write(path: Path, name: str, samples: bytes, tables: bytes) -> None:
@@ -70,3 +87,39 @@ def generator(operator: int, amount: int) -> bytes:
 def chunk(name: bytes, data: bytes) -> bytes:
     """Return a chunk of a RIFF file: its name, its size, its data, and a padding byte after an odd size."""
     return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+
+
+def read_zones(
+    tables: dict[str, NDArray[np.void]], chunks: dict[str, NDArray[np.uint8]], kind: str, owners: str
+) -> list[list[Zone]]:
+    """Return the zones of each preset ("p") or instrument ("i"), with a global zone first."""
+    bags, generators = tables[f"{kind}bag"], tables[f"{kind}gen"]
+    modulators = chunks[f"{kind}mod"].tobytes()
+    found = []
+    for owner, following in zip(tables[owners][:-1], tables[owners][1:], strict=True):
+        zones = []
+        for number in range(owner["bag"], following["bag"]):
+            begin, end = bags[number], bags[number + 1]
+            rows = generators[begin["generator"] : end["generator"]]
+            amounts = dict(zip(rows["operator"].tolist(), rows["amount"].tolist(), strict=True))
+            zones.append(Zone(amounts, modulators[10 * int(begin["modulator"]) : 10 * int(end["modulator"])]))
+        found.append(zones)
+    return found
+
+
+def written_zones(kind: str, owners: str, tables: dict[str, NDArray[np.void]], owned: list[list[Zone]]) -> bytes:
+    """Return the four tables of presets or instruments, with headers that point to the new zones."""
+    headers = tables[owners].copy()
+    headers["bag"] = np.cumsum([0, *map(len, owned)])
+    rows = [
+        ([generator(*row) for row in sorted(zone.generators.items(), key=_order)], zone.modulators)
+        for zones in owned
+        for zone in zones
+    ]
+    return chunk(owners.encode(), headers.tobytes()) + bags(kind.encode(), rows)
+
+
+def _order(generator: tuple[int, int]) -> tuple[bool, bool, int]:
+    """Sort as the format requires: key range first, then velocities, and the sample or instrument last."""
+    number, _ = generator
+    return number in (_INSTRUMENT, _SAMPLE), number not in (_KEY_RANGE, _KEY_RANGE + 1), number
