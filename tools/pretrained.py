@@ -84,11 +84,12 @@ def alter(soundfonts: list[Path], out: Path) -> list[Path]:
     return copies
 
 
-def join(out: Path, folders: list[Path]) -> None:
-    """Join the train splits of data sets with the same front end, by hard links to their shards.
+def join(out: Path, folders: dict[str, list[Path]]) -> None:
+    """Join splits of data sets with the same front end, by hard links to their shards.
 
-    Validation and test are those of the first data set, whose songs were written by people. Composed songs resemble
-    each other, and the best thresholds for them are too high for other songs.
+    Args:
+        out: Folder of the joined data set.
+        folders: Data sets to take each split from.
     """
     from mir_tf.data import manifest
     from tfrecords_builder.records import tfds_metadata
@@ -97,28 +98,27 @@ def join(out: Path, folders: list[Path]) -> None:
         return
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    manifests = {folder: manifest.read_manifest(folder) for folder in folders}
-    first = manifests[folders[0]]
+    manifests = {folder: manifest.read_manifest(folder) for each in folders.values() for folder in each}
     splits = {}
-    for split in first.splits:
-        parts = manifests if split == "train" else {folders[0]: first}
-        shards = [(folder, shard) for folder, each in parts.items() for shard in each.splits[split].shards]
+    for split, parts in folders.items():
+        shards = [(folder, shard) for folder in parts for shard in manifests[folder].splits[split].shards]
         linked = []
         for number, (folder, shard) in enumerate(shards):
             name = manifest.shard_name(split, number, len(shards))
             os.link(folder / shard.name, out / name)
             linked.append(dataclasses.replace(shard, name=name))
-        summary = added([dataclasses.asdict(each.splits[split]) | {"shards": 0} for each in parts.values()])
+        summary = added([dataclasses.asdict(manifests[each].splits[split]) | {"shards": 0} for each in parts])
         splits[split] = manifest.SplitSummary(**summary | {"shards": linked})
-    frames = [each.splits["train"].label_frames for each in manifests.values()]
-    means = [each.feature_mean for each in manifests.values()]
-    squares = [each.feature_mean**2 + each.feature_std**2 for each in manifests.values()]
+    trained = [manifests[folder] for folder in folders["train"]]
+    frames = [each.splits["train"].label_frames for each in trained]
+    means = [each.feature_mean for each in trained]
+    squares = [each.feature_mean**2 + each.feature_std**2 for each in trained]
     mean, square = (
         sum(part * value for part, value in zip(frames, values, strict=True)) / sum(frames)
         for values in (means, squares)
     )
     joined = dataclasses.replace(
-        first,
+        trained[0],
         splits=splits,
         feature_mean=mean,
         feature_std=math.sqrt(square - mean**2),
@@ -254,7 +254,10 @@ def main(midi: Path, other_midi: Path, soundfonts: Path, out: Path) -> None:
     # Once more with random instruments, so that an instrument plays any part and not only its usual ones.
     shuffled = ("--augment", "2", "--shuffle-programs", "2")
     build(composed[1], out / "data_shuffled", varied, *train_only, *shuffled, seed=SEED + 1)
-    join(data, [out / "data_midi", out / "data_composed", out / "data_shuffled"])
+    written = out / "data_midi"
+    # Composed songs resemble each other, and the best thresholds for them are too high for other songs.
+    train = [written, out / "data_composed", out / "data_shuffled"]
+    join(data, {"train": train, "validation": [written], "test": [written]})
     held_out = [default_soundfont()]
     sets = {}
     for songs, folder in songs_for_the_table(midi, other_midi, tree, out / "midi").items():

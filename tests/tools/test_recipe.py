@@ -29,35 +29,33 @@ from tfrecords_builder.records.verify import find_damage
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_joined_data_sets_train_on_all_and_validate_on_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_sets_are_joined_split_by_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
     import pretrained
 
     parts = [tmp_path / "a", tmp_path / "b"]
     write_data(parts[0], {"train": [[30, 50], [25]], "validation": [[35]], "test": [[40]]})
     write_data(parts[1], {"train": [[61]], "validation": [[20, 21]], "test": [[33]]})
-    pretrained.join(tmp_path / "both", parts)
+    joined = {"train": parts, "validation": parts[::-1], "test": parts[:1]}
+    pretrained.join(tmp_path / "both", joined)
 
     vocabulary = VOCABULARIES["family"]
     manifest = manifests.read_manifest(tmp_path / "both")
     assert list(find_damage(tmp_path / "both")) == []
-    single = [manifests.read_manifest(part) for part in parts]
-    for split, lengths in {"train": [30, 50, 25, 61], "validation": [35], "test": [40]}.items():
+    single = {part: manifests.read_manifest(part) for part in parts}
+    for split, lengths in {"train": [30, 50, 25, 61], "validation": [20, 21, 35], "test": [40]}.items():
         tracks = list(pipeline.tracks(tmp_path / "both", manifest, split, vocabulary))
         assert [len(track.truth) for track in tracks] == lengths
         assert manifest.splits[split].label_frames == sum(lengths)
         counted = manifests.class_frames(tmp_path / "both", manifest, split, vocabulary)
-        expected = [
-            manifests.class_frames(part, one, split, vocabulary) for part, one in zip(parts, single, strict=True)
-        ]
-        expected = expected if split == "train" else expected[:1]
+        expected = [manifests.class_frames(part, single[part], split, vocabulary) for part in joined[split]]
         np.testing.assert_array_equal(counted, np.sum(expected, axis=0))
-    shares = np.array([one.splits["train"].label_frames for one in single]) / manifest.splits["train"].label_frames
-    assert manifest.feature_mean == pytest.approx(shares @ [one.feature_mean for one in single])
+    shares = (
+        np.array([one.splits["train"].label_frames for one in single.values()]) / manifest.splits["train"].label_frames
+    )
+    assert manifest.feature_mean == pytest.approx(shares @ [one.feature_mean for one in single.values()])
     assert manifest.feature_mean**2 + manifest.feature_std**2 == pytest.approx(
-        shares @ [one.feature_mean**2 + one.feature_std**2 for one in single]
+        shares @ [one.feature_mean**2 + one.feature_std**2 for one in single.values()]
     )
 
 
