@@ -64,8 +64,8 @@ def humanize(song: pretty_midi.PrettyMIDI, seed: str) -> None:
 def _curve(generator: random.Random, count: int, deviation: float) -> NDArray[np.float64]:
     """Return a curve of slow waves, of 6 to 60 s, around 0 with about the given standard deviation."""
     seconds = np.arange(count) * _STEP
-    waves = [
-        np.sin(math.tau * (seconds / generator.uniform(6, 60) + generator.random())) * generator.uniform(0.3, 1)
-        for _ in range(4)
-    ]
-    return np.sum(waves, axis=0) * deviation
+    curve = np.zeros(count)
+    for _ in range(4):
+        wave = np.sin(math.tau * (seconds / generator.uniform(6, 60) + generator.random()))
+        curve += deviation * generator.uniform(0.3, 1) * wave
+    return curve
