@@ -24,6 +24,7 @@ from mir_tf.events import frames_of
 from mir_tf.inference.model import Model
 from mir_tf.inference.prediction import DETECTED, PERHAPS
 from mir_tf.io.audio import AUDIO_SUFFIXES
+from mir_tf.io.csv_cells import unescape_cell
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
@@ -132,7 +133,7 @@ def _csv_rows(path: Path) -> Iterable[_Row]:
                 raise DataError(
                     f"{path}: {where}: the number of values differs from the number of columns in the first line"
                 )
-            yield where, row["start"], row["end"], row["instrument"].strip()
+            yield where, row["start"], row["end"], unescape_cell(row["instrument"].strip())
 
 
 def _jams_rows(path: Path) -> Iterable[_Row]:

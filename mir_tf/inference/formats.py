@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from mir_tf.errors import ConfigError
 from mir_tf.inference.prediction import DETECTED, INTERVAL_COLUMNS, Prediction, Row, rows
+from mir_tf.io.csv_cells import escape_cell
 
 
 class FileFormat(NamedTuple):
@@ -41,11 +42,14 @@ def to_json(prediction: Prediction) -> bytes:
 
 
 def to_csv(prediction: Prediction) -> bytes:
-    """Return a row for each interval, with the header :data:`INTERVAL_COLUMNS`, in UTF-8."""
+    """Return a row for each interval, with the header :data:`INTERVAL_COLUMNS`, in UTF-8.
+
+    Texts that a spreadsheet would run as formulas are escaped, see :mod:`mir_tf.io.csv_cells`.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(INTERVAL_COLUMNS)
-    writer.writerows(prediction.rows)
+    writer.writerows(map(_cells, prediction.rows))
     return text.getvalue().encode()
 
 
@@ -116,11 +120,14 @@ class TableFormat(NamedTuple):
 
 
 def write_csv(path: Path, summaries: PredictionSummaries, model: dict[str, Any]) -> None:
-    """Write a row for each interval, with the header :data:`INTERVAL_COLUMNS`, in UTF-8, without the model."""
+    """Write a row for each interval, with the header :data:`INTERVAL_COLUMNS`, in UTF-8, without the model.
+
+    Texts are escaped as in :func:`to_csv`.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(INTERVAL_COLUMNS)
-        writer.writerows(_all_rows(summaries))
+        writer.writerows(map(_cells, _all_rows(summaries)))
 
 
 def write_json(path: Path, summaries: PredictionSummaries, model: dict[str, Any]) -> None:
@@ -150,6 +157,10 @@ def write_parquet(path: Path, summaries: PredictionSummaries, model: dict[str, A
         while part := list(itertools.islice(source, _ROWS_AT_ONCE)):
             columns = [pa.array(column, kind) for column, kind in zip(zip(*part, strict=True), kinds, strict=True)]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _cells(row: Row) -> list[Any]:
+    return [escape_cell(value) for value in row]
 
 
 def _all_rows(summaries: PredictionSummaries) -> Iterator[Row]:

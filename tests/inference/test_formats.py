@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import jams
@@ -16,7 +17,7 @@ from PIL import Image
 from mir_tf.confidence import NUM_FEATURES, ConfidenceModel
 from mir_tf.errors import ConfigError
 from mir_tf.events import PostProcessing
-from mir_tf.inference.formats import FILE_FORMATS
+from mir_tf.inference.formats import FILE_FORMATS, TABLE_FORMATS
 from mir_tf.inference.prediction import INTERVAL_COLUMNS, Prediction
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -185,3 +186,13 @@ def test_what_a_package_is_missing_for_says_what_to_install(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=rf"needs the package {package}: pip install 'mir-tf\[formats\]'"):
         getattr(song, method)()
+
+
+def test_csv_escapes_formulas_and_parquet_does_not(tmp_path: Path) -> None:
+    song = dataclasses.replace(prediction({"Piano": [0.9] * 20}), path="=1+2.wav")
+    text = FILE_FORMATS["csv"].encode(song).decode()
+    assert text.splitlines()[1].startswith("'=1+2.wav,0.0,")
+    for suffix, start in ((".csv", "'=1+2.wav"), (".parquet", "=1+2.wav")):
+        TABLE_FORMATS[suffix].write(tmp_path / f"songs{suffix}", [song.summary()], song.model)
+        read = pd.read_csv if suffix == ".csv" else pd.read_parquet
+        assert set(read(tmp_path / f"songs{suffix}")["path"]) == {start}

@@ -67,7 +67,10 @@ function rowsOf(found, model, thresholds) {
 }
 
 function toCsv(...all) {
-  const cell = (value) => (/[",\r\n]/.test(value ?? "") ? `"${value.replaceAll('"', '""')}"` : value ?? "");
+  // A spreadsheet would run a text that begins like a formula.
+  const escaped = (value) => (typeof value === "string" && /^'*[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : value ?? "");
+  const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  const cell = (value) => quoted(escaped(value));
   return [COLUMNS, ...rowsOf(...all)].map((row) => `${row.map(cell).join(",")}\n`).join("");
 }
 
