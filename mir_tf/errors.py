@@ -21,6 +21,10 @@ class FileSystemError(MirTfError):
     """Support for a remote file system is not installed."""
 
 
+class InUseError(MirTfError):
+    """Another process is writing the same folder or file."""
+
+
 class AudioError(MirTfError):
     """Audio cannot be decoded, or is empty or invalid."""
 

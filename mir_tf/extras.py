@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
+import sys
 
 from mir_tf.errors import InstallationError
 
@@ -23,6 +25,21 @@ TRAIN_MODULES = (
 """The modules that commands import from the extra ``train``, apart from optional ones."""
 
 _REMEDY = "run: pip install 'mir-tf[train]'"
+
+
+def require_tensorflow_backend() -> None:
+    """Let Keras use TensorFlow, whatever ``keras.json`` in the home folder names.
+
+    Raises:
+        InstallationError: Keras was imported with another backend, or ``KERAS_BACKEND`` names one.
+    """
+    loaded = sys.modules.get("keras")
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow") if loaded is None else loaded.config.backend()
+    if backend != "tensorflow":
+        raise InstallationError(
+            f"this needs Keras with TensorFlow, but its backend is {backend}: set the environment variable "
+            "KERAS_BACKEND to tensorflow before you start Python"
+        )
 
 
 def require_training() -> None:

@@ -41,7 +41,7 @@ from pathlib import Path
 from mir_tf import pretrained
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
-from mir_tf.extras import require_training
+from mir_tf.extras import require_tensorflow_backend, require_training
 from mir_tf.inference.model import Model
 from mir_tf.inference.model_files import model_path, require_model
 from mir_tf.io.files import as_path, is_remote, sha256
@@ -64,7 +64,8 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
     Raises:
         BundleError: The path is missing, damaged or not a trained model; the message says which, and what to do.
         ConfigError: ``threads`` is given for a run or is no positive whole number, or the ``.tflite`` file is remote.
-        InstallationError: The path is a run, and the extra ``train`` is not installed.
+        InstallationError: The path is a run, and the extra ``train`` is not installed or Keras has another backend than
+            TensorFlow.
 
     Examples:
         Predict with the model that comes with this package. The song lasts 4 seconds; the model gives ten frames
@@ -87,6 +88,7 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
     if threads is not None:
         raise ConfigError("threads apply to .tflite files only: a run uses all cores")
     require_training()
+    require_tensorflow_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow logs its start-up, which tells a user nothing
     from mir_tf import bundle
     from mir_tf.bundle.keras_model import RunModel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -14,6 +15,7 @@ import click
 from mir_tf.config import FRONT_ENDS, LABEL_POLICIES, SPLITS, FrontEndConfig
 from mir_tf.errors import ConfigError
 from mir_tf.extras import require_training
+from mir_tf.io import locks
 from mir_tf.io.click_errors import report_errors
 from mir_tf.io.click_path import PathParameter
 from mir_tf.io.files import scratch_folder, workspace
@@ -334,7 +336,10 @@ def _build_all(
     from tfrecords_builder import build, resume
 
     workers = options["workers"]
+    kept = options["keep_audio"]
     with (
+        locks.exclusive(options["out"]),
+        contextlib.nullcontext() if kept is None else locks.exclusive(kept),
         resume.unfinished(options["out"], config.front_end, description) as unfinished,
         workspace(unfinished) as local,
     ):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mir_tf.config import SPLITS
+from mir_tf.io.console import make_console
 from mir_tf.vocabulary import PROGRAM_NAMES, VOCABULARIES
 
 if TYPE_CHECKING:
@@ -30,10 +31,9 @@ def reading_bar(name: str) -> Iterator[Callable[[int, int], None]]:
         A function that takes the bytes read and the bytes in all.
     """
     from rich import progress
-    from rich.console import Console
 
     columns = ("Listing {task.description}", progress.BarColumn(), progress.DownloadColumn())
-    with progress.Progress(*columns, progress.TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+    with progress.Progress(*columns, progress.TimeRemainingColumn(), console=make_console(stderr=True)) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -46,7 +46,6 @@ def track_bar(title: str) -> Iterator[TrackProgress]:
         A function to call after each track.
     """
     from rich import progress
-    from rich.console import Console
 
     columns = (
         progress.TextColumn("{task.description}"),
@@ -58,7 +57,7 @@ def track_bar(title: str) -> Iterator[TrackProgress]:
     )
     began = time.monotonic()
     seconds_done = 0.0
-    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+    with progress.Progress(*columns, console=make_console(stderr=True)) as bar:
         task = bar.add_task(title, total=None, hours=0.0, speed=0.0)
 
         def advance(total: int, seconds: float) -> None:

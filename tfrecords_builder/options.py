@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from mir_tf.io.click_errors import SafeCommand
 from mir_tf.io.click_path import PathParameter
 from mir_tf.io.files import display_path, is_remote, is_utf8
 
@@ -44,7 +45,7 @@ class SourceOption(click.Option):
         return self.opts[0]
 
 
-class SourceCommand(click.Command):
+class SourceCommand(SafeCommand):
     """A command with one of several sources, each with its own options."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:

@@ -19,6 +19,8 @@ from mir_tf.config import FrontEndConfig
 from mir_tf.data.manifest import MANIFEST_FILE, read_manifest
 from mir_tf.errors import AudioError, DataError
 from mir_tf.io.files import is_remote, remove, write_text
+from mir_tf.io.locks import is_lock
+from mir_tf.io.write_errors import writing
 
 UNFINISHED = ".unfinished"
 """The hidden folder."""
@@ -68,9 +70,11 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
     folder = out / UNFINISHED
     is_new = not out.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / _ARGUMENTS, json.dumps(_arguments(front_end, source), indent=2, ensure_ascii=False) + "\n")
-        yield folder
+        with writing(out, folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            arguments = json.dumps(_arguments(front_end, source), indent=2, ensure_ascii=False)
+            write_text(folder / _ARGUMENTS, f"{arguments}\n")
+            yield folder
     except BaseException as error:
         has_finished = any((folder / PARTS).glob("*.json")) or any((folder / TREE).glob("*/Track*"))
         if not has_finished:
@@ -121,7 +125,7 @@ def require_free(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -
             raise DataError(f"{stored}: cannot be read: {error}; remove {out} or choose another folder") from error
         if differences := _differences(there, _arguments(front_end, source)):
             raise DataError(f"{out}: contains an interrupted build with other arguments ({differences}); {_REMEDY}")
-    elif others := sorted(path.name for path in out.iterdir() if path.name != UNFINISHED):
+    elif others := sorted(path.name for path in out.iterdir() if path.name != UNFINISHED and not is_lock(path)):
         raise DataError(f"{out}: is not empty, it contains {others[0]}; choose another folder")
 
 

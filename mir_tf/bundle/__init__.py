@@ -29,7 +29,7 @@ from mir_tf.errors import BundleError
 from mir_tf.events import PostProcessing
 from mir_tf.inference.model_files import model_path, require_run
 from mir_tf.io import stored_json
-from mir_tf.io.files import as_path, atomic_write, local, sha256, write_text
+from mir_tf.io.files import as_path, atomic_write, local, make_folder, sha256, write_text
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
 BUNDLE_FORMAT = 3
@@ -84,7 +84,7 @@ class Bundle:
     def save(self, folder: str | Path) -> None:
         """Write the bundle into ``folder``, which is created if needed. A bundle in it is replaced."""
         folder = as_path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with atomic_write(folder / MODEL_FILE) as model_path:
             # The same layers without the optimizer that the model was compiled with: it would triple the file.
             keras.Model(self.model.input, self.model.output, name=self.model.name).save(model_path)

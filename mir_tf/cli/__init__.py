@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shlex
-import sys
 from typing import Any
 
 import click
 
 import mir_tf
 from mir_tf.cli import data, evaluation, experiments, export, inference, training
-from mir_tf.io.click_errors import report_errors
+from mir_tf.io.click_errors import SafeCommand, report_errors
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Use a model": (inference.predict, inference.listen, inference.app),
@@ -24,13 +22,8 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
 """The commands under the headings that ``mir-tf --help`` prints."""
 
 
-class _Commands(click.Group):
+class _Commands(SafeCommand, click.Group):
     """A group that lists its commands in sections and reports errors without a traceback."""
-
-    def main(self, *args: Any, **options: Any) -> Any:
-        """Run the command line."""
-        _replace_closed_streams()
-        return super().main(*args, **options)
 
     def invoke(self, context: click.Context) -> Any:
         with report_errors():
@@ -51,22 +44,6 @@ class _Commands(click.Group):
         for title, commands in _SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(str(command.name), command.get_short_help_str(64)) for command in commands])
-
-
-def _replace_closed_streams() -> None:
-    """Open the null device in place of closed standard streams, as ``mir-tf predict song.mp3 2>&-`` leaves them.
-
-    Python has None for them, and the next file that is opened would take their number: what libraries print to standard
-    error would end up in it.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            descriptor = os.open(os.devnull, os.O_RDWR)
-            if descriptor != number:
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-            if number:  # sys.stdin stays None, so that commands notice that there is no input
-                setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
 
 
 def _is_path(word: str) -> bool:
@@ -100,8 +77,6 @@ def main() -> None:
     """
     # TensorFlow logs its start-up, which tells you nothing; its errors still come as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for file names with characters the terminal lacks
 
 
 for _commands in _SECTIONS.values():

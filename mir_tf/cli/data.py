@@ -11,11 +11,12 @@ from mir_tf.cli.shared import (
     NEW_FILE,
     NEW_FOLDER,
     TrainingCommand,
-    make_console,
     print_table,
     track_progress,
 )
 from mir_tf.errors import ConfigError
+from mir_tf.io import locks
+from mir_tf.io.console import make_console
 
 
 @click.command(cls=TrainingCommand)
@@ -52,6 +53,6 @@ def inspect(data: Path, picture: Path | None, wants_report: bool, out: Path | No
     if wants_report:
         from mir_tf.reports import data_set
 
-        with track_progress() as on_record:
+        with locks.exclusive(out or data / "report"), track_progress() as on_record:
             path = data_set.write(data, manifest, out or data / "report", on_record)
         console.print(f"Report: {path}", soft_wrap=True)

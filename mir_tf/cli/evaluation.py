@@ -18,12 +18,13 @@ from mir_tf.cli.shared import (
     SPLIT_OPTION,
     TrainingCommand,
     announce_pretrained,
-    make_console,
     print_table,
     results_folder,
     track_progress,
 )
 from mir_tf.errors import ConfigError
+from mir_tf.io import locks
+from mir_tf.io.console import make_console
 
 
 @click.command(cls=TrainingCommand)
@@ -79,6 +80,8 @@ def evaluate(
             model = pretrained.folder()
         if model.is_file():
             raise ConfigError(f"{model}: --data needs a run; evaluate this file with --references and --audio")
+        out = out or results_folder(model, f"evaluation-{split}")
+        context.with_resource(locks.exclusive(out))
         from mir_tf import bundle
         from mir_tf.evaluation.evaluate import evaluate_split
 
@@ -89,13 +92,13 @@ def evaluate(
     else:
         if context.get_parameter_source("split") is not ParameterSource.DEFAULT:
             raise ConfigError("--split requires --data; with --references, every reference file is evaluated")
+        out = out or results_folder(model, f"evaluation-{references.resolve().name}")
+        context.with_resource(locks.exclusive(out))
         from mir_tf.evaluation.references import evaluate_references
         from mir_tf.loading import load
 
         with track_progress() as on_track:
             result = evaluate_references(load(model), references, audio, on_problem, on_track)
-    name = f"evaluation-{split if references is None else references.resolve().name}"
-    out = out or results_folder(model, name)
     console = make_console()
     opening, *details = result.summary()
     console.print(opening)

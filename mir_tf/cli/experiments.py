@@ -13,12 +13,12 @@ from mir_tf.cli.shared import (
     NEW_FOLDER,
     NEW_LOCAL_FOLDER,
     TrainingCommand,
-    make_console,
     print_table,
     training_progress,
 )
 from mir_tf.config import read_yaml
 from mir_tf.errors import ConfigError
+from mir_tf.io.console import make_console
 
 
 @click.command(cls=TrainingCommand)

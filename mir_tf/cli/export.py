@@ -15,9 +15,9 @@ from mir_tf.cli.shared import (
     TrainingCommand,
     announce_pretrained,
     comma_separated,
-    make_console,
     print_table,
 )
+from mir_tf.io.console import make_console
 
 
 @click.command(cls=TrainingCommand)

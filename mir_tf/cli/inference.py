@@ -27,12 +27,12 @@ from mir_tf.cli.shared import (
     THREADS_OPTION,
     announce_pretrained,
     comma_separated,
-    make_console,
     remembered_interrupt,
     uninterrupted,
 )
 from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import ConfigError
+from mir_tf.io.console import make_console
 from mir_tf.io.files import as_path, printable, recording_title
 from mir_tf.metrics.text import format_count
 
@@ -294,7 +294,7 @@ def _how_to_continue(formats: Sequence[str], table: Path | None, as_json: bool, 
 
 def _predict_each(model: Model, job: PredictionJob, style: _Style, tally: _Tally) -> None:
     """Predict, print and write the recordings of a job, and count them."""
-    from mir_tf.errors import AudioError
+    from mir_tf.errors import AudioError, InUseError
     from mir_tf.inference.batch import DurationEstimate
     from mir_tf.io.audio import probe
 
@@ -321,11 +321,13 @@ def _predict_each(model: Model, job: PredictionJob, style: _Style, tally: _Tally
             try:
                 for path in job.write(planned, prediction):
                     style.print_note(console, f"Written: {path}")
-            except OSError as error:
-                if error.errno == errno.ENOSPC:  # no other file could be written either
+            except (InUseError, OSError) as error:
+                # No other file could be written either.
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                     raise
                 tally.num_failed += 1
-                click.echo(f"Error: {printable(f'{song.path}: {error}')}", err=True)
+                fault = f"{song.path}: {error}" if type(error) is OSError else str(error)  # others name their file
+                click.echo(f"Error: {printable(fault)}", err=True)
                 continue
             for path in planned.finished:
                 style.print_note(console, f"Written before: {path} (--overwrite writes it again)")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ import click
 from mir_tf import pretrained
 from mir_tf.extras import require_training
 from mir_tf.io.click_path import PathParameter
+from mir_tf.io.console import UNLIMITED, make_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -228,7 +227,7 @@ def fits(console: Console, rows: Sequence[Sequence[str]]) -> bool:
     """Return whether the terminal is wide enough for a table of ``rows``."""
     from rich.measure import Measurement
 
-    unbounded = console.options.update(max_width=_UNLIMITED)  # to measure the full width of the table
+    unbounded = console.options.update(max_width=UNLIMITED)  # to measure the full width of the table
     return Measurement.get(console, unbounded, _table("", rows)).maximum <= console.width
 
 
@@ -244,30 +243,10 @@ def _table(title: str, rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-_UNLIMITED = 10_000
-"""Width in characters that no table reaches."""
-
 _DRAWING_WIDTH = 100
 """Width in characters of drawings, which take any width, where the output has none."""
 
 
-def make_console(stderr: bool = False) -> Console:
-    """Return a console that prints file names unchanged: brackets are not markup, colons not emoji.
-
-    It is as wide as the terminal. A file or a pipe has no width, unless the environment variable COLUMNS sets one.
-    """
-    from rich.console import Console
-
-    file = sys.stderr if stderr else sys.stdout
-    stated = os.environ.get("COLUMNS", "")
-    width: int | None = None  # that of the terminal
-    if stated.isdecimal():
-        width = int(stated) or _UNLIMITED  # 0, from a terminal that does not know its width, would print nothing
-    elif not file.isatty():
-        width = _UNLIMITED
-    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
-
-
 def drawing_width(console: Console) -> int:
     """Return the width in characters of a drawing that could take any width."""
-    return console.width if console.width < _UNLIMITED else _DRAWING_WIDTH
+    return console.width if console.width < UNLIMITED else _DRAWING_WIDTH

@@ -20,6 +20,7 @@ from mir_tf.cli.shared import (
 )
 from mir_tf.config import MODELS, ModelConfig, RunConfig, TrainConfig, read_yaml
 from mir_tf.errors import ConfigError
+from mir_tf.io import locks
 
 _MODEL, _TRAIN = ModelConfig(), TrainConfig()  # the defaults that help texts state
 
@@ -213,10 +214,11 @@ def import_torch(checkpoint: Path, thresholds: Path | None, preset: str, out: Pa
     """
     from mir_tf.bundle.import_torch import import_checkpoint
 
-    if out.exists() and any(out.iterdir()):
-        raise ConfigError(f"{out}: the folder is not empty; choose another, so that no trained model is replaced")
-    bundle = import_checkpoint(checkpoint, thresholds, preset)
-    bundle.save(out)
+    with locks.exclusive(out):
+        if not all(map(locks.is_lock, out.iterdir())):
+            raise ConfigError(f"{out}: the folder is not empty; choose another, so that no trained model is replaced")
+        bundle = import_checkpoint(checkpoint, thresholds, preset)
+        bundle.save(out)
     model = bundle.config.model
     click.echo(
         f"{model.architecture}, {len(bundle.classes)} classes, {bundle.model.count_params()} parameters: {out}\n"

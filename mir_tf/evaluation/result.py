@@ -18,6 +18,7 @@ from mir_tf.config import LABEL_RATE
 from mir_tf.figures import evaluation as evaluation_figures
 from mir_tf.figures import style
 from mir_tf.figures.colors import color_of
+from mir_tf.io import locks
 from mir_tf.io.files import as_path, write_text
 from mir_tf.io.markdown import markdown
 from mir_tf.metrics.bootstrap import BOOTSTRAP_SAMPLES, FEWEST_SONGS, ConfidenceInterval
@@ -467,11 +468,11 @@ class Evaluation:
     def save(self, folder: str | Path) -> None:
         """Write ``evaluation.json``, ``evaluation.md`` and the figures. Each file is complete or not there."""
         folder = as_path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.save_json(folder / EVALUATION_FILE)
-        write_text(folder / "evaluation.md", self.to_markdown())
-        for name, figure in self.figures().items():
-            style.save_png(figure, folder / f"{name}.png")
+        with locks.exclusive(folder):
+            self.save_json(folder / EVALUATION_FILE)
+            write_text(folder / "evaluation.md", self.to_markdown())
+            for name, figure in self.figures().items():
+                style.save_png(figure, folder / f"{name}.png")
 
     def save_json(self, path: str | Path) -> None:
         """Write everything as JSON. The file is complete or not there."""

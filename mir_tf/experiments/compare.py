@@ -22,6 +22,7 @@ from mir_tf.bundle.predict import predict_split
 from mir_tf.experiments.plan import Plan, PlannedRun
 from mir_tf.figures import run as run_figures
 from mir_tf.figures import style
+from mir_tf.io import locks
 from mir_tf.io.files import as_path, write_text
 from mir_tf.io.markdown import markdown
 from mir_tf.metrics import bootstrap
@@ -337,6 +338,16 @@ def compare(
         DataError: A data set is damaged or has nothing to learn from.
         TrainingError: A run cannot start or resume. Finished runs are kept; the same call resumes after them.
     """
+    with locks.exclusive(as_path(out), plan.name):
+        comparison = _compare(plan, on_run, on_epoch, on_step)
+        comparison.save(as_path(out))
+    return comparison
+
+
+def _compare(
+    plan: Plan, on_run: OnRun | None, on_epoch: loop.OnEpoch | None, on_step: loop.OnStep | None
+) -> Comparison:
+    """Train and evaluate the runs of a plan."""
     outcomes: dict[str, list[Outcome]] = {}
     done: dict[Path, Outcome] = {}
     for number, run in enumerate(plan.runs, start=1):
@@ -345,9 +356,7 @@ def compare(
         if run.folder not in done:
             done[run.folder] = _train_and_score(run, plan.split, on_epoch, on_step)
         outcomes.setdefault(run.name, []).append(dataclasses.replace(done[run.folder], run=run))
-    comparison = Comparison(plan, outcomes)
-    comparison.save(as_path(out))
-    return comparison
+    return Comparison(plan, outcomes)
 
 
 def _train_and_score(

@@ -7,6 +7,7 @@ chief and workers, on several.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -28,7 +29,9 @@ from mir_tf.config import RunConfig
 from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import ConfigError, TrainingError
 from mir_tf.experiments.search_space import SearchSpace
-from mir_tf.io.files import as_path, write_text
+from mir_tf.io import locks
+from mir_tf.io.files import as_path, make_folder, write_text
+from mir_tf.io.write_errors import writing
 from mir_tf.training import loop, summaries
 
 TUNERS = ("random", "hyperband", "bayesian")
@@ -142,7 +145,8 @@ class Search(base_tuner.BaseTuner):
         self._deadline = None if hours is None else time.monotonic() + 3600 * hours
         self._on_trial, self._on_epoch, self._on_step = on_trial, on_epoch, on_step
         try:
-            self.search()
+            with writing(self._out):
+                self.search()
         except _BudgetSpent:
             return False
         except _Interrupted as interruption:
@@ -209,8 +213,9 @@ class Search(base_tuner.BaseTuner):
             if parent is not None and not out.exists():  # Hyperband continues a run with more epochs
                 copy = out.with_name(f".unfinished-{out.name}")
                 shutil.rmtree(copy, ignore_errors=True)
-                shutil.copytree(self.folder(parent), copy, ignore=shutil.ignore_patterns(LOGS_FOLDER))
-                copy.rename(out)
+                with writing(out, copy):
+                    shutil.copytree(self.folder(parent), copy, ignore=shutil.ignore_patterns(LOGS_FOLDER))
+                    copy.rename(out)
             result = loop.fit(data, out, config, on_epoch, self._on_step)
         except (ConfigError, TrainingError, tf.errors.ResourceExhaustedError) as error:
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
@@ -301,12 +306,14 @@ def search(
     for folder in folders:
         read_manifest(folder)  # a data set that is missing or damaged must not leave settings that refuse another one
     settings = {"data": list(map(str, folders)), "tuner": tuner, "epochs": epochs, "seed": seed}
-    _check_same_search(out, {**settings, "space": dataclasses.asdict(space)})
-    found = Search(tuner, folders, out, space, hyperparameters, trials, epochs, seed)
-    _write_experiment(out / TRIALS, space, folders)
-    is_complete = found.run(hours, on_trial, on_epoch, on_step)
-    if is_chief():
-        found.write_best()
+    # The processes of a search on several machines share the folder.
+    with contextlib.nullcontext() if is_worker() or is_chief() else locks.exclusive(out):
+        _check_same_search(out, {**settings, "space": dataclasses.asdict(space)})
+        found = Search(tuner, folders, out, space, hyperparameters, trials, epochs, seed)
+        _write_experiment(out / TRIALS, space, folders)
+        is_complete = found.run(hours, on_trial, on_epoch, on_step)
+        if is_chief():
+            found.write_best()
     return found, is_complete
 
 
@@ -327,7 +334,7 @@ def _check_same_search(out: Path, settings: dict[str, Any]) -> None:
                 f"{out} contains a different search: {differences}. Use its settings to resume it, or another folder"
             )
         return
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_text(path, text)
 
 
@@ -338,7 +345,7 @@ def _write_experiment(folder: Path, space: SearchSpace, data: Sequence[Path]) ->
         name: (hparams.IntInterval if bounds.is_whole else hparams.RealInterval)(bounds.minimum, bounds.maximum)
         for name, bounds in space.ranges.items()
     }
-    with tf.summary.create_file_writer(str(folder)).as_default():
+    with writing(folder), tf.summary.create_file_writer(str(folder)).as_default():
         hparams.hparams_config(
             hparams=[hparams.HParam(name, domain) for name, domain in domains.items()],
             metrics=[hparams.Metric(tag, display_name=name) for tag, name in summaries.METRICS.items()],

@@ -33,8 +33,9 @@ from mir_tf.export.graphs import ConvertedModel, Pieces, ServingModule, cloned, 
 from mir_tf.export.report import F1, MEASURED_THREADS, ExportedFile, ExportReport
 from mir_tf.export.tflite import join, with_metadata
 from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE, Metadata
-from mir_tf.io import audio
+from mir_tf.io import audio, locks
 from mir_tf.io.files import as_path, move_into, remove, scratch_folder, workspace, write_text
+from mir_tf.io.write_errors import writing
 from mir_tf.lite import LiteModel
 from mir_tf.metrics.counts import ConfusionCounts
 from mir_tf.stream import predict_signal, windows
@@ -116,6 +117,8 @@ def export(
         AudioError: A recording cannot be read.
         DataError: The data set does not match the model.
         ExportError: A converter failed.
+        InUseError: Another process is writing ``out``.
+        WriteError: ``out`` cannot be written.
     """
     check_exportable(bundle, formats, quantizations, data is not None)
     # A model with mixed precision is exported, and compared, in float32.
@@ -127,31 +130,35 @@ def export(
     else:
         signals, sound = [probe_signal(sr, 2.6 * bundle.config.window.window_seconds)], "a synthetic signal"
     out = as_path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    reference = _Reference.of(bundle, signals, data, progress)
-    metadata = metadata_of(bundle, name, license_name)
-    with workspace(out) as beside, scratch_folder(beside / ".unfinished-export") as folder:
-        exporter = _Exporter(bundle, metadata, reference, tuple(quantizations), folder, progress)
-        files = [file for name, each in EXPORT_FORMATS.items() if name in formats for file in each.write(exporter)]
-        for file in files:
-            target = out / file.name
-            remove(target)
-            if not file.failure:
-                move_into(folder / file.name, target)
-    written = {file.name for file in files}
-    known = [name for each in EXPORT_FORMATS.values() for name in each.files]
-    report = ExportReport(
-        metadata=metadata,
-        sound=sound,
-        seconds=sum(map(len, signals)) / sr,
-        data="" if data is None else str(data),
-        keras_f1=reference.f1,
-        files=tuple(files),
-        older=tuple(name for name in known if name not in written and (out / name).exists()),
-    )
-    write_text(out / "report.md", report.to_markdown())
-    write_text(out / "report.json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
-    return report
+    with locks.exclusive(out), workspace(out) as beside:
+        unfinished = beside / ".unfinished-export"
+        with writing(out, unfinished):
+            reference = _Reference.of(bundle, signals, data, progress)
+            metadata = metadata_of(bundle, name, license_name)
+            with scratch_folder(unfinished) as folder:
+                exporter = _Exporter(bundle, metadata, reference, tuple(quantizations), folder, progress)
+                writers = [each.write for name, each in EXPORT_FORMATS.items() if name in formats]
+                files = [file for write in writers for file in write(exporter)]
+                for file in files:
+                    target = out / file.name
+                    if file.failure or target.is_dir():  # a file is replaced, so that there always is one
+                        remove(target)
+                    if not file.failure:
+                        move_into(folder / file.name, target)
+            written = {file.name for file in files}
+            known = [name for each in EXPORT_FORMATS.values() for name in each.files]
+            report = ExportReport(
+                metadata=metadata,
+                sound=sound,
+                seconds=sum(map(len, signals)) / sr,
+                data="" if data is None else str(data),
+                keras_f1=reference.f1,
+                files=tuple(files),
+                older=tuple(name for name in known if name not in written and (out / name).exists()),
+            )
+            write_text(out / "report.md", report.to_markdown())
+            write_text(out / "report.json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
+            return report
 
 
 def metadata_of(bundle: Bundle, name: str, license_name: str) -> Metadata:

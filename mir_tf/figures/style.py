@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,7 +23,11 @@ from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE
 from mir_tf.events import Events
-from mir_tf.io.files import atomic_write
+from mir_tf.io.files import write_bytes
+
+if os.environ.get("MATPLOTLIBRC") == os.devnull:  # set by mir_tf.io.environment for the commands
+    # Matplotlib has read a matplotlibrc in the working directory nevertheless, which is that of another project.
+    matplotlib.rcdefaults()
 
 # A song's name may be in a script that the font lacks. The figure then has boxes; no warning for each letter.
 warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
@@ -198,8 +204,9 @@ def draw_bars(axes: Axes, active: NDArray[np.bool_], bottom: float, height: floa
 
 def save_png(figure: Figure, path: str | Path) -> None:
     """Write ``figure`` as a PNG. The file is complete or not there."""
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    write_bytes(path, content.getvalue())
 
 
 def to_pixels(figure: Figure) -> NDArray[np.uint8]:

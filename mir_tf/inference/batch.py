@@ -6,6 +6,7 @@ audio and by which model. Without it, existing files are assumed to be somebody 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -14,12 +15,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from mir_tf.errors import ConfigError
+from mir_tf.errors import ConfigError, InUseError
 from mir_tf.inference.formats import FILE_FORMATS, TABLE_FORMATS, require
 from mir_tf.inference.ledger import OLD_LEDGER, Ledger
 from mir_tf.inference.prediction import Prediction
+from mir_tf.io import locks
 from mir_tf.io.audio import AUDIO_SUFFIXES
-from mir_tf.io.files import as_path, atomic_write, sha256, write_bytes
+from mir_tf.io.files import as_path, atomic_write, is_remote, make_folder, sha256
 
 _OUTPUT_SUFFIXES = frozenset(form.suffix for form in FILE_FORMATS.values())
 
@@ -100,7 +102,7 @@ def _search(folder: Path, place: Path, found: ScanResult, above: set[Path]) -> I
         return
     for path in entries:
         if path.name.startswith("."):
-            found.hidden += not path.name.endswith(OLD_LEDGER)
+            found.hidden += not (path.name.endswith(OLD_LEDGER) or locks.is_lock(path))
         elif path.suffix.lower() in AUDIO_SUFFIXES and _may_be_recording(path):
             yield AudioFile.of(path, place / path.name)
         elif _is_folder(path):
@@ -179,6 +181,7 @@ class PredictionJob:
         Raises:
             ConfigError: A format or suffix is unknown or needs a package that is not installed, several recordings
                 would be written to one file, or a different file has the name of the table.
+            InUseError: Another command is writing the table.
         """
         _check_formats(formats, table)
         self._songs, self._model, self._table = songs, model, table
@@ -192,8 +195,12 @@ class PredictionJob:
         self.skipped: list[AudioFile] = []
         self.kept: dict[Path, str] = {}
         self._ledger = Ledger()
+        self._held = contextlib.ExitStack()
+        if table is not None:
+            self._held.enter_context(locks.exclusive(table.parent, table.name))
+        self._states = {path: _state(path) for files in targets for path in files.values()}
         if table is not None and not overwrite and self._is_foreign(table):
-            self._ledger.close()
+            self.close()
             raise ConfigError(
                 f"{table}: exists and was not written by mir-tf, or was edited; name another file, or replace it with "
                 "--overwrite"
@@ -217,7 +224,12 @@ class PredictionJob:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the ledger, and let other commands write the table."""
         self._ledger.close()
+        self._held.close()
 
     @property
     def ledger_problem(self) -> str | None:
@@ -225,16 +237,28 @@ class PredictionJob:
         return self._ledger.problem
 
     def write(self, planned: PlannedOutput, prediction: Prediction) -> list[Path]:
-        """Write the planned output of a recording, each file atomically, and return the files."""
+        """Write the planned output of a recording, each file atomically, and return the files.
+
+        Raises:
+            InUseError: Another process has written one of the files since the work was planned, with other content.
+            OSError: A file cannot be written.
+        """
         stamp = self._stamp(planned.song)
         for name, path in planned.formats.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             content = FILE_FORMATS[name].encode(prediction)
-            self._ledger.begin(path, hashlib.sha256(content).hexdigest())
-            write_bytes(path, content)
+            digest = hashlib.sha256(content).hexdigest()
+            with atomic_write(path) as temporary:
+                if _state(path) not in (None, self._states[path]) and sha256(path) != digest:
+                    raise InUseError(
+                        f"{path}: another process has written this file in the meantime; run this command again with "
+                        "--overwrite to replace it"
+                    )
+                temporary.write_bytes(content)
+                self._ledger.begin(path, digest)
             self._ledger.finish(path, stamp)
         if planned.in_table and self._table is not None:
-            self._table.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._table.parent)
             content_in_table = {"model": prediction.model, "summary": prediction.summary()}
             self._ledger.finish(self._table, stamp, str(planned.song.path), content_in_table)
         return list(planned.formats.values())
@@ -265,14 +289,33 @@ class PredictionJob:
         return self._ledger.is_finished(table, self._stamp(song), str(song.path))
 
     def _is_written(self, song: AudioFile, path: Path) -> bool:
-        return self._ledger.is_finished(path, self._stamp(song)) and path.is_file()
+        return self._ledger.is_finished(path, self._stamp(song)) and _is_file(path)
 
     def _is_foreign(self, path: Path) -> bool:
         """Return whether a file exists that mir-tf did not write, or that was edited since."""
-        return path.is_file() and not self._ledger.has_written(path, sha256(path))
+        return _is_file(path) and not self._ledger.has_written(path, sha256(path))
 
     def _stamp(self, song: AudioFile) -> list[object]:
         return [self._model, str(song.path.absolute()), song.size, song.modified]
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """Return what tells whether a file is still the one that it was; None if there is none."""
+    if is_remote(path):  # nothing tells, and a request would be sent
+        return None
+    try:
+        status = path.stat()
+    except OSError:  # its name may be too long, which shows when it is written
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether the path is a file; False too if its name is too long or you have no right to know."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _check_formats(formats: Sequence[str], table: Path | None) -> None:

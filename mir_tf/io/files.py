@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mir_tf.io import locks
 from mir_tf.io.remote import RemotePath, is_uri
+from mir_tf.io.write_errors import WriteError, explanation, writing
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 """Characters that a terminal obeys, that turn the direction of a text, or that XML does not allow."""
+
+_SHORT_NAME_BYTES = 100
+"""Up to this length, the name of an unfinished file tells which one it is."""
+
+_SHORT_SUFFIX_BYTES = 16
 
 _SLAKH_TRACK = re.compile(r"Track\d")
 """The beginning of the name of a track's folder in Slakh's layout."""
@@ -42,21 +51,53 @@ def is_remote(path: str | Path) -> bool:
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary local path for the block to write; it becomes ``path`` when the block completes.
 
-    If the block raises, ``path`` is left as it was. A local file is written beside ``path`` and renamed. A remote file
-    is written locally and then uploaded: object stores show an object only once all of it has arrived.
+    If the block raises, ``path`` is left as it was. A local file is written beside ``path`` and renamed; processes that
+    write the same file wait for each other. A remote file is written locally and then uploaded: object stores show an
+    object only once all of it has arrived.
+
+    Raises:
+        WriteError: The file cannot be written: no space, no right, a name that is too long, a device.
     """
     path = as_path(path)
     if isinstance(path, RemotePath):
         with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder, path.name)
-            path.upload(Path(folder, path.name))
+            copy = Path(folder, path.name)
+            with writing(copy):
+                yield copy
+            path.upload(copy)
         return
-    temporary = path.with_name(f".unfinished-{path.name}")  # keeps the suffix, by which some writers choose the format
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = _unfinished(path)
+    with writing(path, temporary):
+        _check_target(path)
+        with locks.reserved(temporary, path):
+            try:
+                yield temporary
+                os.replace(temporary, path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+
+
+def _unfinished(path: Path) -> Path:
+    """Return the hidden path beside ``path`` at which its content is written.
+
+    It keeps the suffix, by which some writers choose the format. A name that has no room for more becomes a digest.
+    """
+    name = f".unfinished-{path.name}"
+    if len(os.fsencode(name)) > _SHORT_NAME_BYTES:
+        suffix = path.suffix if len(os.fsencode(path.suffix)) <= _SHORT_SUFFIX_BYTES else ""
+        name = f".unfinished-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{suffix}"
+    return path.with_name(name)
+
+
+def _check_target(path: Path) -> None:
+    """Raise WriteError, before any work, if ``path`` is a device or a pipe or has too long a name."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise WriteError(errno.EINVAL, "this is a device or a pipe; name a file", str(path))
+        if stat.S_ISDIR(mode):
+            raise WriteError(errno.EISDIR, explanation(errno.EISDIR, path), str(path))
 
 
 def display_path(path: str | Path) -> str:
@@ -95,6 +136,16 @@ def is_utf8(path: str | Path) -> bool:
     return display_path(path) == str(path)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if they are missing.
+
+    Raises:
+        WriteError: It cannot be made.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, atomically."""
     with atomic_write(path) as temporary:
@@ -124,7 +175,8 @@ def local(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, path.name)
-        copy.write_bytes(path.read_bytes())
+        with writing(copy):
+            copy.write_bytes(path.read_bytes())
         yield copy
 
 
@@ -145,7 +197,8 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     A leftover of a process that was killed is deleted first.
     """
     shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
+    with writing(path):
+        path.mkdir()
     try:
         yield path
     finally:

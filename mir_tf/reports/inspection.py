@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from mir_tf.data import pipeline
 from mir_tf.data.manifest import Manifest
-from mir_tf.errors import DataError
 from mir_tf.figures import spectrograms, style
 from mir_tf.figures.colors import CLASS_COLORS
 from mir_tf.metrics.text import format_percent
@@ -68,13 +67,10 @@ def draw(folder: str | Path, manifest: Manifest, out: str | Path) -> None:
     """Write :func:`figure` as the PNG file ``out``.
 
     Raises:
-        DataError: The data set in ``folder`` is damaged, or ``out`` cannot be written.
+        DataError: The data set in ``folder`` is damaged.
+        WriteError: ``out`` cannot be written.
     """
-    drawn = figure(folder, manifest)
-    try:
-        style.save_png(drawn, out)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written: {error.strerror}") from error
+    style.save_png(figure(folder, manifest), out)
 
 
 def figure(folder: str | Path, manifest: Manifest) -> Figure:

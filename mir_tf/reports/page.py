@@ -17,7 +17,7 @@ import jinja2
 from matplotlib.figure import Figure
 
 import mir_tf
-from mir_tf.io.files import as_path, atomic_write, write_text
+from mir_tf.io.files import as_path, make_folder, write_bytes, write_text
 
 PAGE_FILE = "report.html"
 """Name of the page's file."""
@@ -115,13 +115,12 @@ class Page:
             OSError: The folder cannot be written.
         """
         folder = as_path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         pictures = {}
         for picture in self.pictures:
             content = io.BytesIO()
             picture.figure.savefig(content, format="png", dpi=_DPI)
-            with atomic_write(folder / f"{picture.name}.png") as temporary:
-                temporary.write_bytes(content.getvalue())
+            write_bytes(folder / f"{picture.name}.png", content.getvalue())
             pictures[picture.name] = base64.b64encode(content.getvalue()).decode("ascii")
         environment = jinja2.Environment(
             loader=jinja2.PackageLoader("mir_tf.reports"),

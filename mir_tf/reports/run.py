@@ -22,6 +22,7 @@ from mir_tf.figures.colors import color_of
 from mir_tf.figures.run import training_figure
 from mir_tf.figures.timelines import timeline_figure
 from mir_tf.inference.prediction import format_duration
+from mir_tf.io import locks
 from mir_tf.io.files import as_path
 from mir_tf.metrics.calibration import RELIABILITY_BINS, Reliability, reliability
 from mir_tf.metrics.counts import ConfusionCounts, track_micro_f1
@@ -143,14 +144,20 @@ def write(
         DataError: See :func:`mir_tf.evaluation.evaluate.evaluate_split`; or the run's history is damaged.
         OSError: ``out`` cannot be written.
     """
-    history = read_history(as_path(run) / HISTORY_FILE)
-    predictions = list(predict_split(bundle.windowed, bundle.config, data, split, progress))
-    evaluation = evaluate_predictions(
-        predictions, bundle.thresholds, bundle.post_processing, bundle.vocabulary, str(data), split, bundle.confidence
-    )
-    as_path(out).mkdir(parents=True, exist_ok=True)
-    evaluation.save_json(as_path(out) / EVALUATION_FILE)
-    return page(bundle, as_path(run).resolve().name, history, predictions, evaluation).save(out)
+    with locks.exclusive(as_path(out)):
+        history = read_history(as_path(run) / HISTORY_FILE)
+        predictions = list(predict_split(bundle.windowed, bundle.config, data, split, progress))
+        evaluation = evaluate_predictions(
+            predictions,
+            bundle.thresholds,
+            bundle.post_processing,
+            bundle.vocabulary,
+            str(data),
+            split,
+            bundle.confidence,
+        )
+        evaluation.save_json(as_path(out) / EVALUATION_FILE)
+        return page(bundle, as_path(run).resolve().name, history, predictions, evaluation).save(out)
 
 
 def page(

@@ -30,7 +30,8 @@ from mir_tf.data.manifest import MANIFEST_FILE, Manifest, OnShard, class_frames,
 from mir_tf.data.pipeline import Examples, LabelledTrack
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.events import PostProcessing
-from mir_tf.io.files import as_path, sha256, write_text
+from mir_tf.io import locks
+from mir_tf.io.files import as_path, make_folder, sha256, write_text
 from mir_tf.metrics import confidence
 from mir_tf.metrics.confidence import TrackTable
 from mir_tf.metrics.counts import Baseline
@@ -163,9 +164,13 @@ def fit(
             memory does not suffice, or the workers fail to work together.
         ConfigError: The strategy is not available or does not fit the configuration, or the network is not that of
             ``init``.
+        InUseError: Another process is writing ``out``.
+        WriteError: A file cannot be written.
     """
     distribution = start(strategy)  # TensorFlow requires this before anything else that it does
-    with distribution.report_worker_loss():
+    # Of the workers, only the first one writes.
+    lock = locks.exclusive(as_path(out)) if distribution.is_chief else contextlib.nullcontext()
+    with lock, distribution.report_worker_loss():
         result = _fit(_Setup(data, as_path(out), config, distribution, on_epoch, on_step, on_check), profile, init)
         # Without this, a worker that ends before the first one has written its files would count as lost.
         distribution.total(np.zeros(1))
@@ -192,7 +197,7 @@ def _fit(setup: _Setup, profile: bool, init: str | Path | None) -> FitResult:
         }
     )
     if distribution.is_chief:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         sections = {name: fields for name, fields in config.to_dict().items() if name != "front_end"}
         write_text(out / CONFIG_FILE, yaml.safe_dump(sections, sort_keys=False))
 

@@ -22,6 +22,7 @@ from tensorboard.plugins.pr_curve import metadata as pr_curve
 from mir_tf.config import RunConfig
 from mir_tf.data.pipeline import LabelledTrack
 from mir_tf.figures import spectrograms, style
+from mir_tf.io.write_errors import writing
 from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.training.validation import Validation
 
@@ -68,7 +69,8 @@ class SummaryWriter:
     def __init__(self, folder: Path, config: RunConfig, classes: Sequence[str]) -> None:
         """Open ``folder`` for a run with ``config`` whose model has ``classes``."""
         self._folder, self._config, self._classes = folder, config, classes
-        self._writer = tf.summary.create_file_writer(str(folder))
+        with writing(folder):
+            self._writer = tf.summary.create_file_writer(str(folder))
         self._is_profiling = False
 
     def begin(self, name: str, data: str, graph: tf.Graph) -> None:
@@ -87,11 +89,12 @@ class SummaryWriter:
         }
         values[DATA] = data
         del values[EPOCHS]
-        with self._writer.as_default():
-            hparams.hparams(values, trial_id=name)
-            tf.summary.graph(graph)
-        # If the run is stopped in its first epoch, the resumed run does not write its name again.
-        self._writer.flush()
+        with writing(self._folder):
+            with self._writer.as_default():
+                hparams.hparams(values, trial_id=name)
+                tf.summary.graph(graph)
+            # If the run is stopped in its first epoch, the resumed run does not write its name again.
+            self._writer.flush()
 
     def profiled(self, step: int, steps: int) -> contextlib.AbstractContextManager[object]:
         """Return a context for ``step`` of ``steps``, from 1, of an epoch in which a few steps are profiled."""
@@ -106,7 +109,8 @@ class SummaryWriter:
     def end_profile(self) -> None:
         """Write the profile, if one is being taken."""
         if self._is_profiling:
-            tf.profiler.experimental.stop()
+            with writing(self._folder):
+                tf.profiler.experimental.stop()
             self._is_profiling = False
 
     def epoch(
@@ -140,7 +144,7 @@ class SummaryWriter:
         }
         per_class = zip(self._classes, tuned.f1, tuned.has_positives, strict=True)
         scalars |= {f"f1_per_class/{name}": f1 for name, f1, has_positives in per_class if has_positives}
-        with self._writer.as_default():
+        with writing(self._folder), self._writer.as_default():
             for tag, value in scalars.items():
                 tf.summary.scalar(tag, value, step=epoch)
             curves = zip(self._classes, _pr_curves(validation.histogram), tuned.has_positives, strict=True)
@@ -149,7 +153,7 @@ class SummaryWriter:
                 tf.summary.write(f"precision_recall/{name}", curve, step=epoch, metadata=metadata)
             if picture:
                 self._draw(picture, validation.predictions[0].probabilities, epoch)
-        self._writer.flush()
+            self._writer.flush()
 
     def _draw(self, track: LabelledTrack, probabilities: NDArray[np.float32], epoch: int) -> None:
         figure = spectrograms.song_figure(
@@ -165,7 +169,8 @@ class SummaryWriter:
     def close(self) -> None:
         """Close the files."""
         self.end_profile()
-        self._writer.close()
+        with writing(self._folder):
+            self._writer.close()
 
 
 def _pr_curves(histogram: ScoreHistogram) -> NDArray[np.float32]:

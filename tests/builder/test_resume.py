@@ -1,17 +1,16 @@
 """A build continues with the finished tracks of an interrupted one; killed often, it gives the same result."""
 
-import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers.commands import run_builder
+from helpers.disks import small_disk
 from helpers.slakh_tree import write_midi, write_track
 
 from mir_tf.config import FRONT_ENDS
@@ -126,21 +125,6 @@ def test_a_clean_up_that_was_killed_is_finished(tmp_path: Path) -> None:
     (tmp_path / "data" / resume.UNFINISHED).mkdir()
     assert run_builder(*arguments).exit_code == 0
     assert contents(tmp_path / "data") == before
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, size: str, *options: str) -> Iterator[Path]:
-    """Mount a separate disk at ``folder`` if this process may."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("may not mount a disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.mark.slow

@@ -481,7 +481,7 @@ def test_an_answer_that_cannot_be_written_stops_no_other(model: Path, tmp_path: 
     songs = [tmp_path / name for name in ("1.wav", "2.wav", "3.wav")]
     result = run("predict", model, *songs, "--format", "json")
     assert result.exit_code == 1
-    assert f"Error: {tmp_path / '2.wav'}: " in result.stderr
+    assert f"Error: {tmp_path / '2.wav.json'}: cannot be written: " in result.stderr
     assert result.stderr.endswith(", 1 failed.\n")
     assert num_answers(result) == 3, "the answer is printed nevertheless"
     assert (tmp_path / "3.wav.json").is_file()

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from mir_tf.data.manifest import Manifest
-from mir_tf.errors import DataError
 from mir_tf.figures.colors import CLASS_COLORS
+from mir_tf.io.write_errors import WriteError
 from mir_tf.reports import inspection
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -104,7 +104,7 @@ def drawn_frames(axes: Axes, lane: float, color: str, count: int) -> list[int]:
 def test_the_figure_is_written_as_a_png(tmp_path: Path, manifest: Manifest) -> None:
     inspection.draw(tmp_path, manifest, tmp_path / "page.png")
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(DataError, match=r"page\.png: cannot be written: No such file"):
+    with pytest.raises(WriteError, match=r"page\.png: cannot be written: No such file"):
         inspection.draw(tmp_path, manifest, tmp_path / "nowhere" / "page.png")
 
 

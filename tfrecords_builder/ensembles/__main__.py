@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from mir_tf.extras import require_training
-from mir_tf.io.click_errors import report_errors
+from mir_tf.io.click_errors import SafeCommand, report_errors
 
 
-@click.command()
+@click.command(cls=SafeCommand)
 @click.option("--songs", type=click.IntRange(min=1), required=True, metavar="N", help="Compose N songs.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="SEED", help="Seed the songs."

@@ -82,14 +82,11 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
     activity = {name: np.zeros(len(vocabulary.classes), int) for name, vocabulary in VOCABULARIES.items()}
     path = _data(folder, track.id)
     with atomic_write(path) as temporary:
-        try:
-            with tf.io.TFRecordWriter(str(temporary)) as file:
-                for record in records:
-                    file.write(encode(record))
-                    for name, vocabulary in VOCABULARIES.items():
-                        activity[name] += vocabulary.project(record.targets(labels)).sum(axis=0)
-        except tf.errors.OpError as error:
-            raise OSError(error.message) from error
+        with tf.io.TFRecordWriter(str(temporary)) as file:
+            for record in records:
+                file.write(encode(record))
+                for name, vocabulary in VOCABULARIES.items():
+                    activity[name] += vocabulary.project(record.targets(labels)).sum(axis=0)
         num_bytes, digest = temporary.stat().st_size, sha256(temporary)
     # The square of a float16 is exact in float32, which takes half the memory of float64.
     squares = np.square(mix.log_mel, dtype=np.float32)
@@ -203,13 +200,10 @@ def _write_split(out: Path, folder: Path, split: str, parts: list[TrackPart], sh
     for index in range(count):
         path = out / manifest.shard_name(split, index, count)
         with atomic_write(path) as temporary:
-            try:
-                with temporary.open("wb") as joined:
-                    for part in members[index]:
-                        with _data(folder, part.id).open("rb") as file:
-                            shutil.copyfileobj(file, joined)
-            except OSError as error:
-                raise OSError(f"{path}: cannot be written: {error.strerror or error}") from error
+            with temporary.open("wb") as joined:
+                for part in members[index]:
+                    with _data(folder, part.id).open("rb") as file:
+                        shutil.copyfileobj(file, joined)
             shard = Shard.of(temporary, sum(part.records for part in members[index]))
         shards.append(dataclasses.replace(shard, name=path.name))
     return SplitSummary(

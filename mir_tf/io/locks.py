@@ -1,0 +1,212 @@
+"""Locks that keep two processes from writing the same folder or file.
+
+A lock is a lock of the operating system on a hidden file in the folder, so that it ends with its process, however that
+ends. The file names the process that has it. It is removed when the lock is released; after ``kill -9`` it remains, and
+the next process takes it over. Nothing that only reads asks for a lock.
+
+Remote folders, Windows, and file systems without locks have none: there, nothing keeps two processes apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import hashlib
+import json
+import os
+import shlex
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mir_tf.errors import InUseError
+from mir_tf.io.remote import RemotePath
+from mir_tf.io.write_errors import writing
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""Errors of a file system that has no locks."""
+
+_PREFIX = ".mir-tf"
+_SUFFIX = ".lock"
+
+_held: dict[str, int] = {}
+"""Lock file → the thread of this process that has it: a command and what it calls may lock the same folder."""
+
+_LONGEST_WAIT_SECONDS = 60.0
+"""How long to wait for another process that writes the same file."""
+
+_PATIENCE_SECONDS = 0.5
+"""How long to wait for the name of a process that has just taken the lock."""
+
+
+def is_lock(path: Path) -> bool:
+    """Return whether a file is one of these locks, which those who list a folder leave out."""
+    return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, name: str | None = None) -> Iterator[None]:
+    """Keep other processes from writing ``folder`` during the block. It is created if needed.
+
+    If the block fails, a folder that was created for it and is empty is removed again.
+
+    Args:
+        folder: The folder. If it is remote, nothing is locked.
+        name: Name of a file in it, or another part of it, to lock that alone.
+
+    Raises:
+        InUseError: Another process has the lock; the message says which.
+        OSError: The folder cannot be created or written.
+    """
+    if isinstance(folder, RemotePath):
+        yield
+        return
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    part = "" if name is None else "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    path = Path(os.path.realpath(folder), f"{_PREFIX}{part}{_SUFFIX}")
+    try:
+        with _locked(path, folder if name is None else folder / name):
+            yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for each in missing:
+                each.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _locked(path: Path, shown: Path) -> Iterator[None]:
+    """Hold the lock on the file ``path``; ``shown`` is what it stands for."""
+    key = str(path)
+    if fcntl is None or _held.get(key) == threading.get_ident():
+        yield
+        return
+    with writing(shown, path):
+        descriptor = _acquire(path, shown)
+    try:
+        _held[key] = threading.get_ident()
+        yield
+    finally:
+        del _held[key]
+        with contextlib.suppress(OSError):  # while it is still locked, so that it is not that of another process
+            path.unlink()
+        os.close(descriptor)
+
+
+def _acquire(path: Path, shown: Path) -> int:
+    """Return the descriptor of the locked file.
+
+    Raises:
+        InUseError: Another process has it.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in _UNSUPPORTED:
+                    print(f"Note: {shown}: this file system has no locks: use one process at a time", file=sys.stderr)
+                    return descriptor
+                if not isinstance(error, BlockingIOError | PermissionError):
+                    raise
+                raise InUseError(
+                    f"{shown}: another process is writing here: {_holder(path)}. Wait until it has ended, stop it, or "
+                    "choose another place"
+                ) from None
+            if _is_still(path, descriptor):
+                os.ftruncate(descriptor, 0)
+                with contextlib.suppress(OSError):  # a full disk: what is written next says so
+                    os.pwrite(descriptor, _description(), 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # the process before has removed the file
+
+
+@contextlib.contextmanager
+def reserved(path: Path, shown: Path) -> Iterator[None]:
+    """Let the processes that write the unfinished file ``path`` wait for each other, with a lock on the file itself.
+
+    The block must rename or remove the file. Without locks in the file system, nobody waits.
+
+    Args:
+        path: The unfinished file, which is created if needed.
+        shown: The file that it becomes, for the message.
+
+    Raises:
+        InUseError: Another process has been writing it for a minute.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = _wait(path, shown)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait(path: Path, shown: Path) -> int:
+    """Return the descriptor of ``path``, locked and not yet renamed by another process."""
+    began = time.monotonic()
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still(path, descriptor):
+                return descriptor
+        except OSError as error:
+            if error.errno in _UNSUPPORTED:
+                return descriptor
+            if not isinstance(error, BlockingIOError | PermissionError):
+                os.close(descriptor)
+                raise
+        os.close(descriptor)
+        if time.monotonic() > began + _LONGEST_WAIT_SECONDS:
+            raise InUseError(f"{shown}: another process has been writing this file for a minute; stop it first")
+        time.sleep(0.01)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Return whether ``path`` is still the file that was opened."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _description() -> bytes:
+    words = [os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]]
+    if words[0] == "__main__.py":
+        words[:1] = ["python", "-m", os.path.basename(os.path.dirname(sys.argv[0]))]
+    content = {
+        "command": shlex.join(words),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.datetime.now().astimezone().isoformat(" ", "seconds"),
+    }
+    return json.dumps(content).encode()
+
+
+def _holder(path: Path) -> str:
+    """Return which process has the lock, as far as it has written that down."""
+    began = time.monotonic()
+    while time.monotonic() < began + _PATIENCE_SECONDS:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            holder = json.loads(path.read_bytes())
+            return "{command} (process {pid} on {host}, since {since})".format(**holder)
+        time.sleep(0.02)
+    return "its name is not known"

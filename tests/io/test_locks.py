@@ -1,0 +1,135 @@
+"""Locks between processes: they name their holder, end with it, and leave no file behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mir_tf.errors import InUseError
+from mir_tf.io import locks
+from mir_tf.io.files import atomic_write, write_text
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from mir_tf.io import locks
+with locks.exclusive(Path(sys.argv[1]), sys.argv[2] or None):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def start(folder: Path, name: str = "") -> subprocess.Popen[str]:
+    """Start a process that has a lock for a minute, and wait until it has it."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder), name], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that has the lock on ``run``."""
+    with start(tmp_path / "run") as process:
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_refused_and_told_who_writes(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    with pytest.raises(InUseError) as refusal, locks.exclusive(tmp_path / "run"):
+        pass
+    message = str(refusal.value)
+    for part in (f"{tmp_path / 'run'}: another process", f"process {holder.pid} on {os.uname().nodename}, since 20"):
+        assert part in message
+    (tmp_path / "link").symlink_to("run")
+    with pytest.raises(InUseError), locks.exclusive(tmp_path / "link"):
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_lock_ends_with_its_process(tmp_path: Path, holder: subprocess.Popen[str], number: int) -> None:
+    holder.send_signal(number)
+    holder.wait()
+    assert all(map(locks.is_lock, (tmp_path / "run").iterdir())), "what a killed process leaves is hidden and known"
+    with locks.exclusive(tmp_path / "run"):
+        pass
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_parts_of_a_folder_have_locks_of_their_own(tmp_path: Path) -> None:
+    with start(tmp_path, "a.csv") as process:
+        with locks.exclusive(tmp_path, "b.csv"):
+            pass
+        with pytest.raises(InUseError, match=r"a\.csv"), locks.exclusive(tmp_path, "a.csv"):
+            pass
+        process.kill()
+
+
+def test_one_thread_may_lock_a_folder_twice_and_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    with locks.exclusive(tmp_path / "a" / "b"), locks.exclusive(tmp_path / "a" / "b"):
+        assert len(list((tmp_path / "a" / "b").iterdir())) == 1
+    assert not list((tmp_path / "a" / "b").iterdir())
+    with pytest.raises(ZeroDivisionError), locks.exclusive(tmp_path / "c" / "d"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_file_system_without_locks_is_used_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(descriptor: int, operation: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", fail)
+    with locks.exclusive(tmp_path):
+        write_text(tmp_path / "a.txt", "a")
+    assert capsys.readouterr().err.startswith(f"Note: {tmp_path}: this file system has no locks")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+WRITE = """
+import json, sys
+from pathlib import Path
+from mir_tf.io.files import atomic_write
+for number in range(200):
+    with atomic_write(sys.argv[1]) as temporary:
+        temporary.write_text(json.dumps([sys.argv[2]] * 2000))
+"""
+
+
+def test_a_file_that_many_processes_write_is_always_that_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "song.json"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITE, str(path), str(number)]) for number in range(3)]
+    seen = set()
+    while any(writer.poll() is None for writer in writers):
+        if path.exists():
+            content = json.loads(path.read_text())
+            assert len(content) == 2000
+            assert len(set(content)) == 1
+            seen.add(content[0])
+        time.sleep(0.001)
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert seen
+    assert [each.name for each in tmp_path.iterdir()] == ["song.json"]
+
+
+def test_a_writer_waits_for_the_other_one_and_takes_over_from_a_killed_one(tmp_path: Path) -> None:
+    code = "import sys, time\nfrom mir_tf.io.files import atomic_write\nwith atomic_write(sys.argv[1]) as path:\n"
+    code += "    path.write_text('half')\n    print('held', flush=True)\n    time.sleep(60)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "a.txt")], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+        process.wait()
+        with atomic_write(tmp_path / "a.txt") as temporary:
+            temporary.write_text("whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
