@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 from fuzzing.cases import Kind, run
 
-KINDS = {"midi": "Midi"}
+KINDS = {"archive": "Archives", "midi": "Midi", "soundfont": "SoundFonts", "yaml_file": "YamlFiles"}
 """Module in ``fuzzing`` → its class."""
 
 
