@@ -50,6 +50,12 @@ _TRAILING = "after its end mark follows something that is not a .tar; any tracks
 
 _BLOCK = 1 << 16
 
+_END = 2 * tarfile.BLOCKSIZE
+"""Zeros at the end of an archive, which most programs pad to a multiple of tarfile.RECORDSIZE."""
+
+_MOST_PADDING = 1 << 20
+"""Most zeros at the end of an archive: the largest records in use."""
+
 _MOST_HEADER = 1 << 20
 """Most bytes of a long name or of extended attributes, which are read into memory."""
 
@@ -135,7 +141,7 @@ class Archive:
         strangers: dict[Place, set[str]] = {}
         songs = None
         last: Place | None = None
-        has_begun = False
+        has_begun = is_damaged = False
         try:
             for info, file in _members(self._path, progress):
                 has_begun = True
@@ -192,6 +198,7 @@ class Archive:
             if last is None:
                 what = "damaged or truncated before its first track" if has_begun else _kind(self._path)
                 raise DataError(f"{self._path}: {what}: {_cause(error)}{_remedy(self._path)}") from error
+            is_damaged = True
             del found[last]
             name = last[-1]
             reason = f"{self._path}: damaged or truncated: {_cause(error)}{_remedy(self._path)}"
@@ -199,6 +206,13 @@ class Archive:
                 raise DataError(f"{reason}; the damage is in or after {name}, the first track") from error
             contents.problems.append(Skipped(name, f"{reason}; the damage is in or after this track"))
             contents.problems.append(Skipped(self._path.name, f"{reason}; the tracks after {name} are unknown"))
+        for place in contents.folders:
+            if (
+                not is_damaged
+                and places.is_track(place[-1])
+                and not any(other[: len(place)] == place for other in found)
+            ):
+                found[place] = _Found()  # without files
         for place, track in found.items():
             if outer := next((place[:at] for at in range(1, len(place)) if place[:at] in found), None):
                 track.fault = track.fault or f"{'/'.join(place)}: is within another track, {outer[-1]}; move it"
@@ -327,17 +341,27 @@ def _members(path: Path, progress: ReadProgress | None = None) -> Iterator[tuple
             if source.has_ended and str(error).startswith("Not a gzipped file"):
                 raise _TrailingError(_TRAILING) from error
             raise
-        if not source.has_ended:
-            raise EOFError("its end mark is missing")
+        source.check_end(archive.offset)
+        if source.gaps:
+            raise _TrailingError(
+                f"has zeros before byte {source.gaps[0]}: if they are not from joining archives, tracks may be missing"
+            )
 
 
 class _Source:
-    """The file that tarfile reads. ``has_ended`` is whether an end mark was read, and no file after it."""
+    """The file that tarfile reads, and where its archives end.
+
+    Attributes:
+        has_ended: Whether an end mark was read, and no file after it.
+        gaps: Places in bytes at which an archive begins after zeros that no program writes at the end of one.
+    """
 
     def __init__(self, path: Path, file: IO[bytes] | gzip.GzipFile) -> None:
         self._path = path
         self._file = file
+        self._start = self._zeros = 0
         self.has_ended = False
+        self.gaps: list[int] = []
 
     def read(self, size: int) -> bytes:
         try:
@@ -348,24 +372,60 @@ class _Source:
         except OSError as error:
             raise DataError(f"{self._path}: cannot be read: {error.strerror or error}") from error
 
+    def note_zeros(self, place: int) -> None:
+        """Note a block of zeros."""
+        if not self.has_ended:
+            self._zeros = place
+        self.has_ended = True
+
+    def note_header(self, place: int) -> None:
+        """Note the header of a file."""
+        if self.has_ended:
+            is_join = place - self._zeros == _END or (place - self._start) % tarfile.RECORDSIZE == 0
+            if not is_join or self._zeros == 0:
+                self.gaps.append(place)
+            self._start = place
+        self.has_ended = False
+
+    def check_end(self, place: int) -> None:
+        """Note where the last archive ends.
+
+        Raises:
+            EOFError: There is no end mark.
+            _TrailingError: The zeros after it are those of a file that was not written to its end.
+        """
+        if not self.has_ended:
+            raise EOFError("its end mark is missing")
+        if place - self._zeros > _MOST_PADDING:
+            raise _TrailingError(
+                f"ends with {place - self._zeros} bytes of zeros, as an incomplete download does; tracks may be missing"
+            )
+
 
 def _header_class(source: _Source) -> type[tarfile.TarInfo]:
     """Return a reader of headers that raises for damaged ones: tarfile takes them for the end of the archive."""
+    place = 0
 
     class Header(tarfile.TarInfo):
+        @classmethod
+        def fromtarfile(cls, tarfile: tarfile.TarFile) -> Header:
+            nonlocal place
+            place = tarfile.fileobj.tell()
+            return super().fromtarfile(tarfile)
+
         @classmethod
         def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Header:
             try:
                 info = super().frombuf(buf, encoding, errors)
             except tarfile.HeaderError as error:
                 if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
-                    source.has_ended = True
+                    source.note_zeros(place)
                 elif len(buf) and source.has_ended:
                     raise _TrailingError(_TRAILING) from error
                 elif len(buf):
                     raise tarfile.ReadError(f"damaged header: {error}") from error
                 raise
-            source.has_ended = False
+            source.note_header(place)
             if info.size < 0 or (info.type in b"LKxgX" and info.size > _MOST_HEADER):
                 raise tarfile.ReadError("damaged header: impossible size")
             return info

@@ -64,6 +64,23 @@ _ATTENUATION = 0.4
 _COMPRESSED = 0x10
 """Bit in a sample's type for Ogg Vorbis, in .sf3 files."""
 
+_ROM = 0x8000
+"""Bit in a sample's type for one in a sound card, not in the file."""
+
+_INDICES = (
+    ("phdr", "bag", "pbag"),
+    ("pbag", "generator", "pgen"),
+    ("inst", "bag", "ibag"),
+    ("ibag", "generator", "igen"),
+)
+"""Table, its field that numbers the rows of another table, and that table."""
+
+_MOST_ZONES = 200_000
+"""Most zones of all presets: a damaged table can stand for billions."""
+
+_MOST_OCTAVES = 15
+"""Most octaves by which a recording is transposed, which is more than any sound needs."""
+
 Generators = dict[int, int]
 
 
@@ -121,10 +138,18 @@ class SoundFont:
         self._tables = {name: chunks[name].view(fields) for name, fields in RECORDS.items()}
         require_plain(self._tables["shdr"])
         self._samples = chunks["smpl"].view("<i2")
-        self._presets = {
-            (int(header["bank"]), int(header["program"])): self._zones(index)
-            for index, header in enumerate(self._tables["phdr"][:-1])
-        }
+        for table, field, other in _INDICES:
+            indices = self._tables[table][field].astype(np.int64)
+            if not len(indices) or (np.diff(indices) < 0).any() or indices[-1] != len(self._tables[other]) - 1:
+                raise ValueError(f"its table {table} is damaged: it does not number the rows of {other}")
+        self._presets: dict[tuple[int, int], list[_Zone]] = {}
+        count = 0
+        for index, header in enumerate(self._tables["phdr"][:-1]):
+            zones = self._zones(index)
+            self._presets.setdefault((int(header["bank"]), int(header["program"])), zones)  # players take the first
+            count += len(zones)
+            if count > _MOST_ZONES:
+                raise ValueError(f"its presets have more than {_MOST_ZONES} zones")
 
     def has(self, program: int, is_drum: bool) -> bool:
         """Return whether it has a sound for a General MIDI program, or for drums any kit that can replace another."""
@@ -173,7 +198,8 @@ class SoundFont:
         return mix * np.float32((velocity / 127) ** 2)
 
     def _play(self, zone: _Zone, key: int, seconds: float, sample_rate: int, cents: float) -> NDArray[np.float32]:
-        step = zone.rate / sample_rate * 2 ** ((zone.scale * (key - zone.root) + zone.tuning + cents / 100) / 12)
+        octaves = (zone.scale * (key - zone.root) + zone.tuning + cents / 100) / 12
+        step = zone.rate / sample_rate * 2 ** min(max(octaves, -_MOST_OCTAVES), _MOST_OCTAVES)
         release = min(max(zone.release, _MIN_RELEASE), _MAX_RELEASE)
         count = round((seconds + release * _INAUDIBLE / _ROCK_BOTTOM) * sample_rate)
         if zone.loop is None:
@@ -194,11 +220,13 @@ class SoundFont:
         return sound * _envelope(zone, seconds, release, count, sample_rate)
 
     def _zones(self, preset: int) -> list[_Zone]:
-        zones = [
-            self._zone(outer, inner)
-            for outer in self._bags("p", preset, self._tables["phdr"], _INSTRUMENT)
-            for inner in self._bags("i", outer[_INSTRUMENT], self._tables["inst"], _SAMPLE)
-        ]
+        zones = []
+        for outer in self._bags("p", preset, self._tables["phdr"], _INSTRUMENT):
+            for inner in self._bags("i", outer[_INSTRUMENT], self._tables["inst"], _SAMPLE):
+                if not self._tables["shdr"][inner[_SAMPLE]]["type"] & _ROM:
+                    zones.append(self._zone(outer, inner))
+            if len(zones) > _MOST_ZONES:
+                raise ValueError(f"a preset has more than {_MOST_ZONES} zones")
         return [zone for zone in zones if zone.rate and 0 <= zone.start < zone.end]
 
     def _bags(self, kind: str, owner: int, owners: NDArray[np.void], link: int) -> list[Generators]:
@@ -225,6 +253,8 @@ class SoundFont:
         def seconds(operator: int) -> float:
             return float(2 ** (min(amount(operator), 8000) / 1200))
 
+        if header["end"] > len(self._samples):
+            raise ValueError(f"its sample {bytes(header['name'])!r} ends after the audio")
         start = int(header["start"]) + amount(0) + 32768 * amount(4)
         end = min(int(header["end"]) + amount(1) + 32768 * amount(12), len(self._samples) - 1)
         loop = (

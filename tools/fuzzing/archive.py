@@ -61,6 +61,8 @@ class Archives(Kind):
             missing = sorted(wanted.keys() - {track.id for track in tracks})
             is_unknown = any(item.item == path.name for item in skipped)
             if missing and not is_unknown and not all(name in named for name in missing):
+                if is_overwritten(case.content, pack(expected, after_tree(self.draw(number)))):
+                    return "unjudged"
                 return f"wrong: {missing} are missing, and named is only: {named}"
             for track in tracks:
                 if wanted.get(track.id) != track.split:
@@ -104,6 +106,17 @@ class Archives(Kind):
             archive.close(track)
         shutil.rmtree(theirs)
         return "right" if is_judged else "unjudged"
+
+
+def is_overwritten(content: bytes, original: bytes) -> bool:
+    """Return whether zeros are all that is new: an archive that ends there, and another after it, may look the same."""
+    return len(content) == len(original) and all(new in (0, old) for new, old in zip(content, original, strict=True))
+
+
+def after_tree(draw: random.Random) -> random.Random:
+    """Return the random numbers as they are once the tree is drawn."""
+    random_tree(draw)
+    return draw
 
 
 def random_tree(draw: random.Random) -> Files:

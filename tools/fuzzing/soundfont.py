@@ -182,28 +182,35 @@ def fluidsynth_presets(path: Path) -> dict[tuple[int, int], float | None] | None
     for setting in (b"synth.reverb.active", b"synth.chorus.active", b"synth.lock-memory"):
         library.fluid_settings_setint(settings, setting, 0)
     library.fluid_settings_setnum(settings, b"synth.gain", ctypes.c_double(1.0))
-    synth = ctypes.c_void_p(library.new_fluid_synth(settings))
+    presets: dict[tuple[int, int], float | None] = {}
     try:
-        number = library.fluid_synth_sfload(synth, str(path).encode(), 0)
-        if number < 0:
-            return None
-        font = ctypes.c_void_p(library.fluid_synth_get_sfont_by_id(synth, number))
-        library.fluid_sfont_iteration_start(font)
-        presets: dict[tuple[int, int], float | None] = {}
-        while preset := library.fluid_sfont_iteration_next(font):
-            pointer = ctypes.c_void_p(preset)
-            place = (library.fluid_preset_get_banknum(pointer), library.fluid_preset_get_num(pointer))
-            presets[place] = None
-        count = round(SECONDS * RATE)
-        left, right = ((ctypes.c_float * count)() for _ in range(2))
-        for bank, program in list(presets)[:PLAYED]:
-            library.fluid_synth_system_reset(synth)
-            if library.fluid_synth_program_select(synth, 0, number, bank, program) != 0:
-                continue
-            library.fluid_synth_noteon(synth, 0, KEY, VELOCITY)
-            library.fluid_synth_write_float(synth, count, left, 0, 1, right, 0, 1)
-            presets[bank, program] = float(np.abs(np.frombuffer(left, np.float32)).max())
+        for place in [None, *range(PLAYED)]:
+            synth = ctypes.c_void_p(library.new_fluid_synth(settings))  # each, as notes before would still sound
+            try:
+                number = library.fluid_synth_sfload(synth, str(path).encode(), 0)
+                if number < 0:
+                    return None
+                if place is None:
+                    font = ctypes.c_void_p(library.fluid_synth_get_sfont_by_id(synth, number))
+                    library.fluid_sfont_iteration_start(font)
+                    while preset := ctypes.c_void_p(library.fluid_sfont_iteration_next(font)):
+                        presets[library.fluid_preset_get_banknum(preset), library.fluid_preset_get_num(preset)] = None
+                elif place < len(presets):
+                    bank, program = list(presets)[place]
+                    presets[bank, program] = peak(library, synth, number, bank, program)
+            finally:
+                library.delete_fluid_synth(synth)
         return presets
     finally:
-        library.delete_fluid_synth(synth)
         library.delete_fluid_settings(settings)
+
+
+def peak(library: ctypes.CDLL, synth: ctypes.c_void_p, number: int, bank: int, program: int) -> float | None:
+    """Return the peak of a note of a preset; None if it cannot be chosen."""
+    count = round(SECONDS * RATE)
+    left, right = ((ctypes.c_float * count)() for _ in range(2))
+    if library.fluid_synth_program_select(synth, 0, number, bank, program) != 0:
+        return None
+    library.fluid_synth_noteon(synth, 0, KEY, VELOCITY)
+    library.fluid_synth_write_float(synth, count, left, 0, 1, right, 0, 1)
+    return float(np.abs(np.frombuffer(left, np.float32)).max())
