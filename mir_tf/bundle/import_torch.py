@@ -8,19 +8,22 @@ the number of attention heads, which is the default of :class:`mir_tf.config.Mod
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from mir_tf.bundle import Bundle
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.errors import BundleError, ConfigError
 from mir_tf.events import PostProcessing
+from mir_tf.io.archives import NPZ_ERRORS, load_npz
+from mir_tf.io.stored_json import impostor_of
 from mir_tf.models import build_model
 from mir_tf.vocabulary import VOCABULARIES
 
@@ -33,18 +36,16 @@ _NAMES = {
 }
 """Vocabulary → class → name in the PyTorch project, where it differs. Its outputs are sorted by its own names."""
 
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""NumPy's errors for a file that is not an .npz, or a damaged one."""
+_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""Parts of a name that DataParallel, torch.compile and the like add. No layer has such a name."""
+
+_NOT_WEIGHTS = ("n_averaged",)
+"""Names of tensors that averages of weights contain besides them."""
+
+_DEEPEST = 4
+"""Dictionaries within each other in a checkpoint, in which the state dict is looked for."""
+
+_REMEDY = "save model.state_dict() by itself"
 
 _UNTUNED = 0.5
 
@@ -54,7 +55,8 @@ def import_checkpoint(checkpoint: str | Path, thresholds: str | Path | None = No
 
     Args:
         checkpoint: State dict of a CNN, CRNN or CRNN + MHA with 17 or 129 classes: ``.pth`` or ``.pt``, read by PyTorch
-            without running code in it, or ``.npz`` of arrays with the names of the state dict.
+            without running code in it, or ``.npz`` of arrays with the names of the state dict. It may be inside a
+            dictionary with other things, and its names may have prefixes such as ``module.``.
         thresholds: ``.npy`` with one threshold for each class, in the checkpoint's order; None sets all to 0.5.
         preset: The front end that the model was trained with, one of :data:`PRESETS`. The arrays do not show it.
 
@@ -67,11 +69,16 @@ def import_checkpoint(checkpoint: str | Path, thresholds: str | Path | None = No
         raise ConfigError(f"preset is {preset!r}; it must be {' or '.join(PRESETS)}")
     state = _StateDict(Path(checkpoint))
     vocabulary = state.vocabulary()
-    config = RunConfig.for_front_end(FRONT_ENDS[preset]).merge(
-        {"model": state.architecture(), "train": {"vocabulary": vocabulary}}
-    )
     classes = VOCABULARIES[vocabulary].classes
-    model = build_model(config.model, config.front_end, len(classes))
+    try:
+        config = RunConfig.for_front_end(FRONT_ENDS[preset]).merge(
+            {"model": state.architecture(), "train": {"vocabulary": vocabulary}}
+        )
+        model = build_model(config.model, config.front_end, len(classes))
+    except ConfigError as error:
+        raise BundleError(f"{checkpoint}: its shapes fit no network: {error}") from error
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise BundleError(f"{checkpoint}: a network of its shapes does not fit into memory") from error
     state.load_into(model)
     order = [_original_order(vocabulary).index(name) for name in classes]
     head = model.get_layer("fc")
@@ -105,8 +112,11 @@ class _StateDict:
         except OSError as error:
             raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
         self._path = path
-        self._arrays = (_read_torch if path.suffix in (".pth", ".pt") else _read_npz)(path)
+        read = _read_torch if path.suffix.lower() in (".pth", ".pt") else _read_npz
+        self._arrays = _unwrapped(path, read(path))
         for name, array in self._arrays.items():
+            if not array.size:
+                raise BundleError(f"{path}: {name} is empty: its shape is {list(array.shape)}")
             if not np.isfinite(array).all():
                 raise BundleError(f"{path}: {name} contains NaN or infinity: the training that wrote it had failed")
         self._unused = {name for name in self._arrays if not name.endswith(".num_batches_tracked")}
@@ -135,10 +145,14 @@ class _StateDict:
     def architecture(self) -> dict[str, object]:
         """Return the fields of :class:`mir_tf.config.ModelConfig` that the shapes show."""
         blocks = max(1, self._count("conv{}.weight"))
-        fields: dict[str, object] = {
-            "architecture": "cnn",
-            "conv_filters": [self._shape(f"conv{block}.weight", 4)[0] for block in range(1, blocks + 1)],
-        }
+        shapes = [self._shape(f"conv{block}.weight", 4) for block in range(1, blocks + 1)]
+        for block, (before, after) in enumerate(itertools.pairwise(shapes), start=2):
+            if after[1] != before[0]:
+                raise BundleError(
+                    f"{self._path}: conv{block}.weight takes {after[1]} channels, but conv{block - 1}.weight gives "
+                    f"{before[0]}"
+                )
+        fields: dict[str, object] = {"architecture": "cnn", "conv_filters": [shape[0] for shape in shapes]}
         if layers := self._count("gru{}.weight_hh_l0"):
             units = self._shape("gru1.weight_hh_l0", 2)[1]
             fields |= {"architecture": "crnn", "gru_layers": layers, "gru_units": units}
@@ -161,7 +175,10 @@ class _StateDict:
         for layer in model.layers:
             if not layer.weights:
                 continue
-            values = _WEIGHTS[type(layer)](self, layer.name)
+            try:
+                values = _WEIGHTS[type(layer)](self, layer.name)
+            except (ValueError, IndexError) as error:
+                raise BundleError(f"{self._path}: {layer.name}: its arrays have wrong shapes: {error}") from error
             for weight, value in zip(layer.weights, values, strict=True):
                 if weight.shape != value.shape:
                     raise BundleError(
@@ -175,13 +192,39 @@ class _StateDict:
             )
 
 
+def _unwrapped(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Return the arrays of the network by their own names, without what wrappers add to names and weights.
+
+    Raises:
+        BundleError: There are several networks.
+    """
+    bare: dict[str, NDArray[np.float32]] = {}
+    for name, array in arrays.items():
+        short = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+        if short in bare:
+            raise BundleError(f"{path}: contains several networks, of which {name} and another have {short}; {_REMEDY}")
+        bare[short] = array
+    prefixes = [name.removesuffix("fc.weight") for name in bare if name == "fc.weight" or name.endswith(".fc.weight")]
+    if len(prefixes) > 1:
+        names = ", ".join(f"{prefix}*" for prefix in prefixes)
+        raise BundleError(f"{path}: contains several networks: {names}; save the state_dict() of one of them by itself")
+    prefix = prefixes[0] if prefixes else ""
+    # What lies outside of the network keeps its name, and is refused as no part of it.
+    within = {name[len(prefix) :]: array for name, array in bare.items() if name.startswith(prefix)}
+    outside = {
+        f"{name} (outside)" if name in within else name: bare[name] for name in bare if not name.startswith(prefix)
+    }
+    return {name: array for name, array in (within | outside).items() if name not in _NOT_WEIGHTS}
+
+
 def _read_npz(path: Path) -> Mapping[str, NDArray[np.float32]]:
     try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-    except _DAMAGE as error:
-        raise BundleError(f"{path}: not an .npz of arrays, nor named .pth or .pt: {error}") from error
-
+        arrays = load_npz(path, path.stat().st_size)
+    except NPZ_ERRORS as error:
+        with path.open("rb") as file:
+            impostor = impostor_of(file.read(200))
+        reason = impostor or f"not an .npz of arrays, nor named .pth or .pt: {error}"
+        raise BundleError(f"{path}: {reason}") from error
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
             raise BundleError(f"{path}: {name} has the type {array.dtype}; weights are real numbers")
@@ -198,16 +241,48 @@ def _read_torch(path: Path) -> Mapping[str, NDArray[np.float32]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code of the file
     except Exception as error:  # PyTorch has no base class for errors of a file
-        raise BundleError(f"{path}: PyTorch cannot read it as weights alone: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise BundleError(f"{path}: not a state dict (name → tensor); save model.state_dict() by itself")
-    return {name: value.float().numpy() for name, value in content.items()}
+        with path.open("rb") as file:
+            impostor = impostor_of(file.read(200))
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BundleError(
+            f"{path}: {impostor or f'PyTorch cannot read it as weights alone: {reason}; {_REMEDY}'}"
+        ) from error
+    states = list(_state_dicts(content, ""))
+    if len(states) > 1:
+        places = ", ".join(place or "the outermost" for place, _ in states)
+        raise BundleError(f"{path}: contains several state dicts: {places}; save one of them by itself")
+    if not states:
+        raise BundleError(f"{path}: not a state dict (name → tensor); {_REMEDY}")
+    arrays = {}
+    for name, value in states[0][1].items():
+        if value.is_complex():
+            raise BundleError(f"{path}: {name} has the type {value.dtype}; weights are real numbers")
+        try:
+            arrays[name] = value.detach().float().numpy()
+        except Exception as error:  # a tensor without values, a sparse or a quantised one
+            raise BundleError(f"{path}: {name} has no plain values: {str(error).splitlines()[0]}") from error
+    return arrays
+
+
+def _state_dicts(content: Any, place: str, depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each dictionary in a checkpoint that has the tensors of a network, with its place."""
+    import torch
+
+    if not isinstance(content, Mapping) or depth > _DEEPEST:
+        return
+    tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    # An optimizer's state has numbers as names.
+    if any(str(name).endswith("fc.weight") for name in tensors) or (not depth and len(tensors) == len(content) > 0):
+        yield place, {str(name): value for name, value in tensors.items()}
+        return
+    for name, value in content.items():
+        yield from _state_dicts(value, f"{place}[{name!r}]", depth + 1)
 
 
 def _read_thresholds(path: Path, count: int) -> NDArray[np.float32]:
     try:
         thresholds = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
+    except NPZ_ERRORS as error:
         raise BundleError(f"{path}: not an .npy of numbers: {error}") from error
     if (
         not isinstance(thresholds, np.ndarray)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import lzma
+import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -22,6 +27,16 @@ ZIP_ERRORS = (
     OSError,  # a seek to a negative place; and the file itself
 )
 """Errors of :mod:`zipfile` for an archive that is damaged or that it cannot read."""
+
+NPZ_ERRORS = (
+    *ZIP_ERRORS,
+    TypeError,
+    AttributeError,
+    SyntaxError,  # of the header of an array, a Python literal; and the next
+    tokenize.TokenError,
+    MemoryError,
+)
+"""Errors of :func:`load_npz` for a file that is not an ``.npz``, or a damaged one."""
 
 _FREE_BYTES = 1 << 26
 """An archive may always unpack to this size, 64 MiB."""
@@ -49,3 +64,28 @@ def require_plausible_sizes(file: str | Path | BinaryIO, size: int) -> None:
         raise ValueError(
             f"it would unpack from {size / 1e6:.1f} MB to {unpacked / 1e6:.0f} MB, as no file of weights does"
         )
+
+
+def load_npz(file: str | Path | BinaryIO, size: int) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file by name, without unpickling objects.
+
+    The sizes that it states are checked before memory is allocated for them.
+
+    Args:
+        file: The file.
+        size: Its size in bytes.
+
+    Raises:
+        Exception: One of :data:`NPZ_ERRORS`.
+    """
+    require_plausible_sizes(file, size)
+    with zipfile.ZipFile(file) as archive:
+        for entry in archive.infolist():
+            with archive.open(entry) as member:
+                version = np.lib.format.read_magic(member)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(member)
+                if math.prod(shape) * dtype.itemsize > entry.file_size:
+                    raise ValueError(f"{entry.filename} is shorter than its shape, {list(shape)}")
+    with np.load(file, allow_pickle=False) as content:
+        return {name: content[name] for name in content.files}

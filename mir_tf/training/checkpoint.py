@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from mir_tf import bundle
 from mir_tf.config import RunConfig, with_current_names
 from mir_tf.errors import TrainingError
+from mir_tf.io.archives import NPZ_ERRORS, load_npz
 from mir_tf.io.files import atomic_write
 from mir_tf.training.schedule import Schedule
 
@@ -80,9 +80,10 @@ def read_checkpoint(path: Path) -> tuple[RunState, list[NDArray[Any]]]:
         TrainingError: The file is damaged.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
-            stored = json.loads(content["state"].tobytes())
-            values = [content[str(index)] for index in range(len(content.files) - 1)]
+        stored_bytes = path.read_bytes()
+        arrays = load_npz(io.BytesIO(stored_bytes), len(stored_bytes))
+        stored = json.loads(arrays["state"].tobytes())
+        values = [arrays[str(index)] for index in range(len(arrays) - 1)]
         # A field that was added later had no effect before, like its default now.
         config = RunConfig.from_dict(stored["config"]).to_dict()
         parts = {
@@ -91,7 +92,7 @@ def read_checkpoint(path: Path) -> tuple[RunState, list[NDArray[Any]]]:
             "best": BestEpoch(**with_current_names(stored["best"], bundle.FORMER_BUNDLE_FIELDS)),
         }
         return RunState(**{**stored, **parts}), values
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except NPZ_ERRORS as error:
         raise damaged(path, repr(error)) from error
 
 

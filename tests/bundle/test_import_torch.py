@@ -1,5 +1,6 @@
 """Imported checkpoints of the PyTorch project give PyTorch's logits, in the order of the vocabulary's classes."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -139,12 +140,101 @@ def test_a_pytorch_file_is_read_as_weights_alone(checkpoint: Path, tmp_path: Pat
     torch.save(tensors, tmp_path / "crnn.pth")
     imported = import_checkpoint(tmp_path / "crnn.pth")
     np.testing.assert_allclose(imported.model(log_mel), in_our_order(logits), atol=1e-5)
-    torch.save({"model": tensors}, tmp_path / "nested.pth")
-    with pytest.raises(BundleError, match=r"nested\.pth: not a state dict"):
-        import_checkpoint(tmp_path / "nested.pth")
+    parameters = {
+        f"module.{name}": torch.nn.Parameter(value) for name, value in tensors.items() if value.is_floating_point()
+    }
+    optimizer = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 1e-3}]}
+    torch.save({"epoch": 3, "state_dict": tensors, "optimizer": optimizer}, tmp_path / "nested.pth")
+    torch.save({"checkpoint": {"model": parameters}}, tmp_path / "parameters.PT")
+    for name in ("nested.pth", "parameters.PT"):
+        imported = import_checkpoint(tmp_path / name)
+        np.testing.assert_allclose(imported.model(log_mel), in_our_order(logits), atol=1e-5)
+    torch.save({"model": tensors, "ema": tensors}, tmp_path / "two.pth")
+    with pytest.raises(BundleError, match=r"two\.pth: contains several state dicts: \['model'\], \['ema'\]; save one"):
+        import_checkpoint(tmp_path / "two.pth")
+    torch.save({"epoch": 3, "optimizer": optimizer}, tmp_path / "none.pth")
+    with pytest.raises(BundleError, match=r"none\.pth: not a state dict .* save model\.state_dict\(\) by itself"):
+        import_checkpoint(tmp_path / "none.pth")
+    torch.save(tensors | {"fc.bias": torch.zeros(17, device="meta")}, tmp_path / "meta.pth")
+    with pytest.raises(BundleError, match=r"meta\.pth: fc\.bias has no plain values"):
+        import_checkpoint(tmp_path / "meta.pth")
     torch.save(Path("x"), tmp_path / "code.pth")
     with pytest.raises(BundleError, match=r"code\.pth: PyTorch cannot read it as weights alone"):
         import_checkpoint(tmp_path / "code.pth")
+
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "model._orig_mod.", "module.model.net.", "a.b.c.d.")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_prefixes_of_wrappers_are_removed(prefix: str, tmp_path: Path) -> None:
+    state, log_mel, logits = golden("crnn")
+    np.savez(tmp_path / "crnn.npz", **{prefix + name: value for name, value in state.items()})
+    imported = import_checkpoint(tmp_path / "crnn.npz")
+    np.testing.assert_allclose(imported.model(log_mel), in_our_order(logits), atol=1e-5)
+
+
+def test_wrappers_of_single_layers_and_averages_are_removed(tmp_path: Path) -> None:
+    state, log_mel, logits = golden("crnn")
+    wrapped = {f"module.{name.replace('.', '._orig_mod.', 1)}": value for name, value in state.items()}
+    np.savez(tmp_path / "crnn.npz", n_averaged=np.array(7), **wrapped)
+    imported = import_checkpoint(tmp_path / "crnn.npz")
+    np.testing.assert_allclose(imported.model(log_mel), in_our_order(logits), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "others", "message"),
+    [
+        (("model.", "ema."), {}, r"contains several networks: model\.\*, ema\.\*; save the state_dict\(\) of one"),
+        (("", "ema."), {}, r"contains several networks: \*, ema\.\*"),
+        (("", "module."), {}, r"contains several networks, of which module\.\S+ and another have "),
+        (("net.",), {"loss.pos_weight": np.ones(17)}, "loss.pos_weight: no part of the PyTorch project's crnn"),
+        (("net.",), {"fc.bias": np.ones(17)}, r"fc\.bias \(outside\): no part of the PyTorch project's crnn"),
+    ],
+)
+def test_several_networks_and_other_arrays_are_named(
+    prefixes: tuple[str, ...], others: dict[str, np.ndarray], message: str, tmp_path: Path
+) -> None:
+    state = {prefix + name: value for prefix in prefixes for name, value in golden("crnn")[0].items()}
+    np.savez(tmp_path / "odd.npz", **state | others)
+    with pytest.raises(BundleError, match=rf"odd\.npz: {message}"):
+        import_checkpoint(tmp_path / "odd.npz")
+
+
+def array_file(header: str, version: bytes = b"\x01\x00") -> bytes:
+    """Return an ``.npy`` file with a header and no values."""
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000,)}"),
+        array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000)}"),
+        array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}"),
+        array_file("{'descr': 5, 'fortran_order': False, 'shape': (1,)}"),
+        array_file("(" * 90),
+        array_file("{}", b"\x09\x00"),
+        b"",
+        b"no array",
+    ],
+)
+def test_shapes_larger_than_their_file_and_other_faults_are_refused(content: bytes, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "odd.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("fc.weight.npy", content)
+    with pytest.raises(BundleError, match=r"odd\.npz: "):
+        import_checkpoint(tmp_path / "odd.npz")
+    np.savez(tmp_path / "crnn.npz", **golden("crnn")[0])
+    (tmp_path / "thresholds.npy").write_bytes(content)
+    with pytest.raises(BundleError, match=r"thresholds\.npy: "):
+        import_checkpoint(tmp_path / "crnn.npz", tmp_path / "thresholds.npy")
+
+
+def test_an_archive_that_unpacks_to_much_more_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "bomb.npz", **{"fc.weight": np.zeros((17, 2_000_000), np.float32)})
+    with pytest.raises(BundleError, match=r"bomb\.npz: .* it would unpack from 0\.1 MB to 136 MB"):
+        import_checkpoint(tmp_path / "bomb.npz")
 
 
 def test_without_pytorch_its_files_are_refused(tmp_path: Path) -> None:
@@ -168,6 +258,10 @@ def test_without_pytorch_its_files_are_refused(tmp_path: Path) -> None:
         ({"attention.in_proj_bias": np.zeros(3)}, "no array 'attention.in_proj_weight'"),
         ({"fc.weight": np.zeros((18, 8))}, "18 classes; the PyTorch project's networks have 17 or 129"),
         ({"fc.weight": np.zeros(17)}, r"fc.weight has the shape \[17\]; it must have 2 dimensions"),
+        ({"fc.bias": np.zeros(0)}, r"fc\.bias is empty: its shape is \[0\]"),
+        ({"gru1.weight_hh_l0": np.zeros((0, 10**9))}, r"gru1\.weight_hh_l0 is empty"),
+        ({"conv2.weight": np.zeros((4, 9, 3, 3))}, r"conv2\.weight takes 9 channels, but conv1\.weight gives 3"),
+        ({"gru1.bias_ih_l0": np.float32(1)}, "gru1: its arrays have wrong shapes"),
         ({"gru2.weight_ih_l0": np.zeros((12, 9))}, r"gru2: .* has the shape \[9, 12\]; .* must be \[8, 12\]"),
         (
             {"conv3.weight": np.zeros((6, 4, 5, 5))},
