@@ -18,6 +18,7 @@ import mir_tf
 from mir_tf.config import FrontEndConfig
 from mir_tf.data.manifest import MANIFEST_FILE, read_manifest
 from mir_tf.errors import AudioError, DataError
+from mir_tf.io import stored_json
 from mir_tf.io.files import is_remote, remove, write_text
 from mir_tf.io.locks import is_lock
 from mir_tf.io.write_errors import writing
@@ -120,7 +121,7 @@ def require_free(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -
     stored = out / UNFINISHED / _ARGUMENTS
     if stored.exists():
         try:
-            there = json.loads(stored.read_text(encoding="utf-8"))
+            there = stored_json.parse_object(stored.read_bytes())
         except (OSError, ValueError) as error:
             raise DataError(f"{stored}: cannot be read: {error}; remove {out} or choose another folder") from error
         if differences := _differences(there, _arguments(front_end, source)):

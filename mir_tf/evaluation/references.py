@@ -97,7 +97,7 @@ def read(path: Path, vocabulary: Vocabulary) -> Reference:
         rows = list((_jams_rows if path.suffix.lower() == ".jams" else _csv_rows)(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, csv.Error, RecursionError) as error:
         raise DataError(f"{path}: damaged: {error}") from error
     intervals, unknown = [], []
     for where, start, end, label in rows:

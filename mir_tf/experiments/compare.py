@@ -22,7 +22,7 @@ from mir_tf.bundle.predict import predict_split
 from mir_tf.experiments.plan import Plan, PlannedRun
 from mir_tf.figures import run as run_figures
 from mir_tf.figures import style
-from mir_tf.io import locks
+from mir_tf.io import locks, stored_json
 from mir_tf.io.files import as_path, write_text
 from mir_tf.io.markdown import markdown
 from mir_tf.metrics import bootstrap
@@ -382,14 +382,14 @@ def _score(model: Bundle, run: PlannedRun, split: str) -> TrackCounts:
     digest = bundle.describe(run.folder).model_sha256
     # A file that is missing, damaged or of another model is written again.
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["model_sha256"] == digest:
+        kept, has_digest = stored_json.unsealed(stored_json.parse_object(path.read_bytes()))
+        if has_digest and kept["model_sha256"] == digest:
             counts = ConfusionCounts(*(np.array(column) for column in kept["counts"]))
             return TrackCounts(tuple(kept["tracks"]), tuple(kept["songs"]), counts)
     scores = count_frames(model, run.data, split)
     columns = [column.tolist() for column in dataclasses.astuple(scores.counts)]
     kept = {"model_sha256": digest, "tracks": scores.tracks, "songs": scores.songs, "counts": columns}
-    write_text(path, json.dumps(kept) + "\n")
+    write_text(path, json.dumps(stored_json.sealed(kept)) + "\n")
     return scores
 
 

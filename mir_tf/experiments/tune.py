@@ -29,7 +29,7 @@ from mir_tf.config import RunConfig
 from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import ConfigError, TrainingError
 from mir_tf.experiments.search_space import SearchSpace
-from mir_tf.io import locks
+from mir_tf.io import locks, stored_json
 from mir_tf.io.files import as_path, make_folder, write_text
 from mir_tf.io.write_errors import writing
 from mir_tf.training import loop, summaries
@@ -323,8 +323,8 @@ def _check_same_search(out: Path, settings: dict[str, Any]) -> None:
     path = out / SETTINGS
     if path.is_file():
         try:
-            earlier, now = dict(json.loads(path.read_text(encoding="utf-8"))), json.loads(text)
-        except (OSError, ValueError, TypeError) as error:
+            earlier, now = stored_json.parse_object(path.read_bytes()), json.loads(text)
+        except (OSError, ValueError) as error:
             raise TrainingError(
                 f"{path} cannot be read: {error}. Remove it to continue, or use another folder"
             ) from error

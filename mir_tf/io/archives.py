@@ -79,13 +79,15 @@ def load_npz(file: str | Path | BinaryIO, size: int) -> dict[str, NDArray[Any]]:
         Exception: One of :data:`NPZ_ERRORS`.
     """
     require_plausible_sizes(file, size)
+    npy: Any = np.lib.format  # has no types
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
             with archive.open(entry) as member:
-                version = np.lib.format.read_magic(member)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(member)
+                is_first = npy.read_magic(member) == (1, 0)
+                shape, _, dtype = (npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0)(member)
                 if math.prod(shape) * dtype.itemsize > entry.file_size:
                     raise ValueError(f"{entry.filename} is shorter than its shape, {list(shape)}")
+    if not isinstance(file, str | Path):
+        file.seek(0)
     with np.load(file, allow_pickle=False) as content:
         return {name: content[name] for name in content.files}

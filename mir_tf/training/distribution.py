@@ -158,7 +158,7 @@ def _read_cluster(text: str | None) -> tuple[int, int]:
         # In TensorFlow's order: a chief, if there is one, is the first worker.
         tasks = [(kind, index) for kind in ("chief", "worker") for index, _ in enumerate(cluster.get(kind, []))]
         return tasks.index((task["type"], task["index"])), len(tasks)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(
-            f"TF_CONFIG is {text}: {error!r}; it must name all workers and which of them this is, like {_EXAMPLE}"
+            f"TF_CONFIG is {text:.200}: {error!r}; it must name all workers and which of them this is, like {_EXAMPLE}"
         ) from error

@@ -100,6 +100,11 @@ def test_scores_of_another_model_are_not_used(data: Path, tmp_path: Path) -> Non
     scores.write_text(json.dumps({**kept, "model_sha256": "0", "counts": []}))
     assert compare(plan, tmp_path / "out").table() == before.table()
     assert json.loads(scores.read_text()) == kept
+    kept["counts"][0][0][0] += 1  # with the same digest
+    scores.write_text(json.dumps(kept))
+    assert compare(plan, tmp_path / "out").table() == before.table()
+    kept["counts"][0][0][0] -= 1
+    assert json.loads(scores.read_text()) == kept
     scores.write_text(json.dumps(kept)[:40])
     assert compare(plan, tmp_path / "out").table() == before.table()
     assert json.loads(scores.read_text()) == kept

@@ -19,6 +19,7 @@ from mir_tf.config import SPLITS
 from mir_tf.data import manifest
 from mir_tf.data.manifest import Shard, SplitSummary
 from mir_tf.data.records import Record, encode
+from mir_tf.io import stored_json
 from mir_tf.io.files import atomic_write, sha256, write_text
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.slakh.tree import Track
@@ -107,7 +108,7 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
         total_squares=float(squares.sum(dtype=np.float64)),
     )
     # Last: a part without this file does not count.
-    write_text(_facts(folder, track.id), json.dumps(dataclasses.asdict(part)))
+    write_text(_facts(folder, track.id), json.dumps(stored_json.sealed(dataclasses.asdict(part))))
     return part
 
 
@@ -131,7 +132,10 @@ def _disagreement(mix: Record) -> dict[str, list[list[int]]]:
 def find_part(folder: Path, track: Track) -> TrackPart | None:
     """Return the part of a track in ``folder``; None if it is missing, incomplete, or has another split or song."""
     try:
-        part = TrackPart(**json.loads(_facts(folder, track.id).read_text(encoding="utf-8")))
+        facts, has_digest = stored_json.unsealed(stored_json.parse_object(_facts(folder, track.id).read_bytes()))
+        if not has_digest:
+            return None
+        part = TrackPart(**facts)
         fits = (part.id, part.song, part.split) == (track.id, track.song, track.split)
         return part if fits and sha256(_data(folder, track.id)) == part.sha256 else None
     except (OSError, ValueError, TypeError):

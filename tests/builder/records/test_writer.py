@@ -129,9 +129,9 @@ def test_without_tracks_the_statistics_change_nothing() -> None:
     assert writer.feature_statistics([]) == (0.0, 1.0)
 
 
-def test_silence_has_no_deviation(tmp_path: Path) -> None:
+def test_silence_has_a_deviation_by_which_features_can_be_divided(tmp_path: Path) -> None:
     silent = dataclasses.replace(record(1), log_mel=np.full((30, 16), -60, np.float16))
-    assert writer.feature_statistics([writer.write_part(tmp_path, track(1), [silent], "midi")]) == (-60.0, 0.0)
+    assert writer.feature_statistics([writer.write_part(tmp_path, track(1), [silent], "midi")]) == (-60.0, 1.0)
 
 
 def test_a_track_may_have_several_records(tmp_path: Path) -> None:
@@ -159,6 +159,15 @@ def test_a_part_that_is_not_whole_is_none(tmp_path: Path, suffix: str) -> None:
         path.write_bytes(damaged)
         assert writer.find_part(tmp_path, track(3)) is None
     path.unlink()
+    assert writer.find_part(tmp_path, track(3)) is None
+
+
+def test_a_part_with_another_count_is_none(tmp_path: Path) -> None:
+    write_part(tmp_path, 3)
+    path = tmp_path / "Track00003.json"
+    text = path.read_text()
+    assert '"records": 1' in text
+    path.write_text(text.replace('"records": 1', '"records": 2'))
     assert writer.find_part(tmp_path, track(3)) is None
 
 
