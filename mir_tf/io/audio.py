@@ -1,17 +1,17 @@
 """Audio decoding, downmixing and resampling, in blocks: recordings, and streams through a Resampler.
 
-libsndfile reads wav and flac: it is fast, exact and can seek. FFmpeg reads everything else, and the few wav and flac
-files that libsndfile does not read to their end.
+:mod:`mir_tf.io.pcm` reads uncompressed files, and libsndfile reads flac: both are fast, exact and can seek. FFmpeg
+reads everything else, and the few flac files that libsndfile does not read to their end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import itertools
 import numbers
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -23,6 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from mir_tf.errors import AudioError, ConfigError
 from mir_tf.io.files import as_path
+from mir_tf.io.flac import is_all_of_flac, is_joined_flac
+from mir_tf.io.pcm import after_tags, open_pcm
+from mir_tf.io.remote import RemotePath
 
 if TYPE_CHECKING:
     from mir_tf.io.ffmpeg import FFmpegFile
@@ -48,15 +51,6 @@ _BLOCK_VALUES = 2**22
 
 _UNKNOWN = 2**63 - 1
 """Length that libsndfile reports if the header contains none: SF_COUNT_MAX."""
-
-_MAX_AFTER_FLAC = 8192
-"""Bytes that may follow the samples of a flac: libsndfile reads so many ahead, and a tag is no sound."""
-
-_MAX_WAV_HEADER = 4096
-"""Largest size in bytes of a wav without samples. A larger one contains samples, whatever its header states."""
-
-STREAMED_SIZE = 2**31 - 2**16
-"""RIFF sizes from here on are placeholders by programs that write to a pipe."""
 
 MAX_CHANNELS = 64
 """Arrays with more columns are assumed to be transposed."""
@@ -245,40 +239,39 @@ class Resampler:
 
 
 class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
-    """A file that is read sequentially. soundfile itself seeks after each read, which fails for an unknown length."""
+    """A file that is read sequentially. soundfile itself seeks after each read, which fails in damaged files."""
 
     def seekable(self) -> bool:
         """Return False, so that soundfile does not seek."""
         return False
 
 
-class _Source:
-    """The file object that the decoders read from. It keeps read errors, which libsndfile takes for the end."""
+class _RemoteSource:
+    """A file object for libsndfile, which takes an error in reading for the end of the file. This keeps the error."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file: Any = file
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
 
     def readinto(self, buffer: Any) -> int:
         try:
             return int(self._file.readinto(buffer))
-        except OSError as error:
+        except BaseException as error:
             self.error = error
             return 0
-
-    def read(self, size: int) -> bytes:
-        return bytes(self._file.read(size))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         try:
             return int(self._file.seek(offset, whence))
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # which means before the file, where a damaged header can lead
-                self.error = error
+        except ValueError:  # before the file, where a damaged header can lead
             return -1
 
     def tell(self) -> int:
         return int(self._file.tell())
+
+    def raise_error(self) -> None:
+        if self.error is not None:
+            raise self.error
 
 
 class _Decoder(Protocol):
@@ -293,23 +286,23 @@ class _Decoder(Protocol):
     ) -> Iterator[NDArray[np.float32]]: ...
 
 
-class _WavOrFlac:
-    """A wav or flac file, read by libsndfile.
+class _Flac:
+    """A flac file, read by libsndfile.
 
     Attributes:
         sr: Sample rate in Hz.
-        num_samples: Length in samples; None if the header states none.
-        is_exact: Whether the length is known.
+        num_samples: Length in samples.
+        is_exact: True.
     """
 
-    def __init__(self, file: _SoundFile, source: _Source, path: str | Path) -> None:
-        self._file, self._source, self._path = file, source, path
-        self.sr = int(file.samplerate)
-        self.num_samples = None if file.frames == _UNKNOWN else int(file.frames)
-        self.is_exact = self.num_samples is not None
+    is_exact = True
+
+    def __init__(self, file: soundfile.SoundFile, raw: BinaryIO, source: Any, path: str | Path) -> None:
+        self._file, self._raw, self._source, self._path = file, raw, source, path
+        self.sr, self.num_samples = int(file.samplerate), int(file.frames)
 
     def blocks(self, first: int, count: int | None, max_samples: int, max_values: int) -> Iterator[NDArray[np.float32]]:
-        position, end = first, self._file.frames if count is None else first + count
+        position, end = first, self.num_samples if count is None else first + count
         try:
             if first:
                 self._file.seek(first)
@@ -321,21 +314,29 @@ class _WavOrFlac:
                 position += len(samples)
                 yield samples
         except soundfile.SoundFileError as error:
+            self._raise_read_error()
             cause = str(error).removeprefix("Error : ").rstrip(".")
             raise AudioError(f"{self._path}: damaged or cut off after {position / self.sr:.1f} s ({cause})") from None
-        if self._file.format == "FLAC" and count is None and len(self._source.read(_MAX_AFTER_FLAC)) == _MAX_AFTER_FLAC:
-            with _ffmpeg_file(self._source, self._path) as joined:  # another flac follows
+        self._raise_read_error()
+        if count is None and position == end and is_joined_flac(self._raw):
+            with _ffmpeg_file(self._raw, self._path) as joined:
                 yield from joined.blocks(position, None, max_samples, max_values)
 
+    def _raise_read_error(self) -> None:
+        if isinstance(self._source, _RemoteSource):
+            self._source.raise_error()
 
-def _ffmpeg_file(source: _Source, path: str | Path) -> FFmpegFile:
+
+def _ffmpeg_file(raw: BinaryIO, path: str | Path) -> FFmpegFile:
     try:
         from mir_tf.io.ffmpeg import FFmpegFile  # takes 0.15 s
     except ModuleNotFoundError as error:  # programs that ship mir_tf.lite may leave PyAV out
         if error.name != "av":
             raise
-        raise AudioError(f"{path}: only wav and flac are read without the package av: pip install av") from None
-    return FFmpegFile(source, path)
+        raise AudioError(
+            f"{path}: only wav, aiff, au, caf and flac are read without the package av: pip install av"
+        ) from None
+    return FFmpegFile(raw, path)
 
 
 @contextlib.contextmanager
@@ -349,9 +350,11 @@ def _open(path: str | Path) -> Iterator[_Decoder]:
     local = as_path(path)
     with contextlib.ExitStack() as stack:
         try:
-            if local.is_fifo():  # opening it might wait forever
+            mode = local.stat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe might wait forever
+                what = "a pipe" if stat.S_ISFIFO(mode) else "not a file but a device"
                 raise AudioError(
-                    f"{path}: a pipe, which can be read only once. Write it to a file first, or use mir-tf listen, "
+                    f"{path}: {what}, which can be read only once. Write it to a file first, or use mir-tf listen, "
                     "which reads wav: ffmpeg -i song.mp3 -f wav - | mir-tf listen"
                 )
             raw = stack.enter_context(local.open("rb"))
@@ -359,66 +362,34 @@ def _open(path: str | Path) -> Iterator[_Decoder]:
             raise AudioError(f"{path}: cannot be opened: {error.strerror or error}") from None
         except ValueError as error:  # a NUL in the path
             raise AudioError(f"{str(path)!r}: cannot be opened: {error}") from None
-        _require_whole_riff(raw, path)
-        source = _Source(raw)
-        file: _Decoder | None = None
-        if _is_wav_or_flac(raw):
-            file = _open_wav_or_flac(stack, source, path)
+        file: _Decoder | None = open_pcm(raw, path)
         if file is None:
-            file = stack.enter_context(_ffmpeg_file(source, path))
+            file = _open_flac(stack, raw, path)
+        if file is None:
+            file = stack.enter_context(_ffmpeg_file(raw, path))
         if fault := find_invalid_rate(file.sr):
             raise AudioError(f"{path}: {fault}")
-        try:
-            yield file
-        except AudioError:
-            if source.error is None:
-                raise
-        if source.error is not None:
-            raise source.error
+        yield file
 
 
-def _is_wav_or_flac(raw: BinaryIO) -> bool:
-    head = raw.read(12)
+def _open_flac(stack: contextlib.ExitStack, raw: BinaryIO, path: str | Path) -> _Flac | None:
+    """Open a flac with libsndfile, until the end of ``stack``; return None if FFmpeg is to read it."""
+    raw.seek(after_tags(raw))
+    if raw.read(4) != b"fLaC" or not is_all_of_flac(raw):
+        return None
     raw.seek(0)
-    return head.startswith(b"fLaC") or (head.startswith((b"RIFF", b"RIFX")) and head.endswith(b"WAVE"))
-
-
-def _open_wav_or_flac(stack: contextlib.ExitStack, source: _Source, path: str | Path) -> _WavOrFlac | None:
-    """Open a file with libsndfile, until the end of ``stack``; return None if FFmpeg is to read it."""
+    source: Any = as_path(path)
+    if isinstance(source, RemotePath):
+        source = _RemoteSource(raw)
     try:
-        file = stack.enter_context(_SoundFile(source, "r"))
+        # A name where possible: libsndfile would swallow a Ctrl-C in Python's functions.
+        file = _SoundFile(source, "r")
     except soundfile.SoundFileError:
-        if source.error is not None:
-            raise source.error from None
+        if isinstance(source, _RemoteSource):
+            source.raise_error()
         return None
-    if file.subtype.startswith("MPEG"):  # libsndfile only estimates its length
-        return None
-    if not file.frames:
-        hint = ""
-        if file.format in ("WAV", "WAVEX") and source.seek(0, os.SEEK_END) > _MAX_WAV_HEADER:
-            hint = (
-                ": its header states no length, as if the program that wrote it was stopped; read it as a stream: "
-                "mir-tf listen < FILE"
-            )
-        raise AudioError(f"{path}: contains no samples{hint}")
-    return _WavOrFlac(file, source, path)
-
-
-def _require_whole_riff(raw: BinaryIO, path: str | Path) -> None:
-    """Raise AudioError if a wav or avi ends before its stated size, or another wav follows: decoders ignore both."""
-    name, stated = raw.read(4), int.from_bytes(raw.read(4), "little")
-    present = raw.seek(0, os.SEEK_END) - 8
-    raw.seek(8 + stated)
-    following = raw.read(13)[stated % 2 :] if name == b"RIFF" and stated else b""
-    raw.seek(0)
-    if following.startswith(b"RIFF") and following[8:12] == b"WAVE":
-        raise AudioError(
-            f"{path}: several wav files in one, of which programs play the first only; join their audio instead: "
-            "sox 1.wav 2.wav song.wav"
-        )
-    # Some programs count a last byte of padding that they do not write, or the 8 bytes of the header itself.
-    if name == b"RIFF" and present + 9 < stated < STREAMED_SIZE:
-        raise AudioError(f"{path}: damaged or cut off: {present} bytes follow its header, which states {stated}")
+    stack.enter_context(file)
+    return _Flac(file, raw, source, path) if 0 < file.frames < _UNKNOWN else None
 
 
 def _decode(

@@ -12,7 +12,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from mir_tf.errors import AudioError, ConfigError
-from mir_tf.io.audio import MAX_CHANNELS, STREAMED_SIZE, find_invalid_rate
+from mir_tf.io.audio import MAX_CHANNELS, find_invalid_rate
+from mir_tf.io.pcm import is_placeholder
 
 BLOCK_SECONDS = 0.1
 
@@ -192,4 +193,4 @@ def _read_wav_header(file: BinaryIO) -> RawSource:
             f"standard input: cannot decode a wav with encoding {tag}, {bits} bits, {channels} channels and {sr} Hz; "
             "send PCM or floating-point"
         )
-    return RawSource(file, sr, channels, *_WAV[tag, bits], size if 0 < size < STREAMED_SIZE else None)
+    return RawSource(file, sr, channels, *_WAV[tag, bits], None if not size or is_placeholder(size) else size)

@@ -5,6 +5,7 @@ FFmpeg is lenient: it skips what it cannot decode, and may stop early without an
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from mir_tf.errors import AudioError
+from mir_tf.io.containers import CONVERT, RESTORE, measure_frames, require_whole
+from mir_tf.io.pcm import TAGS
 
 _OPTIONS = {
     # Without playlists and the like, which make FFmpeg open other files and addresses.
@@ -31,8 +34,8 @@ _OPTIONS = {
 _BARE_STREAMS = frozenset({"aac", "ac3", "eac3", "flac", "mp3"})
 """Formats without a container: tags and other bytes may stand before, between and after the frames."""
 
-_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")
-"""First bytes of tags in such a stream."""
+_FRAMES = frozenset({"aac", "ac3", "amr", "eac3", "mp3"})
+"""Formats of frames alone, whose length is known only from all of them."""
 
 _SYNC = b"\xff"
 """First byte of each frame of mp3 and aac."""
@@ -40,19 +43,24 @@ _SYNC = b"\xff"
 _TOLERANCE = 0.25
 """Seconds of audio that may be missing: stated durations are rounded, and some include padding."""
 
-_MAX_OGG_PAGE = 65_307
 
-_MAX_AFTER_OGG = 4096
-"""Bytes that may follow the last page of an ogg: a tag, or padding. A download that stopped leaves more of them."""
+class _LenientFile:
+    """A file that can be told to seek before its beginning, where a damaged header can lead.
 
-_ASF = bytes.fromhex("3026b2758e66cf11")
-"""First bytes of wma and wmv."""
+    FFmpeg calls its functions. ``read`` is one of C's, in which no Ctrl-C is raised: FFmpeg would swallow it.
+    """
 
-_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-"""Object of a wma or wmv that states its size, 40 bytes after this, and 48 bytes later whether it was streamed."""
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.read, self.tell = file.read, file.tell
 
-_CONVERT = "convert it: ffmpeg -i FILE song.wav"
-_RESTORE = "get the whole file, or keep what is left of it: ffmpeg -i FILE song.wav"
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return int(self._file.seek(offset, whence))
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            return -1
 
 
 class FFmpegFile:
@@ -80,16 +88,17 @@ class FFmpegFile:
         self.sr = 0
         self._num_decoded = 0
         self._end = 0.0  # of the last packet of any stream so far, in seconds
-        if _ends_within_ogg_page(file) or _ends_within_asf(file):
-            raise AudioError(f"{path}: cut off: its end is missing; {_RESTORE}")
-        num_mp3_frames = _count_mp3_frames(file)
+        require_whole(file, path)
         file.seek(0)
         try:
-            self._container = av.open(file, metadata_errors="replace", options=_OPTIONS)
+            self._container = av.open(_LenientFile(file), metadata_errors="replace", options=_OPTIONS)
         except av.error.FFmpegError:
             raise AudioError(f"{path}: {_why_not_opened(file)}") from None
         try:
+            place = file.tell()  # FFmpeg goes on there
             self._is_bare = self._container.format.name in _BARE_STREAMS
+            measured = measure_frames(file, path) if self._container.format.name in _FRAMES else None
+            file.seek(place)
             self._stream = self._find_stream()
             frames = self._decode()
             first = next(frames, None)
@@ -99,9 +108,10 @@ class FFmpegFile:
             self.sr = int(first.sample_rate)
             seconds = self._stated_seconds()
             self.num_samples = None if seconds is None else round(seconds * self.sr)
-            if self._is_bare:  # FFmpeg only estimates this length, from the bit rate
-                samples_per_frame = 1152 if self.sr >= 32000 else 576
-                seconds = num_mp3_frames * samples_per_frame / self.sr if num_mp3_frames else None
+            if self._container.format.name in _FRAMES:
+                seconds = measured  # FFmpeg only estimates it, from the bit rate
+            elif self._is_bare:
+                seconds = None
             self._least_seconds = seconds
         except BaseException:
             self._container.close()
@@ -147,7 +157,7 @@ class FFmpegFile:
             if frame.sample_rate != self.sr:
                 raise AudioError(
                     f"{self._path}: its sample rate changes from {self.sr} to {frame.sample_rate} Hz after "
-                    f"{self._seconds_decoded:.1f} s; {_CONVERT}"
+                    f"{self._seconds_decoded:.1f} s; {CONVERT}"
                 )
             if group and (
                 size >= min(max_samples, max_values // frame.layout.nb_channels)
@@ -180,7 +190,7 @@ class FFmpegFile:
                 except av.error.FFmpegError:
                     if not self._is_bare:
                         raise
-                    is_tag = is_tag or bytes(packet).startswith(_TAGS)
+                    is_tag = is_tag or bytes(packet).startswith(TAGS)
                     skipped = skipped or bytes(packet)
                     continue
                 if packet.is_corrupt or (frames and skipped and not is_tag):
@@ -197,7 +207,7 @@ class FFmpegFile:
         except av.error.FFmpegError:
             raise AudioError(self._damage()) from None
         if skipped.startswith(_SYNC) and not is_tag:
-            raise AudioError(f"{self._path}: cut off after {self._seconds_decoded:.1f} s; {_RESTORE}")
+            raise AudioError(f"{self._path}: cut off after {self._seconds_decoded:.1f} s; {RESTORE}")
 
     def _require_end(self) -> None:
         """Raise AudioError if more audio was stated than decoded."""
@@ -208,7 +218,7 @@ class FFmpegFile:
             reached = max(reached, self._end - start)
         if self._least_seconds is not None and reached < self._least_seconds - _TOLERANCE:
             raise AudioError(
-                f"{self._path}: damaged or cut off after {reached:.1f} s of {self._least_seconds:.1f} s; {_RESTORE}"
+                f"{self._path}: damaged or cut off after {reached:.1f} s of {self._least_seconds:.1f} s; {RESTORE}"
             )
 
     def _find_stream(self) -> AudioStream:
@@ -218,7 +228,7 @@ class FFmpegFile:
                 f"{self._path}: contains no audio{', only video' if self._container.streams.video else ''}"
             )
         if stream.codec_context is None:
-            raise AudioError(f"{self._path}: its audio has an encoding that is not supported; {_CONVERT}")
+            raise AudioError(f"{self._path}: its audio has an encoding that is not supported; {CONVERT}")
         assert isinstance(stream, AudioStream)
         return stream
 
@@ -233,7 +243,7 @@ class FFmpegFile:
 
     def _damage(self, detail: str = "") -> str:
         detail = detail and f" ({detail})"
-        return f"{self._path}: damaged or cut off after {self._seconds_decoded:.1f} s{detail}; {_RESTORE}"
+        return f"{self._path}: damaged or cut off after {self._seconds_decoded:.1f} s{detail}; {RESTORE}"
 
 
 def _to_samples(frames: list[AudioFrame]) -> NDArray[np.float32]:
@@ -257,45 +267,3 @@ def _why_not_opened(file: Any) -> str:
     return (
         "not audio, damaged, or in a format that is not supported; save it as wav or flac with the program that made it"
     )
-
-
-def _ends_within_ogg_page(file: Any) -> bool:
-    """Return whether a file is ogg and its end is not that of a page; FFmpeg leaves incomplete pages out.
-
-    Zeros from the middle of the file on count too: a download that stopped may have its full size.
-    """
-    file.seek(0)
-    if file.read(4) != b"OggS":
-        return False
-    file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_OGG_PAGE - _MAX_AFTER_OGG))
-    page = file.read(_MAX_OGG_PAGE + _MAX_AFTER_OGG)
-    page = page[max(0, page.rfind(b"OggS")) :]
-    num_segments = page[26] if len(page) > 26 else 255
-    after = len(page) - (27 + num_segments + sum(page[27 : 27 + num_segments]))
-    return not page.startswith(b"OggS") or not 0 <= after <= _MAX_AFTER_OGG
-
-
-def _ends_within_asf(file: Any) -> bool:
-    """Return whether a file is wma or wmv and shorter than it states; FFmpeg then estimates its duration instead."""
-    file.seek(0)
-    head = file.read(4096)
-    place = head.find(_ASF_FILE_PROPERTIES)
-    if not head.startswith(_ASF) or not 0 <= place < len(head) - 88 or head[place + 88] & 1:
-        return False
-    return bool(file.seek(0, os.SEEK_END) < int.from_bytes(head[place + 40 : place + 48], "little"))
-
-
-def _count_mp3_frames(file: Any) -> int:
-    """Return the number of frames that the first frame of an mp3 states (Xing or Info); 0 if it states none."""
-    file.seek(0)
-    tag = file.read(10)
-    if tag.startswith(b"ID3"):  # its size is in four bytes of seven bits
-        file.seek(10 + sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:10], (21, 14, 7, 0), strict=True)))
-    else:
-        file.seek(0)
-    frame = file.read(192)
-    for name in (b"Xing", b"Info"):
-        place = frame.find(name)
-        if frame.startswith(_SYNC) and place > 0 and frame[place + 7] & 1:
-            return int.from_bytes(frame[place + 8 : place + 12], "big")
-    return 0

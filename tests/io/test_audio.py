@@ -127,11 +127,6 @@ def test_text_with_the_name_of_audio_is_refused(tmp_path: Path, name: str, conte
 def test_no_samples_are_refused(tmp_path: Path, noise: np.ndarray) -> None:
     with pytest.raises(AudioError, match=r"a\.wav: contains no samples$"):
         audio.probe(write(tmp_path / "a.wav", np.zeros(0)))
-    content = bytearray(write(tmp_path / "stopped.wav", noise).read_bytes())
-    content[4:8] = content[40:44] = bytes(4)  # as a recorder that was stopped before it updated the header
-    (tmp_path / "stopped.wav").write_bytes(content)
-    with pytest.raises(AudioError, match=r"contains no samples: its header states no length.*mir-tf listen < FILE"):
-        audio.probe(tmp_path / "stopped.wav")
 
 
 def test_too_few_samples_for_one_are_refused(tmp_path: Path) -> None:
@@ -218,7 +213,7 @@ def test_a_truncated_streamed_flac_is_refused(tmp_path: Path, noise: np.ndarray)
     path = write_streamed_flac(tmp_path / "a.flac", noise)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     for use in (lambda path: read(path, RATE), audio.probe):
-        with pytest.raises(AudioError, match=r"a\.flac: damaged or cut off after 0\.0 s"):
+        with pytest.raises(AudioError, match=r"a\.flac: (damaged or )?cut off after 1\.\d s"):
             use(path)
 
 
@@ -226,7 +221,7 @@ def test_a_truncated_wav_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
     path = write(tmp_path / "a.wav", noise)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(AudioError, match=r"a\.wav: damaged or cut off: 264\d+ bytes follow .* states 529\d+"):
+    with pytest.raises(AudioError, match=r"a\.wav: damaged or cut off after 1\.5 s: its header states 529\d+ .* 264\d+ follow"):
         audio.probe(path)
 
 
@@ -347,7 +342,7 @@ def test_several_wav_files_in_one_are_refused(tmp_path: Path, samples: int) -> N
     soundfile.write(path, np.zeros(samples), 8000, subtype="PCM_U8")
     content = path.read_bytes()
     path.write_bytes(2 * content)
-    with pytest.raises(AudioError, match=r"both\.wav: several wav files in one"):
+    with pytest.raises(AudioError, match=r"both\.wav: several files in one"):
         list(audio.read_blocks(path, 8000))
     path.write_bytes(content + b"TAG" + bytes(125))
     assert sum(map(len, audio.read_blocks(path, 8000))) == samples

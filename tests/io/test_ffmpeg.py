@@ -189,7 +189,7 @@ def test_chained_ogg_of_other_kinds_are_refused(tmp_path: Path) -> None:
     for rate, subtype in ((32000, "VORBIS"), (48000, "OPUS")):
         soundfile.write(path, melody(rate).T, rate, format="OGG", subtype=subtype)
         path.write_bytes(begin + path.read_bytes())
-        with pytest.raises(AudioError, match=r"radio\.ogg: (damaged or cut off|its sample rate changes)"):
+        with pytest.raises(AudioError, match=r"radio\.ogg: it was joined from streams of different kinds"):
             read(path)
 
 
