@@ -1,14 +1,19 @@
 """The tools behind the pretrained model: its recipe, its ablations, and what is chosen by cross-validation."""
 
+import csv
 import dataclasses
+import hashlib
 import importlib
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import click
 import click.testing
 import numpy as np
 import pytest
+import soundfile
 from helpers.commands import invoke
 from helpers.tiny_data import write_data
 from helpers.tiny_model import make_bundle
@@ -24,7 +29,9 @@ from mir_tf.lite import LiteModel
 from mir_tf.metrics import confidence
 from mir_tf.metrics.confidence import TrackTable
 from mir_tf.vocabulary import VOCABULARIES
+from tfrecords_builder.ensembles.composer import compose_folder
 from tfrecords_builder.records.verify import find_damage
+from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,6 +88,81 @@ def test_what_is_chosen_on_validation_is_cross_validated(
     assert "cross-validation needs at least two validation songs" in refused.output
     (tmp_path / "run" / "model.keras").unlink()
     assert "not a whole model: model.keras is missing" in run("again", [[35]]).output
+
+
+def write_songs(folder: Path, table: Path) -> None:
+    """Compose songs, and list them as those of every kind and split."""
+    compose_folder(folder, 18, 0, simple=True)
+    rows = [
+        ("freedoom", "game", "train"),
+        ("polish_scores", "chamber", "train"),
+        ("simutrans", "rock and pop", "train"),
+    ]
+    rows += [("freedoom", "game", "validation")]
+    rows += [("freedoom", kind, "test") for kind in ("rock and pop", "game", "orchestral", "chamber")]
+    with table.open("w", newline="") as file:
+        listed = csv.writer(file)
+        listed.writerow(["file", "sha256", "set", "composer", "kind", "split"])
+        for path, (set_name, kind, split) in zip(sorted(folder.rglob("*.mid")), 2 * rows, strict=False):
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            listed.writerow([path.name, digest, set_name, "A B", kind, split])
+        listed.writerow(["mix.mp3", "0", "mixes", "A B", "produced mixes", "test"])
+
+
+def write_samples(folder: Path) -> None:
+    """Write five notes of a flute, and their index."""
+    folder.mkdir()
+    time = np.arange(22050) / 22050
+    with (folder / "index.csv").open("w", newline="") as file:
+        index = csv.writer(file)
+        index.writerow(["set", "instrument", "midi_note", "file"])
+        for key in (60, 64, 67, 72, 76):
+            frequency = 440 * 2 ** ((key - 69) / 12)
+            note = sum(np.sin(2 * np.pi * number * frequency * time) / number**2 for number in (1, 2, 3))
+            soundfile.write(folder / f"{key}.wav", 0.3 * note, 22050)
+            index.writerow(["spectmorph", "alto-flute", key, f"{key}.wav"])
+
+
+def test_songs_are_staged_by_digest_and_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+    import pretrained
+
+    write_songs(tmp_path / "songs", tmp_path / "songs.csv")
+    folders = pretrained.stage(tmp_path / "songs.csv", [tmp_path / "songs"], tmp_path / "out", None)
+    assert set(folders) == {"played", "scores", "validation", *pretrained.KINDS}
+    assert {name: len(list(folder.iterdir())) for name, folder in folders.items()} == dict.fromkeys(folders, 2)
+    assert not list((tmp_path / "out").rglob("simutrans*"))  # it may not be trained on
+    assert all(path.name.startswith("polish_scores-") for path in folders["scores"].iterdir())
+    folders = pretrained.stage(tmp_path / "songs.csv", [tmp_path / "songs"], tmp_path / "out", 1)
+    assert {len(list(folder.iterdir())) for folder in folders.values()} == {1}
+    with pytest.raises(click.ClickException, match=r"14 songs of .* are in none of the folders"):
+        pretrained.stage(tmp_path / "songs.csv", [tmp_path / "out" / "midi"], tmp_path / "other", None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="FluidSynth is not installed")
+def test_the_recipe_runs_whole_on_a_few_songs(tmp_path: Path) -> None:
+    write_songs(tmp_path / "songs", tmp_path / "songs.csv")
+    write_samples(tmp_path / "samples")
+    fonts = tmp_path / "soundfonts"
+    fonts.mkdir()
+    names = ("FluidR3_GM", "sf_GMbank", "sonivox", "freepats", "MuseScore_General_Full")
+    for name in names:
+        shutil.copy(default_soundfont(), fonts / f"{name}.sf2")
+    words = ["--midi", tmp_path / "songs", "--songs", tmp_path / "songs.csv", "--samples", tmp_path / "samples"]
+    command = [sys.executable, ROOT / "tools" / "pretrained.py", *words, "--soundfonts", fonts, "--small"]
+    done = subprocess.run([*command, "--out", tmp_path / "out"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    text = (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith(("| rock", "| game", "| orch", "| chamber"))]
+    assert len(rows) == 8
+    assert "Training data: " in text
+    model = LiteModel(tmp_path / "out" / "exported" / "model.int8.tflite")
+    assert model.metadata.classes == VOCABULARIES["family"].classes
+    assert bundle.load(tmp_path / "out" / "pretrained").confidence is not None
+    again = subprocess.run([*command, "--out", tmp_path / "out"], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
+    assert "tracks" not in again.stdout.partition("| songs")[0].replace("nothing to do", "")  # nothing is built again
 
 
 def test_its_configurations_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
