@@ -463,7 +463,10 @@ def _content(path: Path) -> bytes | None:
 def _require_unique_names(listings: Sequence[Listing]) -> None:
     by_name: dict[str, Path] = {}
     for listing in listings:
-        if not listing.fault and (other := by_name.setdefault(listing.id, listing.folder)) is not listing.folder:
+        is_empty = not listing.files and isinstance(listing.metadata, str)  # named later
+        if is_empty or listing.fault:
+            continue
+        if (other := by_name.setdefault(listing.id, listing.folder)) is not listing.folder:
             raise DataError(
                 f"{other} and {listing.folder} have the same name: remove or rename the one that does not belong there"
             )

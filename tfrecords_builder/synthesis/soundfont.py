@@ -75,6 +75,9 @@ _INDICES = (
 )
 """Table, its field that numbers the rows of another table, and that table."""
 
+_LOWEST_RATE = 400
+"""Hz. The specification wants the nearest practical value in place of an illegal one, such as 0."""
+
 _MOST_ZONES = 200_000
 """Most zones of all presets: a damaged table can stand for billions."""
 
@@ -227,7 +230,7 @@ class SoundFont:
                     zones.append(self._zone(outer, inner))
             if len(zones) > _MOST_ZONES:
                 raise ValueError(f"a preset has more than {_MOST_ZONES} zones")
-        return [zone for zone in zones if zone.rate and 0 <= zone.start < zone.end]
+        return [zone for zone in zones if 0 <= zone.start < zone.end]
 
     def _bags(self, kind: str, owner: int, owners: NDArray[np.void], link: int) -> list[Generators]:
         """Return the generators of each zone of a preset or instrument, completed by those of its global zone."""
@@ -271,7 +274,7 @@ class SoundFont:
             start=start,
             end=end,
             loop=loop if looped else None,
-            rate=int(header["rate"]),
+            rate=max(int(header["rate"]), _LOWEST_RATE),
             root=root if root <= 127 else 60,
             scale=amount(56) / 100,
             tuning=amount(51) + (amount(52) + int(header["correction"])) / 100,

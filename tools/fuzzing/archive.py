@@ -159,11 +159,12 @@ def pack_oddly(files: Files, draw: random.Random) -> bytes:
     for name, content in files.items():
         split, track, rest = name.split("/", 2)
         where = f"{split}/{between}{split}" if double else split
-        changed[f"{prefix}{where.title() if capitals else where}/{track}/{rest}"] = content
+        where = where.title() if capitals else where
+        changed[f"{prefix}{where}/{track}/{rest}"] = content
         if draw.random() < 0.1:
             changed[f"__MACOSX/{name}"] = b"x"
-            changed[f"{prefix}{split}/{track}/._{track}"] = b"x"
-            changed[f"{prefix}{split}/readme {len(changed)}.txt"] = b"x"
+            changed[f"{prefix}{where}/{track}/._{track}"] = b"x"
+            changed[f"{prefix}{where}/readme {len(changed)}.txt"] = b"x"
     items = list(changed.items())
     if draw.random() < 0.5:
         draw.shuffle(items)

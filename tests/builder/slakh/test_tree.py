@@ -179,6 +179,16 @@ def test_two_tracks_of_one_name_are_refused(tmp_path: Path, make_track: MakeTrac
         tree.find_tracks(tmp_path / "tree")
 
 
+def test_an_empty_folder_of_a_track_spoils_nothing(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("train/Track00001")
+    (tmp_path / "tree" / "train" / "train" / "Track00001").mkdir(parents=True)
+    tracks, skipped = tree.find_tracks(tmp_path / "tree")
+    assert [track.id for track in tracks] == ["Track00001"]
+    assert [item.reason for item in skipped] == [
+        f"{tmp_path}/tree/train/train/Track00001/mix.flac: missing, and so is mix.wav"
+    ]
+
+
 def test_a_stem_without_plugin_and_files_was_not_rendered(tmp_path: Path, make_track: MakeTrack) -> None:
     """The flags are ignored: babyslakh has audio_rendered false for all of its stems."""
     folder = make_track("train/Track00001")
