@@ -88,7 +88,7 @@ def print_split_by_song(root: Path, seed: int) -> None:
 
 def print_no_tracks(root: Path, absent: Sequence[str]) -> None:
     """Print which splits stay empty."""
-    click.echo(f"no track in {' and '.join(absent)}: {root} has none, or none that can be used")
+    click.echo(f"no track for {' and '.join(absent)}: {root} has none, or none that can be used")
 
 
 def print_summary(report: BuildReport, out: Path) -> None:

@@ -81,18 +81,24 @@ class SlakhSource:
         else:
             track_source, layout = FilesOnDisk(self.root), tree.read_layout(self.root)
         tracks, skipped = tree.choose_tracks(layout, self.seed, self.split_scheme)
-        has_splits = self.split_scheme != "folder" or tree.layout_has_splits(layout)
-        nameless = [track.id for track in tracks if track.song == track.id]
-        if has_splits and layout.songs is None and nameless:
-            console.print_unknown_songs(nameless)
-        if layout.songs is None and not has_splits:
-            console.print_split_by_song(self.root, self.seed)
-        elif layout.songs is None and (absent := [split for split in SPLITS if split not in {t.split for t in tracks}]):
-            console.print_no_tracks(self.root, absent)
+        if layout.songs is None and tracks:
+            has_splits = self.split_scheme != "folder" or tree.layout_has_splits(layout)
+            self._print_notes(tracks, has_splits)
         if self.drop_leaks:
             tracks, dropped = tree.drop_leaks(tracks)
             skipped += dropped
         return tracks, skipped, track_source
+
+    def _print_notes(self, tracks: list[Track], has_splits: bool) -> None:
+        """Print what a user should know of the splits."""
+        nameless = [track.id for track in tracks if track.song == track.id]
+        absent = [split for split in SPLITS if split not in {track.split for track in tracks}]
+        if not has_splits:
+            console.print_split_by_song(self.root, self.seed)
+        elif nameless:
+            console.print_unknown_songs(nameless)
+        if has_splits and absent:
+            console.print_no_tracks(self.root, absent)
 
     def estimate(self, config: RecordConfig, workers: int) -> BuildEstimate:
         """Return the estimate of a build."""

@@ -64,8 +64,8 @@ _ATTENUATION = 0.4
 _COMPRESSED = 0x10
 """Bit in a sample's type for Ogg Vorbis, in .sf3 files."""
 
-_ROM = 0x8000
-"""Bit in a sample's type for one in a sound card, not in the file."""
+_IN_THE_FILE = 0x0F
+"""Bits in a sample's type of those that the file contains; others are in the ROM of a sound card, or unknown."""
 
 _INDICES = (
     ("phdr", "bag", "pbag"),
@@ -226,11 +226,11 @@ class SoundFont:
         zones = []
         for outer in self._bags("p", preset, self._tables["phdr"], _INSTRUMENT):
             for inner in self._bags("i", outer[_INSTRUMENT], self._tables["inst"], _SAMPLE):
-                if not self._tables["shdr"][inner[_SAMPLE]]["type"] & _ROM:
+                if not self._tables["shdr"][inner[_SAMPLE]]["type"] & ~_IN_THE_FILE:
                     zones.append(self._zone(outer, inner))
             if len(zones) > _MOST_ZONES:
                 raise ValueError(f"a preset has more than {_MOST_ZONES} zones")
-        return [zone for zone in zones if 0 <= zone.start < zone.end]
+        return [zone for zone in zones if zone.start < zone.end]
 
     def _bags(self, kind: str, owner: int, owners: NDArray[np.void], link: int) -> list[Generators]:
         """Return the generators of each zone of a preset or instrument, completed by those of its global zone."""
@@ -258,7 +258,7 @@ class SoundFont:
 
         if header["end"] > len(self._samples):
             raise ValueError(f"its sample {bytes(header['name'])!r} ends after the audio")
-        start = int(header["start"]) + amount(0) + 32768 * amount(4)
+        start = max(int(header["start"]) + amount(0) + 32768 * amount(4), 0)
         end = min(int(header["end"]) + amount(1) + 32768 * amount(12), len(self._samples) - 1)
         loop = (
             int(header["loop_start"]) + amount(2) + 32768 * amount(45) - start,

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import librosa
 import numpy as np
 import pytest
@@ -119,3 +121,43 @@ def test_programs_that_it_has(general_midi, tmp_path):
     assert [program for program in range(128) if font.has(program, False)] == [5]
     assert not font.has(0, True)
     assert all(general_midi.has(kit, True) for kit in (0, 16, 100))
+
+
+def changed(path: Path, table: bytes, row: int, size: int, place: int, value: bytes) -> Path:
+    """Change bytes in a row of a table."""
+    content = bytearray(path.read_bytes())
+    at = content.index(table) + 8 + row * size + place
+    content[at : at + len(value)] = value
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "size", "place", "value", "reason"),
+    [
+        (b"phdr", 0, 38, 24, b"\xff\x00", "its table phdr is damaged"),
+        (b"pbag", 0, 4, 0, b"\x09\x00", "its table pbag is damaged"),
+        (b"inst", 1, 22, 20, b"\x07\x00", "its table inst is damaged"),
+        (b"shdr", 0, 46, 24, b"\xff\xff\xff\x00", "ends after the audio"),
+        (b"shdr", 0, 46, 44, b"\x10\x00", "compressed"),
+    ],
+)
+def test_damaged_tables_are_refused(tmp_path, table, row, size, place, value, reason):
+    path = changed(write_sine(tmp_path / "sine.sf2"), table, row, size, place, value)
+    with pytest.raises(DataError, match=reason):
+        SoundFont(path)
+
+
+def test_a_sample_in_the_rom_of_a_card_is_no_sound(tmp_path):
+    assert SoundFont(write_sine(tmp_path / "sine.sf2", 5)).has(5, False)
+    path = changed(tmp_path / "sine.sf2", b"shdr", 0, 46, 44, b"\x01\x80")
+    assert not SoundFont(path).has(5, False)
+    assert len(SoundFont(path).note(5, False, 60, 100, 1.0, RATE)) == 0
+
+
+def test_impossible_tuning_and_rate_give_a_sound_of_numbers(tmp_path):
+    for generators in ([(COARSE_TUNE, 32767)], [(COARSE_TUNE, -32768)], [(SCALE, 32767)], [(0, -32768), (45, -1)]):
+        soundfont = SoundFont(write_sine(tmp_path / "sine.sf2", 5, tuple(generators)))
+        assert np.isfinite(soundfont.note(5, False, 61, 100, 0.5, RATE)).all()
+    path = changed(write_sine(tmp_path / "rate.sf2", 5), b"shdr", 0, 46, 36, b"\0\0\0\0")
+    assert np.abs(SoundFont(path).note(5, False, 60, 100, 0.5, RATE)).max() > 0
