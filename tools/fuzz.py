@@ -21,7 +21,16 @@ from pathlib import Path
 import click
 from fuzzing.cases import Kind, run
 
-KINDS = {"archive": "Archives", "midi": "Midi", "soundfont": "SoundFonts", "yaml_file": "YamlFiles"}
+KINDS = {
+    "archive": "Archives",
+    "bundle": "Bundle",
+    "keras_file": "KerasFile",
+    "manifest": "Manifest",
+    "midi": "Midi",
+    "soundfont": "SoundFonts",
+    "tflite": "Tflite",
+    "yaml_file": "YamlFiles",
+}
 """Module in ``fuzzing`` → its class."""
 
 

@@ -24,6 +24,9 @@ _DEEPEST = 40
 _MOST = 2**53
 """Largest whole number: every count in our files fits, and NumPy's int64 and floats represent it exactly."""
 
+_MOST_DIGITS = 1000
+"""Digits of a whole number: Python refuses to convert some thousands."""
+
 _SHOWN = 60
 """Characters of a wrong value that a message shows."""
 
@@ -38,7 +41,9 @@ def parse(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     try:
-        content = json.loads(text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_unrepeated)
+        content = json.loads(
+            text, parse_constant=_finite, parse_float=_finite, parse_int=_whole, object_pairs_hook=_unrepeated
+        )
     except json.JSONDecodeError as error:
         if impostor := impostor_of(text.encode()):
             raise ValueError(impostor) from error
@@ -80,6 +85,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(value := float(text)):
         raise ValueError(f"it contains {text[:_SHOWN]}, which is no finite number")
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"it contains a whole number of {len(text)} digits")
+    return int(text)
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -265,5 +276,5 @@ def _wrong(value: Any, name: str, expected: str) -> ValueError:
 
 def _between(least: float, most: float) -> str:
     if math.isinf(most) or most == _MOST:
-        return "" if math.isinf(least) else f", at least {least:g}"
-    return f" between {least:g} and {most:g}"
+        return "" if math.isinf(least) else f", at least {least}"
+    return f" between {least} and {most}"

@@ -40,6 +40,27 @@ def test_real_midi_gives_the_notes_of_mido_or_fluidsynth(fuzz, shared_folder: Pa
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("manifest", 200),
+        pytest.param("manifest", 2000, marks=pytest.mark.slow),
+        ("tflite", 60),
+        pytest.param("tflite", 400, marks=pytest.mark.slow),
+        pytest.param("bundle", 1000, marks=pytest.mark.slow),
+        pytest.param("keras_file", 60, marks=pytest.mark.slow),
+    ],
+)
+def test_damaged_models_and_manifests_are_refused_or_the_same(fuzz, kind: str, count: int) -> None:
+    result = invoke(fuzz.main, kind, "--count", count, "--seed", 1)
+    assert result.exit_code == 0, result.output
+    found = counts(result.output)
+    assert found["right"] >= count // 4  # at least those whose change means nothing
+    assert found["refused"] > count // 3
+    assert found["unjudged"] < count // 4
+    assert sum(found.values()) == count
+
+
 def run_erring(name: str, count: int, keep: Path, capsys: pytest.CaptureFixture[str]) -> str:
     from fuzzing.cases import run
     from helpers import fuzz_kinds
