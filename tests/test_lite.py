@@ -287,7 +287,7 @@ INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "with another label": (with_labels, r"its labels\.txt does not list the classes of its mir_tf\.json"),
     "with another threshold": (
         edited('"thresholds": [\n    0.3', '"thresholds": [\n    0.2'),
-        "content_sha256: .* edited",
+        "content_sha256, .* edited",
     ),
     "a web page": (lambda content: b"<!DOCTYPE html><html>404</html>", "but a web page or an error message"),
     "a pointer": (
@@ -319,6 +319,11 @@ INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "with another front end": (changed(fingerprint="0"), "front_end does not give the fingerprint"),
     "without a rate": (changed(sample_rate=0), "sample_rate is 0; it must be a whole number between 1"),
     "with a wrong window": (changed(overlap_frames=29), "the window is invalid"),
+    "without an architecture": (changed(model={"vocabulary": "family"}), "model.architecture is no text"),
+    "with a vocabulary of numbers": (
+        changed(model={"vocabulary": 5, "architecture": "cnn"}),
+        "model.vocabulary is no t",
+    ),
     "with a wrong output": (changed(output="song"), "output is 'song'; it must be frames or clip"),
     "with wrong classes": (
         changed(
@@ -548,6 +553,22 @@ def test_a_file_that_is_replaced_while_it_is_open_changes_nothing(model: LiteMod
     own.write_bytes(b"")
     expected = model.predict(signal, 8000).probabilities
     np.testing.assert_array_equal(loaded.predict(signal, 8000).probabilities, expected)
+
+
+def test_names_that_this_version_does_not_know_are_shown_as_they_are(path: Path, song: Path, tmp_path: Path) -> None:
+    names = ["$x_$", "$", *(f"Bird {index}" for index in range(15))]
+    changes = {"classes": names, "untuned": [], "model": {"vocabulary": "birds", "architecture": "cnn"}}
+    (tmp_path / "birds.tflite").write_bytes(changed(**changes)(path.read_bytes()))
+    prediction = mir_tf.load(tmp_path / "birds.tflite").predict(song).with_thresholds([0.0] * 17)
+    assert {interval.label for interval in prediction.intervals} == set(names)
+    assert set(prediction.colors) == {"#8a8b8b"}
+    json.dumps(prediction.to_dict(), allow_nan=False)
+    figure = prediction.plot()
+    figure.savefig(tmp_path / "birds.png")
+    labels = figure.axes[0].get_yticklabels()
+    shown = {label.get_text() for label in labels}
+    assert all(any(text.startswith(name) for text in shown) for name in names)
+    assert not any(label.get_parse_math() for label in labels)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "2", True, 10**9])

@@ -28,6 +28,8 @@ CLASS_COLORS: dict[str, str] = {
 A search by computer chose them, starting from those of Okabe and Ito. Neighbours also differ for colour-blind readers.
 """
 
+_UNKNOWN_COLOR = "#8a8b8b"
+
 SPLIT_COLORS = {"train": "#0072b2", "validation": "#e69f00", "test": "#333333"}
 """Blue and orange of Okabe and Ito, and a dark grey."""
 
@@ -43,8 +45,10 @@ def color_of(vocabulary: str, index: int) -> str:
         index: Index of the class.
 
     Returns:
-        The colour as ``#rrggbb``.
+        The colour as ``#rrggbb``; a grey for a class of a vocabulary that this version does not have.
     """
+    if vocabulary not in VOCABULARIES or index >= len(VOCABULARIES[vocabulary]):
+        return _UNKNOWN_COLOR
     program = VOCABULARIES[vocabulary].class_of.index(index)
     family = VOCABULARIES["family"]
     family_index = family.class_of[program]

@@ -72,7 +72,9 @@ def comparison_figure(curves: Mapping[str, Sequence[tuple[Sequence[Mapping[str, 
         _label_epochs(axes, label)
     text = f"{title}\none line for each seed, a dot at its best epoch"
     figure.suptitle(text, x=0.01, ha="left", size=TITLE_SIZE, parse_math=False)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    legend = figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    for entry in legend.get_texts():
+        entry.set_parse_math(False)  # a name of a run may contain dollar signs
     return figure
 
 

@@ -103,7 +103,7 @@ def _draw_labels(axes: Axes, truth: NDArray[np.bool_], classes: Sequence[str], c
     active = np.flatnonzero(truth.any(axis=0))
     for lane, index in enumerate(reversed(active)):
         draw_bars(axes, truth[:, index], lane - 0.4, 0.8, color=colors[index])
-    axes.set_yticks(range(len(active)), [classes[index] for index in reversed(active)])
+    axes.set_yticks(range(len(active)), [classes[index] for index in reversed(active)], parse_math=False)
     axes.set_ylim(-0.5, max(len(active), 1) - 0.5)
     axes.set_xlim(0, len(truth) / LABEL_RATE)
     axes.set_xlabel("time (s)")

@@ -72,7 +72,7 @@ def new_class_rows(classes: Sequence[str], title: str) -> tuple[Figure, Axes, ND
     """Make a figure with one plot that has a row for each class, and return the heights of the rows too."""
     figure, axes = new_plot(12, max(3.0, 1.5 + 0.4 * len(classes)), title, "x")
     rows = np.arange(len(classes))
-    axes.set_yticks(rows, classes)
+    axes.set_yticks(rows, classes, parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(classes) - 0.5, -0.5)
     return figure, axes, rows
@@ -155,8 +155,8 @@ def matrix_figure(
         text = f"{100 * share:.0f}" if counts is None else _count_text(counts[row, column])
         ink = readable_ink(image.cmap(share))
         axes.text(column, row, text, ha="center", va="center", color=ink, size=text_size)
-    axes.set_xticks(np.arange(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(np.arange(len(rows)), rows)
+    axes.set_xticks(np.arange(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(np.arange(len(rows)), rows, parse_math=False)
     axes.set_xticks(np.arange(0.5, len(columns)), minor=True)
     axes.set_yticks(np.arange(0.5, len(rows)), minor=True)
     axes.tick_params(which="both", length=0)

@@ -68,7 +68,7 @@ def timeline_figure(
             axes.stairs(row + bottom + height * values[:, index], edges, alpha=alpha, **style)
         if truth is not None:
             draw_bars(axes, truth[:, index], row + 0.1, 0.2, facecolor=INK)
-    axes.set_yticks(np.arange(len(shown)) + 0.5, [classes[index] for index in reversed(shown)])
+    axes.set_yticks(np.arange(len(shown)) + 0.5, [classes[index] for index in reversed(shown)], parse_math=False)
     axes.set_yticks(np.arange(len(shown) + 1), minor=True)
     draw_grid(axes, "y", which="minor")
     axes.tick_params(axis="y", which="both", length=0)

@@ -205,8 +205,8 @@ class Metadata:
                 and metadata.window_samples == metadata.window_frames * metadata.sample_rate // LABEL_RATE,
                 "the window is invalid",
             ),
-            (isinstance(metadata.model.get("vocabulary", ""), str), "model.vocabulary is no text"),
-            (isinstance(metadata.model.get("architecture", ""), str), "model.architecture is no text"),
+            (isinstance(metadata.model.get("vocabulary"), str), "model.vocabulary is no text"),
+            (isinstance(metadata.model.get("architecture"), str), "model.architecture is no text"),
         ):
             if not is_right:
                 raise ValueError(fault)
@@ -232,8 +232,8 @@ def read_model(path: str | Path) -> tuple[Metadata, bytes]:
             if problem := problem_of_file(Path(path), start):
                 raise BundleError(f"{path}: {problem}")
             content = start + file.read()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        raise BundleError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except MemoryError as error:
         raise BundleError(f"{path}: not a trained model, or too large for the memory") from error
     try:

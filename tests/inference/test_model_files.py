@@ -1,13 +1,16 @@
 """Paths that are no model: each is refused with the true reason and a remedy, before TensorFlow loads."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.commands import run
 
 import mir_tf
+from mir_tf import lite
 from mir_tf.config import BUNDLE_FILE, MODEL_FILE
 from mir_tf.errors import BundleError
 
@@ -34,6 +37,7 @@ PATHS = {
     "model.onnx": f"an ONNX model, which ONNX Runtime loads; {TFLITE}",
     "model.pt": "a PyTorch checkpoint; convert it with mir-tf import-torch",
     "song.MP3": "a recording; load a model first",
+    "x" * 300: "cannot be read: File name too long",
 }
 """Name of a path in the folder → the error."""
 
@@ -49,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / "runs" / run_name / name).write_text("content")
     for name in (
         *("data/manifest.json", "started/config.yaml", "half/bundle.json", "runs/model.tflite"),
-        *(name for name in PATHS if "." in name and not name.startswith(("runs", "nowhere"))),
+        *(name for name in PATHS if "." in name and len(name) < 255 and not name.startswith(("runs", "nowhere"))),
     ):
         (folder / name).write_text("" if name == "empty.tflite" else "content")
     return folder
@@ -90,3 +94,31 @@ def test_commands_give_the_reason_at_once(folder: Path) -> None:
             f"Error: {folder / 'empty'}: not a trained model: the folder has no bundle.json"
         )
         assert result.output.endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (5, "a path of type int is no trained model; give the folder of a run"),
+        (b"", "a path of type bytes is no trained model"),
+        (b"model.tflite", "a path of type bytes"),
+        (io.BytesIO(b"TFL3"), "a path of type BytesIO"),
+        ([], "a path of type list"),
+        ("", "an empty path is no trained model"),
+        ("\0", "no such file or folder"),
+        ("model\0.tflite", "no such file or folder"),
+    ],
+)
+def test_what_is_no_path_is_refused(path: Any, message: str) -> None:
+    for load in (mir_tf.load, lite.LiteModel):
+        with pytest.raises(BundleError, match=f"{message}|cannot be read: embedded null byte"):
+            load(path)
+
+
+def test_any_object_with_a_path_is_one(folder: Path) -> None:
+    class Entry:
+        def __fspath__(self) -> str:
+            return str(folder / "text.tflite")
+
+    with pytest.raises(BundleError, match="does not begin like"):
+        mir_tf.load(Entry())  # type: ignore[arg-type]
