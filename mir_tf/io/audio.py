@@ -22,6 +22,7 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from mir_tf.errors import AudioError, ConfigError
+from mir_tf.io.downmix import Downmix
 from mir_tf.io.files import as_path
 from mir_tf.io.flac import is_all_of_flac, is_joined_flac
 from mir_tf.io.pcm import after_tags, open_pcm
@@ -102,7 +103,8 @@ def read_blocks(
 ) -> Iterator[NDArray[np.float32]]:
     """Decode a file to mono at a sample rate, in bounded memory.
 
-    Channels are averaged. A segment of n samples becomes n * ``sr`` / (rate of the file) samples, rounded half up.
+    Channels are averaged, unless they cancel each other: see :class:`mir_tf.io.downmix.Downmix`. A segment of n samples
+    becomes n * ``sr`` / (rate of the file) samples, rounded half up.
     Samples outside of the segment do not affect it.
 
     A file that is damaged or cut off is refused wherever that can be known: if its header states its length, if its
@@ -195,6 +197,7 @@ class Resampler:
             raise ConfigError(fault)
         self._sr = sr
         self._num_fed = 0
+        self._downmix = Downmix(sr)
         self._stream = soxr.ResampleStream(sr, target_sr, 1)
 
     def feed(self, block: ArrayLike) -> NDArray[np.float32]:
@@ -225,7 +228,7 @@ class Resampler:
         if fault := find_invalid_sample(samples, self._sr, self._num_fed / self._sr):
             raise AudioError(f"audio {fault}")
         self._num_fed += len(samples)
-        return self.resample(samples if samples.ndim == 1 else samples.mean(axis=1))
+        return self.resample(samples if samples.ndim == 1 else self._downmix.mix(samples))
 
     def resample(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Resample the next samples, float32 [samples]; return those that are complete now."""
@@ -299,10 +302,11 @@ class _Flac:
 
     def __init__(self, file: soundfile.SoundFile, raw: BinaryIO, source: Any, path: str | Path) -> None:
         self._file, self._raw, self._source, self._path = file, raw, source, path
-        self.sr, self.num_samples = int(file.samplerate), int(file.frames)
+        self.sr = int(file.samplerate)
+        self.num_samples: int | None = int(file.frames)
 
     def blocks(self, first: int, count: int | None, max_samples: int, max_values: int) -> Iterator[NDArray[np.float32]]:
-        position, end = first, self.num_samples if count is None else first + count
+        position, end = first, self._file.frames if count is None else first + count
         try:
             if first:
                 self._file.seek(first)
@@ -404,10 +408,11 @@ def _decode(
     if (end is not None and end <= first) or (length is not None and end is not None and end > length):
         shown = "" if length is None else f"lasts {length / sr:.3f} s; "
         raise AudioError(f"{path}: {shown}nothing to read from {start:.3f} s on")
+    downmix = Downmix(sr)
     for samples in file.blocks(first, count, round(block_seconds * sr), _BLOCK_VALUES):
         if fault := find_invalid_sample(samples, sr, position / sr):
             raise AudioError(f"{path}: {fault}")
         position += len(samples)
-        yield samples.mean(axis=1)  # [samples]
+        yield downmix.mix(samples)  # [samples]
     if end is not None and position < end:
         raise AudioError(f"{path}: damaged or cut off after {position / sr:.1f} s of {end / sr:.1f} s")

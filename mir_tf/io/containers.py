@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -557,7 +557,7 @@ def _first_frame(window: _Window, start: int) -> tuple[Callable[[bytes], _Frame 
     return None
 
 
-def _syncs(content: bytes) -> Any:
+def _syncs(content: bytes) -> Iterator[int]:
     place = -1
     while True:
         places = [found for sync in (b"\xff", b"\x0b\x77") if (found := content.find(sync, place + 1)) >= 0]

@@ -91,7 +91,8 @@ class FFmpegFile:
         require_whole(file, path)
         file.seek(0)
         try:
-            self._container = av.open(_LenientFile(file), metadata_errors="replace", options=_OPTIONS)
+            opened: Any = _LenientFile(file)
+            self._container = av.open(opened, metadata_errors="replace", options=_OPTIONS)
         except av.error.FFmpegError:
             raise AudioError(f"{path}: {_why_not_opened(file)}") from None
         try:

@@ -96,11 +96,12 @@ class PcmFile:
         self.sr = found.sr
         self._frame = found.channels * found.encoding.width
         self._pieces = [(offset, size // self._frame) for offset, size in found.pieces]
-        self.num_samples = sum(count for _, count in self._pieces)
+        self._length = sum(count for _, count in self._pieces)
+        self.num_samples: int | None = self._length
 
     def blocks(self, first: int, count: int | None, max_samples: int, max_values: int) -> Iterator[NDArray[np.float32]]:
         """Read a segment; see :meth:`mir_tf.io.ffmpeg.FFmpegFile.blocks`."""
-        end = self.num_samples if count is None else first + count
+        end = self._length if count is None else first + count
         most = max(1, min(max_samples, max_values // self._channels))
         begin = 0
         for offset, length in self._pieces:
@@ -392,7 +393,8 @@ def _to_samples(content: bytes, encoding: Encoding) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # infinity is refused later
             return np.frombuffer(content, f"{endian}f{width}").astype(np.float32)
     if kind in "UA":
-        return _companded(kind)[np.frombuffer(content, np.uint8)]
+        companded: NDArray[np.float32] = _companded(kind)[np.frombuffer(content, np.uint8)]
+        return companded
     if kind == "u":
         return (np.frombuffer(content, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)
     if width == 3:
@@ -415,4 +417,5 @@ def _companded(kind: str) -> NDArray[np.float32]:
         segment = codes >> 4 & 7
         magnitude = np.where(segment, ((codes & 15) * 16 + 264) << np.maximum(segment - 1, 0), (codes & 15) * 16 + 8)
         sign = np.where(codes & 128, 1, -1)
-    return (sign * magnitude / 32768).astype(np.float32)
+    samples: NDArray[np.float32] = (sign * magnitude / 32768).astype(np.float32)
+    return samples

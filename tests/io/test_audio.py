@@ -221,7 +221,9 @@ def test_a_truncated_wav_is_refused(tmp_path: Path, noise: np.ndarray) -> None:
     path = write(tmp_path / "a.wav", noise)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(AudioError, match=r"a\.wav: damaged or cut off after 1\.5 s: its header states 529\d+ .* 264\d+ follow"):
+    with pytest.raises(
+        AudioError, match=r"a\.wav: damaged or cut off after 1\.5 s: its header states 529\d+ .* 264\d+ follow"
+    ):
         audio.probe(path)
 
 
