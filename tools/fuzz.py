@@ -23,6 +23,7 @@ from fuzzing.cases import Kind, run
 
 KINDS = {
     "archive": "Archives",
+    "audio": "Audio",
     "bundle": "Bundle",
     "keras_file": "KerasFile",
     "manifest": "Manifest",

@@ -1,7 +1,7 @@
 """Audio decoding, downmixing and resampling, in blocks: recordings, and streams through a Resampler.
 
-:mod:`mir_tf.io.pcm` reads uncompressed files, and libsndfile reads flac: both are fast, exact and can seek. FFmpeg
-reads everything else, and the few flac files that libsndfile does not read to their end.
+:mod:`mir_tf.io.pcm` reads uncompressed files, and libsndfile reads flac and ALAC in caf: both are fast, exact and can
+seek. FFmpeg reads everything else, and the few flac files that libsndfile does not read to their end.
 """
 
 from __future__ import annotations
@@ -289,8 +289,8 @@ class _Decoder(Protocol):
     ) -> Iterator[NDArray[np.float32]]: ...
 
 
-class _Flac:
-    """A flac file, read by libsndfile.
+class _FlacOrCaf:
+    """A flac file, or ALAC in a caf, read by libsndfile.
 
     Attributes:
         sr: Sample rate in Hz.
@@ -322,7 +322,7 @@ class _Flac:
             cause = str(error).removeprefix("Error : ").rstrip(".")
             raise AudioError(f"{self._path}: damaged or cut off after {position / self.sr:.1f} s ({cause})") from None
         self._raise_read_error()
-        if count is None and position == end and is_joined_flac(self._raw):
+        if self._file.format == "FLAC" and count is None and position == end and is_joined_flac(self._raw):
             with _ffmpeg_file(self._raw, self._path) as joined:
                 yield from joined.blocks(position, None, max_samples, max_values)
 
@@ -368,7 +368,7 @@ def _open(path: str | Path) -> Iterator[_Decoder]:
             raise AudioError(f"{str(path)!r}: cannot be opened: {error}") from None
         file: _Decoder | None = open_pcm(raw, path)
         if file is None:
-            file = _open_flac(stack, raw, path)
+            file = _open_by_libsndfile(stack, raw, path)
         if file is None:
             file = stack.enter_context(_ffmpeg_file(raw, path))
         if fault := find_invalid_rate(file.sr):
@@ -376,10 +376,11 @@ def _open(path: str | Path) -> Iterator[_Decoder]:
         yield file
 
 
-def _open_flac(stack: contextlib.ExitStack, raw: BinaryIO, path: str | Path) -> _Flac | None:
-    """Open a flac with libsndfile, until the end of ``stack``; return None if FFmpeg is to read it."""
+def _open_by_libsndfile(stack: contextlib.ExitStack, raw: BinaryIO, path: str | Path) -> _FlacOrCaf | None:
+    """Open a flac or caf with libsndfile, until the end of ``stack``; return None if FFmpeg is to read it."""
     raw.seek(after_tags(raw))
-    if raw.read(4) != b"fLaC" or not is_all_of_flac(raw):
+    head = raw.read(4)
+    if head != b"caff" and (head != b"fLaC" or not is_all_of_flac(raw)):  # FFmpeg loses the end of ALAC in caf
         return None
     raw.seek(0)
     source: Any = as_path(path)
@@ -393,7 +394,7 @@ def _open_flac(stack: contextlib.ExitStack, raw: BinaryIO, path: str | Path) -> 
             source.raise_error()
         return None
     stack.enter_context(file)
-    return _Flac(file, raw, source, path) if 0 < file.frames < _UNKNOWN else None
+    return _FlacOrCaf(file, raw, source, path) if 0 < file.frames < _UNKNOWN else None
 
 
 def _decode(

@@ -6,6 +6,7 @@ the pages, boxes, elements or frames of a file from its first byte to its last, 
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ _MAX_AFTER = 4096
 """Bytes that may follow the last part of a file: padding, or a tag of an unknown kind."""
 
 _PIECE = 2**20
+
+_SEARCHED = 2**17
+"""Bytes in which the first frame, or another file, is sought."""
 
 _ASF = bytes.fromhex("3026b2758e66cf11")
 """First bytes of wma and wmv."""
@@ -79,6 +83,8 @@ def require_whole(file: Any, path: str | Path) -> None:
             _check_ape(head, window, start)
         elif head.startswith(b"Creative Voice File"):
             _follow_voc(head, window)
+        elif head.startswith(b"NIST_1A"):
+            _check_nist(window)
         elif head.startswith(b"\0\0\1\xba"):
             _follow_mpeg(window, start)
         elif head.startswith(b"FLV"):
@@ -134,6 +140,12 @@ def _is_end(window: _Window, place: int) -> bool:
     """Return whether only a tag or a little padding follows."""
     rest = window.at(place, 16)
     return place >= window.size - _MAX_AFTER or rest.startswith(TAGS) or not rest.strip(b"\0")
+
+
+def _require_none(window: _Window, place: int, magic: bytes) -> None:
+    """Raise Damage if another file begins soon after this place."""
+    if magic in window.at(place, _SEARCHED):
+        raise _joined()
 
 
 class _Kind(NamedTuple):
@@ -327,10 +339,7 @@ def _check_tta(head: bytes, window: _Window, start: int) -> None:
     end = place + sum(int.from_bytes(table[at : at + 4], "little") for at in range(0, len(table), 4))
     if end > window.size:
         raise _cut()
-    if not _is_end(window, end):
-        raise _joined()
-    if window.at(end, 4) == b"TTA1":
-        raise _joined()
+    _require_none(window, end, b"TTA1")
 
 
 def _follow_wavpack(window: _Window, place: int) -> None:
@@ -338,6 +347,7 @@ def _follow_wavpack(window: _Window, place: int) -> None:
         head = window.at(place, 8)
         if not head.startswith(b"wvpk"):
             if _is_end(window, place):
+                _require_none(window, place, b"wvpk")
                 return
             raise Damage(f"damaged or cut off: no block at byte {place}; {RESTORE}")
         place += 8 + int.from_bytes(head[4:], "little")
@@ -352,8 +362,7 @@ def _check_ape(head: bytes, window: _Window, start: int) -> None:
     end = start + sum(sizes[:5]) + (sizes[5] << 32) + sizes[6]
     if end > window.size:
         raise _cut()
-    if window.at(end, 4) == b"MAC ":
-        raise _joined()
+    _require_none(window, end, b"MAC ")
 
 
 def _follow_voc(head: bytes, window: _Window) -> None:
@@ -369,6 +378,17 @@ def _follow_voc(head: bytes, window: _Window) -> None:
         raise _cut()
     if window.at(place + 1, 19) == b"Creative Voice File":
         raise _joined()
+
+
+def _check_nist(window: _Window) -> None:
+    words = window.at(0, 1024).decode("latin-1").split()
+    stated = dict(zip(words, words[2:], strict=False))
+    sizes = [stated.get(name, "") for name in ("sample_count", "channel_count", "sample_n_bytes")]
+    if not all(size.isdecimal() for size in sizes) or "embedded" in stated.get("sample_coding", ""):
+        return  # compressed, or of an unknown length
+    header = words[1] if len(words) > 1 and words[1].isdecimal() else "1024"
+    if window.size < int(header) + math.prod(map(int, sizes)):
+        raise _cut()
 
 
 def _follow_mpeg(window: _Window, place: int) -> None:
@@ -491,9 +511,6 @@ def _amr_wb_frame(head: bytes) -> _Frame | None:
 
 _FRAMES: tuple[Callable[[bytes], _Frame | None], ...] = (_adts_frame, _ac3_frame, _mpeg_frame)
 
-_SEARCHED = 2**17
-"""Bytes at the beginning of a file in which the first frame is sought."""
-
 
 def _follow_frames(window: _Window, place: int) -> float | None:
     """Follow the frames of an mp3, aac, ac3 or amr; return their length in seconds, or None if it is something else."""
@@ -511,7 +528,7 @@ def _follow_frames(window: _Window, place: int) -> float | None:
     while place < window.size:
         head = window.at(place, 7)
         frame = known[head] if head in known else known.setdefault(head, frame_of(head))
-        if frame is None:
+        if frame is None or head.startswith(TAGS):
             try:
                 after = _after_other(window, place, frame_of)
             except Damage:

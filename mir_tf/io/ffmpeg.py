@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mir_tf.errors import AudioError
 from mir_tf.io.containers import CONVERT, RESTORE, measure_frames, require_whole
-from mir_tf.io.pcm import TAGS
+from mir_tf.io.pcm import TAGS, after_tags
 
 _OPTIONS = {
     # Without playlists and the like, which make FFmpeg open other files and addresses.
@@ -37,10 +37,16 @@ _BARE_STREAMS = frozenset({"aac", "ac3", "eac3", "flac", "mp3"})
 _FRAMES = frozenset({"aac", "ac3", "amr", "eac3", "mp3"})
 """Formats of frames alone, whose length is known only from all of them."""
 
-_SYNC = b"\xff"
-"""First byte of each frame of mp3 and aac."""
+_EXACT = frozenset({"ape", "tta", "wv"})
+"""Formats that state their length in samples."""
 
-_TOLERANCE = 0.25
+_MAX_ZEROS = 2**16
+"""Bytes before the first frame that may be zero."""
+
+_SYNCS = (b"\xff", b"\x0b")
+"""First bytes of the frames of bare streams."""
+
+_TOLERANCE = 0.1
 """Seconds of audio that may be missing: stated durations are rounded, and some include padding."""
 
 
@@ -50,17 +56,23 @@ class _LenientFile:
     FFmpeg calls its functions. ``read`` is one of C's, in which no Ctrl-C is raised: FFmpeg would swallow it.
     """
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.read, self.tell = file.read, file.tell
+    def __init__(self, file: Any, start: int) -> None:
+        self._file, self._start = file, start  # what FFmpeg takes for the beginning
+        self.read = file.read
+        file.seek(start)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_SET:
+            offset += self._start
         try:
-            return int(self._file.seek(offset, whence))
+            return int(self._file.seek(offset, whence)) - self._start
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             return -1
+
+    def tell(self) -> int:
+        return int(self._file.tell()) - self._start
 
 
 class FFmpegFile:
@@ -89,9 +101,8 @@ class FFmpegFile:
         self._num_decoded = 0
         self._end = 0.0  # of the last packet of any stream so far, in seconds
         require_whole(file, path)
-        file.seek(0)
         try:
-            opened: Any = _LenientFile(file)
+            opened: Any = _LenientFile(file, _start(file))
             self._container = av.open(opened, metadata_errors="replace", options=_OPTIONS)
         except av.error.FFmpegError:
             raise AudioError(f"{path}: {_why_not_opened(file)}") from None
@@ -177,6 +188,7 @@ class FFmpegFile:
         """Yield the frames of the stream, none of them empty."""
         time_bases = {stream.index: float(stream.time_base or 0) for stream in self._container.streams}
         index, expected = self._stream.index, None
+        is_followed = self._container.format.name in _FRAMES  # what is amid frames was checked
         skipped, is_tag = b"", False  # bytes between the frames of a bare stream, and whether a tag begins them
         try:
             for packet in self._container.demux():
@@ -189,12 +201,13 @@ class FFmpegFile:
                 try:
                     frames = packet.decode()
                 except av.error.FFmpegError:
-                    if not self._is_bare:
+                    content = bytes(packet).lstrip(b"\0")
+                    if not self._is_bare or (is_followed and not content.startswith(TAGS) and content[:1] in _SYNCS):
                         raise
-                    is_tag = is_tag or bytes(packet).startswith(TAGS)
-                    skipped = skipped or bytes(packet)
+                    is_tag = is_tag or content.startswith(TAGS)
+                    skipped = skipped or content
                     continue
-                if packet.is_corrupt or (frames and skipped and not is_tag):
+                if packet.is_corrupt or (frames and skipped and not is_tag and not is_followed):
                     raise AudioError(self._damage())
                 for frame in frames:
                     skipped, is_tag = b"", False
@@ -206,8 +219,11 @@ class FFmpegFile:
                     if frame.samples:
                         yield frame
         except av.error.FFmpegError:
-            raise AudioError(self._damage()) from None
-        if skipped.startswith(_SYNC) and not is_tag:
+            # A tag after the last block is no error.
+            is_done = self._num_decoded and self._num_decoded == self.num_samples
+            if not is_done or self._container.format.name not in _EXACT:
+                raise AudioError(self._damage()) from None
+        if skipped.startswith(_SYNCS) and not is_tag:
             raise AudioError(f"{self._path}: cut off after {self._seconds_decoded:.1f} s; {RESTORE}")
 
     def _require_end(self) -> None:
@@ -245,6 +261,19 @@ class FFmpegFile:
     def _damage(self, detail: str = "") -> str:
         detail = detail and f" ({detail})"
         return f"{self._path}: damaged or cut off after {self._seconds_decoded:.1f} s{detail}; {RESTORE}"
+
+
+def _start(file: Any) -> int:
+    """Return where FFmpeg is to begin: after tags that it does not expect before this kind of file."""
+    start = after_tags(file)
+    file.seek(start)
+    head = file.read(4)
+    if head in (b"RIFF", b"RIFX", b"riff", b"FORM", b"OggS", b"wvpk", b"caff"):
+        return start
+    file.seek(0)
+    content = file.read(_MAX_ZEROS)
+    rest = content.lstrip(b"\0")
+    return len(content) - len(rest) if rest.startswith((*_SYNCS, b"ID3")) else 0
 
 
 def _to_samples(frames: list[AudioFrame]) -> NDArray[np.float32]:

@@ -128,7 +128,7 @@ def open_pcm(file: Any, path: str | Path) -> PcmFile | None:
     Raises:
         AudioError: It is cut off, its header is damaged, it contains no samples, or several files were joined.
     """
-    size = file.seek(0, os.SEEK_END)
+    size = _before_tags(file, file.seek(0, os.SEEK_END))
     start = after_tags(file)
     file.seek(start)
     head = file.read(40)
@@ -166,6 +166,22 @@ def after_tags(file: Any) -> int:
         start += 10 + seven_bit_size(head) + (10 if head[5] & 0x10 else 0)
 
 
+def _before_tags(file: Any, size: int) -> int:
+    """Return the offset of the tags at the end of a file, or its size if there are none."""
+    while True:
+        file.seek(max(0, size - 128))
+        last = file.read(min(size, 128))
+        if len(last) == 128 and last.startswith(b"TAG"):
+            size -= 128
+        elif last[-32:].startswith(b"APETAGEX"):
+            length = int.from_bytes(last[-20:-16], "little") + (32 if last[-9] & 0x80 else 0)
+            if not 32 <= length <= size:
+                return size
+            size -= length
+        else:
+            return size
+
+
 def seven_bit_size(head: bytes) -> int:
     """Return the size that the header of an ID3 tag states, in four bytes of seven bits."""
     return sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
@@ -175,6 +191,7 @@ def _read_riff(file: Any, path: str | Path, start: int, size: int, found: _Found
     big = 0  # size of the audio in the chunk ds64 of rf64
     at = start + 12
     for _ in range(_MAX_CHUNKS):
+        at = min(at, size)
         file.seek(at)
         head = file.read(8)
         is_other = not _is_name(head[:4]) or head.startswith((b"RIFF", b"RF64", b"RIFX"))
@@ -204,6 +221,7 @@ def _read_aiff(file: Any, path: str | Path, start: int, size: int, found: _Found
     kind = file.seek(start + 8) and file.read(4)
     at = start + 12
     for _ in range(_MAX_CHUNKS):
+        at = min(at, size)
         file.seek(at)
         head = file.read(8)
         if len(head) < 8 or (found.pieces and (not _is_name(head[:4]) or head.startswith(b"FORM"))):
@@ -251,9 +269,10 @@ def _aiff_encoding(compression: bytes, bits: int) -> Encoding | None:
 def _read_w64(file: Any, path: str | Path, start: int, size: int, found: _Found) -> None:
     at = start + 40
     for _ in range(_MAX_CHUNKS):
+        at = min(at, size)
         file.seek(at)
         head = file.read(24)  # a GUID, which begins with a name, and the size with these 24 bytes
-        if len(head) < 24 or (found.pieces and not _is_name(head[:4])):
+        if len(head) < 24 or (found.pieces and (not _is_name(head[:4]) or head.startswith(b"riff"))):
             break
         name, length = head[:4], int.from_bytes(head[16:], "little") - 24
         at += 24
@@ -274,6 +293,7 @@ def _read_w64(file: Any, path: str | Path, start: int, size: int, found: _Found)
 def _read_caf(file: Any, path: str | Path, start: int, size: int, found: _Found) -> None:
     at = start + 8
     for _ in range(_MAX_CHUNKS):
+        at = min(at, size)
         file.seek(at)
         head = file.read(12)
         if len(head) < 12 or (found.pieces and not _is_name(head[:4])):
