@@ -22,6 +22,7 @@ import tensorflow as tf
 import yaml
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine import trial as trial_module
+from keras_tuner.src.engine import stateful
 from tensorboard.plugins.hparams import api as hparams
 
 from mir_tf.bundle.history import LOGS_FOLDER
@@ -80,6 +81,17 @@ def table(results: Sequence[TrialResult]) -> list[list[str]]:
             [result.id, score, *(f"{value:.3g}" if isinstance(value, float) else str(value) for value in values)]
         )
     return rows
+
+
+def _save(saved: stateful.Stateful, path: str) -> str:
+    """Save the state of a search or of a trial so that its file is always whole."""
+    text = json.dumps(saved.get_state())
+    write_text(path, text)
+    return text
+
+
+# Keras Tuner writes in place: a kill or a full disk would leave half a file, and the search could not be resumed.
+stateful.Stateful.save = _save
 
 
 class _BudgetSpent(BaseException):
