@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from mir_tf.errors import BundleError
 from mir_tf.events import PostProcessing
 from mir_tf.inference.model_files import model_path, require_run
 from mir_tf.io import stored_json
-from mir_tf.io.files import as_path, atomic_write, local, make_folder, sha256, write_text
+from mir_tf.io.files import as_path, atomic_write, is_remote, local, make_folder, sha256, write_text
 from mir_tf.vocabulary import VOCABULARIES, Vocabulary
 
 BUNDLE_FORMAT = 3
@@ -37,6 +38,11 @@ BUNDLE_FORMAT = 3
 
 FORMER_BUNDLE_FIELDS = {"event_rule": "post_processing"}
 """Renamed fields of format 1: former name → current name. Those of the sections are in their classes."""
+
+
+_READ_ATTEMPTS = 10
+_PAUSE_SECONDS = 0.5
+"""How often, and after which time, a bundle is read again that changes while it is read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,12 +229,36 @@ def _described(content: dict[str, Any], version: int) -> BundleDescription:
 
 
 def load(folder: str | Path) -> Bundle:
-    """Read a bundle.
+    """Read a bundle. It is that of one epoch, although training may replace it at the same time.
 
     Raises:
         BundleError: There is no bundle, or it is damaged, incomplete, has another version, contains code, or would
             unpack to implausibly much.
     """
+    for _ in range(_READ_ATTEMPTS):
+        before = _state(as_path(folder))
+        try:
+            bundle = _load(folder)
+        except BundleError:
+            time.sleep(_PAUSE_SECONDS)  # training may have replaced one of the two files, and not yet the other
+            if _state(as_path(folder)) == before:
+                raise
+            continue
+        if _state(as_path(folder)) == before:
+            return bundle
+    raise BundleError(f"{folder}: another process replaces this run all the time; try again when it has ended")
+
+
+def _state(folder: Path) -> list[tuple[int, int]]:
+    """Return what tells whether the files of a bundle were replaced; nothing for a remote folder."""
+    if is_remote(folder):
+        return []
+    found = [path.stat() for name in (MODEL_FILE, BUNDLE_FILE) if (path := folder / name).exists()]
+    return [(status.st_ino, status.st_mtime_ns) for status in found]
+
+
+def _load(folder: str | Path) -> Bundle:
+    """Read a bundle that nobody writes."""
     described, path = describe(folder), as_path(folder) / MODEL_FILE
     try:
         is_described = sha256(path) == described.model_sha256

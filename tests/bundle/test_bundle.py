@@ -1,10 +1,12 @@
 """Bundles are read as they were written, or refused with the reason."""
 
+import concurrent.futures
 import copy
 import dataclasses
 import io
 import json
 import pickle
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 from helpers.stored import change_sealed
 from helpers.tiny_data import CONFIG, FRONT_END
+from helpers.tiny_model import make_bundle
 
 from mir_tf import bundle
 from mir_tf.bundle import Bundle
@@ -312,3 +315,38 @@ def test_a_bundle_can_be_copied_and_pickled(made: Bundle) -> None:
         model.predict(signal, 8000).probabilities,
         atol=1e-6,
     )
+
+
+def test_a_bundle_that_training_replaces_is_read_as_that_of_one_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is replaced after its description was read; or is replaced already, and its description is not yet."""
+    one = make_bundle("cnn")
+    other = dataclasses.replace(make_bundle("cnn"), info={"epoch": 4})
+    kernel, bias = other.model.get_layer("fc").get_weights()
+    other.model.get_layer("fc").set_weights([kernel / 2, bias])
+    read, pending = bundle.load_network, [other]
+
+    def replaced_meanwhile(*arguments: Any) -> keras.Model:
+        if pending:
+            pending.pop().save(tmp_path)
+        return read(*arguments)
+
+    one.save(tmp_path)
+    monkeypatch.setattr(bundle, "load_network", replaced_meanwhile)
+    assert_epoch_4(bundle.load(tmp_path), other)
+    assert not pending
+
+    description = (tmp_path / BUNDLE_FILE).read_bytes()
+    model = (tmp_path / MODEL_FILE).read_bytes()
+    one.save(tmp_path)
+    (tmp_path / MODEL_FILE).write_bytes(model)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        pool.submit(lambda: (time.sleep(0.2), (tmp_path / BUNDLE_FILE).write_bytes(description)))
+        assert_epoch_4(bundle.load(tmp_path), other)
+
+
+def assert_epoch_4(found: Bundle, expected: Bundle) -> None:
+    assert found.info == {"epoch": 4}
+    for mine, theirs in zip(found.model.get_weights(), expected.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
