@@ -20,10 +20,11 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from mir_tf.errors import InUseError
+from mir_tf.errors import InUseError, MirTfWarning
 from mir_tf.io.remote import RemotePath
 from mir_tf.io.write_errors import writing
 
@@ -117,7 +118,8 @@ def _acquire(path: Path, shown: Path) -> int:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno in _UNSUPPORTED:
-                    print(f"Note: {shown}: this file system has no locks: use one process at a time", file=sys.stderr)
+                    text = f"{shown}: this file system has no locks: write there with one process at a time"
+                    warnings.warn(text, MirTfWarning, stacklevel=2)
                     return descriptor
                 if not isinstance(error, BlockingIOError | PermissionError):
                     raise
