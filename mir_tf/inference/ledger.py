@@ -20,6 +20,7 @@ from typing import Any
 
 from mir_tf.errors import FileSystemError
 from mir_tf.io.files import as_path, is_remote
+from mir_tf.io.write_errors import describe
 
 CACHE_VARIABLE = "MIR_TF_CACHE"
 """Environment variable that names another cache folder than the one of the system."""
@@ -83,7 +84,7 @@ class Ledger:
             folder.mkdir(parents=True, exist_ok=True)
             database = _open(folder / _FILE)
         except (OSError, sqlite3.Error) as error:
-            self.problem = str(error)
+            self.problem = (describe(error) if isinstance(error, OSError) else None) or str(error)
             return _connect("")
         with contextlib.suppress(sqlite3.Error):  # a database that cannot be written can still be read
             _prune(database)

@@ -112,6 +112,9 @@ def _is_within(path: str, folder: str) -> bool:
 
 
 def _is_temporary(path: str | Path) -> bool:
+    """Return whether a command has chosen the path: it lies in a temporary folder with a name as Python gives them."""
     with contextlib.suppress(OSError):  # no folder for temporary files
-        return _is_within(os.path.abspath(path), os.path.abspath(tempfile.gettempdir()))
+        root = os.path.join(os.path.abspath(tempfile.gettempdir()), "")
+        full = os.path.abspath(path)
+        return full.startswith(root) and full[len(root) :].startswith(("tmp", "mir-tf-"))
     return False

@@ -5,6 +5,7 @@ import os
 import pickle
 import resource
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from helpers.disks import small_disk
 
 from mir_tf.errors import DataError
 from mir_tf.io.files import atomic_write, make_folder, write_bytes, write_text
-from mir_tf.io.write_errors import WriteError, describe, writing
+from mir_tf.io.write_errors import WriteError, describe, explanation, writing
 
 BIG = b"x" * 3_000_000
 
@@ -24,8 +25,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
         with pytest.raises(WriteError) as refusal:
             write_bytes(disk / "a.txt", BIG)
         assert str(refusal.value) == (
-            f"{disk / 'a.txt'}: cannot be written: the disk is full (No space left on device); free space, or let the "
-            "environment variable TMPDIR name a folder on another disk"  # pytest's folder is one for temporary files
+            f"{disk / 'a.txt'}: cannot be written: the disk is full (No space left on device); free space, or write to "
+            "another disk"
         )
         with (
             pytest.raises(WriteError, match=r"a\.txt: cannot be written: the disk is full"),
@@ -60,6 +61,11 @@ def test_every_shape_of_an_error_becomes_one_message(tmp_path: Path, number: int
     assert text in message
     assert refusal.value.errno == number
     assert str(pickle.loads(pickle.dumps(refusal.value))) == message, "worker processes send it"
+
+
+def test_a_full_folder_for_temporary_files_has_another_remedy() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        assert "TMPDIR" in explanation(errno.ENOSPC, Path(folder) / "a.wav")
 
 
 def test_errors_of_other_files_stay_theirs(tmp_path: Path) -> None:
