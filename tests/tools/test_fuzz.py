@@ -61,6 +61,26 @@ def test_damaged_models_and_manifests_are_refused_or_the_same(fuzz, kind: str, c
     assert sum(found.values()) == count
 
 
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("archive", 40),
+        pytest.param("archive", 200, marks=pytest.mark.slow),
+        ("soundfont", 60),
+        pytest.param("soundfont", 400, marks=pytest.mark.slow),
+        pytest.param("yaml_file", 400, marks=pytest.mark.slow),
+    ],
+)
+def test_damaged_sources_are_refused_or_read_as_by_others(fuzz, kind: str, count: int) -> None:
+    result = invoke(fuzz.main, kind, "--count", count, "--seed", 3)
+    assert result.exit_code == 0, result.output
+    found = counts(result.output)
+    assert found["right"] > count // 3
+    assert found["refused"] > count // 8
+    assert found["unjudged"] < count // 8
+    assert sum(found.values()) == count
+
+
 def run_erring(name: str, count: int, keep: Path, capsys: pytest.CaptureFixture[str]) -> str:
     from fuzzing.cases import run
     from helpers import fuzz_kinds
@@ -71,7 +91,18 @@ def run_erring(name: str, count: int, keep: Path, capsys: pytest.CaptureFixture[
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("kind", "outcome"), [("Loss", "wrong"), ("Refusal", "wrong"), ("Failure", "crashed")])
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        ("Loss", "wrong"),
+        ("Refusal", "wrong"),
+        ("Failure", "crashed"),
+        ("LostTrack", "wrong"),
+        ("OtherBytes", "wrong"),
+        ("SilentFont", "wrong"),
+        pytest.param("OtherProgram", "wrong", marks=pytest.mark.slow),  # loads TensorFlow
+    ],
+)
 def test_a_reader_that_errs_is_found(fuzz, tmp_path: Path, capsys, kind: str, outcome: str) -> None:
     output = run_erring(kind, 12, tmp_path / "kept", capsys)
     assert counts(output)[outcome] > 0
