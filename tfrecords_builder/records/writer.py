@@ -138,7 +138,7 @@ def find_part(folder: Path, track: Track) -> TrackPart | None:
         part = TrackPart(**facts)
         fits = (part.id, part.song, part.split) == (track.id, track.song, track.split)
         return part if fits and sha256(_data(folder, track.id)) == part.sha256 else None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 
