@@ -22,7 +22,7 @@ def read_metadata(model: str) -> dict[str, Any]:
     """Read the classes, thresholds, sample rate and windows from the zip at the end of the file."""
     with zipfile.ZipFile(model) as archive:
         metadata: dict[str, Any] = json.loads(archive.read("mir_tf.json"))
-    if metadata["format"] not in (2, 3):
+    if metadata["format"] not in (2, 3, 4):
         sys.exit(f"{model}: written by another version of mir-tf; export the model again")
     return metadata
 
