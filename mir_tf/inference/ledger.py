@@ -128,13 +128,19 @@ class Ledger:
         """Return the content given to :meth:`finish`.
 
         Raises:
-            FileSystemError: Another command has replaced it.
+            FileSystemError: Another command has replaced it, or the database is damaged.
         """
         query = "SELECT content FROM stamps WHERE path = ? AND item = ? AND stamp = ?"
         packed = self._first(query, _key(output), os.fsencode(item), json.dumps(stamp))
         if packed is None:
             raise FileSystemError(f"{output}: another command writes this file; run this one again when it has ended")
-        return json.loads(zlib.decompress(packed))
+        try:
+            return json.loads(zlib.decompress(packed))
+        except (zlib.error, ValueError, TypeError, RecursionError) as error:
+            raise FileSystemError(
+                f"{output}: what was recorded for it in {cache_folder() / _FILE} is damaged; remove that file, and run "
+                "this command again with --overwrite"
+            ) from error
 
     def _first(self, query: str, *values: object) -> Any:
         """Return the first column of the first row; None if there is no row."""

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,17 @@ def test_what_is_written_is_known_to_the_next_command(book: Ledger, tmp_path: Pa
     with pytest.raises(FileSystemError, match=r"songs\.csv: another command writes this file"):
         book.content(table, ["newer"], "b.wav")
     book.close()
+
+
+@pytest.mark.parametrize("packed", [b"", b"no zlib", zlib.compress(b"{"), zlib.compress(b"[" * 100_000), None])
+def test_damaged_content_is_named(book: Ledger, cache: Path, tmp_path: Path, packed: bytes | None) -> None:
+    table = tmp_path / "songs.csv"
+    book.finish(table, STAMP, "a.wav", 1)
+    with sqlite3.connect(database(cache)) as connection:
+        connection.execute("UPDATE stamps SET content = ?", (5 if packed is None else packed,))
+    connection.close()
+    with pytest.raises(FileSystemError, match=r"songs\.csv: what was recorded .* is damaged; remove that file"):
+        book.content(table, STAMP, "a.wav")
 
 
 def test_an_output_is_known_by_each_of_its_paths(book: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
