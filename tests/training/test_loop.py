@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import tensorflow as tf
-from helpers.tiny_data import CONFIG, FRONT_END, make_record, write_data
+from helpers.tiny_data import CONFIG, FRONT_END, make_record, write_data, write_split
 from helpers.tiny_runs import CNN, SPLITS, Killed, assert_same_run, read_history, variables, without_seconds
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -325,6 +325,23 @@ def test_no_memory_says_what_to_do(data: Path, tmp_path: Path) -> None:
 
     with pytest.raises(TrainingError, match="out of memory: 4 crops of 2 s do not fit; use a smaller batch_size"):
         fit(data, tmp_path, CNN, on_step=on_step)
+
+
+def test_a_resumed_run_checks_its_shards_again_and_shows_how_far_it_is(tmp_path: Path) -> None:
+    """A validation shard of another build, whose records are whole, is found before an epoch is trained."""
+    data, out = tmp_path / "data", tmp_path / "run"
+    manifest = write_data(data, SPLITS)
+    checked: list[tuple[int, int]] = []
+    fit(data, out, CNN.merge({"train": {"epochs": 1}}), on_check=lambda *done: checked.append(done))
+    shards = [shard for name in ("train", "validation") for shard in manifest.splits[name].shards]
+    total = sum(shard.num_bytes for shard in shards)
+    assert len(checked) == len(shards)
+    assert checked[-1] == (total, total)
+    write_split(data, "validation", [[make_record("other", 55)] for _ in manifest.splits["validation"].shards])
+    steps: list[int] = []
+    with pytest.raises(DataError, match=rf"{manifest.splits['validation'].shards[0].name}: damaged: .*the manifest"):
+        fit(data, out, CNN.merge({"train": {"epochs": 2}}), on_step=lambda *_: steps.append(1))
+    assert not steps
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
