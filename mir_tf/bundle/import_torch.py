@@ -108,9 +108,12 @@ class _StateDict:
 
     def __init__(self, path: Path) -> None:
         try:
-            self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            content = path.read_bytes()
         except OSError as error:
             raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+        if impostor := impostor_of(content[:200]):
+            raise BundleError(f"{path}: {impostor}")
+        self.sha256 = hashlib.sha256(content).hexdigest()
         self._path = path
         read = _read_torch if path.suffix.lower() in (".pth", ".pt") else _read_npz
         self._arrays = _unwrapped(path, read(path))
@@ -221,10 +224,7 @@ def _read_npz(path: Path) -> Mapping[str, NDArray[np.float32]]:
     try:
         arrays = load_npz(path, path.stat().st_size)
     except NPZ_ERRORS as error:
-        with path.open("rb") as file:
-            impostor = impostor_of(file.read(200))
-        reason = impostor or f"not an .npz of arrays, nor named .pth or .pt: {error}"
-        raise BundleError(f"{path}: {reason}") from error
+        raise BundleError(f"{path}: not an .npz of arrays, nor named .pth or .pt: {error}") from error
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
             raise BundleError(f"{path}: {name} has the type {array.dtype}; weights are real numbers")
@@ -241,12 +241,8 @@ def _read_torch(path: Path) -> Mapping[str, NDArray[np.float32]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)  # runs no code of the file
     except Exception as error:  # PyTorch has no base class for errors of a file
-        with path.open("rb") as file:
-            impostor = impostor_of(file.read(200))
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BundleError(
-            f"{path}: {impostor or f'PyTorch cannot read it as weights alone: {reason}; {_REMEDY}'}"
-        ) from error
+        raise BundleError(f"{path}: PyTorch cannot read it as weights alone: {reason}; {_REMEDY}") from error
     states = list(_state_dicts(content, ""))
     if len(states) > 1:
         places = ", ".join(place or "the outermost" for place, _ in states)

@@ -285,6 +285,17 @@ def test_what_is_no_checkpoint_is_named(name: str, tmp_path: Path) -> None:
         import_checkpoint(tmp_path / "gone.npz")
 
 
+@pytest.mark.parametrize("name", ["crnn.npz", "crnn.pth"])
+def test_a_pointer_or_a_page_in_place_of_a_checkpoint_is_named(name: str, tmp_path: Path) -> None:
+    for content, message in {
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0": "a Git LFS pointer .* git lfs pull",
+        "<html>404": "a web page or an error message of a server",
+    }.items():
+        (tmp_path / name).write_text(content)
+        with pytest.raises(BundleError, match=f"{name}: {message}"):
+            import_checkpoint(tmp_path / name)
+
+
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "odd.npz", **{"fc.weight": np.array([Path("x")], object)})
     with pytest.raises(BundleError, match=r"odd\.npz: not an \.npz of arrays"):
