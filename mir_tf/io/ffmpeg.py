@@ -31,7 +31,7 @@ _OPTIONS = {
     "protocol_whitelist": "none",
 }
 
-_BARE_STREAMS = frozenset({"aac", "ac3", "eac3", "flac", "mp3"})
+_BARE_STREAMS = frozenset({"aac", "ac3", "amr", "eac3", "flac", "mp3"})
 """Formats without a container: tags and other bytes may stand before, between and after the frames."""
 
 _FRAMES = frozenset({"aac", "ac3", "amr", "eac3", "mp3"})
@@ -202,9 +202,10 @@ class FFmpegFile:
                     frames = packet.decode()
                 except av.error.FFmpegError:
                     content = bytes(packet).lstrip(b"\0")
-                    if not self._is_bare or (is_followed and not content.startswith(TAGS) and content[:1] in _SYNCS):
+                    has_tag = any(tag in content for tag in TAGS)  # a parser adds what follows to the last frame
+                    if not self._is_bare or (is_followed and not has_tag and content[:1] in _SYNCS):
                         raise
-                    is_tag = is_tag or content.startswith(TAGS)
+                    is_tag = is_tag or has_tag
                     skipped = skipped or content
                     continue
                 if packet.is_corrupt or (frames and skipped and not is_tag and not is_followed):
@@ -223,7 +224,7 @@ class FFmpegFile:
             is_done = self._num_decoded and self._num_decoded == self.num_samples
             if not is_done or self._container.format.name not in _EXACT:
                 raise AudioError(self._damage()) from None
-        if skipped.startswith(_SYNCS) and not is_tag:
+        if skipped.startswith(_SYNCS) and not is_tag and not is_followed:
             raise AudioError(f"{self._path}: cut off after {self._seconds_decoded:.1f} s; {RESTORE}")
 
     def _require_end(self) -> None:

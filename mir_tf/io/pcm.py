@@ -410,7 +410,7 @@ def _to_samples(content: bytes, encoding: Encoding) -> NDArray[np.float32]:
     """Return samples as float32 [values], about -1 to 1."""
     kind, width, endian = encoding
     if kind == "f":
-        with np.errstate(over="ignore"):  # infinity is refused later
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
             return np.frombuffer(content, f"{endian}f{width}").astype(np.float32)
     if kind in "UA":
         companded: NDArray[np.float32] = _companded(kind)[np.frombuffer(content, np.uint8)]

@@ -26,6 +26,9 @@ RATE = 8000
 TOLERANCE = 0.06
 """Seconds that an answer may lack: what an encoder adds at each end, and less than three frames of a codec."""
 
+LOST = 0.11
+"""Seconds that a damaged file may lack without a word: stated lengths are rounded, and some count padding."""
+
 LIKENESS = 0.95
 """Least correlation of the same audio, wherever a quarter of a second is compared."""
 
@@ -161,12 +164,12 @@ class Audio(Kind):
         lacks = (len(whole) - len(ours)) / RATE
         if difference(ours, whole) is None:
             return "right"
-        if lacks > TOLERANCE and tells:
+        if lacks > LOST and tells:
             return f"wrong: {name}: {lacks:.2f} s of {len(whole) / RATE:.2f} s are missing"
         theirs = self._read_ffmpeg(path)
         if theirs is None:
             return "unjudged"
-        if (lacking := (len(theirs) - len(ours)) / RATE) > TOLERANCE:
+        if (lacking := (len(theirs) - len(ours)) / RATE) > LOST:
             return f"wrong: {name}: ffmpeg reads {lacking:.2f} s more than {len(ours) / RATE:.2f} s"
         found = difference(ours, theirs)
         return "right" if found is None else "unjudged"
