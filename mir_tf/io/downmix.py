@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,14 +43,17 @@ class Downmix:
             (samples[:, 0] + samples[:, 1]) / np.float32(2) if channels == 2 else samples.mean(axis=1)
         )
         edges = [0, *range(self._left, count, self._size), count]  # of the windows in this block
-        energies = [np.add.reduceat(np.square(signal), edges[:-1]).tolist() for signal in (*samples.T, mono)]
-        windows = list(zip(*energies, strict=True))
+        signals = [*samples.T, mono]
+        windows = [
+            [float(np.dot(signal[begin:end], signal[begin:end])) for signal in signals]
+            for begin, end in itertools.pairwise(edges)
+        ]
         if len(self._energies) != channels + 1:  # the first block, or the channels changed
             self._channel = None
-            self._energies = list(windows[0])
+            self._energies = windows[0]
             self._decide()
             self._energies = [0.0] * (channels + 1)
-        for begin, end, window in zip(edges, edges[1:], windows, strict=False):
+        for (begin, end), window in zip(itertools.pairwise(edges), windows, strict=True):
             if self._channel is not None:
                 mono[begin:end] = samples[begin:end, self._channel]
             self._energies = [energy + now for energy, now in zip(self._energies, window, strict=True)]

@@ -152,7 +152,12 @@ class FFmpegFile:
         """
         position, end = 0, None if count is None else first + count
         for group in self._groups(max_samples, max_values):
-            samples = _to_samples(group)
+            try:
+                samples = _to_samples(group)
+            except ValueError:  # of PyAV
+                raise AudioError(
+                    f"{self._path}: its audio has an encoding that is not supported ({group[0].format.name}); {CONVERT}"
+                ) from None
             wanted = samples[max(0, first - position) : None if end is None else end - position]
             position += len(samples)
             if len(wanted):

@@ -66,11 +66,11 @@ class _Found:
             return
         tag, self.channels, self.sr, _, block, bits = struct.unpack_from(endian + "HHIIHH", layout)
         if tag == 0xFFFE and len(layout) >= 26:
-            (tag,) = struct.unpack_from(endian + "H", layout, 24)
+            tag = struct.unpack_from(endian + "I", layout, 24)[0] & 0xFFFF
         width = block // self.channels if self.channels else 0
         if width * self.channels != block or not bits <= 8 * width < bits + 8:
             width = (bits + 7) // 8
-        if tag == 1 and 1 <= width <= 4:
+        if tag == 1 and width in (1, 2, 3, 4, 8):
             self.encoding = Encoding("u" if width == 1 else "i", width, endian)
         elif tag == 3 and width in (4, 8):
             self.encoding = Encoding("f", width, endian)
