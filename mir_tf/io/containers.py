@@ -556,6 +556,12 @@ def _follow_frames(window: _Window, place: int) -> float | None:
     return seconds
 
 
+def frame_size(head: bytes) -> int | None:
+    """Return the size of the frame of a bare stream that begins with these bytes; None if none does."""
+    frames = (frame_of(head) for frame_of in _FRAMES)
+    return next((frame.size for frame in frames if frame is not None), None)
+
+
 def _first_frame(window: _Window, start: int) -> tuple[Callable[[bytes], _Frame | None], int] | None:
     """Return the kind and place of the first frame that others follow."""
     content = window.at(start, _SEARCHED)

@@ -21,7 +21,7 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from mir_tf.errors import AudioError
-from mir_tf.io.containers import CONVERT, RESTORE, measure_frames, require_whole
+from mir_tf.io.containers import CONVERT, RESTORE, frame_size, measure_frames, require_whole
 from mir_tf.io.pcm import TAGS, after_tags
 
 _OPTIONS = {
@@ -47,7 +47,10 @@ _SYNCS = (b"\xff", b"\x0b")
 """First bytes of the frames of bare streams."""
 
 _TOLERANCE = 0.1
-"""Seconds of audio that may be missing: stated durations are rounded, and some include padding."""
+"""Seconds of audio that may be missing at the end: stated durations are rounded, and some include padding."""
+
+_MAX_GAP = 0.25
+"""Seconds between the times of two frames from which on audio is missing: clocks of recorders are not exact."""
 
 
 class _LenientFile:
@@ -207,19 +210,23 @@ class FFmpegFile:
                     frames = packet.decode()
                 except av.error.FFmpegError:
                     content = bytes(packet).lstrip(b"\0")
-                    has_tag = any(tag in content for tag in TAGS)  # a parser adds what follows to the last frame
-                    if not self._is_bare or (is_followed and not has_tag and content[:1] in _SYNCS):
+                    if not self._is_bare:
                         raise
-                    is_tag = is_tag or has_tag
-                    skipped = skipped or content
-                    continue
+                    if not is_followed or not (size := frame_size(content[:8])) or size >= packet.size:
+                        if is_followed and content.startswith(_SYNCS) and not any(tag in content for tag in TAGS):
+                            raise
+                        is_tag = is_tag or content.startswith(TAGS)
+                        skipped = skipped or content
+                        continue
+                    # A parser adds tags and padding to the frame before them.
+                    frames = self._stream.codec_context.decode(av.Packet(content[:size]))
                 if packet.is_corrupt or (frames and skipped and not is_tag and not is_followed):
                     raise AudioError(self._damage())
                 for frame in frames:
                     skipped, is_tag = b"", False
                     if not self._is_bare and frame.pts is not None:
                         begin = frame.pts * time_base
-                        if expected is not None and begin - expected > _TOLERANCE:
+                        if expected is not None and begin - expected > _MAX_GAP:
                             raise AudioError(self._damage(f"{begin - expected:.1f} s of audio are missing there"))
                         expected = begin + frame.samples / frame.sample_rate
                     if frame.samples:

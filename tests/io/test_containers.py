@@ -1,0 +1,159 @@
+"""The structure of compressed files: cut off, joined, and with tags or padding around them."""
+
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from helpers.encoding import encode, melody
+
+from mir_tf.errors import AudioError
+from mir_tf.io import audio
+
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
+
+BARE = {"song.mp3": "libmp3lame", "song.mp2": "mp2", "song.aac": "aac", "song.ac3": "ac3", "song.eac3": "eac3"}
+"""Name of a file of frames alone → FFmpeg's name of the encoder."""
+
+APE_TAG = b"".join(
+    b"APETAGEX" + struct.pack("<4I8x", 2000, 32 + 10, 1, flags) + item
+    for flags, item in ((0xA0000000, struct.pack("<II", 0, 0) + b"A\0"), (0x80000000, b""))
+)
+
+
+def read(path: Path, rate: int = 16000) -> np.ndarray:
+    return np.concatenate(list(audio.read_blocks(path, rate)))
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_frames_that_are_missing_a_part_are_refused(tmp_path: Path, name: str) -> None:
+    path = encode(tmp_path / name, BARE[name], melody(44100), 44100)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    for damaged in (content[: middle + 1], content[:middle] + content[middle + 1001 :], content[:-20]):
+        path.write_bytes(damaged)
+        with pytest.raises(AudioError, match=rf"{name}: (damaged or )?cut off after \d\.\d s"):
+            read(path)
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_frames_may_be_joined_and_have_tags_and_padding(tmp_path: Path, name: str) -> None:
+    path = encode(tmp_path / name, BARE[name], melody(44100), 44100)
+    content, alone = path.read_bytes(), read(path)
+    id3 = b"ID3\3\0\0\0\0\x08\0" + bytes(1024)
+    for before, between, after in (
+        (bytes(4096), b"", bytes(300)), (id3, b"", b"TAG" + bytes(125)), (b"", id3, APE_TAG), (b"", bytes(64), b""),
+    ):  # fmt: skip
+        path.write_bytes(before + content + between + content + after)
+        assert len(read(path)) == pytest.approx(2 * len(alone), abs=0.12 * 16000)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("song.m4a", "aac", None),
+        ("begins_with_index.mp4", "aac", {"movflags": "faststart"}),
+        ("fragments.mp4", "aac", FRAGMENTS),
+        ("song.mka", "aac", None),
+        ("live.webm", "libopus", {"live": "1"}),
+        ("song.tta", "tta", None),
+        ("song.wv", "wavpack", None),
+        ("song.avi", "libmp3lame", None),
+        ("song.flv", "libmp3lame", None),
+        ("song.voc", "pcm_s16le", None),
+    ],
+)
+def test_joined_files_are_read_to_the_end_or_refused(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str] | None
+) -> None:
+    rate = 48000 if codec == "libopus" else 44100
+    path = encode(tmp_path / name, codec, melody(rate), rate, options=options)
+    alone = len(read(path))
+    path.write_bytes(2 * path.read_bytes())
+    try:
+        both = len(read(path))
+    except AudioError as error:
+        assert re.search("several files in one|damaged or cut off", str(error))  # noqa: PT017
+    else:
+        assert both == pytest.approx(2 * alone, abs=0.12 * 16000)
+
+
+def test_a_live_recording_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = encode(tmp_path / "live.webm", "libopus", melody(48000), 48000, options={"live": "1"})
+    content = path.read_bytes()
+    for share in (0.5, 0.7, 0.9):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(AudioError, match=r"live\.webm: (damaged or )?cut off"):
+            read(path)
+
+
+def write_ogg(path: Path, rate: int, seconds: float, subtype: str, channels: int = 2) -> bytes:
+    soundfile.write(path, melody(rate, seconds)[:channels].T, rate, format="OGG", subtype=subtype)
+    return path.read_bytes()
+
+
+def pages(content: bytes) -> list[bytes]:
+    return [b"OggS" + page for page in content.split(b"OggS")[1:]]
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_that_lacks_a_page_is_refused(tmp_path: Path, subtype: str) -> None:
+    path = tmp_path / "song.ogg"
+    whole = pages(write_ogg(path, 48000, 12.0, subtype))
+    assert len(whole) > 6
+    for kept, message in ((whole[:-1], "its end is missing"), (whole[:4] + whole[5:], "ogg pages are missing")):
+        path.write_bytes(b"".join(kept))
+        with pytest.raises(AudioError, match=message):
+            read(path)
+
+
+def test_a_changed_byte_in_an_ogg_is_noticed(tmp_path: Path) -> None:
+    content = bytearray(write_ogg(tmp_path / "song.ogg", 44100, 3.0, "VORBIS"))
+    content[len(content) // 2] ^= 1
+    (tmp_path / "song.ogg").write_bytes(content)
+    with pytest.raises(AudioError, match=r"damaged or cut off: wrong checksum of the ogg page at byte \d+"):
+        read(tmp_path / "song.ogg")
+
+
+@pytest.mark.parametrize("second", [("VORBIS", 48000, 1), ("VORBIS", 32000, 2), ("OPUS", 48000, 2)])
+def test_chained_ogg_of_other_kinds_name_them(tmp_path: Path, second: tuple[str, int, int]) -> None:
+    path = tmp_path / "radio.ogg"
+    first = write_ogg(path, 48000, 2.0, "VORBIS")
+    subtype, rate, channels = second
+    path.write_bytes(first + write_ogg(path, rate, 2.0, subtype, channels))
+    with pytest.raises(
+        AudioError, match=rf"\(vorbis, 48000 Hz, 2 channels; then {subtype.lower()}, {rate} Hz, {channels} channels\)"
+    ):
+        read(path)
+
+
+def test_a_tag_may_stand_between_chained_ogg(tmp_path: Path) -> None:
+    content = write_ogg(tmp_path / "radio.ogg", 48000, 2.0, "OPUS")
+    (tmp_path / "radio.ogg").write_bytes(content + b"ID3\3\0\0\0\0\x08\0" + bytes(1024) + content)
+    assert len(read(tmp_path / "radio.ogg")) == pytest.approx(64000, abs=500)
+
+
+@pytest.mark.parametrize("total", [0, 1, 8000])
+def test_a_flac_that_states_too_few_samples_is_read_to_its_end(tmp_path: Path, total: int) -> None:
+    path = tmp_path / "song.flac"
+    soundfile.write(path, melody(44100).T, 44100)
+    expected = read(path, 44100)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = struct.pack(">I", total)
+    path.write_bytes(content)
+    np.testing.assert_allclose(read(path, 44100), expected, atol=1e-6)
+
+
+def test_a_flac_with_a_tag_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "song.flac"
+    soundfile.write(path, melody(44100).T, 44100)
+    expected = read(path, 44100)
+    content = path.read_bytes()
+    path.write_bytes(b"ID3\3\0\0\0\0\x08\0" + bytes(1024) + content + b"TAG" + bytes(125))
+    np.testing.assert_array_equal(read(path, 44100), expected)
+    path.write_bytes(b"ID3\3\0\0\0\0\x08\0" + bytes(1024) + content[: len(content) // 2])
+    with pytest.raises(AudioError, match="damaged or cut off"):
+        read(path, 44100)
