@@ -115,6 +115,15 @@ def test_a_deleted_working_directory_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_a_module_that_hides_a_package_is_named(tmp_path: Path) -> None:
+    write_song(tmp_path / "song.wav")
+    (tmp_path / "soxr.py").write_text("")
+    result = start(tmp_path, "predict", tmp_path / "song.wav")
+    assert result.returncode == 1
+    assert f"{tmp_path}/soxr.py may hide a package of this name" in result.stderr.decode()
+    assert "Traceback" not in result.stderr.decode()
+
+
 def test_a_backend_of_keras_that_does_not_fit_is_named() -> None:
     code = "import mir_tf\ntry:\n    mir_tf.load(" + repr(str(pretrained.folder()))
     code += ")\nexcept mir_tf.errors.MirTfError as error:\n    print(error)"

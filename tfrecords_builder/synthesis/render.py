@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from mir_tf.errors import DataError
 from mir_tf.io.files import scratch_folder
+from mir_tf.io.write_errors import writing
 from mir_tf.vocabulary import DRUMS, FAMILY_SIZE, PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder import processes
 from tfrecords_builder.processes import Failure, TrackProgress
@@ -160,7 +161,7 @@ def render_track(job: RenderJob, out: Path) -> None:
     if augmentation is not None:
         midi_edits.transpose(song, augmentation.semitones)
     out.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(out / f".{job.name}.tmp") as folder:
+    with scratch_folder(out / f".{job.name}.tmp") as folder, writing(out / job.name, folder):
         for name in ("MIDI", "stems", "raw"):
             folder.joinpath(name).mkdir(parents=True)
         midi_edits.song_of(song.instruments).write(str(folder / "all_src.mid"))
