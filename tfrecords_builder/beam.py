@@ -136,7 +136,7 @@ def _collect(
     Raises:
         DataError: The pipeline has ended, and a track has no result.
     """
-    waiting = {track.id: track for track in tracks}
+    waiting = {writer.part_file(folder, track.id, "").name: track for track in tracks}
     results: list[TrackPart | Skipped] = []
     while waiting:
         is_last = is_through.wait(_POLL_SECONDS)
@@ -150,8 +150,8 @@ def _collect(
                 progress(len(tracks), result.seconds if isinstance(result, TrackPart) else 0.0)
         if is_last and waiting:
             raise DataError(
-                f"{folder}: the pipeline ended without {min(waiting)}: its workers have another folder of this name, "
-                "or it does not wait for its result"
+                f"{folder}: the pipeline ended without {waiting[min(waiting)].id}: its workers have another folder of "
+                "this name, or it does not wait for its result"
             )
     return results
 
@@ -214,4 +214,4 @@ def _require_seen(folder: Path) -> None:
 
 
 def _bad(track: Track) -> str:
-    return f"{track.id}{_BAD}"
+    return writer.part_file(Path(), track.id, _BAD).name

@@ -22,6 +22,7 @@ from mir_tf.inference.prediction import Prediction
 from mir_tf.io import locks
 from mir_tf.io.audio import AUDIO_SUFFIXES
 from mir_tf.io.files import as_path, atomic_write, is_remote, make_folder, sha256
+from mir_tf.io.write_errors import writing
 
 _OUTPUT_SUFFIXES = frozenset(form.suffix for form in FILE_FORMATS.values())
 
@@ -197,6 +198,8 @@ class PredictionJob:
         self._ledger = Ledger()
         self._held = contextlib.ExitStack()
         if table is not None:
+            with writing(table):
+                table.exists()  # a name that is too long fails now rather than after the work
             self._held.enter_context(locks.exclusive(table.parent, table.name))
         self._states = {path: _state(path) for files in targets for path in files.values()}
         if table is not None and not overwrite and self._is_foreign(table):

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from mir_tf.errors import ConfigError, MirTfError
-from mir_tf.io.files import as_path
+from mir_tf.io.files import as_path, printable
 from mir_tf.io.remote import RemotePath
+from mir_tf.io.write_errors import describe
 
 
 class PathParameter(click.Path):
@@ -45,8 +46,10 @@ class PathParameter(click.Path):
                 self.fail(f"{self.name.title()} '{value}' is a directory.", parameter, context)
         except ConfigError as error:
             self.fail(str(error), parameter, context)
-        except (MirTfError, OSError) as error:
+        except MirTfError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(printable(describe(error) or str(error))) from error
         return path
 
     def _check_new_folder(self, path: Path, parameter: click.Parameter | None, context: click.Context | None) -> None:

@@ -69,7 +69,8 @@ def describe(error: OSError) -> str | None:
         return None
     name = os.fsdecode(error.filename)
     both = f"{name} -> {os.fsdecode(error.filename2)}" if isinstance(error.filename2, str | bytes) else name
-    text = explanation(error.errno, name) if error.errno in _ONLY_WRITING else error.strerror
+    is_clear = error.errno in (*_ONLY_WRITING, errno.ENAMETOOLONG)
+    text = explanation(error.errno, name) if is_clear else error.strerror
     return f"{both}: {text}"
 
 

@@ -168,6 +168,14 @@ def test_a_disk_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
         assert "Read-only file system" in result.stderr
 
 
+def test_a_track_may_have_the_longest_name(tmp_path: Path) -> None:
+    for name in ("Track00001", f"Track00002-{'y' * 244}"):
+        write_track(tmp_path / "tree" / "train" / name)
+    result = run_builder("--slakh", tmp_path / "tree", "--workers", 1, "--out", tmp_path / "data")
+    assert result.exit_code == 0, result.stderr
+    assert " 2 " in next(line for line in result.stdout.splitlines() if line.startswith("train"))
+
+
 def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tfrecords_builder", *map(str, arguments)]
     return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -27,6 +27,9 @@ from tfrecords_builder.slakh.tree import Track
 SHARD_BYTES = 100_000_000
 """Approximate size of a shard: few enough files for a bucket, enough of them to shuffle."""
 
+_LONGEST_NAME_BYTES = 200
+"""Longest name of a track that its part's files have, too."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TrackPart:
@@ -142,12 +145,19 @@ def find_part(folder: Path, track: Track) -> TrackPart | None:
         return None
 
 
+def part_file(folder: Path, track: str, suffix: str) -> Path:
+    """Return the path of a file about a track, whose name may be as long as the file system allows."""
+    encoded = os.fsencode(track)
+    name = track if len(encoded) <= _LONGEST_NAME_BYTES else hashlib.sha256(encoded).hexdigest()
+    return folder / f"{name}{suffix}"
+
+
 def _data(folder: Path, track: str) -> Path:
-    return folder / f"{track}.tfrecord"
+    return part_file(folder, track, ".tfrecord")
 
 
 def _facts(folder: Path, track: str) -> Path:
-    return folder / f"{track}.json"
+    return part_file(folder, track, ".json")
 
 
 def write_shards(
