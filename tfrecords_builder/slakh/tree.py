@@ -213,6 +213,10 @@ def make_layout(root: Path, listings: dict[Place, Listing], contents: Contents, 
         found.append(dataclasses.replace(listing, split=item.split, split_fault=item.fault, fault=fault))
     for place in contents.strangers:
         where = places.shown(root, place)
+        if not place:
+            raise DataError(
+                f"{root}: is itself a track; give a folder or an archive that contains the folder TrackNNNNN"
+            )
         problems.append(Skipped(places.shown(Path(), place), f"{where}: contains a track; rename it to TrackNNNNN"))
     if songs_content is None:
         problems += _missing(root, contents, found)
@@ -380,11 +384,11 @@ def _search_disk(root: Path) -> Contents:
             for inner in nested:
                 report(f"contains another track, {inner}; move that out of it")
             continue
+        if METADATA_NAME in names and names & _PARTS - {METADATA_NAME}:
+            contents.strangers.append(place)
+            continue
         if place:
             contents.folders.append(place)
-            if METADATA_NAME in names and names & _PARTS - {METADATA_NAME}:
-                contents.strangers.append(place)
-                continue
         folders = []
         for entry in children:
             if places.is_leftover(entry.name):

@@ -405,6 +405,12 @@ def test_an_archive_of_archives_names_them(tmp_path: Path) -> None:
         read(pack(tmp_path / "outer", tmp_path / "a.tar.gz"), tmp_path / "scratch")
 
 
+def test_an_archive_of_the_files_of_a_track_is_named(tmp_path: Path) -> None:
+    path = pack(write_track(tmp_path / "Track00001"), tmp_path / "Track00001.tar.gz")
+    with pytest.raises(DataError, match=r"Track00001\.tar\.gz: is itself a track; give a folder or an archive"):
+        read(path, tmp_path / "scratch")
+
+
 def test_an_archive_named_as_a_split_is_that_split(tmp_path: Path) -> None:
     path = pack(write_tree(tmp_path / "tree", flat=True), tmp_path / "validation.tar.gz")
     assert {track.split for track in read(path, tmp_path / "scratch")[1]} == {"validation"}

@@ -476,6 +476,12 @@ def test_a_track_with_another_name_is_named(tmp_path: Path, make_track: MakeTrac
     assert all("contains a track; rename it to TrackNNNNN" in item.reason for item in skipped)
 
 
+def test_a_track_given_as_the_tree_is_named(tmp_path: Path, make_track: MakeTrack) -> None:
+    folder = make_track("train/Track00001")
+    with pytest.raises(DataError, match="Track00001: is itself a track; give a folder or an archive that contains"):
+        tree.find_tracks(folder)
+
+
 def test_a_track_known_to_be_bad_is_known_by_its_number(tmp_path: Path, make_track: MakeTrack) -> None:
     make_track("train/track262")
     ((track,), skipped) = tree.find_tracks(tmp_path / "tree")
