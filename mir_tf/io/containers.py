@@ -24,6 +24,9 @@ _MAX_AFTER = 4096
 
 _PIECE = 2**20
 
+_TS = 188
+"""Bytes of a cell of an MPEG transport stream."""
+
 _SEARCHED = 2**17
 """Bytes in which the first frame, or another file, is sought."""
 
@@ -72,7 +75,7 @@ def require_whole(file: Any, path: str | Path) -> None:
         elif head.startswith(_EBML):
             _follow_matroska(window, start)
         elif head.startswith(_ASF):
-            _check_asf(window.at(0, 4096), window.size)
+            _check_asf(window)
         elif head.startswith(b"RIFF") and head[8:12] == b"AVI ":
             _follow_avi(window, start)
         elif head.startswith(b"TTA1"):
@@ -87,6 +90,9 @@ def require_whole(file: Any, path: str | Path) -> None:
             _check_nist(window)
         elif head.startswith(b"\0\0\1\xba"):
             _follow_mpeg(window, start)
+        elif head[:1] == window.at(start + _TS, 1) == window.at(start + 2 * _TS, 1) == b"\x47":
+            if (window.size - start) % _TS:  # the last packet is often incomplete: recorders stop anywhere
+                raise _cut()
         elif head.startswith(b"FLV"):
             _follow_flv(head, window, start)
     except Damage as damage:
@@ -305,12 +311,16 @@ def _vint(data: bytes) -> tuple[int | None, int]:
     return (None if value == (1 << 7 * length) - 1 else value), length
 
 
-def _check_asf(head: bytes, size: int) -> None:
+def _check_asf(window: _Window) -> None:
+    head = window.at(0, 4096)
     place = head.find(_ASF_FILE_PROPERTIES)
     if not 0 <= place < len(head) - 88 or head[place + 88] & 1:
         return
-    if size < int.from_bytes(head[place + 40 : place + 48], "little"):
+    end = int.from_bytes(head[place + 40 : place + 48], "little")
+    if end > window.size:
         raise _cut()
+    if window.at(end, 8) == _ASF:
+        raise _joined()
 
 
 def _follow_avi(window: _Window, place: int) -> None:
@@ -387,8 +397,11 @@ def _check_nist(window: _Window) -> None:
     if not all(size.isdecimal() for size in sizes) or "embedded" in stated.get("sample_coding", ""):
         return  # compressed, or of an unknown length
     header = words[1] if len(words) > 1 and words[1].isdecimal() else "1024"
-    if window.size < int(header) + math.prod(map(int, sizes)):
+    end = int(header) + math.prod(map(int, sizes))
+    if window.size < end:
         raise _cut()
+    if window.at(end, 7) == b"NIST_1A":
+        raise _joined()
 
 
 def _follow_mpeg(window: _Window, place: int) -> None:
@@ -528,6 +541,8 @@ def _follow_frames(window: _Window, place: int) -> float | None:
     while place < window.size:
         head = window.at(place, 7)
         frame = known[head] if head in known else known.setdefault(head, frame_of(head))
+        if head.startswith(b"#!AMR") and first_seconds:
+            raise _joined()
         if frame is None or head.startswith(TAGS):
             try:
                 after = _after_other(window, place, frame_of)
@@ -542,9 +557,9 @@ def _follow_frames(window: _Window, place: int) -> float | None:
         if place + frame.size > window.size:
             is_cut = True
             break
-        if first_seconds is None and frame_of is _mpeg_frame:
-            stated = _stated_frames(window.at(place, 192))
-        first_seconds = first_seconds or frame.seconds
+        if first_seconds is None:
+            stated = _stated_frames(window.at(place, 192)) if frame_of is _mpeg_frame else 0
+            first_seconds = frame.seconds
         seconds += frame.seconds
         place += frame.size
         if len(known) > 4096:
@@ -617,6 +632,8 @@ def _after_other(window: _Window, place: int, frame_of: Callable[[bytes], _Frame
     if len(rest) < len(content):
         return place + len(content) - len(rest)
     is_tag = head.startswith(TAGS)
+    if not is_tag and frame_of in (_amr_frame, _amr_wb_frame):  # whose frames begin with nothing to look for
+        raise Damage("no frame")
     for found in _syncs(content):
         at = place + found
         frames = 0

@@ -49,6 +49,9 @@ _SYNCS = (b"\xff", b"\x0b")
 _TOLERANCE = 0.1
 """Seconds of audio that may be missing at the end: stated durations are rounded, and some include padding."""
 
+_PADDING = 4608
+"""Samples that an encoder of mp3 or aac adds at both ends, at most."""
+
 _MAX_GAP = 0.25
 """Seconds between the times of two frames from which on audio is missing: clocks of recorders are not exact."""
 
@@ -124,7 +127,8 @@ class FFmpegFile:
             seconds = self._stated_seconds()
             self.num_samples = None if seconds is None else round(seconds * self.sr)
             if self._container.format.name in _FRAMES:
-                seconds = measured  # FFmpeg only estimates it, from the bit rate
+                # FFmpeg only estimates it, from the bit rate. Encoders add silence at both ends, which it leaves out.
+                seconds = None if measured is None else measured - _PADDING / self.sr
             elif self._is_bare:
                 seconds = None
             self._least_seconds = seconds

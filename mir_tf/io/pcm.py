@@ -142,7 +142,7 @@ def open_pcm(file: Any, path: str | Path) -> PcmFile | None:
     elif head.startswith(b"caff"):
         _read_caf(file, path, start, size, found)
     elif head[:4] in (b".snd", b"dns."):
-        _read_au(head, path, start, size, found)
+        _read_au(file, head, path, start, size, found)
     else:
         return None
     if found.encoding is None or not found.channels:
@@ -322,7 +322,7 @@ def _read_caf(file: Any, path: str | Path, start: int, size: int, found: _Found)
     _take_rest(file, path, at, size, found)
 
 
-def _read_au(head: bytes, path: str | Path, start: int, size: int, found: _Found) -> None:
+def _read_au(file: Any, head: bytes, path: str | Path, start: int, size: int, found: _Found) -> None:
     if len(head) < 24:
         raise AudioError(f"{path}: contains no samples")
     endian = ">" if head.startswith(b".snd") else "<"
@@ -334,6 +334,9 @@ def _read_au(head: bytes, path: str | Path, start: int, size: int, found: _Found
     present = max(0, size - at)
     if length > present:
         length = _fit(length, present, path, found)
+    file.seek(at + length)
+    if length and file.read(4) in (b".snd", b"dns."):
+        raise _joined(path)
     found.pieces.append((at, present if found.encoding is not None and length < present else length))
 
 
@@ -371,14 +374,18 @@ def _take_rest(file: Any, path: str | Path, at: int, size: int, found: _Found) -
         for each in (head, head[1:])
     )  # fmt: skip
     if joined:
-        raise AudioError(
-            f"{path}: several files in one, of which programs play the first only; join their audio instead: "
-            "sox 1.wav 2.wav song.wav"
-        )
+        raise _joined(path)
     if found.encoding is None or head.startswith(TAGS) or found.pieces[-1][0] + found.pieces[-1][1] < at - 8:
         return  # compressed; or a tag; or the rest of a damaged chunk after the audio
     offset, _ = found.pieces[-1]
     found.pieces[-1] = (offset, size - offset)
+
+
+def _joined(path: str | Path) -> AudioError:
+    return AudioError(
+        f"{path}: several files in one, of which programs play the first only; join their audio instead: "
+        "sox 1.wav 2.wav song.wav"
+    )
 
 
 def _is_name(name: bytes) -> bool:

@@ -63,12 +63,15 @@ def test_frames_may_be_joined_and_have_tags_and_padding(tmp_path: Path, name: st
         ("song.avi", "libmp3lame", None),
         ("song.flv", "libmp3lame", None),
         ("song.voc", "pcm_s16le", None),
+        ("song.wma", "wmav2", None),
+        ("song.ts", "mp2", None),
+        ("low.mp3", "libmp3lame", None),
     ],
 )
 def test_joined_files_are_read_to_the_end_or_refused(
     tmp_path: Path, name: str, codec: str, options: dict[str, str] | None
 ) -> None:
-    rate = 48000 if codec == "libopus" else 44100
+    rate = 48000 if codec == "libopus" else 22050 if name == "low.mp3" else 44100
     path = encode(tmp_path / name, codec, melody(rate), rate, options=options)
     alone = len(read(path))
     path.write_bytes(2 * path.read_bytes())
@@ -78,6 +81,22 @@ def test_joined_files_are_read_to_the_end_or_refused(
         assert re.search("several files in one|damaged or cut off", str(error))  # noqa: PT017
     else:
         assert both == pytest.approx(2 * alone, abs=0.12 * 16000)
+
+
+def test_a_transport_stream_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.ts", "mp2", melody(44100), 44100)
+    path.write_bytes(path.read_bytes()[: 188 * 200 + 100])
+    with pytest.raises(AudioError, match=r"song\.ts: cut off"):
+        read(path)
+
+
+def test_a_joined_nist_is_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "song.nist", melody(8000).T, 8000, format="NIST")
+    content = (tmp_path / "song.nist").read_bytes()
+    for other, message in ((2 * content, "several files in one"), (content[:-100], "cut off")):
+        (tmp_path / "song.nist").write_bytes(other)
+        with pytest.raises(AudioError, match=message):
+            read(tmp_path / "song.nist")
 
 
 def test_a_live_recording_that_is_cut_off_is_refused(tmp_path: Path) -> None:
