@@ -91,7 +91,8 @@ def require_whole(file: Any, path: str | Path) -> None:
         elif head.startswith(b"\0\0\1\xba"):
             _follow_mpeg(window, start)
         elif head[:1] == window.at(start + _TS, 1) == window.at(start + 2 * _TS, 1) == b"\x47":
-            if (window.size - start) % _TS:  # the last packet is often incomplete: recorders stop anywhere
+            # The last packet may be incomplete, since recorders stop anywhere, but not the last cell.
+            if (rest := (window.size - start) % _TS) and window.at(window.size - rest, 1) == b"\x47":
                 raise _cut()
         elif head.startswith(b"FLV"):
             _follow_flv(head, window, start)

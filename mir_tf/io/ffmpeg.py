@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from mir_tf.errors import AudioError
 from mir_tf.io.containers import CONVERT, RESTORE, frame_size, measure_frames, require_whole
+from mir_tf.io.flac import stated_samples
 from mir_tf.io.pcm import TAGS, after_tags
 
 _OPTIONS = {
@@ -116,6 +117,7 @@ class FFmpegFile:
             place = file.tell()  # FFmpeg goes on there
             self._is_bare = self._container.format.name in _BARE_STREAMS
             measured = measure_frames(file, path) if self._container.format.name in _FRAMES else None
+            stated = stated_samples(file) if self._container.format.name == "flac" else 0
             file.seek(place)
             self._stream = self._find_stream()
             frames = self._decode()
@@ -130,8 +132,10 @@ class FFmpegFile:
                 # FFmpeg only estimates it, from the bit rate. Encoders add silence at both ends, which it leaves out.
                 seconds = None if measured is None else measured - _PADDING / self.sr
             elif self._is_bare:
-                seconds = None
+                seconds = stated / self.sr
             self._least_seconds = seconds
+            is_amr = self._container.format.name == "amr"  # FFmpeg takes a tag after its frames for more of them
+            self._most = round(measured * self.sr) if is_amr and measured else None
         except BaseException:
             self._container.close()
             raise
@@ -178,6 +182,8 @@ class FFmpegFile:
         group: list[AudioFrame] = []
         size = 0
         for frame in self._frames:
+            if self._most is not None and self._num_decoded >= self._most:
+                break
             if frame.sample_rate != self.sr:
                 raise AudioError(
                     f"{self._path}: its sample rate changes from {self.sr} to {frame.sample_rate} Hz after "

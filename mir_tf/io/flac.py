@@ -46,6 +46,12 @@ def is_all_of_flac(file: Any) -> bool:
     return True
 
 
+def stated_samples(file: Any) -> int:
+    """Return the number of samples that the header of a flac states; 0 if it states none."""
+    file.seek(after_tags(file) + 21)
+    return int.from_bytes(file.read(5), "big") & (2**36 - 1)
+
+
 def is_joined_flac(file: Any) -> bool:
     """Return whether the header of another flac follows the first."""
     at = after_tags(file) + 8

@@ -33,6 +33,15 @@ def test_damaged_midi_gives_the_same_notes_or_a_reason(fuzz, count: int) -> None
     assert sum(found.values()) == count
 
 
+@pytest.mark.parametrize("count", [64, pytest.param(1000, marks=pytest.mark.slow)])
+def test_odd_audio_gives_the_same_samples_or_a_reason(fuzz, count: int) -> None:
+    result = invoke(fuzz.main, "audio", "--count", count, "--seed", 1)
+    assert result.exit_code == 0, result.output
+    found = counts(result.output)
+    assert found["right"] > count // 2
+    assert found["unjudged"] < count // 20
+
+
 @pytest.mark.slow
 def test_real_midi_gives_the_notes_of_mido_or_fluidsynth(fuzz, shared_folder: Path) -> None:
     folder = shared_folder / "data" / "slakh_fixture"
