@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,9 @@ def to_tflite(
     """
     with tempfile.TemporaryDirectory() as folder:
         if examples is not None:
-            np.save(Path(folder, _EXAMPLES), examples)
+            content = io.BytesIO()  # into a file, numpy.save would not say why it fails
+            np.save(content, examples)
+            Path(folder, _EXAMPLES).write_bytes(content.getbuffer())
         targets = {pair: Path(folder, "{}.{}.tflite".format(*pair)) for pair in wanted}
         done = _run(["tflite", str(saved_model), folder, *(path.name for path in targets.values())])
         # They are converted in order, so the process ended at the first one that is missing.

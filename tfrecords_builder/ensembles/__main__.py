@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mir_tf.extras import require_training
+from mir_tf.io import locks
 from mir_tf.io.click_errors import SafeCommand, report_errors
 
 
@@ -29,7 +30,8 @@ def main(songs: int, seed: int, simple: bool, out: Path) -> None:
         require_training()
         from tfrecords_builder.ensembles.composer import compose_folder
 
-        compose_folder(out, songs, seed, simple)
+        with locks.exclusive(out):
+            compose_folder(out, songs, seed, simple)
     click.echo(f"{songs} songs are in {out}. Next: python -m tfrecords_builder --midi {out} --soundfont SF2 --out DATA")
 
 

@@ -235,7 +235,8 @@ def _render_stems(
             audio *= np.float32(10 ** ((STEM_LOUDNESS - loudness) / 20))
             if augmentation is not None:
                 audio = augmentation.stem(audio, name, SAMPLE_RATE, program)
-            audio.tofile(folder / "raw" / name)
+            # ndarray.tofile would not say why it fails.
+            (folder / "raw" / name).write_bytes(np.ascontiguousarray(audio).data)
         else:
             midi.unlink()
     return entries
