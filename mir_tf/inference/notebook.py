@@ -17,7 +17,7 @@ _WIDTH, _ROW_HEIGHT = 10.0, 0.45
 
 def to_html(prediction: Prediction) -> str:
     """Return a prediction as HTML that needs no other file; without a picture where Matplotlib is not installed."""
-    title = html.escape(recording_title(prediction.path) or "audio")
+    title = html.escape(prediction.title or recording_title(prediction.path) or "audio")
     lines = [f"<b>{title}</b>, {format_duration(prediction.seconds)}"]
     for name, is_detected in (("Detected", True), ("Perhaps", False)):
         members = [_named(each) for each in prediction.instruments if each.is_detected == is_detected]

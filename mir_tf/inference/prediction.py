@@ -102,6 +102,7 @@ class Prediction:
         probabilities: float32 [label frames, classes].
         confidence_model: How probabilities become :attr:`confidence`; None for models of earlier versions, for which
             every named class counts as detected.
+        title: Title of the recording for people; empty: it is made from the path.
     """
 
     path: str
@@ -112,6 +113,7 @@ class Prediction:
     post_processing: PostProcessing
     probabilities: NDArray[np.float32]
     confidence_model: ConfidenceModel | None = None
+    title: str = ""
 
     @property
     def active(self) -> NDArray[np.bool_]:
@@ -338,7 +340,7 @@ class Prediction:
             if group == DETECTED:
                 annotation.sandbox.update(dominant=self.dominant)
             found.annotations.append(annotation)
-        found.file_metadata.title = recording_title(self.path)
+        found.file_metadata.title = self.title or recording_title(self.path)
         found.file_metadata.duration = self.seconds
         return found
 
@@ -365,7 +367,9 @@ class Prediction:
         for each in self.instruments:
             groups[each.group].append(each.index)
             labels[each.index] = f"{each.name} {format_confidence(each.confidence)}".rstrip()
-        title = f"{recording_title(self.path) or 'audio'}, {format_duration(self.seconds)}. {self.headline}"
+        title = (
+            f"{self.title or recording_title(self.path) or 'audio'}, {format_duration(self.seconds)}. {self.headline}"
+        )
         return timeline_figure(self.probabilities, self.smoothed, None, labels, self.colors, title, groups)
 
     def __repr__(self) -> str:
