@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -37,6 +38,10 @@ _POLL_SECONDS = 0.1
 _REMEDY = "the file may be damaged: convert it to flac or mp3"
 
 
+class TooLongError(AudioError):
+    """An upload is longer than the maximum length."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Upload:
     """An upload to decode.
@@ -59,18 +64,20 @@ class Upload:
 class Decoders:
     """Processes that decode uploads. They start when needed, stay for the next upload, and are replaced if they die."""
 
-    def __init__(self, count: int, max_seconds: float) -> None:
-        """Start the first process, in the background.
+    def __init__(self, count: int, max_seconds: float, is_long: bool = False) -> None:
+        """Start the first process, in the background, unless they are for long recordings.
 
         Args:
             count: Maximum number of processes.
             max_seconds: Maximum time for an upload.
+            is_long: Whether they decode long recordings: others have priority.
         """
-        self._max_seconds = max_seconds
+        self._max_seconds, self._niceness = max_seconds, 10 if is_long else 0
         self._stack = contextlib.ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal())
         self._limiter = self._portal.call(anyio.CapacityLimiter, count)
-        self._portal.start_task_soon(self._run, threading.Event(), _warm_up)
+        if not is_long:
+            self._portal.start_task_soon(self._run, threading.Event(), _warm_up)
 
     def decode(self, upload: Upload, is_discarded: Callable[[], bool]) -> NDArray[np.float32] | None:
         """Run :func:`decode` in a process; call this from any thread.
@@ -108,7 +115,9 @@ class Decoders:
         """Run a function in a process, and set ``ended`` when it has returned or the process is dead."""
         try:
             with anyio.fail_after(self._max_seconds):
-                return await to_process.run_sync(_in_process, work, *arguments, cancellable=True, limiter=self._limiter)
+                return await to_process.run_sync(
+                    _in_process, self._niceness, work, *arguments, cancellable=True, limiter=self._limiter
+                )
         finally:
             ended.set()
 
@@ -120,7 +129,8 @@ def decode(upload: Upload) -> NDArray[np.float32]:
         The waveform: the greatest magnitude in each 1 / PEAK_RATE s, float32 [peaks].
 
     Raises:
-        AudioError: It cannot be decoded, or is too long, or a file cannot be written.
+        TooLongError: It is too long.
+        AudioError: It cannot be decoded, or a file cannot be written.
     """
     meter, num_samples = _PeakMeter(), 0
     with contextlib.ExitStack() as stack:
@@ -131,7 +141,7 @@ def decode(upload: Upload) -> NDArray[np.float32]:
         for for_model, for_people in read_at_rates(upload.file, (upload.sample_rate, _WAVEFORM_RATE)):
             num_samples += len(for_people)
             if num_samples > upload.max_seconds * _WAVEFORM_RATE:
-                raise AudioError(f"it is longer than {upload.max_seconds / 60:g} minutes")
+                raise TooLongError(f"it is longer than {upload.max_seconds / 60:g} minutes")
             decoded.write(for_model)
             meter.add(for_people)
             if copy is not None:
@@ -176,12 +186,21 @@ class _PeakMeter:
         return np.concatenate([*self._peaks, *rest])
 
 
-def _in_process(work: Callable[..., Any], *arguments: object) -> Any:
+def _in_process(niceness: int, work: Callable[..., Any], *arguments: object) -> Any:
     """Call a function in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, and that its processes
+    if hasattr(os, "nice"):
+        os.nice(max(0, niceness - os.nice(0)))
+    _silence_stderr()
     with contextlib.suppress(OSError):  # Linux alone: if memory runs out, this process is the one to end
         Path("/proc/self/oom_score_adj").write_text("1000")
     return work(*arguments)
+
+
+def _silence_stderr() -> None:
+    """Send what C libraries print to nowhere: nobody reads the pipe, and when it is full, the process would wait."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
 
 
 def _warm_up() -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import ipaddress
 import json
 import logging
-import math
 import mimetypes
 import os
 import signal
@@ -41,6 +41,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mir_tf import pretrained
+from mir_tf.app.connections import BACKLOG, HEADER_BYTES, Connection, Server, SparingFilter, max_connections
 from mir_tf.app.decoding import PEAK_RATE
 from mir_tf.app.recordings import Recording, Recordings, RecordingState, TooManyRecordings, UploadLimits
 from mir_tf.config import LABEL_RATE
@@ -65,8 +66,14 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-_CHUNK_SECONDS = 60
-"""Maximum time between two chunks of an upload; after that, the browser is considered gone."""
+_RETRY = {"Retry-After": "1"}
+"""Header for a request that may succeed in a moment."""
+
+_PIECE_BYTES = 65_536
+"""Size of a piece of a large response."""
+
+_ENCODERS, _MAX_FILES = 1, 64
+"""Number of downloads that are encoded at the same time, since drawing blocks other threads, and of all that wait."""
 
 _IDLE_CHECK_SECONDS = 60
 """Time between two searches for idle recordings."""
@@ -75,6 +82,21 @@ _MAX_PORT = 65535
 
 _MAX_BODY_BYTES = 100_000
 """Maximum size in bytes of a request that is not an upload."""
+
+
+class _Pieces(Response):
+    """A response that is sent in pieces, so that clients that read slowly do not have copies of it in memory."""
+
+    def __init__(self, content: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(None, 200, {**(headers or {}), "Content-Length": str(len(content))}, media_type)
+        self._content = memoryview(content)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for start in range(0, len(self._content), _PIECE_BYTES):
+            piece = bytes(self._content[start : start + _PIECE_BYTES])
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 class Guard:
@@ -161,6 +183,8 @@ class Api:
     def __init__(self, recordings: Recordings, model: Path) -> None:
         """Serve ``recordings``, which a model processes."""
         self._recordings, self._model = recordings, model
+        self._encoders: anyio.CapacityLimiter | None = None  # some versions of anyio create it in an event loop alone
+        self._num_files = 0
         self._formats = {
             name: each for name, each in FILE_FORMATS.items() if all(find_spec(package) for package in each.needs)
         }
@@ -171,6 +195,7 @@ class Api:
         return [
             Route("/model", self.model),
             Route("/recordings", self.upload, methods=["POST"]),
+            Route("/open", self.keep, methods=["POST"]),
             Route(one, self.state, methods=["GET"]),
             Route(one, self.discard, methods=["DELETE"]),
             Route(f"{one}/probabilities", self.probabilities),
@@ -180,19 +205,7 @@ class Api:
 
     async def model(self, request: Request) -> Response:
         """Return the model with its classes, what may be uploaded, and the formats of downloads."""
-        limits = self._recordings.limits
-        return JSONResponse(
-            {
-                **describe_model(self._model, self._recordings.model_id, self._recordings.silence),
-                "max_bytes": limits.max_bytes,
-                "max_seconds": limits.max_seconds,
-                "suffixes": sorted(AUDIO_SUFFIXES),
-                "formats": [
-                    {"name": name, "suffix": each.suffix, "description": each.description}
-                    for name, each in self._formats.items()
-                ],
-            }
-        )
+        return Response(self._description, media_type="application/json")
 
     async def upload(self, request: Request) -> Response:
         """Receive a recording, with its name in the query, and process it."""
@@ -206,12 +219,14 @@ class Api:
         try:
             recording = self._recordings.new(query.get("name", ""), query.get("copy") == "yes")
         except TooManyRecordings as error:
-            return _error(503, str(error))
+            return _error(503, str(error), _RETRY)
         try:
-            arrived = await _store(request, recording, limits.max_bytes)
-        except (ClientDisconnect, TimeoutError, OSError) as error:
+            arrived = await self._store(request, recording)
+        except (ClientDisconnect, OSError, TooManyRecordings) as error:
             self._recordings.discard(recording)
-            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            if isinstance(error, TooManyRecordings):
+                return _error(503, str(error), _RETRY)
+            if isinstance(error, OSError):
                 return _error(507, "There is not enough space for the file on this machine's disk.")
             return _error(408, "The upload was interrupted.")
         except BaseException:
@@ -235,12 +250,23 @@ class Api:
             "seconds_done": recording.seconds_done,
             "message": recording.message,
         }
-        if recording.prediction is not None:
-            status["seconds"] = recording.prediction.seconds
-            status["peaks"] = recording.peaks.round(3).astype(float).round(3).tolist()
-            confidence = recording.prediction.confidence.tolist()
-            status["confidences"] = [None if math.isnan(value) else value for value in confidence]
-        return JSONResponse(status)
+        content = json.dumps(status, ensure_ascii=False, separators=(",", ":")).encode()
+        if recording.state is RecordingState.DONE:  # the rest was encoded before: it can take a tenth of a second
+            content = b"%s,%s" % (content[:-1], recording.answer[1:])
+        return _Pieces(content, "application/json")
+
+    async def keep(self, request: Request) -> Response:
+        """Record that a page is open that shows the recordings whose ids, as JSON, are in the body."""
+        try:
+            ids = json.loads(await _read_body(request))
+        except (ValueError, RecursionError):
+            ids = None
+        if not isinstance(ids, list):
+            return _error(400, "The ids must be a JSON list.")
+        for key in ids:
+            if isinstance(key, str):
+                self._recordings.find(key)
+        return Response(status_code=204)
 
     async def discard(self, request: Request) -> Response:
         """Discard a recording."""
@@ -250,7 +276,7 @@ class Api:
     async def probabilities(self, request: Request) -> Response:
         """Return all probabilities: little-endian float32 [label frames, classes] in row-major order."""
         content = self._prediction(request).probabilities.astype("<f4").tobytes()
-        return Response(content, media_type="application/octet-stream")
+        return _Pieces(content, "application/octet-stream")
 
     async def audio(self, request: Request) -> Response:
         """Return the copy for browsers that cannot play the recording itself, or the requested range of it."""
@@ -266,10 +292,55 @@ class Api:
             raise HTTPException(404, "Unknown format.")
         prediction = self._prediction(request)
         thresholds = _parse_thresholds(await _read_body(request), len(prediction.classes))
-        content = await to_thread.run_sync(lambda: form.encode(prediction.with_thresholds(thresholds)))
+        if self._num_files >= _MAX_FILES:
+            return _error(503, "Too many results are being downloaded. Try again in a minute.", _RETRY)
+        self._num_files += 1
+        self._encoders = self._encoders or anyio.CapacityLimiter(_ENCODERS)
+        try:
+            content = await to_thread.run_sync(
+                lambda: form.encode(prediction.with_thresholds(thresholds)), limiter=self._encoders
+            )
+        finally:
+            self._num_files -= 1
         name = quote(f"{prediction.path}{form.suffix}")
         disposition = {"Content-Disposition": f"attachment; filename*=utf-8''{name}"}
-        return Response(content, headers=disposition, media_type="application/octet-stream")
+        return _Pieces(content, "application/octet-stream", disposition)
+
+    async def _store(self, request: Request, recording: Recording) -> bool:
+        """Write a request's body to the recording's file; stop and return False if it is too large.
+
+        Raises:
+            TooManyRecordings: The files of all uploads are too large together.
+            ClientDisconnect: The browser is gone, or was too slow.
+            OSError: The file cannot be written.
+        """
+        async with await anyio.open_file(recording.file, "wb") as file:
+            async for piece in request.stream():
+                recording.touch()
+                recording.size += len(piece)
+                if recording.size > self._recordings.limits.max_bytes:
+                    return False
+                if not self._recordings.has_room():
+                    raise TooManyRecordings("Too many large files are being uploaded. Try again in a minute.")
+                await file.write(piece)
+        return True
+
+    @functools.cached_property
+    def _description(self) -> str:
+        """The model, what may be uploaded, and the formats of downloads, as JSON."""
+        limits = self._recordings.limits
+        return json.dumps(
+            {
+                **describe_model(self._model, self._recordings.model_id, self._recordings.silence),
+                "max_bytes": limits.max_bytes,
+                "max_seconds": limits.max_seconds,
+                "suffixes": sorted(AUDIO_SUFFIXES),
+                "formats": [
+                    {"name": name, "suffix": each.suffix, "description": each.description}
+                    for name, each in self._formats.items()
+                ],
+            }
+        )
 
     def _find(self, request: Request) -> Recording:
         recording = self._recordings.find(request.path_params["id"])
@@ -282,22 +353,6 @@ class Api:
         if prediction is None:
             raise HTTPException(409, "This recording has not been processed yet.")
         return prediction
-
-
-async def _store(request: Request, recording: Recording, max_bytes: int) -> bool:
-    """Write a request's body to the recording's file; stop and return False if it is larger than ``max_bytes``."""
-    size, pieces = 0, request.stream()
-    async with await anyio.open_file(recording.file, "wb") as file:
-        while True:
-            with anyio.fail_after(_CHUNK_SECONDS):
-                piece = await anext(pieces, None)
-            if piece is None:
-                return True
-            recording.touch()
-            size += len(piece)
-            if size > max_bytes:
-                return False
-            await file.write(piece)
 
 
 async def _read_body(request: Request) -> bytes:
@@ -383,21 +438,28 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
     return not is_cancelled and "timeout graceful shutdown exceeded" not in record.getMessage()
 
 
-def make_server(app: Starlette) -> uvicorn.Server:
+def make_server(app: Starlette) -> Server:
     """Return a server that logs only errors; ``run(sockets=[...])`` serves until a signal or ``should_exit``."""
-    logger = logging.getLogger("uvicorn.error")
-    logger.setLevel(logging.ERROR)
-    logger.addFilter(_is_worth_logging)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_logging)
+    sparing = SparingFilter()
+    for name in ("uvicorn.error", "asyncio", "mir_tf.app.recordings"):
+        logging.getLogger(name).addFilter(sparing)
     config = uvicorn.Config(
         app,
+        loop="asyncio",
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,
-        ws="none",
         server_header=False,
         proxy_headers=False,
+        limit_concurrency=max_connections(),
+        backlog=BACKLOG,
+        h11_max_incomplete_event_size=HEADER_BYTES,
         timeout_graceful_shutdown=2,
     )
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 def bind(host: str, port: int, is_fixed: bool = True) -> socket.socket:
@@ -420,7 +482,7 @@ def bind(host: str, port: int, is_fixed: bool = True) -> socket.socket:
         if os.name == "posix":  # elsewhere, it lets two programs listen at one port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(128)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE and not is_fixed and port < _MAX_PORT:

@@ -2,7 +2,11 @@
 
 import functools
 import json
+import os
 import re
+import subprocess
+import sys
+import tempfile
 import threading
 import types
 import urllib.parse
@@ -129,13 +133,23 @@ def test_short_recordings_overtake_long_ones_and_the_server_answers_meanwhile(
     assert app.wait(long)["state"] == "done"
 
 
-def test_the_queue_is_that_of_uploads_that_ended(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app.recordings._workers, "submit", lambda *_: None)
-    first, second = app.recordings.new("first", False), app.recordings.new("second", False)
-    for recording in (second, first):
+def test_the_queue_is_that_of_uploads_that_ended_and_prefers_those_that_somebody_waits_for(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = app.recordings._workers
+    monkeypatch.setattr(lane._workers, "submit", lambda *_: None)
+    first, second, third = (app.recordings.new(name, False) for name in ("first", "second", "third"))
+    for recording in (second, first, third):
         app.recordings.predict(recording)
-    assert [app.recordings.ahead_of(each) for each in (second, first)] == [0, 1]
-    for recording in (first, second):
+    assert [app.recordings.ahead_of(each) for each in (second, first, third)] == [0, 1, 2]
+    app.recordings.find(third.id)
+    assert [app.recordings.ahead_of(each) for each in (third, second, first)] == [0, 1, 2]
+    served = []
+    app.recordings.discard(second)
+    for _ in range(3):
+        lane._work_on_next(served.append)
+    assert served == [third, first]
+    for recording in (first, third):
         app.recordings.discard(recording)
 
 
@@ -179,6 +193,8 @@ def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(
     app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = song(tmp_path / "song.wav").read_bytes()
+    for earlier in app.recordings._recordings.values():
+        earlier.used -= recordings._OPEN_SECONDS  # their pages are closed
     keys = [app.upload(content) for _ in range(LIMITS.max_recordings)]
     for key in keys:
         app.wait(key)
@@ -192,6 +208,14 @@ def test_a_discarded_recording_is_given_up_and_the_oldest_makes_room(
 
     monkeypatch.setattr(decoding, "decode", functools.partial(decoding_faults.hold, tmp_path / "never"))
     keys = [app.upload(content) for _ in range(LIMITS.max_recordings)]
+    num_waiting = max(0, LIMITS.max_recordings - max(recordings.MIN_WORKERS, os.cpu_count() or 1))
+    eventually(lambda: len(app.recordings._workers.waiting()) == num_waiting)
+    for ignored in app.recordings._workers.waiting()[:1]:
+        ignored.used -= 1  # nobody asks for it
+        keys[keys.index(ignored.id)] = app.upload(content)
+        assert app.ask("GET", f"/api/recordings/{ignored.id}")[0] == 404
+    for key in keys:
+        assert app.ask("GET", f"/api/recordings/{key}")[0] == 200
     status, _, answer = app.ask("POST", "/api/recordings?name=a", content)
     assert (status, json.loads(answer)["message"]) == (
         503,
@@ -216,3 +240,80 @@ def test_recordings_are_forgotten_without_a_request(monkeypatch: pytest.MonkeyPa
                     await anyio.sleep(0.01)
 
     anyio.run(live)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of folders")
+def test_the_files_of_a_killed_app_are_removed_at_the_next_start_and_no_others(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "import sys, time; from mir_tf.app import recordings; from pathlib import Path\n"
+    words += "import tempfile; folder = Path(tempfile.mkdtemp(prefix=recordings._FOLDER_PREFIX))\n"
+    words += "recordings._lock(folder); (folder / 'a').write_text('a'); print(flush=True); time.sleep(600)"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(recordings.__file__).parents[2])}
+    (tmp_path / "mir-tf-app-link").symlink_to(tmp_path)
+    (tmp_path / "mir-tf-app-file").write_text("of somebody else")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(recordings, "_NEW_SECONDS", -1.0)
+    with subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, env=environment) as process:
+        process.stdout.readline()
+        recordings._remove_left_folders()
+        assert len(list(tmp_path.glob("*/a"))) == 1  # it is running
+        process.kill()
+    recordings._remove_left_folders()
+    assert {path.name for path in tmp_path.iterdir()} == {"mir-tf-app-link", "mir-tf-app-file"}
+
+
+def test_a_decoder_that_prints_much_does_not_wait(app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.recordings._decoders, "_max_seconds", 20)
+    monkeypatch.setattr(decoding, "decode", decoding_faults.print_much)
+    assert app.wait(app.upload(song(tmp_path / "song.wav").read_bytes()))["state"] == "done"
+
+
+def test_a_long_recording_is_processed_like_a_short_one_and_leaves_a_worker_free(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = song(tmp_path / "song.flac").read_bytes()
+    short = app.wait(app.upload(content))
+    monkeypatch.setattr(recordings, "SHORT_SECONDS", 2.0)
+    key = app.upload(content, copy="yes")
+    assert app.wait(key)["peaks"] == short["peaks"]
+    assert app.recordings._recordings[key].is_long
+    assert app.recordings._long_workers._workers._max_workers < app.recordings._workers._workers._max_workers
+    app.ask("DELETE", f"/api/recordings/{key}")
+
+
+def test_a_recording_is_kept_while_a_page_shows_it(app: App, tmp_path: Path) -> None:
+    key = app.upload(song(tmp_path / "song.wav", 1.0).read_bytes())
+    app.wait(key)
+    recording = app.recordings._recordings[key]
+    recording.used -= LIMITS.idle_seconds - 60
+    before = recording.used
+    assert app.ask("POST", "/api/open", json.dumps([key, "unknown", 3]))[0] == 204
+    assert recording.used > before + 60
+    for body in ("", "{}", "[" * 50_000):
+        assert app.ask("POST", "/api/open", body)[0] == 400
+
+
+def test_uploads_that_are_too_large_together_wait(app: App, tmp_path: Path) -> None:
+    recording = app.recordings.new("large", False)
+    recording.size = LIMITS.max_files * LIMITS.max_bytes
+    status, headers, answer = app.ask("POST", "/api/recordings?name=a", b"no sound")
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert b"Too many large recordings" in answer
+    app.recordings.discard(recording)
+    assert app.ask("POST", "/api/recordings?name=a", b"no sound")[0] == 202
+
+
+def test_the_title_of_an_upload_is_its_name_wherever_the_app_runs(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Track00007").mkdir()
+    monkeypatch.chdir(tmp_path / "Track00007")  # where "mix.flac" would be that of a Slakh track
+    key = app.upload(song(tmp_path / "mix.flac", 1.0).read_bytes(), "mix.flac")
+    app.wait(key)
+    prediction = app.recordings._recordings[key].prediction
+    assert prediction.plot()._suptitle is None or "Track00007" not in prediction.plot()._suptitle.get_text()
+    assert any("mix.flac" in axes.get_title(loc="left") for axes in prediction.plot().axes)
+    long = app.recordings.new("a" * 300 + ".flac", False)
+    assert (len(long.name), long.name[-6:], long.name[:5]) == (120, "….flac", "aaaaa")
+    app.recordings.discard(long)

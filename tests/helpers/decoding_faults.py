@@ -41,3 +41,10 @@ def fill_the_disk(upload: Upload) -> np.ndarray:
     """Decode while nothing can be written."""
     with mock.patch.object(soundfile.SoundFile, "write", side_effect=soundfile.LibsndfileError(2)):
         return decode(upload)
+
+
+def print_much(upload: Upload) -> np.ndarray:
+    """Decode, and print more warnings than fit into a pipe, as C libraries do for damaged files."""
+    for _ in range(2000):
+        os.write(2, b"warning: " + b"x" * 1000)
+    return decode(upload)

@@ -83,6 +83,9 @@ export const copyAddress = (id) => found.get(id).copy;
 
 export const discard = (id) => found.delete(id);
 
+/** Nothing ends the recordings of a page but the page itself. */
+export const keep = () => {};
+
 export async function getFile(id, format, thresholds) {
   return new Blob([encode(format, found.get(id), model, thresholds)]);
 }

@@ -7,6 +7,8 @@
 export const PRIVACY = "Recordings do not leave the computer that serves this page.";
 
 const POLL = 200; // ms
+const BUSY_POLL = 1000; // ms
+const PATIENCE = 120_000; // ms for which a busy server is asked again
 const UNREACHABLE = "The app does not respond. Is mir-tf app still running?";
 
 async function request(address, options) {
@@ -40,13 +42,27 @@ function upload(file, wantsCopy, onProgress, signal) {
     xhr.upload.onprogress = (event) => onProgress(event.loaded / event.total);
     xhr.onload = () => {
       if (xhr.status === 202) resolve(xhr.response.id);
-      else reject(new Error(xhr.response?.message ?? UNREACHABLE));
+      else reject(Object.assign(new Error(xhr.response?.message ?? UNREACHABLE), { isBusy: xhr.status === 503 }));
     };
     xhr.onerror = () => reject(new Error(UNREACHABLE));
     xhr.onabort = () => reject(new DOMException("stopped", "AbortError"));
     signal.addEventListener("abort", () => xhr.abort());
     xhr.send(file);
   });
+}
+
+/** Uploads a file, again and again if the server is busy. */
+async function uploadPatiently(file, wantsCopy, onProgress, signal) {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    try {
+      return await upload(file, wantsCopy, (share) => onProgress("Uploading", share), signal);
+    } catch (error) {
+      if (!error.isBusy || Date.now() > end) throw error;
+    }
+    onProgress("Waiting: the app is busy");
+    await wait(BUSY_POLL, signal);
+  }
 }
 
 /**
@@ -60,7 +76,7 @@ function upload(file, wantsCopy, onProgress, signal) {
  */
 export async function predict(file, modelId, wantsCopy, onProgress, signal) {
   onProgress("Uploading", 0);
-  const id = await upload(file, wantsCopy, (share) => onProgress("Uploading", share), signal);
+  const id = await uploadPatiently(file, wantsCopy, onProgress, signal);
   try {
     for (;;) {
       const status = await (await request(`api/recordings/${id}`, { signal })).json();
@@ -97,6 +113,11 @@ function wait(milliseconds, signal) {
 /** Asks the server to discard a recording, and ignores failures. */
 export function discard(id) {
   fetch(`api/recordings/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
+}
+
+/** Tells the server that a page with these recordings is open, so that it keeps them; ignores failures. */
+export function keep(ids) {
+  fetch("api/open", { method: "POST", body: JSON.stringify(ids) }).catch(() => {});
 }
 
 export const copyAddress = (id) => `api/recordings/${id}/audio`;

@@ -1,9 +1,10 @@
-import { discard, getModel, predict, PRIVACY } from "./api.js";
+import { discard, getModel, keep, predict, PRIVACY } from "./api.js";
 import { formatTime } from "./lanes.js";
 import { startRecording } from "./microphone.js";
 import { classesOf, classItem, element, makeResult, redraw, setUpResult, showResult } from "./result.js";
 
 const PROBE_TIMEOUT = 5000; // ms to wait until the browser reports whether it can play a file
+const KEEP_INTERVAL = 20_000; // ms between two notes to the server that this page is open; hidden pages have one a minute
 const MAX_RECORDING = 600; // seconds that the microphone records at most
 
 const $ = (id) => document.getElementById(id);
@@ -82,7 +83,9 @@ function select(song) {
 /** Adds files to the songs, shows the first of them, and processes them one after the other. */
 function add(files) {
   if (!model || !files.length) return;
-  const added = Array.from(files, (file) => {
+  const names = new Set(songs.map(({ file }) => file.name));
+  const added = Array.from(files, (each) => {
+    const file = withNewName(each, names);
     const song = { file, state: "waiting", message: "Waiting", work: new AbortController() };
     if (file.size > model.max_bytes) {
       song.state = "failed";
@@ -93,6 +96,15 @@ function add(files) {
   songs.push(...added);
   select(added[0]);
   processAll();
+}
+
+/** Returns a file with a name that no other song has, and adds it to the names: "song.mp3", then "song (2).mp3". */
+function withNewName(file, names) {
+  const [, stem, suffix] = file.name.match(/^(.+?)(\.[^.]*)?$/s) ?? [null, file.name, ""];
+  let name = file.name;
+  for (let number = 2; names.has(name); number += 1) name = `${stem} (${number})${suffix ?? ""}`;
+  names.add(name);
+  return name === file.name ? file : new File([file], name, { type: file.type });
 }
 
 let isProcessing = false;
@@ -161,6 +173,11 @@ function remove(song) {
   forget(song);
   if (hadFocus) (shown?.item.firstElementChild.checkVisibility() ? shown.item.firstElementChild : $("choice")).focus();
 }
+
+setInterval(() => {
+  const ids = songs.filter(({ result }) => result).map(({ result }) => result.id);
+  if (ids.length) keep(ids);
+}, KEEP_INTERVAL);
 
 function forget({ work, result }) {
   work.abort();
