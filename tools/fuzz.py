@@ -31,6 +31,7 @@ KINDS = {
     "soundfont": "SoundFonts",
     "tflite": "Tflite",
     "yaml_file": "YamlFiles",
+    "web": "Web",
 }
 """Module in ``fuzzing`` → its class."""
 

@@ -144,3 +144,15 @@ def test_a_folder_without_files_of_the_kind_is_named(fuzz, tmp_path: Path) -> No
     result = invoke(fuzz.main, "midi", "--files", tmp_path)
     assert result.exit_code == 2
     assert "no file to alter in it" in result.output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_the_app_answers_or_refuses_any_request(fuzz, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    result = invoke(fuzz.main, "web", "--count", 150, "--seed", 1)
+    assert result.exit_code == 0, result.output
+    found = counts(result.output)
+    assert found["right"] > 40
+    assert found["refused"] > 40
+    assert found["unjudged"] < 30
