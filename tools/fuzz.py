@@ -30,8 +30,8 @@ KINDS = {
     "midi": "Midi",
     "soundfont": "SoundFonts",
     "tflite": "Tflite",
-    "yaml_file": "YamlFiles",
     "web": "Web",
+    "yaml_file": "YamlFiles",
 }
 """Module in ``fuzzing`` → its class."""
 

@@ -562,3 +562,18 @@ def test_the_microphone_records(microphone: Any, app: App) -> None:
     until(page, "document.querySelector('#player').duration > 1")  # the server's copy
     until(page, "document.querySelector('#record').checkVisibility()")
     page.close()
+
+
+@pytest.mark.slow
+def test_recordings_of_one_name_get_titles_of_their_own_and_are_kept(page: Any, app: App, tmp_path: Path) -> None:
+    paths = []
+    for folder, seconds in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / folder).mkdir()
+        paths.append(song(tmp_path / folder / "song.wav", seconds))
+    for path in paths:
+        choose(page, path)
+        until(page, "document.querySelector('#songs [data-state=working], #songs [data-state=waiting]') === null")
+    assert texts(page, "#songs .name") == ["song.wav", "song (2).wav"]
+    assert page.inner_text("#file") == "song (2).wav"
+    name, content = download(page, "json")
+    assert (name, json.loads(content)["path"]) == ("song (2).wav.json", "song (2).wav")

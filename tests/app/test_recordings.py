@@ -72,7 +72,7 @@ def test_moved_thresholds_keep_the_shape_of_the_rule(app: App) -> None:
     [
         (b"no sound", f"“song.wav” {NOT_A_RECORDING}"),
         (b"", r"“song.wav” cannot be processed: empty file \(0 bytes\)."),
-        ("cut", "“song.wav” cannot be processed: damaged or cut off after .*"),
+        ("cut", "“song.wav” cannot be processed: damaged or cut off after 1.2 s: .*"),
         ("nan", "“song.wav” cannot be processed: contains NaN or infinity, after 0.0 s."),
         ("long", "“song.wav” cannot be processed: it is longer than 1 minutes."),
     ],
