@@ -22,23 +22,24 @@ import click
 from fuzzing.cases import Kind, run
 
 KINDS = {
-    "archive": "Archives",
-    "audio": "Audio",
-    "bundle": "Bundle",
-    "keras_file": "KerasFile",
-    "manifest": "Manifest",
-    "midi": "Midi",
-    "soundfont": "SoundFonts",
-    "tflite": "Tflite",
-    "web": "Web",
-    "yaml_file": "YamlFiles",
+    "archive": "archive.Archives",
+    "audio": "audio.Audio",
+    "bundle": "bundle.Bundle",
+    "http": "web.Web",
+    "keras": "keras_file.KerasFile",
+    "manifest": "manifest.Manifest",
+    "midi": "midi.Midi",
+    "soundfont": "soundfont.SoundFonts",
+    "tflite": "tflite.Tflite",
+    "yaml": "yaml_file.YamlFiles",
 }
-"""Module in ``fuzzing`` → its class."""
+"""Kind → its module and class in ``fuzzing``."""
 
 
 def kind_of(name: str) -> type[Kind]:
     """Return the class of a kind."""
-    kind: type[Kind] = getattr(importlib.import_module(f"fuzzing.{name}"), KINDS[name])
+    module, _, class_name = KINDS[name].partition(".")
+    kind: type[Kind] = getattr(importlib.import_module(f"fuzzing.{module}"), class_name)
     return kind
 
 

@@ -57,7 +57,7 @@ def test_real_midi_gives_the_notes_of_mido_or_fluidsynth(fuzz, shared_folder: Pa
         ("tflite", 60),
         pytest.param("tflite", 400, marks=pytest.mark.slow),
         pytest.param("bundle", 1000, marks=pytest.mark.slow),
-        pytest.param("keras_file", 60, marks=pytest.mark.slow),
+        pytest.param("keras", 60, marks=pytest.mark.slow),
     ],
 )
 def test_damaged_models_and_manifests_are_refused_or_the_same(fuzz, kind: str, count: int) -> None:
@@ -77,7 +77,7 @@ def test_damaged_models_and_manifests_are_refused_or_the_same(fuzz, kind: str, c
         pytest.param("archive", 200, marks=pytest.mark.slow),
         ("soundfont", 60),
         pytest.param("soundfont", 400, marks=pytest.mark.slow),
-        pytest.param("yaml_file", 400, marks=pytest.mark.slow),
+        pytest.param("yaml", 400, marks=pytest.mark.slow),
     ],
 )
 def test_damaged_sources_are_refused_or_read_as_by_others(fuzz, kind: str, count: int) -> None:
@@ -150,7 +150,7 @@ def test_a_folder_without_files_of_the_kind_is_named(fuzz, tmp_path: Path) -> No
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_the_app_answers_or_refuses_any_request(fuzz, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    result = invoke(fuzz.main, "web", "--count", 150, "--seed", 1)
+    result = invoke(fuzz.main, "http", "--count", 150, "--seed", 1)
     assert result.exit_code == 0, result.output
     found = counts(result.output)
     assert found["right"] > 40
