@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from mir_tf.errors import AudioError, ConfigError
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.audio import probe
+from mir_tf.io.console import make_console
 
 OnSeconds: TypeAlias = Callable[[float], None]
 """Called with the seconds of audio processed so far."""
@@ -162,11 +163,10 @@ def _naming(item: Any, number: int) -> Iterator[None]:
 def _bar(total: float) -> Iterator[OnSeconds]:
     """Show a bar of ``total`` seconds of audio, and yield the function that moves it."""
     try:
-        from rich.console import Console
         from rich.progress import Progress
     except ImportError:
         raise ConfigError("progress=True needs the package rich: pip install rich") from None
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     if console.is_jupyter:  # where rich would need ipywidgets
         from IPython.display import ProgressBar
 
