@@ -39,7 +39,7 @@ def to_tflite(
     Raises:
         ExportError: The converter failed or crashed.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=saved_model.parent) as folder:
         if examples is not None:
             content = io.BytesIO()  # into a file, numpy.save would not say why it fails
             np.save(content, examples)
@@ -60,7 +60,7 @@ def to_onnx(saved_model: Path, signature: str) -> bytes:
     Raises:
         ExportError: The converter failed or crashed.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=saved_model.parent) as folder:
         done = _run(["onnx", str(saved_model), folder, signature])
         path = Path(folder, _ONNX)
         if not path.is_file():

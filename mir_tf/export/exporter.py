@@ -278,7 +278,7 @@ class _Exporter:
         """Write ``saved_model``."""
         self.progress(_SAVED_MODEL)
         path = self.folder / _SAVED_MODEL
-        with tempfile.TemporaryDirectory() as assets:
+        with tempfile.TemporaryDirectory(dir=self.folder) as assets:
             module = ServingModule(self.bundle, self.metadata, Path(assets))
             signatures = {"serving_default": module.from_waveform, "log_mel": module.from_log_mel}
             tf.saved_model.save(module, str(path), signatures)
