@@ -244,6 +244,7 @@ NOT_RUN = {
     r"^mir-tf app\b": "serves until Ctrl-C; app/test_server.py starts and ends it",
     r"^tensorboard ": "serves until Ctrl-C, and is not part of mir-tf",
     r"--microphone": "needs a microphone",
+    r"tools/reliability/attacks": "takes minutes; tools/test_attacks.py runs a part of it",
     r"tools/picture_app": "needs chromium; app/test_page.py opens the page in it",
     r"TF_CONFIG|--strategy multiworker": "needs two machines; test_distribution.py uses two processes",
     r"^export KERASTUNER|^KERASTUNER": "needs three machines; test_tune.py uses three processes",
