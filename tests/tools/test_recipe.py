@@ -28,6 +28,7 @@ from mir_tf.inference.metadata import read_tflite
 from mir_tf.lite import LiteModel
 from mir_tf.metrics import confidence
 from mir_tf.metrics.confidence import TrackTable
+from mir_tf.metrics.thresholds import ScoreHistogram, shrink, tune
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.ensembles.composer import compose_folder
 from tfrecords_builder.records.verify import find_damage
@@ -222,3 +223,36 @@ def test_the_confidence_is_fitted_to_several_data_sets_and_stored_twice(
     named = sum(int(table.is_named.sum()) for table in tables)
     assert row.split()[:2] == ["all", str(named)]
     assert cut == f"Cut: {after.confidence.cut:.3f}"
+
+
+def test_runs_are_averaged_and_tuned_on_several_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+    from average_runs import main
+
+    made = make_bundle("cnn")
+    made.save(tmp_path / "a")
+    weights = made.model.get_weights()
+    made.model.set_weights([2 * each for each in weights])
+    made.save(tmp_path / "b")
+    parts = [tmp_path / "one", tmp_path / "two"]
+    write_data(parts[0], {"train": [[30]], "validation": [[60, 40], [50]]}, made.config.front_end)
+    write_data(parts[1], {"train": [[31]], "validation": [[70, 45, 33]]}, made.config.front_end)
+    words = ["--data", parts[0], "--data", parts[1], "--out", tmp_path / "out"]
+    result = invoke(main, tmp_path / "a", tmp_path / "b", tmp_path / "b", *words)
+    assert result.exit_code == 0, result.output
+    assert "mean of 3 runs, tuned on 6 tracks" in result.output
+    mean = bundle.load(tmp_path / "out")
+    for before, after in zip(weights, mean.model.get_weights(), strict=True):
+        np.testing.assert_allclose(after, before * 5 / 3, rtol=1e-5)
+    predictions = [each for part in parts for each in predict_split(mean.windowed, mean.config, part, "validation")]
+    histogram = ScoreHistogram(17)
+    for each in predictions:
+        histogram.update(each.probabilities, each.truth)
+    np.testing.assert_allclose(
+        mean.thresholds, shrink(tune(histogram), histogram, mean.config.train.threshold_shrinkage), rtol=1e-6
+    )
+    assert mean.confidence is not None
+    make_bundle("crnn").save(tmp_path / "other")
+    refused = invoke(main, tmp_path / "a", tmp_path / "other", *words)
+    assert refused.exit_code == 1
+    assert "its network or classes differ" in refused.output
