@@ -1,5 +1,6 @@
 """The attacks and the soak of tools/reliability: short runs against a running app."""
 
+import multiprocessing
 import sys
 from pathlib import Path
 
@@ -39,9 +40,28 @@ def test_visitors_are_served_during_an_attack(name: str) -> None:
     assert outcome.grown <= attacks.MAX_MEGABYTES
 
 
-def test_nothing_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_attack_begins_and_goes_on(tmp_path: Path) -> None:
+    import attacks
+    from running_app import RunningApp
+
+    app = RunningApp(tmp_path, None)
+    context = multiprocessing.get_context("spawn")
+    try:
+        for name in attacks.ATTACKS:
+            begins = context.Event()
+            process = context.Process(target=attacks.run_attack, args=(name, app.port, 0, begins))
+            process.start()
+            assert begins.wait(60), name
+            process.join(0.5)
+            assert process.is_alive(), name
+            process.kill()
+            process.join()
+    finally:
+        app.close()
+
+
+def test_nothing_grows() -> None:
     import soak
 
-    monkeypatch.setattr(soak, "WARM_ROUNDS", 200)
     assert soak.soak_app(60, seed=0)
     assert soak.soak_model(100)

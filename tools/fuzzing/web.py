@@ -19,7 +19,7 @@ from typing import ClassVar
 
 import numpy as np
 import soundfile
-from reliability.attacks import RunningApp
+from reliability.running_app import RunningApp
 
 from fuzzing.cases import Case, Kind, damage
 from mir_tf.app.server import STATIC

@@ -4,8 +4,8 @@
 
 Every attack gets a new server, and runs in a process of its own. Meanwhile, an honest visitor opens the page, uploads a
 recording of three seconds and waits for its result, again and again. A line for each attack states the slowest page,
-the slowest result, the number of visits, the size of the server's log, and its greatest memory and number of open
-files. The exit status is 1 if a visitor waited too long, or the server took too much.
+the slowest result, the number of visits, the size of the server's log, and its peak memory and number of open files.
+The exit status is 1 if a visitor waited too long, or the server took too much.
 
 It needs Linux, and connects to nothing but loopback addresses.
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import http.client
 import io
 import json
@@ -23,13 +22,11 @@ import os
 import random
 import re
 import resource
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +34,7 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 import soundfile
+from running_app import USUAL_FILES, RunningApp
 
 MAX_WAIT = 2.0
 """Maximum time in seconds in which a visitor must get the page or a result."""
@@ -44,10 +42,11 @@ MAX_WAIT = 2.0
 MAX_LOG_BYTES, MAX_MEGABYTES = 100_000, 600
 """Maximum size of the log, and maximum memory that an attack may add."""
 
-USUAL_FILES, FEW_FILES = 1024, 256
-"""Limit of open files of the server, as most systems have it, and in the attack ``few files``."""
+FEW_FILES = 256
+"""Limit of open files of the server in the attack ``few files``."""
 
-Attack = Callable[["Target"], Awaitable[None]]
+Attack = Callable[..., Coroutine[Any, Any, None]]
+"""Attacks a :class:`Target` until it is cancelled."""
 
 ATTACKS: dict[str, Attack] = {}
 """Name → the attack."""
@@ -297,12 +296,8 @@ async def ranges(target: Target) -> None:
         "0-,0-,0-",
         ",".join(f"{n}-{n}" for n in range(900)),
     ]
-    await crowd(
-        32,
-        lambda: target.ask(
-            target.head("GET", "/static/examples/rock.mp3", f"Range: bytes={target.draw.choice(specs)}")
-        ),
-    )
+    path = "/static/examples/rock.mp3"
+    await crowd(target, 32, lambda: target.ask(target.head("GET", path, f"Range: bytes={target.draw.choice(specs)}")))
 
 
 @attack("an hour of silence in a small file")
@@ -369,64 +364,6 @@ def run_attack(name: str, port: int, seed: int, begins: Event) -> None:
     asyncio.run(ATTACKS[name](Target(port, seed, begins)))
 
 
-class RunningApp:
-    """An app in a process of its own."""
-
-    def __init__(self, folder: Path, model: Path | None, max_files: int = USUAL_FILES) -> None:
-        """Start the app; ``max_files`` limits its open files."""
-        self.log = folder / "log"
-        words = [sys.executable, "-c", "from mir_tf.cli import main; main()", "app", *([str(model)] if model else [])]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*words, "--port", "0", "--no-browser"],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**os.environ, "TMPDIR": str(folder)},
-                preexec_fn=functools.partial(limit_files, max_files),
-            )
-        assert self.process.stdout is not None
-        found = re.search(rb":(\d+)/", self.process.stdout.readline())
-        if found is None:
-            raise click.ClickException(f"the app did not start: {self.log.read_text()}")
-        self.port = int(found[1])
-
-    def measure(self) -> tuple[float, int]:
-        """Return the memory in MB, with that of the processes that decode, and the number of open files."""
-        pids = [self.process.pid, *children(self.process.pid)]
-        memory = 0.0
-        for pid in pids:
-            with contextlib.suppress(OSError, IndexError):
-                memory += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
-        with contextlib.suppress(OSError):
-            return memory, len(os.listdir(f"/proc/{self.process.pid}/fd"))
-        return memory, 0
-
-    def close(self) -> None:
-        """End the app."""
-        self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-
-
-def limit_files(count: int) -> None:
-    """Limit the number of open files of this process."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
-
-
-def children(pid: int) -> list[int]:
-    """Return the ids of a process's children."""
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(word) for word in path.read_text().split()]
-    return found
-
-
 class Visitor:
     """An honest visitor: what the page does, without a browser."""
 
@@ -478,7 +415,18 @@ class Visitor:
 
 
 class Outcome(NamedTuple):
-    """What happened during an attack."""
+    """What happened during an attack.
+
+    Attributes:
+        page: Longest time in seconds until the page was open.
+        result: Longest time in seconds from an upload to its result.
+        visits: Number of results.
+        log_bytes: Size of the server's log.
+        megabytes: Peak memory of the server and its decoders.
+        grown: Memory in MB that the attack added.
+        files: Most open files of the server and its decoders.
+        problem: What else went wrong; otherwise empty.
+    """
 
     page: float
     result: float
@@ -510,39 +458,47 @@ def withstand(name: str, seconds: float, seed: int, model: Path | None = None) -
         context = multiprocessing.get_context("spawn")
         begins = context.Event()
         attacker = context.Process(target=run_attack, args=(name, app.port, seed, begins))
-        pages, results, problem = [], [], ""
+        pages, results, used, problem = [], [], [app.usage()], ""
         try:
             visitor = Visitor(app.port)
-            visitor.open_page(), visitor.get_result()  # everything is loaded
-            first, _ = app.measure()
+            visitor.open_page()
+            visitor.get_result()
+            used = [app.usage()]  # now that everything is loaded
             attacker.start()
-            begins.wait(60)
+            if not begins.wait(60):
+                raise click.ClickException("the attack did not begin")
             time.sleep(1)
-            most, files = app.measure()
             end = time.monotonic() + seconds
             while time.monotonic() < end:
+                used.append(app.usage())
                 pages.append(visitor.open_page())
                 results.append(visitor.get_result())
-                memory, count = app.measure()
-                most, files = max(most, memory), max(files, count)
                 time.sleep(0.1)
             if not attacker.is_alive():
                 problem = "the attack ended"
             if app.process.poll() is not None:
                 problem = f"the app ended with status {app.process.returncode}"
         except click.ClickException as error:
-            most, files = app.measure()
             problem = error.message
         finally:
-            attacker.kill()
-            attacker.join()
-            app.close()
-        size = app.log.stat().st_size
-        left = [path.name for path in Path(folder).iterdir() if path != app.log]
+            used.append(app.usage())
+            if attacker.pid is not None:
+                attacker.kill()
+                attacker.join()
+            left = app.close()
         if not problem and left:
             problem = f"files were left: {left}"
-        longest = (max(pages, default=0.0), max(results, default=0.0))
-        return Outcome(*longest, len(results), size, most, most - first, files, problem)
+        most = max(each.megabytes for each in used)
+        return Outcome(
+            page=max(pages, default=0.0),
+            result=max(results, default=0.0),
+            visits=len(results),
+            log_bytes=app.log.stat().st_size,
+            megabytes=most,
+            grown=most - used[0].megabytes,
+            files=max(each.files for each in used),
+            problem=problem,
+        )
 
 
 def line(name: str, outcome: Outcome) -> str:
@@ -553,14 +509,6 @@ def line(name: str, outcome: Outcome) -> str:
         f"{outcome.visits:3} visits  log {outcome.log_bytes:6} B  memory {outcome.megabytes:5.0f} MB "
         f"({outcome.grown:+.0f})  {outcome.files:4} files{'  ' + outcome.problem if outcome.problem else ''}"
     )
-
-
-def withstand_all(
-    names: list[str], seconds: float, seed: int, model: Path | None = None
-) -> Iterator[tuple[str, Outcome]]:
-    """Yield each attack's name and outcome."""
-    for name in names:
-        yield name, withstand(name, seconds, seed, model)
 
 
 @click.command()
@@ -574,9 +522,9 @@ def main(names: tuple[str, ...], seconds: float, seed: int, model: Path | None) 
         if name not in ATTACKS:
             raise click.BadParameter(f"unknown attack {name!r}; there are: {', '.join(ATTACKS)}")
     outcomes = []
-    for name, outcome in withstand_all(list(names or ATTACKS), seconds, seed, model):
-        outcomes.append(outcome)
-        click.echo(line(name, outcome))
+    for name in names or ATTACKS:
+        outcomes.append(withstand(name, seconds, seed, model))
+        click.echo(line(name, outcomes[-1]))
     good = sum(outcome.is_good for outcome in outcomes)
     slowest = max(max(outcome.page, outcome.result) for outcome in outcomes)
     click.echo(f"{good} of {len(outcomes)} attacks withstood; slowest answer to an honest visitor: {slowest:.2f} s")

@@ -11,7 +11,6 @@ or a file. The exit status is 1 if something grew more than it may. It needs Lin
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import http.client
 import io
@@ -24,41 +23,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import numpy as np
 import soundfile
-from attacks import RunningApp, children
+from running_app import RunningApp, Usage, usage
 
 WARM_ROUNDS = 250
 """Number of rounds before the first measurement."""
 
 MAX_GROWTH = {"MB": 20.0, "files": 5.0, "threads": 2.0, "processes": 1.0, "temporary files": 1.0}
 """Growth in 1,000 rounds, or in fewer, that is still noise."""
-
-
-class Usage(NamedTuple):
-    """What a process and its children use."""
-
-    megabytes: float
-    files: int
-    threads: int
-    processes: int
-    temporary_files: int
-
-
-def usage(pid: int, folder: Path) -> Usage:
-    """Return what the process ``pid`` uses; its temporary files are in ``folder``."""
-    pids = [pid, *children(pid)]
-    memory, files, threads = 0.0, 0, 0
-    for each in pids:
-        with contextlib.suppress(OSError, IndexError):
-            memory += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-            files += len(os.listdir(f"/proc/{each}/fd"))
-            threads += len(os.listdir(f"/proc/{each}/task"))
-    left = sum(1 for path in folder.rglob("*") if path.is_file() and path.name != "log")
-    return Usage(memory, files, threads, len(pids), left)
 
 
 def soak(rounds: Callable[[int], None], measure: Callable[[], Usage], count: int) -> tuple[Usage, Usage, float]:
@@ -163,11 +138,10 @@ def soak_app(count: int, seed: int, model: Path | None = None) -> bool:
         app = RunningApp(Path(name), model)
         try:
             user = AppUser(app.port, seed)
-            before, after, seconds = soak(user.round, lambda: usage(app.process.pid, Path(name)), count)
+            before, after, seconds = soak(user.round, app.usage, count)
             is_good = report("app", before, after, count, seconds)
         finally:
-            app.close()
-        left = [path.name for path in Path(name).iterdir() if path != app.log]
+            left = app.close()
         if left:
             click.echo(f"FAIL app: files were left: {left}")
         return is_good and not left
