@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mir_tf.errors import AudioError
-from mir_tf.io.pcm import TAGS, after_tags, is_placeholder, seven_bit_size
+from mir_tf.io.pcm import RESTORE, SEVERAL, TAGS, TO_WAV, after_tags, is_placeholder, seven_bit_size
 
-RESTORE = "get the whole file, or keep what is left of it: ffmpeg -i FILE song.wav"
-CONVERT = "convert it: ffmpeg -i FILE song.wav"
+CONVERT = f"convert it: {TO_WAV}"
 
 _MAX_AFTER = 4096
 """Bytes that may follow the last part of a file: padding, or a tag of an unknown kind."""
@@ -25,7 +24,7 @@ _MAX_AFTER = 4096
 _PIECE = 2**20
 
 _TS = 188
-"""Bytes of a cell of an MPEG transport stream."""
+"""Bytes of a packet of an MPEG transport stream."""
 
 _SEARCHED = 2**17
 """Bytes in which the first frame, or another file, is sought."""
@@ -91,7 +90,7 @@ def require_whole(file: Any, path: str | Path) -> None:
         elif head.startswith(b"\0\0\1\xba"):
             _follow_mpeg(window, start)
         elif head[:1] == window.at(start + _TS, 1) == window.at(start + 2 * _TS, 1) == b"\x47":
-            # The last packet may be incomplete, since recorders stop anywhere, but not the last cell.
+            # Recorders stop anywhere, so the last packet of audio may be incomplete, but not that of the transport.
             if (rest := (window.size - start) % _TS) and window.at(window.size - rest, 1) == b"\x47":
                 raise _cut()
         elif head.startswith(b"FLV"):
@@ -137,10 +136,7 @@ def _cut(detail: str = "its end is missing") -> Damage:
 
 
 def _joined() -> Damage:
-    return Damage(
-        f"several files in one, of which programs play the first only; convert each of them before you join them: "
-        f"{CONVERT.removeprefix('convert it: ')}"
-    )
+    return Damage(f"{SEVERAL}; convert each of them before you join them: {TO_WAV}")
 
 
 def _is_end(window: _Window, place: int) -> bool:
@@ -258,6 +254,7 @@ def _follow_mp4(window: _Window, place: int) -> None:
 
 
 def _follow_matroska(window: _Window, place: int) -> None:
+    begin = place
     segment_end: int | None = None
     in_segment = in_cluster = False
     while place < window.size:
@@ -267,9 +264,9 @@ def _follow_matroska(window: _Window, place: int) -> None:
         name = head[: _vint_length(head[0])]
         size, length = _vint(head[len(name) :])
         if name in (_EBML, _SEGMENT):
-            if name == _EBML and place and in_segment is not None and _has_segment(window, place):
-                raise _joined()
             if name == _EBML:
+                if place > begin and _SEGMENT in window.at(place, 256):
+                    raise _joined()
                 place += len(name) + length + (size or 0)
                 continue
             in_segment = True
@@ -294,10 +291,6 @@ def _follow_matroska(window: _Window, place: int) -> None:
         place += len(name) + length + (size or 0)
     if place > window.size:
         raise _cut()
-
-
-def _has_segment(window: _Window, place: int) -> bool:
-    return _SEGMENT in window.at(place, 256)
 
 
 def _vint_length(first: int) -> int:

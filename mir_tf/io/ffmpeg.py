@@ -21,9 +21,9 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from mir_tf.errors import AudioError
-from mir_tf.io.containers import CONVERT, RESTORE, frame_size, measure_frames, require_whole
+from mir_tf.io.containers import CONVERT, frame_size, measure_frames, require_whole
 from mir_tf.io.flac import stated_samples
-from mir_tf.io.pcm import TAGS, after_tags
+from mir_tf.io.pcm import RESTORE, TAGS, after_tags
 
 _OPTIONS = {
     # Without playlists and the like, which make FFmpeg open other files and addresses.

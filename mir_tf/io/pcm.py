@@ -19,6 +19,12 @@ from numpy.typing import NDArray
 
 from mir_tf.errors import AudioError
 
+TO_WAV = "ffmpeg -i FILE song.wav"
+RESTORE = f"get the whole file, or keep what is left of it: {TO_WAV}"
+"""What to do about a file that is cut off."""
+
+SEVERAL = "several files in one, of which programs play the first only"
+
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")
 """First bytes of tags, which may stand before and after the audio of any file."""
 
@@ -218,7 +224,8 @@ def _read_riff(file: Any, path: str | Path, start: int, size: int, found: _Found
 
 def _read_aiff(file: Any, path: str | Path, start: int, size: int, found: _Found) -> None:
     frames, compression = 0, b"NONE"
-    kind = file.seek(start + 8) and file.read(4)
+    file.seek(start + 8)
+    kind = file.read(4)
     at = start + 12
     for _ in range(_MAX_CHUNKS):
         at = min(at, size)
@@ -353,8 +360,8 @@ def _fit(stated: int, present: int, path: str | Path, found: _Found) -> int:
     if found.encoding is not None and found.sr and frame:
         seconds = f" after {present / frame / found.sr:.1f} s"
     raise AudioError(
-        f"{path}: damaged or cut off{seconds}: its header states {stated} bytes of audio, and {max(0, present)} follow;"
-        " get the whole file, or keep what is left of it: ffmpeg -i FILE song.wav"
+        f"{path}: damaged or cut off{seconds}: its header states {stated} bytes of audio, and "
+        f"{max(0, present)} follow; {RESTORE}"
     )
 
 
@@ -382,10 +389,7 @@ def _take_rest(file: Any, path: str | Path, at: int, size: int, found: _Found) -
 
 
 def _joined(path: str | Path) -> AudioError:
-    return AudioError(
-        f"{path}: several files in one, of which programs play the first only; join their audio instead: "
-        "sox 1.wav 2.wav song.wav"
-    )
+    return AudioError(f"{path}: {SEVERAL}; join their audio instead: sox 1.wav 2.wav song.wav")
 
 
 def _is_name(name: bytes) -> bool:

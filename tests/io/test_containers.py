@@ -83,6 +83,21 @@ def test_joined_files_are_read_to_the_end_or_refused(
         assert both == pytest.approx(2 * alone, abs=0.12 * 16000)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("song.tta", "tta"), ("song.wv", "wavpack"), ("song.avi", "libmp3lame")])
+def test_a_tag_before_a_file_is_skipped(tmp_path: Path, name: str, codec: str) -> None:
+    path = encode(tmp_path / name, codec, melody(44100), 44100)
+    alone = read(path)
+    path.write_bytes(b"ID3\3\0\0\0\0\x08\0" + bytes(1024) + path.read_bytes())
+    np.testing.assert_array_equal(read(path), alone)
+
+
+def test_a_tag_before_a_matroska_which_ffmpeg_does_not_skip_does_not_make_it_several_files(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.mka", "aac", melody(44100), 44100)
+    path.write_bytes(b"ID3\3\0\0\0\0\x08\0" + bytes(1024) + path.read_bytes())
+    with pytest.raises(AudioError, match=r"song\.mka: not audio, damaged, or in a format"):
+        read(path)
+
+
 def test_a_transport_stream_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     path = encode(tmp_path / "song.ts", "mp2", melody(44100), 44100)
     path.write_bytes(path.read_bytes()[: 188 * 200 + 100])
