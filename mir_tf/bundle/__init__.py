@@ -233,7 +233,7 @@ def load(folder: str | Path) -> Bundle:
 
     Raises:
         BundleError: There is no bundle, or it is damaged, incomplete, has another version, contains code, or would
-            unpack to implausibly much.
+            unpack to an implausible size.
     """
     for _ in range(_READ_ATTEMPTS):
         before = _state(as_path(folder))

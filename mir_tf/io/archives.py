@@ -1,4 +1,4 @@
-"""Zip archives from elsewhere: read without filling the memory, and with one kind of error."""
+"""Zip archives of unknown origin, read without filling the memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _FREE_BYTES = 1 << 26
 """An archive may always unpack to this size, 64 MiB."""
 
 _MOST_RATIO = 20
-"""A larger archive may unpack to this many times its size: weights hardly shrink at all."""
+"""A larger archive may unpack to this many times its size: weights hardly compress."""
 
 
 def require_plausible_sizes(file: str | Path | BinaryIO, size: int) -> None:
@@ -55,14 +55,14 @@ def require_plausible_sizes(file: str | Path | BinaryIO, size: int) -> None:
         size: Its size in bytes.
 
     Raises:
-        ValueError: It would unpack to implausibly much.
-        zipfile.BadZipFile: It is no archive, or another of :data:`ZIP_ERRORS`.
+        ValueError: It would unpack to an implausible size.
+        zipfile.BadZipFile: It is not an archive, or another of :data:`ZIP_ERRORS`.
     """
     with zipfile.ZipFile(file) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max(_FREE_BYTES, _MOST_RATIO * size):
         raise ValueError(
-            f"it would unpack from {size / 1e6:.1f} MB to {unpacked / 1e6:.0f} MB, as no file of weights does"
+            f"it would unpack from {size / 1e6:.1f} MB to {unpacked / 1e6:.0f} MB; no file of weights does"
         )
 
 

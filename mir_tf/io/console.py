@@ -1,4 +1,4 @@
-"""Consoles of rich that print plain text unchanged, on terminals as wide as they are and on pipes without colours."""
+"""Consoles of rich that print text unchanged: as wide as the terminal, and without colours in a pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text in CSV files that spreadsheets do not run: a song may be named after a formula."""
+"""Text in CSV files, escaped so that spreadsheets do not run it as a formula: a song may have any name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def escape_cell(value: Any) -> Any:
 
 
 def unescape_cell(text: str) -> str:
-    """Return the text that :func:`escape_cell` was given."""
+    """Return the text that :func:`escape_cell` has escaped."""
     return text[1:] if text.startswith(_QUOTE) and _is_formula(text) else text
 
 

@@ -1,7 +1,7 @@
-"""What the commands take from their environment, and what they do not: settings that other projects and notebooks left.
+"""The environment of the commands, without the settings that other projects and notebooks left in it.
 
-A notebook names a display for Matplotlib, another project another backend for Keras, a test run turns warnings into
-errors. None of that is meant for the commands of this package, and all of it can break them.
+A notebook names a display for Matplotlib, another project names another backend for Keras, and a test run turns
+warnings into errors. None of that is meant for the commands of this package, and all of it can break them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mir_tf.io.write_errors import WriteError, explanation
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _OURS = {
     "MPLBACKEND": "agg",  # pictures are written to files
@@ -63,7 +66,7 @@ def prepare() -> None:
 def hidden_packages() -> list[str]:
     """Return the files of other projects that hide a package or a standard module, to explain an error.
 
-    They lie in the folders of ``PYTHONPATH`` or, with ``python -m``, in the working directory.
+    They are in the folders of ``PYTHONPATH`` or, with ``python -m``, in the working directory.
     """
     import importlib.metadata
 
@@ -82,10 +85,10 @@ def hidden_packages() -> list[str]:
 
 
 def _prepare_streams() -> None:
-    """Let errors of standard output name it, and open the null device in place of closed standard streams.
+    """Make errors of standard output name it, and open the null device in place of closed standard streams.
 
-    ``mir-tf predict song.mp3 2>&-`` closes one. Python has None for it, and the next file that is opened
-    would take its number: what libraries print to standard error would end up in it.
+    ``mir-tf predict song.mp3 2>&-`` closes one. Python then has None for it, and the next file that is opened would
+    take its number: messages of libraries would end up in that file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -107,9 +110,9 @@ def _prepare_streams() -> None:
 
 
 class _StandardOutput(io.FileIO):
-    """Standard output, whose errors name it; a closed pipe is none of them."""
+    """Standard output, whose errors name it, except that of a closed pipe."""
 
-    def write(self, content: Any) -> int:
+    def write(self, content: ReadableBuffer) -> int:
         """Write, as the file would."""
         try:
             return super().write(content)

@@ -1,10 +1,10 @@
 """Locks that keep two processes from writing the same folder or file.
 
-A lock is a lock of the operating system on a hidden file in the folder, so that it ends with its process, however that
-ends. The file names the process that has it. It is removed when the lock is released; after ``kill -9`` it remains, and
-the next process takes it over. Nothing that only reads asks for a lock.
+The operating system locks a hidden file in the folder (``flock``), so a lock ends when its process ends, for whatever
+reason. The file names the process. Releasing the lock removes the file; after ``kill -9`` it remains, and the next
+process takes it over. Commands that only read take no lock.
 
-Remote folders, Windows, and file systems without locks have none: there, nothing keeps two processes apart.
+Nothing keeps two processes apart in remote folders, on Windows, and on file systems without locks.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _PATIENCE_SECONDS = 0.5
 
 
 def is_lock(path: Path) -> bool:
-    """Return whether a file is one of these locks, which those who list a folder leave out."""
+    """Return whether a file is the file of a lock; listings of a folder leave these out."""
     return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
 
 
@@ -62,7 +62,7 @@ def exclusive(folder: Path, name: str | None = None) -> Iterator[None]:
 
     Args:
         folder: The folder. If it is remote, nothing is locked.
-        name: Name of a file in it, or another part of it, to lock that alone.
+        name: Name of a file or another part of the folder, to lock only that.
 
     Raises:
         InUseError: Another process has the lock; the message says which.
@@ -88,7 +88,7 @@ def exclusive(folder: Path, name: str | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(path: Path, shown: Path) -> Iterator[None]:
-    """Hold the lock on the file ``path``; ``shown`` is what it stands for."""
+    """Hold the lock on the file ``path``, which protects the folder or file ``shown``."""
     key = str(path)
     if fcntl is None or _held.get(key) == threading.get_ident():
         yield
@@ -100,7 +100,7 @@ def _locked(path: Path, shown: Path) -> Iterator[None]:
         yield
     finally:
         del _held[key]
-        with contextlib.suppress(OSError):  # while it is still locked, so that it is not that of another process
+        with contextlib.suppress(OSError):  # still locked, so no other process has taken it over
             path.unlink()
         os.close(descriptor)
 
@@ -111,31 +111,21 @@ def _acquire(path: Path, shown: Path) -> int:
     Raises:
         InUseError: Another process has it.
     """
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in _UNSUPPORTED:
-                    text = f"{shown}: this file system has no locks: write there with one process at a time"
-                    warnings.warn(text, MirTfWarning, stacklevel=2)
-                    return descriptor
-                if not isinstance(error, BlockingIOError | PermissionError):
-                    raise
-                raise InUseError(
-                    f"{shown}: another process is writing here: {_holder(path)}. Wait until it has ended, stop it, or "
-                    "choose another place"
-                ) from None
-            if _is_still(path, descriptor):
-                os.ftruncate(descriptor, 0)
-                with contextlib.suppress(OSError):  # a full disk: what is written next says so
-                    os.pwrite(descriptor, _description(), 0)
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)  # the process before has removed the file
+    try:
+        descriptor, is_locked = _open_locked(path)
+    except BlockingIOError:
+        raise InUseError(
+            f"{shown}: another process is writing here: {_holder(path)}. Wait until it has ended, stop it, or choose "
+            "another place"
+        ) from None
+    if not is_locked:
+        text = f"{shown}: this file system has no locks: write there with one process at a time"
+        warnings.warn(text, MirTfWarning, stacklevel=2)
+        return descriptor
+    with contextlib.suppress(OSError):  # a full disk: the next file that is written reports it
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, _description(), 0)
+    return descriptor
 
 
 @contextlib.contextmanager
@@ -165,21 +155,36 @@ def _wait(path: Path, shown: Path) -> int:
     """Return the descriptor of ``path``, locked and not yet renamed by another process."""
     began = time.monotonic()
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still(path, descriptor):
-                return descriptor
-        except OSError as error:
-            if error.errno in _UNSUPPORTED:
-                return descriptor
-            if not isinstance(error, BlockingIOError | PermissionError):
-                os.close(descriptor)
-                raise
-        os.close(descriptor)
+        with contextlib.suppress(BlockingIOError):
+            return _open_locked(path)[0]
         if time.monotonic() > began + _LONGEST_WAIT_SECONDS:
             raise InUseError(f"{shown}: another process has been writing this file for a minute; stop it first")
         time.sleep(0.01)
+
+
+def _open_locked(path: Path) -> tuple[int, bool]:
+    """Open and lock a file, which is created if needed.
+
+    Returns:
+        Its descriptor, and whether it is locked: not on a file system without locks.
+
+    Raises:
+        BlockingIOError: Another process has the lock.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _UNSUPPORTED:
+                return descriptor, False
+            os.close(descriptor)
+            if isinstance(error, PermissionError):  # as NFS may report it
+                raise BlockingIOError from error
+            raise
+        if _is_still(path, descriptor):
+            return descriptor, True
+        os.close(descriptor)  # the process before has renamed or removed the file
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

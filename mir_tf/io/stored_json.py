@@ -68,7 +68,7 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
 
 
 def impostor_of(start: bytes) -> str:
-    """Return what a file is that was saved in place of the real one, with the remedy; empty if it is neither.
+    """Return what was saved in place of the real file, with the remedy; empty for anything but the known mistakes.
 
     Args:
         start: The first bytes of the file, 100 or more.
@@ -123,8 +123,7 @@ def unsealed(content: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         return content, False
     if content != (right := sealed(content)):
         raise ValueError(
-            f"its content does not give its {DIGEST}, because it was damaged or edited (if you have edited it on "
-            f"purpose, remove {DIGEST} from it)"
+            f"its content does not match its {DIGEST} (if you edited it on purpose, remove {DIGEST} from it)"
         )
     return {name: value for name, value in right.items() if name != DIGEST}, True
 
@@ -137,7 +136,7 @@ def warn_undigested(path: str | Path, remedy: str) -> None:
         remedy: How to get a file with a digest.
     """
     warnings.warn(
-        f"{path}: without a digest, as earlier versions of mir-tf wrote it or after an edit, so that damage to it "
+        f"{path}: without a digest, because an earlier version of mir-tf wrote it or somebody edited it: damage to it "
         f"cannot be noticed; {remedy}",
         MirTfWarning,
         stacklevel=2,

@@ -17,14 +17,15 @@ _SPACE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your quota on this disk is used up",
 }
+_NOT_PERMITTED = "you may not write here; change the permissions of the file and its folder, or choose another folder"
 _EXPLANATIONS = {
     errno.EFBIG: "the file would be larger than the limit for files; raise the limit (ulimit -f), or write it to "
     "another disk",
     errno.EROFS: "the file system is read-only; choose another folder",
-    errno.EACCES: "you have no right to write here; change the rights of file and folder, or choose another folder",
-    errno.EPERM: "you have no right to write here; change the rights of file and folder, or choose another folder",
+    errno.EACCES: _NOT_PERMITTED,
+    errno.EPERM: _NOT_PERMITTED,
     errno.ENAMETOOLONG: "this name is too long for the file system; shorten it, or choose another folder",
-    errno.ENOENT: "its folder does not exist; make it first",
+    errno.ENOENT: "its folder does not exist; create it first",
     errno.EIO: "the disk reports an error; check it, or choose another folder",
     errno.ENOTDIR: "a part of this path is a file, not a folder; choose another folder",
     errno.EISDIR: "this is a folder; name a file",
@@ -33,7 +34,6 @@ _EXPLANATIONS = {
 
 _ONLY_WRITING = (*_SPACE, errno.EFBIG, errno.EROFS)
 """The errors that reading a file cannot cause."""
-
 
 _IN_TEXTS = (*_ONLY_WRITING, errno.ENAMETOOLONG)
 """The errors that are recognised by their text in the exceptions of libraries."""
@@ -64,7 +64,7 @@ def explanation(number: int, path: str | Path) -> str:
 
 
 def describe(error: OSError) -> str | None:
-    """Return the message for an error of the system that names a file; None if it names none."""
+    """Return the message for an error of the system; None if the error names no file."""
     if isinstance(error, WriteError) or error.errno is None or not isinstance(error.filename, str | bytes):
         return None
     name = os.fsdecode(error.filename)
@@ -113,7 +113,10 @@ def _is_within(path: str, folder: str) -> bool:
 
 
 def _is_temporary(path: str | Path) -> bool:
-    """Return whether a command has chosen the path: it lies in a temporary folder with a name as Python gives them."""
+    """Return whether a command chose the path, not the user.
+
+    Such a path is in the folder for temporary files, under a name that Python or this project gives.
+    """
     with contextlib.suppress(OSError):  # no folder for temporary files
         root = os.path.join(os.path.abspath(tempfile.gettempdir()), "")
         full = os.path.abspath(path)

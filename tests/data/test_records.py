@@ -217,7 +217,7 @@ def test_an_edited_manifest_is_refused_with_the_remedy(tmp_path: Path, manifest:
     path = tmp_path / "manifest.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"feature_mean": -31}))
-    with pytest.raises(DataError, match=r"does not give its content_sha256, .* remove content_sha256 from it"):
+    with pytest.raises(DataError, match=r"does not match its content_sha256 .* remove content_sha256 from it"):
         read_manifest(tmp_path)
     del content["content_sha256"]
     path.write_text(json.dumps(content))
