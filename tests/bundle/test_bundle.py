@@ -210,7 +210,7 @@ def test_a_change_of_a_value_is_refused_with_the_remedy(folder: Path) -> None:
     content["thresholds"][0] = 0.25
     content["post_processing"]["offset_thresholds"][0] = 0.25
     path.write_text(json.dumps(content))
-    with pytest.raises(BundleError, match=r"content_sha256, .* edited it on purpose, remove content_sha256 from it"):
+    with pytest.raises(BundleError, match=r"content_sha256 .* edited it on purpose, remove content_sha256 from it"):
         bundle.load(folder)
     del content[stored_json.DIGEST]
     path.write_text(json.dumps(content))

@@ -46,7 +46,7 @@ _OTHERS = {
 _PART = re.compile(r"(.+\.(?:tar\.gz|tgz|tar)[.-]?)(?:part[.-]?)?(?!gz$|xz$|bz2?$|zst$)(?:[a-z]{1,3}|\d{1,4})", re.I)
 """Name of a part of an archive that was split."""
 
-_TRAILING = "after its end mark follows something that is not a .tar; any tracks in that are unknown"
+_TRAILING = "its end mark is followed by something that is not a .tar; tracks in that are unknown"
 
 _BLOCK = 1 << 16
 
@@ -83,7 +83,7 @@ ReadProgress = Callable[[int, int], None]
 
 
 class _TrailingError(Exception):
-    """Something else than a tar archive follows after the end mark of one."""
+    """Something that is not a tar archive follows the end mark of one."""
 
 
 @dataclasses.dataclass

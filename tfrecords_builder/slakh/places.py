@@ -27,7 +27,7 @@ _SPLIT_NAMES = {
     "dev": "validation",
     "testing": "test",
 }
-"""Names of the folders of splits, in small letters. ``eval`` is none: it can be either of two."""
+"""Names of the folders of splits, in lower case. ``eval`` is not among them: it can mean validation or test."""
 
 _TRACK = re.compile(r"track(?!s?$)", re.IGNORECASE)
 _NUMBERED = re.compile(r"track[ _-]?(\d{1,5})", re.IGNORECASE)
@@ -43,12 +43,12 @@ _LEFTOVERS = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+fou
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """What the folders above a track say.
+    """The split and the release that the folders above a track name.
 
     Attributes:
         split: train, validation, test or omitted; empty if no folder has such a name.
         release: The folder above that of the split: each release of Slakh has one.
-        fault: Reason why the split is not known although folders name it. Otherwise empty.
+        fault: Reason why the split is unknown although folders name it. Otherwise empty.
     """
 
     split: str
@@ -62,12 +62,12 @@ def is_leftover(name: str) -> bool:
 
 
 def is_track(name: str) -> bool:
-    """Return whether a folder of this name is a track's."""
+    """Return whether a folder of this name contains a track."""
     return _TRACK.match(name) is not None
 
 
 def is_numbered(name: str) -> bool:
-    """Return whether a folder of this name is a track of Slakh2100, as :func:`track_id` knows it."""
+    """Return whether the name is that of a track of Slakh2100, such as ``Track1``."""
     return _NUMBERED.fullmatch(name) is not None
 
 
@@ -84,7 +84,7 @@ def copied_track(name: str) -> str:
 
 
 def split_named(name: str) -> str:
-    """Return the split that a folder has the name of, such as ``Train`` or ``val``; otherwise empty."""
+    """Return the split that a folder's name stands for, such as ``Train`` or ``val``; otherwise empty."""
     return _SPLIT_NAMES.get(name.lower(), "")
 
 
@@ -122,6 +122,7 @@ def assign_splits(root: Path, parents: Collection[Place]) -> dict[Place, Assignm
 
 
 def _assign(parent: Place, start: int, wrapper: str) -> Assignment:
+    """Assign a folder of tracks, by the names of its folders from ``start`` on, or else by ``wrapper``."""
     inner = parent[start:]
     for find in (split_named, _split_mentioned):
         names = [find(part) for part in inner]
@@ -172,7 +173,7 @@ def require_one_release(root: Path, tracks: Mapping[Place, Sequence[str]], split
         if own_names:
             raise DataError(
                 f"{root}: has {_count(own_names)} of its own and contains another release of Slakh: "
-                f"{listed}. Move that out of the folder, or name it instead"
+                f"{listed}. Move that out of the folder, or give its path instead"
             )
         raise DataError(
             f"{root}: contains several releases of Slakh: {listed}. Choose one and name its folder; if they are parts "

@@ -105,7 +105,7 @@ class Listing:
         split: train, validation, test or omitted, as the folders above it are named; otherwise empty.
         files: Names of its files, such as ``stems/S00.flac``.
         metadata: Content of metadata.yaml, or the reason why it cannot be read.
-        split_fault: Reason why the split is not known although folders name it. Otherwise empty.
+        split_fault: Reason why the split is unknown although folders name it. Otherwise empty.
         fault: Reason not to build it: the way in which it was packed, copied or linked. Otherwise empty.
     """
 
@@ -130,7 +130,7 @@ class Contents:
         tracks: Places of the track folders.
         folders: Places of all other folders.
         packed: Places of archives that are not unpacked.
-        problems: What lies where a track or a split should, and is none.
+        problems: Files and links where a track or a split should be, and folders that cannot be read.
         strangers: Places of folders with the files of a track that are not named like one.
     """
 
@@ -149,7 +149,7 @@ class Layout:
         root: The tree or the archive, for messages.
         listings: Its track folders.
         songs: Content of songs.json, or None without that file.
-        problems: What is missing or cannot be used as a whole.
+        problems: Splits and archives without usable tracks, and all problems of the search.
     """
 
     root: Path

@@ -1,4 +1,4 @@
-"""A performance of a song that was made from a score, whose notes are on a grid and often equally loud.
+"""Performances of songs that were made from scores, whose notes are on a grid and often equally loud.
 
 All players follow one tempo, which drifts, and one dynamic, which rises and falls. Each has habits: how late or early,
 how exact, how detached and how loud. The labels are made from the notes as they are played, so they still fit.

@@ -1,4 +1,4 @@
-"""Run the commands on disks, under limits and with folders that are full, and check what they say and leave.
+"""Run the commands with too little room, and check their messages and the files that they leave.
 
     python tools/reliability/full_disks.py --count 40
 

@@ -25,7 +25,9 @@ from world import Command, World, digests, kill, temporary_world
 @click.command()
 @click.option("--count", default=3, show_default=True, help="Number of kills of each command.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the times.")
-@click.option("--only", default="builder,fit,predict,export,tune", show_default=True, help="Commands, by commas.")
+@click.option(
+    "--only", default="builder,fit,predict,export,tune", show_default=True, help="Commands, separated by commas."
+)
 def main(count: int, seed: int, only: str) -> None:
     """Kill commands at random times, and print how many files were broken and how many results differ."""
     figures = {"kills": 0, "ended before": 0, "broken": 0, "different": 0}

@@ -79,10 +79,12 @@ class World:
 
     def prepare(self, names: Iterable[str]) -> None:
         """Build the data set ``data`` and train the run ``run``, as far as the commands ``names`` need them."""
-        words = {word for name in names for word in self.commands()[name].words}
-        needs = [out for out in ("data", "run") if str(self.folder / out) in words]
-        for name, out in (("builder", "data"), ("fit", "run"))[: 2 if "run" in needs else len(needs)]:
-            self.run(self.commands()[name], self.folder / out).check_returncode()
+        commands, data, run = self.commands(), self.folder / "data", self.folder / "run"
+        words = {word for name in names for word in commands[name].words}
+        if not words.isdisjoint((str(data), str(run))):
+            self.run(commands["builder"], data).check_returncode()
+        if str(run) in words:
+            self.run(commands["fit"], run).check_returncode()
 
     def commands(self) -> dict[str, Command]:
         """Return the commands that write, by their names."""
@@ -161,7 +163,7 @@ def temporary_world() -> tempfile.TemporaryDirectory[str]:
 
 
 def _write_track(folder: Path, seconds: float, seed: int) -> None:
-    """Write a track whose two instruments play by turns."""
+    """Write a track whose two instruments take turns."""
     for name in ("MIDI", "stems"):
         (folder / name).mkdir(parents=True)
     generator = np.random.default_rng(seed)
