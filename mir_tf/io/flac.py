@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from mir_tf.io.pcm import after_tags
@@ -66,6 +67,7 @@ def is_joined_flac(file: Any) -> bool:
 
 
 def _after_metadata(file: Any, at: int, size: int) -> int:
+    """Return the offset of the first frame."""
     while at < size:
         file.seek(at)
         head = file.read(4)
@@ -81,7 +83,8 @@ def _is_sync(head: bytes) -> bool:
     return len(head) == 4 and head[0] == 0xFF and head[1] & 0xFE == 0xF8
 
 
-def _backwards(tail: bytes, sync: bytes) -> Any:
+def _backwards(tail: bytes, sync: bytes) -> Iterator[int]:
+    """Yield the places of possible frames, the last one first."""
     at = len(tail)
     while (at := tail.rfind(sync, 0, at)) >= 0:
         yield at
@@ -89,7 +92,7 @@ def _backwards(tail: bytes, sync: bytes) -> Any:
 
 
 def _number(head: bytes, first: bytes) -> tuple[int | None, int]:
-    """Return the number in the header of a frame, or None if it is none, and its samples, or 0 if not stated simply."""
+    """Return the number that the header of a frame states, and its samples; None and 0 if it is not a header."""
     if len(head) < 8 or head[2] & 0x0F != first[2] & 0x0F or (head[3] ^ first[3]) & 0x0F:
         return None, 0
     lead = head[4]

@@ -1,6 +1,5 @@
 """The structure of compressed files: cut off, joined, and with tags or padding around them."""
 
-import re
 import struct
 from pathlib import Path
 
@@ -51,36 +50,36 @@ def test_frames_may_be_joined_and_have_tags_and_padding(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "options"),
+    ("name", "codec", "options", "is_read"),
     [
-        ("song.m4a", "aac", None),
-        ("begins_with_index.mp4", "aac", {"movflags": "faststart"}),
-        ("fragments.mp4", "aac", FRAGMENTS),
-        ("song.mka", "aac", None),
-        ("live.webm", "libopus", {"live": "1"}),
-        ("song.tta", "tta", None),
-        ("song.wv", "wavpack", None),
-        ("song.avi", "libmp3lame", None),
-        ("song.flv", "libmp3lame", None),
-        ("song.voc", "pcm_s16le", None),
-        ("song.wma", "wmav2", None),
-        ("song.ts", "mp2", None),
-        ("low.mp3", "libmp3lame", None),
+        ("song.m4a", "aac", None, False),
+        ("begins_with_index.mp4", "aac", {"movflags": "faststart"}, False),
+        ("fragments.mp4", "aac", FRAGMENTS, False),
+        ("song.mka", "aac", None, False),
+        ("live.webm", "libopus", {"live": "1"}, False),
+        ("song.tta", "tta", None, False),
+        ("song.wv", "wavpack", None, False),
+        ("song.avi", "libmp3lame", None, False),
+        ("song.flv", "libmp3lame", None, False),
+        ("song.voc", "pcm_s16le", None, False),
+        ("song.wma", "wmav2", None, False),
+        ("song.ts", "mp2", None, True),
+        ("song.mpg", "mp2", None, True),
+        ("low.mp3", "libmp3lame", None, True),
     ],
 )
 def test_joined_files_are_read_to_the_end_or_refused(
-    tmp_path: Path, name: str, codec: str, options: dict[str, str] | None
+    tmp_path: Path, name: str, codec: str, options: dict[str, str] | None, is_read: bool
 ) -> None:
     rate = 48000 if codec == "libopus" else 22050 if name == "low.mp3" else 44100
     path = encode(tmp_path / name, codec, melody(rate), rate, options=options)
     alone = len(read(path))
     path.write_bytes(2 * path.read_bytes())
-    try:
-        both = len(read(path))
-    except AudioError as error:
-        assert re.search("several files in one|damaged or cut off", str(error))  # noqa: PT017
+    if is_read:
+        assert len(read(path)) == pytest.approx(2 * alone, abs=0.12 * 16000)
     else:
-        assert both == pytest.approx(2 * alone, abs=0.12 * 16000)
+        with pytest.raises(AudioError, match="several files in one"):
+            read(path)
 
 
 @pytest.mark.parametrize(("name", "codec"), [("song.tta", "tta"), ("song.wv", "wavpack"), ("song.avi", "libmp3lame")])

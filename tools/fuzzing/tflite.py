@@ -7,7 +7,6 @@ import json
 import random
 import warnings
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,24 +15,11 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from fuzzing.cases import Case, Kind, damage
-from fuzzing.json_values import relaid, with_a_bad_text, with_other_values
+from fuzzing.json_values import JsonCase, relaid, with_a_bad_text, with_other_values
 from mir_tf import pretrained
 from mir_tf.inference.metadata import LABELS_FILE, METADATA_FILE
 from mir_tf.io import stored_json
 from mir_tf.lite import LiteModel
-
-
-@dataclass(frozen=True)
-class TfliteCase(Case):
-    """A file, with what is the same in it.
-
-    Attributes:
-        source: Number of the file that was changed.
-        has_other_values: Whether values were changed together with the digest, so that another answer may be right.
-    """
-
-    source: int = 0
-    has_other_values: bool = False
 
 
 class Tflite(Kind):
@@ -57,19 +43,19 @@ class Tflite(Kind):
         content = self.contents[source]
         model, metadata, labels = parts(content)
         if number % 4 == 0:
-            return TfliteCase(harmless(model, metadata, labels, draw), content, source=source)
+            return JsonCase(harmless(model, metadata, labels, draw), content, source=source)
         if number % 4 == 1:
             text = json.dumps(with_other_values(metadata, draw)).encode()
             if draw.random() < 0.3:
                 text = with_a_bad_text(metadata, draw)
-            return TfliteCase(joined(model, text, labels), source=source, has_other_values=True)
+            return JsonCase(joined(model, text, labels), source=source, has_other_values=True)
         if draw.random() < 0.5:
-            return TfliteCase(model + damage(content[len(model) :], draw), source=source)
-        return TfliteCase(damage(content, draw), source=source)
+            return JsonCase(model + damage(content[len(model) :], draw), source=source)
+        return JsonCase(damage(content, draw), source=source)
 
     def judge(self, path: Path, case: Case) -> str:
         """Compare the metadata and the prediction for one window with those of the undamaged file."""
-        assert isinstance(case, TfliteCase)
+        assert isinstance(case, JsonCase)
         model = self.model_class(path)
         expected_metadata, expected = self.expected[case.source]
         samples = model.metadata.input_samples
