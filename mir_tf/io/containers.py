@@ -74,7 +74,7 @@ def require_whole(file: Any, path: str | Path) -> None:
         elif head.startswith(_EBML):
             _follow_matroska(window, start)
         elif head.startswith(_ASF):
-            _check_asf(window)
+            _check_asf(window, start)
         elif head.startswith(b"RIFF") and head[8:12] == b"AVI ":
             _follow_avi(window, start)
         elif head.startswith(b"TTA1"):
@@ -84,9 +84,9 @@ def require_whole(file: Any, path: str | Path) -> None:
         elif head.startswith(b"MAC "):
             _check_ape(head, window, start)
         elif head.startswith(b"Creative Voice File"):
-            _follow_voc(head, window)
+            _follow_voc(head, window, start)
         elif head.startswith(b"NIST_1A"):
-            _check_nist(window)
+            _check_nist(window, start)
         elif head.startswith(b"\0\0\1\xba"):
             _follow_mpeg(window, start)
         elif head[:1] == window.at(start + _TS, 1) == window.at(start + 2 * _TS, 1) == b"\x47":
@@ -305,12 +305,12 @@ def _vint(data: bytes) -> tuple[int | None, int]:
     return (None if value == (1 << 7 * length) - 1 else value), length
 
 
-def _check_asf(window: _Window) -> None:
-    head = window.at(0, 4096)
+def _check_asf(window: _Window, start: int) -> None:
+    head = window.at(start, 4096)
     place = head.find(_ASF_FILE_PROPERTIES)
     if not 0 <= place < len(head) - 88 or head[place + 88] & 1:
         return
-    end = int.from_bytes(head[place + 40 : place + 48], "little")
+    end = start + int.from_bytes(head[place + 40 : place + 48], "little")
     if end > window.size:
         raise _cut()
     if window.at(end, 8) == _ASF:
@@ -369,8 +369,8 @@ def _check_ape(head: bytes, window: _Window, start: int) -> None:
     _require_none(window, end, b"MAC ")
 
 
-def _follow_voc(head: bytes, window: _Window) -> None:
-    place = int.from_bytes(head[20:22], "little")
+def _follow_voc(head: bytes, window: _Window, start: int) -> None:
+    place = start + int.from_bytes(head[20:22], "little")
     while place < window.size:
         block = window.at(place, 4)
         if block[:1] == b"\0":
@@ -384,14 +384,14 @@ def _follow_voc(head: bytes, window: _Window) -> None:
         raise _joined()
 
 
-def _check_nist(window: _Window) -> None:
-    words = window.at(0, 1024).decode("latin-1").split()
+def _check_nist(window: _Window, start: int) -> None:
+    words = window.at(start, 1024).decode("latin-1").split()
     stated = dict(zip(words, words[2:], strict=False))
     sizes = [stated.get(name, "") for name in ("sample_count", "channel_count", "sample_n_bytes")]
     if not all(size.isdecimal() for size in sizes) or "embedded" in stated.get("sample_coding", ""):
         return  # compressed, or of an unknown length
     header = words[1] if len(words) > 1 and words[1].isdecimal() else "1024"
-    end = int(header) + math.prod(map(int, sizes))
+    end = start + int(header) + math.prod(map(int, sizes))
     if window.size < end:
         raise _cut()
     if window.at(end, 7) == b"NIST_1A":

@@ -290,8 +290,8 @@ def _start(file: Any) -> int:
     """Return where FFmpeg is to begin: after tags that it does not expect before this kind of file."""
     start = after_tags(file)
     file.seek(start)
-    head = file.read(4)
-    if head in (b"RIFF", b"RIFX", b"riff", b"FORM", b"OggS", b"wvpk", b"caff"):
+    head = file.read(8)
+    if head[4:] == b"ftyp" or not head.startswith((*_SYNCS, b"\0")):
         return start
     file.seek(0)
     content = file.read(_MAX_ZEROS)
