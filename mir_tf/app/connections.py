@@ -190,7 +190,7 @@ class Connection(H11Protocol):
         return Phase.HEADER if self._has_begun else Phase.IDLE
 
     def _rate(self, now: float) -> float:
-        """Return the average rate of the body in bytes per second; a new one gets a start, so that it can show it."""
+        """Return the average rate of the body in bytes per second, with some bytes in advance for a new one."""
         return (self._received + 4096) / max(now - self._since, 0.03)
 
     def _host(self) -> str:
@@ -253,8 +253,8 @@ class Server(uvicorn.Server):
 def max_connections() -> int:
     """Return the maximum number of connections for which the system allows enough open files.
 
-    Connections and the files that they read or write get a half of what remains beside the server's own files and
-    the connections that the system hands over at once.
+    Some files are for the server itself, and for connections that the system hands over at once. Half of the others
+    are for connections, and half for the files that they read or write.
     """
     try:
         import resource
@@ -274,7 +274,7 @@ def max_connections() -> int:
 
 
 class SparingFilter(logging.Filter):
-    """Pass at most ``count`` records from each place in the code in ``seconds``, so that no client can fill a log."""
+    """Pass at most ``count`` records in ``seconds`` from each place in the code, so that no client can fill a log."""
 
     def __init__(self, count: int = 5, seconds: float = 60.0) -> None:
         """Start to count."""

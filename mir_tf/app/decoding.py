@@ -70,7 +70,7 @@ class Decoders:
         Args:
             count: Maximum number of processes.
             max_seconds: Maximum time for an upload.
-            is_long: Whether they decode long recordings: others have priority.
+            is_long: Whether they decode long recordings, at a lower priority.
         """
         self._max_seconds, self._niceness = max_seconds, 10 if is_long else 0
         self._stack = contextlib.ExitStack()
@@ -198,7 +198,7 @@ def _in_process(niceness: int, work: Callable[..., Any], *arguments: object) -> 
 
 
 def _silence_stderr() -> None:
-    """Send what C libraries print to nowhere: nobody reads the pipe, and when it is full, the process would wait."""
+    """Discard messages of C libraries: nobody reads the pipe, so a full one would stop the process."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
 

@@ -54,7 +54,7 @@ _MAX_NAME = 120
 _FOLDER_PREFIX = "mir-tf-app-"
 
 _NEW_SECONDS = 10.0
-"""Age from which the folder of a running app is locked for certain."""
+"""Age at which the folder of a running app is certainly locked."""
 
 _DECODING_SECONDS = 60.0
 """Maximum time to decode an upload, besides a tenth of the maximum length."""
@@ -78,8 +78,8 @@ class UploadLimits:
     Attributes:
         max_bytes: Maximum size of a file.
         max_seconds: Maximum length of the audio.
-        max_recordings: Maximum number of recordings to keep, besides those that arrive. Those whose pages are closed
-            are discarded first, then those for which nobody asked.
+        max_recordings: Maximum number of recordings to keep, besides those that arrive. Those of closed pages are
+            discarded first, then those for which nobody asked.
         max_files: Maximum size of all uploads together, as a multiple of ``max_bytes``.
         idle_seconds: Time without a request after which a recording is discarded.
     """
@@ -215,7 +215,7 @@ def _worth(recording: Recording) -> tuple[int, float]:
 
 
 def _turn(recording: Recording) -> tuple[bool, int]:
-    """Sort key of those that wait."""
+    """Sort key of recordings that wait, the next one first."""
     return not recording.asked, recording.place
 
 

@@ -73,7 +73,7 @@ _PIECE_BYTES = 65_536
 """Size of a piece of a large response."""
 
 _ENCODERS, _MAX_FILES = 1, 64
-"""Number of downloads that are encoded at the same time, since drawing blocks other threads, and of all that wait."""
+"""Maximum number of downloads that are encoded at the same time, since drawing blocks other threads, and that wait."""
 
 _IDLE_CHECK_SECONDS = 60
 """Time between two searches for idle recordings."""
@@ -85,7 +85,7 @@ _MAX_BODY_BYTES = 100_000
 
 
 class _Pieces(Response):
-    """A response that is sent in pieces, so that clients that read slowly do not have copies of it in memory."""
+    """A response sent in pieces, so that no copy of it waits in memory for a slow client."""
 
     def __init__(self, content: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(None, 200, {**(headers or {}), "Content-Length": str(len(content))}, media_type)
@@ -183,7 +183,7 @@ class Api:
     def __init__(self, recordings: Recordings, model: Path) -> None:
         """Serve ``recordings``, which a model processes."""
         self._recordings, self._model = recordings, model
-        self._encoders: anyio.CapacityLimiter | None = None  # some versions of anyio create it in an event loop alone
+        self._encoders: anyio.CapacityLimiter | None = None  # some versions of anyio need an event loop
         self._num_files = 0
         self._formats = {
             name: each for name, each in FILE_FORMATS.items() if all(find_spec(package) for package in each.needs)
@@ -256,7 +256,7 @@ class Api:
         return _Pieces(content, "application/json")
 
     async def keep(self, request: Request) -> Response:
-        """Record that a page is open that shows the recordings whose ids, as JSON, are in the body."""
+        """Keep the recordings of an open page: their ids are in the body, as JSON."""
         try:
             ids = json.loads(await _read_body(request))
         except (ValueError, RecursionError):

@@ -22,6 +22,7 @@ from mir_tf.bundle import Bundle
 from mir_tf.config import FRONT_ENDS, RunConfig
 from mir_tf.errors import BundleError, ConfigError
 from mir_tf.events import PostProcessing
+from mir_tf.inference.model_files import START_BYTES
 from mir_tf.io.archives import NPZ_ERRORS, load_npz
 from mir_tf.io.stored_json import impostor_of
 from mir_tf.models import build_model
@@ -111,7 +112,7 @@ class _StateDict:
             content = path.read_bytes()
         except OSError as error:
             raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
-        if impostor := impostor_of(content[:200]):
+        if impostor := impostor_of(content[:START_BYTES]):
             raise BundleError(f"{path}: {impostor}")
         self.sha256 = hashlib.sha256(content).hexdigest()
         self._path = path

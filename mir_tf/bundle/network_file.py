@@ -9,17 +9,16 @@ import h5py
 import keras
 
 from mir_tf.errors import BundleError
+from mir_tf.inference.model_files import START_BYTES
 from mir_tf.io.archives import require_plausible_sizes
-
-_FIRST_BYTES = 200
 
 _WEIGHTS_FILE = "model.weights.h5"
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return the start of a file, which tells what it is."""
+    """Return the start of a file, which identifies its format."""
     with path.open("rb") as file:
-        return file.read(_FIRST_BYTES)
+        return file.read(START_BYTES)
 
 
 def load_network(file: Path, origin: Path) -> keras.Model:

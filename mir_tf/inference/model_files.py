@@ -31,7 +31,7 @@ _OTHERS = {
 """Suffix of a file that mir-tf does not load as a model → what it is, and what to do."""
 
 START_BYTES = 200
-"""Number of bytes at the start of a file that tell what it is."""
+"""Number of bytes at the start of a file that identify its format."""
 
 _FEW = 3
 """Number of models in a folder that a message names."""
@@ -44,9 +44,9 @@ def model_path(path: object) -> Path:
         BundleError: ``path`` is not the path of anything.
     """
     if not isinstance(path, str | os.PathLike) or not isinstance(name := os.fspath(path), str):
-        raise BundleError(f"a path of type {type(path).__name__} is no trained model; {_RUN_OR_TFLITE}")
+        raise BundleError(f"a path of type {type(path).__name__} is not a trained model; {_RUN_OR_TFLITE}")
     if not name:
-        raise BundleError(f"an empty path is no trained model; {_RUN_OR_TFLITE}")
+        raise BundleError(f"an empty path is not a trained model; {_RUN_OR_TFLITE}")
     return path if isinstance(path, Path) else as_path(name)
 
 

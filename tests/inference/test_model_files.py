@@ -99,12 +99,12 @@ def test_commands_give_the_reason_at_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        (5, "a path of type int is no trained model; give the folder of a run"),
-        (b"", "a path of type bytes is no trained model"),
+        (5, "a path of type int is not a trained model; give the folder of a run"),
+        (b"", "a path of type bytes is not a trained model"),
         (b"model.tflite", "a path of type bytes"),
         (io.BytesIO(b"TFL3"), "a path of type BytesIO"),
         ([], "a path of type list"),
-        ("", "an empty path is no trained model"),
+        ("", "an empty path is not a trained model"),
         ("\0", "no such file or folder"),
         ("model\0.tflite", "no such file or folder"),
     ],
