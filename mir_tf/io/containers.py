@@ -53,8 +53,8 @@ class Damage(Exception):
     """What is wrong with a file, for a message."""
 
 
-def require_whole(file: Any, path: str | Path) -> None:
-    """Check the structure of a file.
+def require_whole(file: Any, path: str | Path) -> bool:
+    """Check the structure of a file; return whether the length that FFmpeg reports is stated, or only an estimate.
 
     Args:
         file: The file: an object with ``read``, ``seek`` and ``tell``.
@@ -74,9 +74,11 @@ def require_whole(file: Any, path: str | Path) -> None:
         elif head.startswith(_EBML):
             _follow_matroska(window, start)
         elif head.startswith(_ASF):
-            _check_asf(window, start)
+            return _check_asf(window, start)
         elif head.startswith(b"RIFF") and head[8:12] == b"AVI ":
-            _follow_avi(window, start)
+            return _follow_avi(window, start)
+        elif head.startswith((b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"caff")):
+            return False  # mir_tf.io.pcm has checked it
         elif head.startswith(b"TTA1"):
             _check_tta(head, window, start)
         elif head.startswith(b"wvpk"):
@@ -97,6 +99,7 @@ def require_whole(file: Any, path: str | Path) -> None:
             _follow_flv(head, window, start)
     except Damage as damage:
         raise AudioError(f"{path}: {damage}") from None
+    return True
 
 
 def measure_frames(file: Any, path: str | Path) -> float | None:
@@ -161,7 +164,10 @@ class _Kind(NamedTuple):
 
 
 def _follow_ogg(window: _Window, place: int) -> None:
-    """Check each page's checksum and number, and that streams end; chained streams must be of the same kind."""
+    """Check each page's checksum and number; chained streams must be of the same kind.
+
+    A stream need not have an end mark: a recorder that is stopped writes none.
+    """
     open_streams: dict[int, tuple[int, int, bool]] = {}  # serial → number, position, whether a packet is incomplete
     kind = None
     while place < window.size:
@@ -204,7 +210,7 @@ def _follow_ogg(window: _Window, place: int) -> None:
         else:
             open_streams[serial] = (number, position, bool(table) and table[-1] == 255)
         place += size
-    if open_streams:
+    if any(is_incomplete for *_, is_incomplete in open_streams.values()):
         raise _cut()
 
 
@@ -305,33 +311,37 @@ def _vint(data: bytes) -> tuple[int | None, int]:
     return (None if value == (1 << 7 * length) - 1 else value), length
 
 
-def _check_asf(window: _Window, start: int) -> None:
+def _check_asf(window: _Window, start: int) -> bool:
+    """Check the size of a wma or wmv; return whether it states one: it was not streamed."""
     head = window.at(start, 4096)
     place = head.find(_ASF_FILE_PROPERTIES)
     if not 0 <= place < len(head) - 88 or head[place + 88] & 1:
-        return
+        return False
     end = start + int.from_bytes(head[place + 40 : place + 48], "little")
     if end > window.size:
         raise _cut()
     if window.at(end, 8) == _ASF:
         raise _joined()
+    return True
 
 
-def _follow_avi(window: _Window, place: int) -> None:
+def _follow_avi(window: _Window, place: int) -> bool:
+    """Follow the parts of an avi; return whether they state their sizes."""
     begin = place
     while place < window.size:
         head = window.at(place, 12)
         if not head.startswith(b"RIFF"):
-            return
+            break
         if place > begin and head[8:12] == b"AVI ":
             raise _joined()
         size = int.from_bytes(head[4:8], "little")
         if not size or is_placeholder(size):
-            return
+            return False
         # Some programs count a last byte of padding that they do not write, or the 8 bytes of the header itself.
         if place + size > window.size + 1:
             raise _cut()
         place += 8 + size + size % 2
+    return True
 
 
 def _check_tta(head: bytes, window: _Window, start: int) -> None:
@@ -371,12 +381,10 @@ def _check_ape(head: bytes, window: _Window, start: int) -> None:
 
 def _follow_voc(head: bytes, window: _Window, start: int) -> None:
     place = start + int.from_bytes(head[20:22], "little")
-    while place < window.size:
+    while place < window.size - 16:  # SoX counts a few bytes too few
         block = window.at(place, 4)
         if block[:1] == b"\0":
             break
-        if len(block) < 4:
-            raise _cut()
         place += 4 + int.from_bytes(block[1:], "little")
     if place > window.size:
         raise _cut()

@@ -53,6 +53,9 @@ _TOLERANCE = 0.1
 _PADDING = 4608
 """Samples that an encoder of mp3 or aac adds at both ends, at most."""
 
+_MAX_PLANES = 8
+"""Channels from which on PyAV reads beyond the pointers to them, if each channel is stored for itself."""
+
 _MAX_GAP = 0.25
 """Seconds between the times of two frames from which on audio is missing: clocks of recorders are not exact."""
 
@@ -107,7 +110,7 @@ class FFmpegFile:
         self.sr = 0
         self._num_decoded = 0
         self._end = 0.0  # of the last packet of any stream so far, in seconds
-        require_whole(file, path)
+        is_stated = require_whole(file, path)
         try:
             opened: Any = _LenientFile(file, _start(file))
             self._container = av.open(opened, metadata_errors="replace", options=_OPTIONS)
@@ -126,7 +129,7 @@ class FFmpegFile:
                 raise AudioError(f"{path}: {_why_not_opened(file)}")
             self._frames = itertools.chain([first], frames)
             self.sr = int(first.sample_rate)
-            seconds = self._stated_seconds()
+            seconds = self._stated_seconds() if is_stated else None
             self.num_samples = None if seconds is None else round(seconds * self.sr)
             if self._container.format.name in _FRAMES:
                 # FFmpeg only estimates it, from the bit rate. Encoders add silence at both ends, which it leaves out.
@@ -192,7 +195,7 @@ class FFmpegFile:
             if group and (
                 size >= min(max_samples, max_values // frame.layout.nb_channels)
                 or frame.format.name != group[0].format.name
-                or frame.layout.nb_channels != group[0].layout.nb_channels
+                or frame.layout != group[0].layout
             ):
                 yield group
                 group, size = [], 0
@@ -207,6 +210,9 @@ class FFmpegFile:
         time_bases = {stream.index: float(stream.time_base or 0) for stream in self._container.streams}
         index, expected = self._stream.index, None
         is_followed = self._container.format.name in _FRAMES  # what is amid frames was checked
+        is_wav = (
+            self._container.format.name == "wav"
+        )  # which is read in pieces, the last of them shorter than asked for
         skipped, is_tag = b"", False  # bytes between the frames of a bare stream, and whether a tag begins them
         try:
             for packet in self._container.demux():
@@ -230,7 +236,7 @@ class FFmpegFile:
                         continue
                     # A parser adds tags and padding to the frame before them.
                     frames = self._stream.codec_context.decode(av.Packet(content[:size]))
-                if packet.is_corrupt or (frames and skipped and not is_tag and not is_followed):
+                if (packet.is_corrupt and not is_wav) or (frames and skipped and not is_tag and not is_followed):
                     raise AudioError(self._damage())
                 for frame in frames:
                     skipped, is_tag = b"", False
@@ -270,6 +276,9 @@ class FFmpegFile:
         if stream.codec_context is None:
             raise AudioError(f"{self._path}: its audio has an encoding that is not supported; {CONVERT}")
         assert isinstance(stream, AudioStream)
+        layout = stream.codec_context.layout
+        if " " in layout.name:  # an order of the file's own: PyAV frees its memory twice, unless it is replaced here
+            stream.codec_context.layout = f"{layout.nb_channels} channels"
         return stream
 
     def _stated_seconds(self) -> float | None:
@@ -282,6 +291,8 @@ class FFmpegFile:
         return self._num_decoded / self.sr if self.sr else 0.0
 
     def _damage(self, detail: str = "") -> str:
+        if self._container.format.name == "wav" and self._stream.codec_context.name == "aac":
+            return f"{self._path}: raw AAC in wav, whose frames no program finds; save it as m4a"
         detail = detail and f" ({detail})"
         return f"{self._path}: damaged or cut off after {self._seconds_decoded:.1f} s{detail}; {RESTORE}"
 
@@ -301,6 +312,9 @@ def _start(file: Any) -> int:
 
 def _to_samples(frames: list[AudioFrame]) -> NDArray[np.float32]:
     """Return frames of one format as float32 [samples, channels], about -1 to 1."""
+    if frames[0].format.is_planar and frames[0].layout.nb_channels >= _MAX_PLANES:
+        resampler = av.AudioResampler("flt")
+        frames = [packed for frame in [*frames, None] for packed in resampler.resample(frame)]
     values = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)  # [channels or 1, values]
     samples = values.T if frames[0].format.is_planar else values.reshape(-1, frames[0].layout.nb_channels)
     if samples.dtype.kind == "f":

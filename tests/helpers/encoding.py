@@ -25,6 +25,8 @@ def encode(
     options: dict[str, str] | None = None,
     gap: float = 0.0,
     gap_from: float | None = None,
+    layout: str | None = None,
+    to_pipe: bool = False,
 ) -> Path:
     """Write a recording.
 
@@ -38,17 +40,20 @@ def encode(
         options: Options of the format.
         gap: Seconds by which the audio is postponed.
         gap_from: Time in seconds of the first audio that is postponed; by default the middle.
+        layout: FFmpeg's name of the channels; by default mono or stereo.
+        to_pipe: Whether to write as to a pipe, where a program cannot go back to complete the header. Needs ``form``.
 
     Returns:
         The path.
     """
-    with av.open(str(path), "w", format=form, options=options or {}) as container:
+    layout = layout or ("stereo" if len(channels) == 2 else "mono")
+    with av.open(_Pipe(path) if to_pipe else str(path), "w", format=form, options=options or {}) as container:
         pictures, sound = None, None
         if video:
             pictures = container.add_stream("mpeg4", rate=10)
             pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
         if codec is not None:
-            sound = container.add_stream(codec, rate=rate, layout="stereo" if len(channels) == 2 else "mono")
+            sound = container.add_stream(codec, rate=rate, layout=layout)
             if codec.startswith("wma"):
                 sound.codec_context.bit_rate = 128_000
         if pictures is not None:
@@ -62,10 +67,21 @@ def encode(
     return path
 
 
+class _Pipe:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.write_bytes(b"")
+
+    def write(self, content: bytes) -> int:
+        with self._path.open("ab") as file:
+            return file.write(content)
+
+
 def _add_audio(container: Any, stream: Any, channels: np.ndarray, rate: int, gap: float, gap_from: float) -> None:
     context = stream.codec_context
     resampler = av.AudioResampler(context.format, context.layout, context.sample_rate, context.frame_size or None)
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels), "fltp", stream.layout.name)
+    # Not planar, of which PyAV fails to write 8 channels.
+    frame = av.AudioFrame.from_ndarray(channels.T.reshape(1, -1).astype(np.float32), "flt", stream.layout.name)
     frame.sample_rate, frame.pts = rate, 0
     for piece in (*resampler.resample(frame), *resampler.resample(None)):
         for packet in stream.encode(piece):

@@ -136,10 +136,20 @@ def test_an_ogg_that_lacks_a_page_is_refused(tmp_path: Path, subtype: str) -> No
     path = tmp_path / "song.ogg"
     whole = pages(write_ogg(path, 48000, 12.0, subtype))
     assert len(whole) > 6
-    for kept, message in ((whole[:-1], "its end is missing"), (whole[:4] + whole[5:], "ogg pages are missing")):
-        path.write_bytes(b"".join(kept))
+    content = b"".join(whole)
+    for kept, message in ((content[:-9], "its end is missing"), (b"".join(whole[:4] + whole[5:]), "pages are missing")):
+        path.write_bytes(kept)
         with pytest.raises(AudioError, match=message):
             read(path)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_without_an_end_mark_is_read(tmp_path: Path, subtype: str) -> None:
+    path = tmp_path / "stream.ogg"
+    whole = pages(write_ogg(path, 48000, 12.0, subtype))
+    last = int.from_bytes(whole[-2][6:14], "little", signed=True)
+    path.write_bytes(b"".join(whole[:-1]))
+    assert len(read(path)) == pytest.approx(last / 3, abs=0.05 * 16000)
 
 
 def test_a_changed_byte_in_an_ogg_is_noticed(tmp_path: Path) -> None:
@@ -190,3 +200,12 @@ def test_a_flac_with_a_tag_before_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(b"ID3\3\0\0\0\0\x08\0" + bytes(1024) + content[: len(content) // 2])
     with pytest.raises(AudioError, match="damaged or cut off"):
         read(path, 44100)
+
+
+def test_a_voc_of_sox_is_read(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.voc", "pcm_s16le", melody(44100), 44100)
+    content = bytearray(path.read_bytes())
+    assert content[26] == 9
+    content[27:30] = (int.from_bytes(content[27:30], "little") - 8).to_bytes(3, "little")
+    path.write_bytes(content)
+    assert len(read(path)) == pytest.approx(3 * 16000, abs=160)

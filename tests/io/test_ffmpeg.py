@@ -324,3 +324,38 @@ def test_headers_that_lead_to_before_the_file_are_damage(tmp_path: Path, capfd: 
     with contextlib.suppress(AudioError):
         read(path)
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("song.opus", "libopus"), ("song.mka", "aac"), ("song.wv", "wavpack"), ("song.mov", "pcm_s16le")],
+)
+def test_eight_channels_are_read(tmp_path: Path, name: str, codec: str) -> None:
+    signal = melody(48000)[0]
+    channels = np.outer(np.linspace(0.3, 1.0, 8), signal).astype(np.float32)
+    path = encode(tmp_path / name, codec, channels, 48000, layout="7.1")
+    assert likeness(read(path), soxr.resample(signal, 48000, RATE))[0] > 0.95
+    with path.open("rb") as file, FFmpegFile(file, path) as opened:
+        assert {block.shape[1] for block in opened.blocks(0, None, 4800, 2**20)} == {8}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "form"),
+    [
+        ("song.wma", "wmav2", "asf"),
+        ("song.avi", "libmp3lame", "avi"),
+        ("flac_in.wav", "flac", "wav"),
+        ("mp3_in.wav", "libmp3lame", "wav"),
+    ],
+)
+def test_an_estimated_length_refuses_nothing(tmp_path: Path, name: str, codec: str, form: str) -> None:
+    channels = melody(44100)
+    path = encode(tmp_path / name, codec, channels, 44100, form=form, to_pipe=True)
+    assert likeness(read(path), soxr.resample(channels.mean(axis=0), 44100, RATE))[0] > 0.95
+    assert audio.probe(path).seconds == pytest.approx(3.0, abs=0.2)
+
+
+def test_raw_aac_in_wav_is_named(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.wav", "aac", melody(44100), 44100)
+    with pytest.raises(AudioError, match=r"song\.wav: raw AAC in wav.*save it as m4a"):
+        read(path)
