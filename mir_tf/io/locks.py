@@ -42,6 +42,9 @@ _SUFFIX = ".lock"
 _held: dict[str, int] = {}
 """Lock file → the thread of this process that has it: a command and what it calls may lock the same folder."""
 
+_LONGEST_COMMAND = 300
+"""Most characters of the holder's command in a message: it may name a hundred thousand files."""
+
 _LONGEST_WAIT_SECONDS = 60.0
 """How long to wait for another process that writes the same file."""
 
@@ -71,17 +74,18 @@ def exclusive(folder: Path, name: str | None = None) -> Iterator[None]:
     if isinstance(folder, RemotePath):
         yield
         return
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     with writing(folder):
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     part = "" if name is None else "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
     path = Path(os.path.realpath(folder), f"{_PREFIX}{part}{_SUFFIX}")
+    process = os.getpid()  # a forked process that ends within the block leaves all to its parent
     try:
         with _locked(path, folder if name is None else folder / name):
             yield
     except BaseException:
         with contextlib.suppress(OSError):
-            for each in missing:
+            for each in missing if os.getpid() == process else ():
                 each.rmdir()
         raise
 
@@ -95,13 +99,16 @@ def _locked(path: Path, shown: Path) -> Iterator[None]:
         return
     with writing(shown, path):
         descriptor = _acquire(path, shown)
+    process = os.getpid()
     try:
         _held[key] = threading.get_ident()
         yield
     finally:
         del _held[key]
-        with contextlib.suppress(OSError):  # still locked, so no other process has taken it over
-            path.unlink()
+        # While it is still locked, so that it is not that of another process; or somebody has removed the folder.
+        if os.getpid() == process and _is_still(path, descriptor):
+            with contextlib.suppress(OSError):
+                path.unlink()
         os.close(descriptor)
 
 
@@ -172,7 +179,7 @@ def _open_locked(path: Path) -> tuple[int, bool]:
         BlockingIOError: Another process has the lock.
     """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor, is_writable = _open(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -183,24 +190,41 @@ def _open_locked(path: Path) -> tuple[int, bool]:
                 raise BlockingIOError from error
             raise
         if _is_still(path, descriptor):
-            return descriptor, True
-        os.close(descriptor)  # the process before has renamed or removed the file
+            if is_writable:
+                return descriptor, True
+            path.unlink()
+        os.close(descriptor)  # the file was renamed or removed, by the process before or here
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    """Return a descriptor of a lock file, which is created if needed, and whether it can be written.
+
+    It cannot if another user's process left it. It can be locked nevertheless, and removed by who may write the folder.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666), True
+    except PermissionError:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, os.O_RDONLY), False
+        raise
 
 
 def _is_still(path: Path, descriptor: int) -> bool:
     """Return whether ``path`` is still the file that was opened."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
+    except OSError:  # it was removed, or a folder above it
         return False
 
 
 def _description() -> bytes:
-    words = [os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]]
+    program, *rest = sys.argv or [""]
+    words = [os.path.basename(program) or "python", *rest]
     if words[0] == "__main__.py":
-        words[:1] = ["python", "-m", os.path.basename(os.path.dirname(sys.argv[0]))]
+        words[:1] = ["python", "-m", os.path.basename(os.path.dirname(program))]
+    command = shlex.join(words)
     content = {
-        "command": shlex.join(words),
+        "command": command if len(command) <= _LONGEST_COMMAND else f"{command[:_LONGEST_COMMAND]}...",
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.datetime.now().astimezone().isoformat(" ", "seconds"),

@@ -28,6 +28,7 @@ _EXPLANATIONS = {
     errno.ENOENT: "its folder does not exist; create it first",
     errno.EIO: "the disk reports an error; check it, or choose another folder",
     errno.ENOTDIR: "a part of this path is a file, not a folder; choose another folder",
+    errno.EEXIST: "there is something of this name that is no folder; choose another name",
     errno.EISDIR: "this is a folder; name a file",
 }
 """Number of an error → what it means for a file that is written, and what to do."""

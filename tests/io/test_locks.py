@@ -1,5 +1,6 @@
 """Locks between processes: they name their holder, end with it, and leave no file behind."""
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -78,6 +79,64 @@ def test_one_thread_may_lock_a_folder_twice_and_a_failure_leaves_nothing(tmp_pat
     with pytest.raises(ZeroDivisionError), locks.exclusive(tmp_path / "c" / "d"):
         raise ZeroDivisionError
     assert not (tmp_path / "c").exists()
+
+
+def test_a_forked_process_that_ends_leaves_the_lock_to_its_parent(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from mir_tf.io import locks
+with locks.exclusive(Path(sys.argv[1])):
+    if not os.fork():
+        sys.exit("the child ends")
+    os.wait()
+    print(len(os.listdir(sys.argv[1])))
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "run")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+def test_a_lock_outlives_the_removal_of_an_earlier_folder_of_its_name(tmp_path: Path) -> None:
+    with start(tmp_path / "run") as process:
+        (tmp_path / "run").rename(tmp_path / "moved")
+        with start(tmp_path / "run") as later:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            with pytest.raises(InUseError, match=f"process {later.pid} "), locks.exclusive(tmp_path / "run"):
+                pass
+            later.kill()
+
+
+def test_the_message_quotes_the_beginning_of_a_long_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["mir-tf", "predict", *(f"song{number}.mp3" for number in range(100_000))])
+    with locks.exclusive(tmp_path), concurrent.futures.ThreadPoolExecutor(1) as other:
+        error = other.submit(locks.exclusive(tmp_path).__enter__).exception()
+    assert isinstance(error, InUseError)
+    assert "mir-tf predict song0.mp3" in str(error)
+    assert len(str(error)) < 1000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_lock_that_another_user_left_is_taken_over(tmp_path: Path, is_held: bool) -> None:
+    with start(tmp_path) as process:
+        if not is_held:
+            process.kill()
+            process.wait()
+        (lock,) = tmp_path.iterdir()
+        lock.chmod(0o644)
+        for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+            folder.chmod(0o777)
+        script = (
+            "import os, sys; from pathlib import Path; from mir_tf.io import locks\nos.setuid(12345)\n"
+            "with locks.exclusive(Path(sys.argv[1])): print(os.stat(next(Path(sys.argv[1]).iterdir())).st_uid)"
+        )
+        result = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
+        process.kill()
+    if is_held:
+        assert f"process {process.pid} " in result.stderr
+    else:
+        assert result.stdout == "12345\n", result.stderr
 
 
 def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
