@@ -30,6 +30,9 @@ class TrackSource(Protocol):
     def close(self, track: Track) -> None:
         """Release the files of ``track``: nothing reads them any more."""
 
+    def shown(self, message: str) -> str:
+        """Return a message with the paths of files as the user knows them."""
+
 
 class FilesOnDisk:
     """The source of tracks whose files are in a folder.
@@ -53,6 +56,10 @@ class FilesOnDisk:
         """
         if not self._root.exists():
             raise DataError(f"{self._root}: disappeared during the build")
+
+    def shown(self, message: str) -> str:
+        """Return the message as it is."""
+        return message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +177,7 @@ def _build_parts(
         for track, part in pool.results(work, track_source.open(tracks)):
             track_source.close(track)
             if isinstance(part, Failure):
-                failed.append(Skipped(track.id, part.reason))
+                failed.append(Skipped(track.id, track_source.shown(part.reason)))
             else:
                 parts.append(part)
             if progress is not None:

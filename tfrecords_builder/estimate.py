@@ -122,7 +122,7 @@ def of_tracks(
                 measured.append(_measure(track, seconds, config))
             planned.append(_planned(track, len(track.stems), seconds, config))
         except MirTfError as error:
-            bad.append(Skipped(track.id, str(error)))
+            bad.append(Skipped(track.id, track_source.shown(str(error))))
         track_source.close(track)
         if is_stream and len(measured) == MEASURED:
             break

@@ -102,6 +102,8 @@ def read_parts(path: Path) -> list[MidiPart]:
         DataError: The file cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait for ever
+            raise DataError(f"{path}: cannot be read: it is not a file")
         return _parts(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error

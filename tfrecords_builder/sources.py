@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mir_tf.config import SPLITS
+from mir_tf.errors import DataError
 from tfrecords_builder import console
 from tfrecords_builder.synthesis.settings import RenderConfig
 
@@ -80,7 +81,11 @@ class SlakhSource:
                 layout = archive.layout(advance)
         else:
             track_source, layout = FilesOnDisk(self.root), tree.read_layout(self.root)
-        tracks, skipped = tree.choose_tracks(layout, self.seed, self.split_scheme)
+        try:
+            tracks, skipped = tree.choose_tracks(layout, self.seed, self.split_scheme)
+        except DataError as error:
+            raise DataError(track_source.shown(str(error))) from error
+        skipped = [dataclasses.replace(item, reason=track_source.shown(item.reason)) for item in skipped]
         if layout.songs is None and tracks:
             has_splits = self.split_scheme != "folder" or tree.layout_has_splits(layout)
             self._print_notes(tracks, has_splits)

@@ -139,7 +139,7 @@ class Archive:
         found: dict[Place, _Found] = {}
         contents = Contents()
         strangers: dict[Place, set[str]] = {}
-        songs = None
+        songs: dict[Place, bytes] = {}
         last: Place | None = None
         has_begun = is_damaged = False
         try:
@@ -158,7 +158,7 @@ class Archive:
                     contents.folders.append(parts)
                     continue
                 if file is not None and parts[-1] == SONGS:
-                    songs = file.read(_MOST_SONGS)
+                    songs[parts[:-1]] = file.read(_MOST_SONGS)
                 # A link to a folder stands for everything in it.
                 member = _member(parts) or (_member((*parts, METADATA_NAME)) if file is None else None)
                 if member is None:
@@ -228,7 +228,10 @@ class Archive:
             )
             for place, track in found.items()
         }
-        return make_layout(self._path, listings, contents, songs)
+        above = places.common(contents.tracks)
+        return make_layout(
+            self._path, listings, contents, next((songs[place] for place in above if place in songs), None)
+        )
 
     def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
         """Unpack tracks in the order of the archive, which is the second pass.
@@ -272,6 +275,10 @@ class Archive:
     def close(self, track: Track) -> None:
         """Remove the files of a track."""
         shutil.rmtree(track.mix.parent, ignore_errors=True)
+
+    def shown(self, message: str) -> str:
+        """Return the message with the path of the archive in place of that of the unpacked files."""
+        return message.replace(str(self._scratch), str(self._path))
 
     def _files_of(self, track: Track) -> set[Path]:
         stems = {stem.audio for stem in track.stems} if self._with_stems else set()

@@ -99,6 +99,13 @@ def shown(root: Path, place: Iterable[str]) -> str:
     return display_path(root.joinpath(*place))
 
 
+def common(tracks: Iterable[Place]) -> list[Place]:
+    """Return the places of the folders that contain all tracks, the outermost, which is the root, first."""
+    parents = [Path(*track[:-1]) for track in tracks]
+    parts = Path(os.path.commonpath(parents)).parts if parents else ()
+    return [parts[:at] for at in range(len(parts) + 1)]
+
+
 def assign_splits(root: Path, parents: Collection[Place]) -> dict[Place, Assignment]:
     """Find the splits that folders of tracks belong to.
 
@@ -109,11 +116,11 @@ def assign_splits(root: Path, parents: Collection[Place]) -> dict[Place, Assignm
         root: The tree or archive. Its own name counts if no folder in it names a split.
         parents: The places of the folders that contain tracks.
     """
-    common = Path(os.path.commonpath([Path(*parent) for parent in parents])).parts if parents else ()
-    while common and split_named(common[-1]) and common in parents:
-        common = common[:-1]
-    wrapper = next((split for part in reversed(common) if (split := split_named(part))), "")
-    found = {parent: _assign(parent, len(common), wrapper) for parent in parents}
+    outer = common((*parent, "") for parent in parents)[-1]
+    while outer and split_named(outer[-1]) and outer in parents:
+        outer = outer[:-1]
+    wrapper = next((split for part in reversed(outer) if (split := split_named(part))), "")
+    found = {parent: _assign(parent, len(outer), wrapper) for parent in parents}
     if not any(item.split or item.fault for item in found.values()):
         name = os.path.basename(os.path.abspath(root))
         own = split_named(packed_name(name) or name)
@@ -140,8 +147,8 @@ def _assign(parent: Place, start: int, wrapper: str) -> Assignment:
 
 
 def _split_mentioned(name: str) -> str:
-    """Return the only split that a name mentions, such as ``train (1)`` or ``slakh_val``; otherwise empty."""
-    words = {_SPLIT_NAMES.get(word, "") for word in re.findall("[a-z]+", name.lower())} - {""}
+    """Return the only split that a name mentions, such as ``train (1)`` or ``slakh_devset``; otherwise empty."""
+    words = {_SPLIT_NAMES.get(word.removesuffix("set"), "") for word in re.findall("[a-z]+", name.lower())} - {""}
     return words.pop() if len(words) == 1 else ""
 
 

@@ -183,7 +183,8 @@ def read_layout(root: str | Path) -> Layout:
     # Each track takes four requests to a remote store.
     with concurrent.futures.ThreadPoolExecutor(_REQUESTS_AT_ONCE if is_remote(root) else 1) as threads:
         listings = dict(zip(contents.tracks, threads.map(listing, contents.tracks), strict=True))
-    return make_layout(root, listings, contents, _content(root / SONGS))
+    found = (_content(root.joinpath(*place, SONGS)) for place in places.common(contents.tracks))
+    return make_layout(root, listings, contents, next((each for each in found if each is not None), None))
 
 
 def make_layout(root: Path, listings: dict[Place, Listing], contents: Contents, songs_content: bytes | None) -> Layout:
@@ -457,6 +458,8 @@ def _metadata(path: Path, files: frozenset[str]) -> bytes | str:
 
 def _content(path: Path) -> bytes | None:
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait for ever
+            raise DataError(f"{path}: cannot be read: it is not a file")
         return path.read_bytes()
     except FileNotFoundError:
         return None

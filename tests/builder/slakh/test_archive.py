@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import subprocess
 import tarfile
 import zipfile
@@ -13,9 +14,11 @@ from helpers.slakh_tree import write_track
 
 from mir_tf.config import FRONT_ENDS
 from mir_tf.errors import DataError
+from tfrecords_builder import estimate
 from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.slakh.archive import Archive
 from tfrecords_builder.slakh.tree import Skipped, Track, choose_tracks, find_tracks
+from tfrecords_builder.sources import SlakhSource
 
 CONFIG = RecordConfig(FRONT_ENDS["default"], labels="audible")
 
@@ -395,6 +398,34 @@ def test_splits_of_an_archive_are_those_of_its_tree(tmp_path: Path) -> None:
     assert [track.split for track in expected] == ["train", "validation", "test"]
     assert sorted(item.item for item in skipped) == sorted(item.item for item in expected_skipped)
     assert len(skipped) == 6
+
+
+@pytest.mark.parametrize("prefix", ["", "outer/"])
+def test_songs_in_an_archive_are_named_by_the_file_above_all_tracks(tmp_path: Path, prefix: str) -> None:
+    tree = write_tree(tmp_path / "tree")
+    (tree / "train" / "songs.json").write_text("a file of another program")
+    assert len(read(pack(tree, tmp_path / "a.tar", prefix), tmp_path / "scratch")[1]) == 4
+    (tree / "songs.json").write_text(json.dumps({f"Track0000{number}": {"song": "waltz"} for number in range(1, 5)}))
+    tracks = read(pack(tree, tmp_path / "a.tar", prefix), tmp_path / "scratch")[1]
+    assert {track.song for track in tracks} == {"waltz"}
+
+
+def test_messages_name_the_archive_and_not_where_it_is_unpacked(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree")
+    (tree / "validation").rename(tree / "eval")
+    (tree / "test" / "Track00004" / "mix.flac").write_bytes(b"fLaC")
+    source, scratch = SlakhSource(pack(tree, tmp_path / "a.tar")), tmp_path / "scratch"
+    tracks, skipped, track_source = source.choose(scratch, CONFIG)
+    result = estimate.of_tracks(tracks, skipped, CONFIG, track_source, is_stream=True)
+    start = f"{tmp_path / 'a.tar'}/"
+    assert sorted(item.reason.partition(":")[0] for item in result.skipped) == [
+        f"{start}eval/Track00003",
+        f"{start}test/Track00004/mix.flac",
+    ]
+    (tree / "test" / "Track00004").rename(tree / "test" / "track4")
+    write_track(tree / "test" / "Track00004")
+    with pytest.raises(DataError, match=f"^{start}test/Track00004 and {start}test/track4 have the same name"):
+        SlakhSource(pack(tree, tmp_path / "a.tar")).choose(scratch, CONFIG)
 
 
 def test_an_archive_of_archives_names_them(tmp_path: Path) -> None:

@@ -95,6 +95,29 @@ def test_a_rendered_tree_tells_its_songs(tmp_path: Path, make_track: MakeTrack) 
             tree.find_tracks(tmp_path / "tree")
 
 
+@pytest.mark.parametrize("place", ["", "outer", "outer/rendered"])
+def test_an_outer_folder_of_a_rendered_tree_does_not_matter(tmp_path: Path, place: str) -> None:
+    folder = tmp_path / "tree" / place
+    write_track(folder / "train" / "Track00001")
+    write_track(folder / "test" / "Track00002")
+    (folder / "songs.json").write_text(json.dumps({f"Track0000{number}": {"song": "waltz"} for number in (1, 2)}))
+    (folder / "train" / "songs.json").write_text("a file of another program")
+    tracks, _ = tree.find_tracks(tmp_path / "tree")
+    assert [track.song for track in tracks] == ["waltz", "waltz"]
+
+
+def test_a_pipe_in_place_of_a_file_is_named(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("Track00001")
+    notes = make_track("Track00002") / "all_src.mid"
+    notes.unlink()
+    os.mkfifo(notes)
+    _, (skipped,) = tree.find_tracks(tmp_path / "tree")
+    assert skipped.reason == f"{notes}: cannot be read: it is not a file"
+    os.mkfifo(tmp_path / "tree" / "songs.json")
+    with pytest.raises(DataError, match=r"songs\.json: cannot be read: it is not a file"):
+        tree.find_tracks(tmp_path / "tree")
+
+
 def test_a_flat_tree_is_split_by_song(tmp_path: Path, make_track: MakeTrack) -> None:
     """Tracks 0 and 10, 1 and 11, ... have the same notes: ten songs, which are split 8, 1, 1."""
     melody = [(0.1 * i, 0.1 * i + 0.05) for i in range(100)]
@@ -397,6 +420,7 @@ def test_tracks_in_no_folder_of_a_split_are_named(tmp_path: Path, make_track: Ma
         ("train/Track1", "dev/track00002", "test/Track_00003"),
         ("slakh_train/Track00001", "slakh_val/Track00002", "slakh_test/slakh/Track00003"),
         ("train (1)/Track00001", "validation 2/Track00002", "test-redux/test/Track00003"),
+        ("trainset/Track00001", "slakh_devset/Track00002", "Testset/Track00003"),
         ("test/train/Track00001", "test/validation/Track00002", "test/test/Track00003"),
         ("train/part1/Track00001", "validation/part1/Track00002", "test/Tracks/Track00003"),
         ("train/Track00001/Track00001", "validation/Track00002", "test/Track00003"),
