@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,15 @@ def test_a_pipe_in_place_of_a_file_is_named(tmp_path: Path, make_track: MakeTrac
     os.mkfifo(tmp_path / "tree" / "songs.json")
     with pytest.raises(DataError, match=r"songs\.json: cannot be read: it is not a file"):
         tree.find_tracks(tmp_path / "tree")
+
+
+def test_a_song_named_by_a_huge_number_spoils_its_track_alone(tmp_path: Path, make_track: MakeTrack) -> None:
+    make_track("train/Track00001")
+    metadata = make_track("train/Track00002") / "metadata.yaml"
+    metadata.write_text(re.sub("UUID: .*", f"UUID: 0x{'f' * 3900}", metadata.read_text()))
+    tracks, (skipped,) = tree.find_tracks(tmp_path / "tree")
+    assert [track.id for track in tracks] == ["Track00001"]
+    assert "Track00002/metadata.yaml: cannot be read: a value has more than 3500 characters" in skipped.reason
 
 
 def test_a_flat_tree_is_split_by_song(tmp_path: Path, make_track: MakeTrack) -> None:
