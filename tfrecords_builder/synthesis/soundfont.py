@@ -136,6 +136,8 @@ class SoundFont:
             ) from error
 
     def _read(self) -> None:
+        if self.path.is_fifo():  # it would be waited for
+            raise ValueError("it is a pipe, which cannot be mapped into memory")
         data = np.memmap(self.path, np.uint8, mode="r").view(np.ndarray)
         chunks = read_chunks(data)
         self._tables = {name: chunks[name].view(fields) for name, fields in RECORDS.items()}

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import librosa
@@ -94,6 +95,7 @@ def test_every_program_of_the_shipped_soundfont_sounds(general_midi):
 def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "text.sf2").write_text("no SoundFont, but long enough for its header")
     (tmp_path / "empty.sf2").touch()
+    os.mkfifo(tmp_path / "pipe.sf2")
     whole = write_sine(tmp_path / "sine.sf2").read_bytes()
     for cut in (len(whole) // 2, len(whole) - 100):
         (tmp_path / f"cut{cut}.sf2").write_bytes(whole[:cut])
