@@ -447,9 +447,13 @@ def _follow_flv(head: bytes, window: _Window, start: int) -> None:
             if _is_end(window, place):
                 return
             raise Damage(f"damaged or cut off: no tag at byte {place}; {RESTORE}")
-        place += 11 + int.from_bytes(tag[1:4], "big") + 4
+        size = int.from_bytes(tag[1:4], "big")
+        place += 11 + size + 4
         if place > window.size:
             raise _cut()
+        # After a tag stands its size, which some programs count otherwise.
+        if int.from_bytes(window.at(place - 4, 4), "big") not in (size + 11, size + 10, size):
+            raise Damage(f"damaged: a tag at byte {place - 15 - size} does not have its stated size; {RESTORE}")
 
 
 class _Frame(NamedTuple):

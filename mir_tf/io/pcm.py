@@ -50,6 +50,9 @@ class Encoding(NamedTuple):
     endian: str  # "<" or ">"
 
 
+_USUAL_RATES = frozenset((8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000))
+
+
 @dataclasses.dataclass
 class _Found:
     """What a header states, as far as it is read.
@@ -59,23 +62,28 @@ class _Found:
         channels: Number of channels.
         encoding: How samples are stored; None if they are compressed.
         pieces: Offset and size in bytes of each part of the audio.
+        is_contradictory: Whether two fields cannot both be true, so that the length is not known.
     """
 
     sr: int = 0
     channels: int = 0
     encoding: Encoding | None = None
+    is_contradictory: bool = False
     pieces: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
     def use_wav(self, layout: bytes, endian: str) -> None:
         """Take over the ``fmt`` chunk of a wav."""
         if len(layout) < 16:
             return
-        tag, self.channels, self.sr, _, block, bits = struct.unpack_from(endian + "HHIIHH", layout)
+        tag, self.channels, self.sr, per_second, block, bits = struct.unpack_from(endian + "HHIIHH", layout)
         if tag == 0xFFFE and len(layout) >= 26:
             tag = struct.unpack_from(endian + "I", layout, 24)[0] & 0xFFFF
         width = block // self.channels if self.channels else 0
         if width * self.channels != block or not bits <= 8 * width < bits + 8:
             width = (bits + 7) // 8
+            self.is_contradictory = tag in (1, 3) and block not in (0, 1, width)  # as some programs state it
+        other_sr = per_second // block if block else 0
+        self.is_contradictory |= tag in (1, 3) and self.sr not in _USUAL_RATES and other_sr in _USUAL_RATES
         if tag == 1 and width in (1, 2, 3, 4, 8):
             self.encoding = Encoding("u" if width == 1 else "i", width, endian)
         elif tag == 3 and width in (4, 8):
@@ -155,6 +163,11 @@ def open_pcm(file: Any, path: str | Path) -> PcmFile | None:
         if found.sr and not any(length for _, length in found.pieces):
             raise AudioError(f"{path}: contains no samples")
         return None
+    if found.is_contradictory:
+        raise AudioError(
+            f"{path}: damaged: its header contradicts itself about sample rate, channels and size of samples; get the "
+            "file again"
+        )
     opened = PcmFile(file, path, found)
     if not opened.num_samples:
         raise AudioError(f"{path}: contains no samples")

@@ -49,6 +49,15 @@ def test_frames_may_be_joined_and_have_tags_and_padding(tmp_path: Path, name: st
         assert len(read(path)) == pytest.approx(2 * len(alone), abs=0.12 * 16000)
 
 
+def test_an_flv_with_a_tag_of_another_size_than_stated_is_refused(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.flv", "libmp3lame", melody(44100), 44100)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 64
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=r"song.flv: damaged: a tag at byte \d+ does not have its stated size"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "options", "is_read"),
     [

@@ -146,6 +146,26 @@ def test_an_au_whose_size_is_wrong_is_read_to_its_end(tmp_path: Path, size: int)
     np.testing.assert_array_equal(read(tmp_path / "a.au"), expected)
 
 
+@pytest.mark.parametrize(("place", "value"), [(22, 10), (22, 1), (24, 8001), (34, 24)])
+def test_a_wav_whose_header_contradicts_itself_is_refused(tmp_path: Path, place: int, value: int) -> None:
+    path = tmp_path / "song.wav"
+    content = bytearray(write_wav(path, subtype="PCM_16"))
+    struct.pack_into("<H", content, place, value)  # number of channels, sample rate, bits of a sample
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match="damaged: its header contradicts itself"):
+        read(path)
+
+
+@pytest.mark.parametrize(("place", "value"), [(28, 0), (28, 2 * RATE), (32, 0), (32, 2)])
+def test_fields_that_programs_state_in_other_ways_do_not_count(tmp_path: Path, place: int, value: int) -> None:
+    path = tmp_path / "song.wav"
+    content = bytearray(write_wav(path, subtype="PCM_16"))
+    expected = read(path)
+    struct.pack_into("<I" if place == 28 else "<H", content, place, value)  # bytes of a second, of all channels
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read(path), expected)
+
+
 def test_a_device_is_not_read() -> None:
     with pytest.raises(AudioError, match="/dev/zero: not a file but a device"):
         audio.probe("/dev/zero")
