@@ -1,6 +1,7 @@
 """The common interface of runs and exported files, and the examples in the documentation."""
 
 import doctest
+import io
 import os
 import shutil
 import subprocess
@@ -152,3 +153,35 @@ def test_the_examples_in_the_documentation(
     results = doctest.testmod(module)
     assert results.attempted
     assert not results.failed
+
+
+def test_a_rate_that_is_no_number_is_refused_in_every_call(lite: Model) -> None:
+    for sr in ("44100", [44100], np.array([44100]), np.array("44100")):
+        for audio in (np.zeros(8000), [np.zeros(8000)]):
+            for progress in (False, True):
+                with pytest.raises(ConfigError, match=r"sample rate .*: it must be a number, in Hz"):
+                    lite.predict(audio, sr, progress)
+
+
+def test_what_is_no_audio_in_a_list_is_named(lite: Model, songs: list[Path]) -> None:
+    for other in (None, 3, b"song.wav", io.BytesIO(b"")):
+        with pytest.raises(AudioError, match=rf"number 1 in the list: audio is of type {type(other).__name__}; give"):
+            lite.predict([songs[0], other])
+    with pytest.raises(AudioError, match="number 0 in the list: audio is of type float"):
+        lite.predict(np.array([0.1, 0.2], object), 8000)
+    with pytest.raises(AudioError, match=r"audio is no array: .*inhomogeneous"):
+        lite.predict([[0.1, 0.2], [0.1]], 8000)
+
+
+def test_entries_of_a_folder_are_recordings(lite: Model, songs: list[Path]) -> None:
+    entries = sorted(os.scandir(songs[0].parent), key=lambda entry: entry.name)
+    entries = [entry for entry in entries if Path(entry) in songs]
+    paths = [prediction.path for prediction in lite.predict(entries)]
+    assert paths == [entry.path for entry in entries] != []
+
+
+def test_masked_samples_are_not_taken_for_audio(lite: Model) -> None:
+    ramp = np.linspace(0, 1, 8000)
+    with pytest.raises(AudioError, match="audio has masked samples"):
+        lite.predict(np.ma.MaskedArray(ramp, ramp > 0.5), 8000)
+    lite.predict(np.ma.MaskedArray(ramp, ramp > 2), 8000)

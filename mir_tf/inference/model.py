@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import numbers
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mir_tf.errors import AudioError, ConfigError
 from mir_tf.inference.prediction import Prediction
-from mir_tf.io.audio import probe
+from mir_tf.io.audio import find_invalid_rate, probe
 from mir_tf.io.console import make_console
 
 OnSeconds: TypeAlias = Callable[[float], None]
@@ -96,19 +97,18 @@ class Model(abc.ABC):
             >>> [prediction.seconds for prediction in model.predict(["song.flac", "song.flac"])]
             [4.0, 4.0]
         """
-        if isinstance(audio, os.PathLike) and not isinstance(audio, Path):
-            audio = os.fspath(audio)
-        if audio is None or isinstance(audio, bytes) or hasattr(audio, "read"):
-            raise AudioError(
-                f"audio is of type {type(audio).__name__}; give the path of a recording, or an array with its sample "
-                "rate"
-            )
+        audio = _one(audio)
         several = _several(audio, sr)
-        items = [audio] if several is None else several
+        items: list[Any] = [audio] if several is None else []
+        for number, item in enumerate(several or ()):
+            with _naming(item, number):
+                items.append(_one(item, in_list=True))
+        on_progress = progress if callable(progress) else None
+        shows_bar = bool(progress) and on_progress is None
         # Opening all paths first reports errors early, and gives the bar its length.
-        seconds = [_seconds(item, sr) for item in items] if several is not None or progress is True else []
+        seconds = [_seconds(item, sr) for item in items] if several is not None or shows_bar else []
         predictions: list[Prediction] = []
-        with _bar(sum(seconds)) if progress is True else contextlib.nullcontext(progress or None) as on_seconds:
+        with _bar(sum(seconds)) if shows_bar else contextlib.nullcontext(on_progress) as on_seconds:
             before = 0.0
             for number, item in enumerate(items):
                 with contextlib.nullcontext() if several is None else _naming(item, number):
@@ -118,6 +118,22 @@ class Model(abc.ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.architecture}, {len(self.classes)} classes, {self.sample_rate} Hz>"
+
+
+def _one(audio: Any, in_list: bool = False) -> Any:
+    """Return a recording or an array, with the path of an object that has one as a text.
+
+    Raises:
+        AudioError: It is of a type that is neither.
+    """
+    if isinstance(audio, os.PathLike) and not isinstance(audio, Path):
+        audio = os.fspath(audio)
+    is_number = in_list and (isinstance(audio, numbers.Number) or getattr(audio, "ndim", 1) == 0)
+    if audio is None or isinstance(audio, bytes) or hasattr(audio, "read") or is_number:
+        raise AudioError(
+            f"audio is of type {type(audio).__name__}; give the path of a recording, or an array with its sample rate"
+        )
+    return audio
 
 
 def _several(audio: Any, sr: float | None) -> list[Any] | None:
@@ -131,7 +147,7 @@ def _several(audio: Any, sr: float | None) -> list[Any] | None:
         if not len(audio):
             return [] if sr is None else None
         first = audio[0]
-        is_item = isinstance(first, str | Path) or (hasattr(first, "__array__") and np.ndim(first) > 0)
+        is_item = isinstance(first, str | bytes | os.PathLike) or (hasattr(first, "__array__") and np.ndim(first) > 0)
         return list(audio) if is_item else None
     return list(audio) if isinstance(audio, Iterable) else None
 
@@ -140,7 +156,7 @@ def _seconds(item: Any, sr: float | None) -> float:
     """Return the length of a recording, as its header states it, or of an array; 0 if it is not valid."""
     if isinstance(item, str | Path):
         return probe(item).seconds if sr is None else 0.0
-    return len(item) / sr if sr else 0.0
+    return 0.0 if sr is None or find_invalid_rate(sr) else len(item) / sr
 
 
 def _after(before: float, on_seconds: OnSeconds | None) -> OnSeconds | None:

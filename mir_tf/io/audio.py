@@ -158,7 +158,7 @@ def read_at_rates(
 def find_invalid_rate(sr: float) -> str | None:
     """Return a message about an invalid sample rate in Hz, or None if it is valid."""
     lowest, highest = SAMPLE_RATES
-    if not isinstance(sr, numbers.Real | np.ndarray):
+    if not isinstance(sr[()] if isinstance(sr, np.ndarray) else sr, numbers.Real):
         return f"sample rate {sr!r}: it must be a number, in Hz"
     return None if lowest <= sr <= highest else f"sample rate {sr}: it must be between {lowest} and {highest} Hz"
 
@@ -213,7 +213,12 @@ class Resampler:
             AudioError: The block has another shape or type, or contains a value that is not finite or exceeds 1000. It
                 is skipped.
         """
-        samples = np.asarray(block)
+        if np.ma.is_masked(block):
+            raise AudioError("audio has masked samples; give them a value, for example with filled(0)")
+        try:
+            samples = np.asarray(block)
+        except ValueError as error:  # lists of different lengths
+            raise AudioError(f"audio is no array: {error}") from error
         if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 1 <= samples.shape[1] <= MAX_CHANNELS):
             raise AudioError(
                 f"audio of shape {list(samples.shape)}; it must be [samples], or [samples, channels] with 1 to "
