@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from mir_tf.io import search_path
+
+    search_path.prepare()
+
 import contextlib
 import dataclasses
 import functools

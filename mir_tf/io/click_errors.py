@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from mir_tf.errors import ConfigError, MirTfError, MirTfWarning
-from mir_tf.io.environment import hidden_packages, prepare
+from mir_tf.io.environment import prepare
 from mir_tf.io.files import printable
 from mir_tf.io.write_errors import WriteError, describe
 
@@ -83,11 +83,6 @@ def _report_lost_output() -> Iterator[None]:
         ending = error
     except WriteError as error:
         _end(str(error))
-    except (ImportError, AttributeError, SyntaxError, TypeError) as error:
-        if not (hidden := hidden_packages()):
-            raise
-        names = ", ".join(hidden)
-        _end(f"{error!r}: {names} may hide a package of this name; rename it, or leave its folder out of PYTHONPATH")
     if sys.stdout is not None:
         try:
             sys.stdout.flush()

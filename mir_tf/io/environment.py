@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mir_tf.io.write_errors import WriteError, explanation
@@ -61,27 +60,6 @@ def prepare() -> None:
         found = sys.modules["__main__"].__spec__
         program = [sys.argv[0]] if found is None else ["-m", found.parent or found.name]
         os.execv(sys.executable, [sys.executable, *program, *sys.argv[1:]])
-
-
-def hidden_packages() -> list[str]:
-    """Return the files of other projects that hide a package or a standard module, to explain an error.
-
-    They are in the folders of ``PYTHONPATH`` or, with ``python -m``, in the working directory.
-    """
-    import importlib.metadata
-
-    known = importlib.metadata.packages_distributions().keys() | sys.stdlib_module_names
-    folders = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
-    if sys.modules["__main__"].__spec__ is not None:
-        folders.append(os.getcwd())
-    found = []
-    for folder in map(Path, folders):
-        if any(folder.glob("*.dist-info")) or (folder / "mir_tf").is_dir():  # packages are installed there
-            continue
-        files = [*folder.glob("*.py"), *folder.glob("*/__init__.py")]
-        names = {file: file.stem if file.parent == folder else file.parent.name for file in files}
-        found += [str(file) for file, name in sorted(names.items()) if name in known]
-    return found
 
 
 def _prepare_streams() -> None:

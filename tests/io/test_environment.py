@@ -115,13 +115,29 @@ def test_a_deleted_working_directory_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_module_that_hides_a_package_is_named(tmp_path: Path) -> None:
+HIDING = ("soxr", "numpy", "click", "logging", "random", "json")
+
+
+def test_a_module_in_the_working_directory_hides_no_package(tmp_path: Path) -> None:
     write_song(tmp_path / "song.wav")
-    (tmp_path / "soxr.py").write_text("")
+    for name in HIDING:
+        (tmp_path / f"{name}.py").write_text("x = 1")
     result = start(tmp_path, "predict", tmp_path / "song.wav")
+    assert result.returncode == 0, result.stderr.decode()
+    command = [sys.executable, "-m", "tfrecords_builder", "--help"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_a_module_that_hides_a_package_is_named(tmp_path: Path, name: str) -> None:
+    write_song(tmp_path / "song.wav")
+    (tmp_path / f"{name}.py").write_text("x = 1")
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    command = [sys.executable, "-m", "mir_tf", "predict", tmp_path / "song.wav"]
+    result = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert f"{tmp_path}/soxr.py may hide a package of this name" in result.stderr.decode()
-    assert "Traceback" not in result.stderr.decode()
+    assert f"{tmp_path}/{name}.py may hide a package of this name" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_backend_of_keras_that_does_not_fit_is_named() -> None:
