@@ -213,7 +213,7 @@ class Resampler:
             AudioError: The block has another shape or type, or contains a value that is not finite or exceeds 1000. It
                 is skipped.
         """
-        if np.ma.is_masked(block):
+        if isinstance(block, np.ma.MaskedArray) and block.mask.any():
             raise AudioError("audio has masked samples; give them a value, for example with filled(0)")
         try:
             samples = np.asarray(block)
