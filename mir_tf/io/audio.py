@@ -25,7 +25,7 @@ from mir_tf.errors import AudioError, ConfigError
 from mir_tf.io.downmix import Downmix
 from mir_tf.io.files import as_path
 from mir_tf.io.flac import is_all_of_flac, is_joined_flac
-from mir_tf.io.pcm import after_tags, open_pcm
+from mir_tf.io.pcm import MAX_CHANNELS, after_tags, open_pcm
 from mir_tf.io.remote import RemotePath
 
 if TYPE_CHECKING:
@@ -52,9 +52,6 @@ _BLOCK_VALUES = 2**22
 
 _UNKNOWN = 2**63 - 1
 """Length that libsndfile reports if the header contains none: SF_COUNT_MAX."""
-
-MAX_CHANNELS = 64
-"""Arrays with more columns are assumed to be transposed."""
 
 RESAMPLER_DELAY = 1500
 """Samples, at the lower of the two rates, that soxr holds back at most at usual rates (measured: 1400)."""

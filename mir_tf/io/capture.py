@@ -12,8 +12,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from mir_tf.errors import AudioError, ConfigError
-from mir_tf.io.audio import MAX_CHANNELS, find_invalid_rate
-from mir_tf.io.pcm import is_placeholder
+from mir_tf.io.audio import find_invalid_rate
+from mir_tf.io.pcm import MAX_CHANNELS, is_placeholder
 
 BLOCK_SECONDS = 0.1
 

@@ -286,6 +286,8 @@ def _follow_matroska(window: _Window, place: int) -> None:
             return  # something else follows: the segment before is whole
         if name in _IN_SEGMENT and not (in_cluster and name in (b"\xec", b"\xbf")):
             in_cluster = name == _CLUSTER and size is None
+            if name == _CLUSTER and size is not None:
+                _follow_cluster(window, place + len(name) + length, place + len(name) + length + size)
         elif not in_cluster or name not in _IN_CLUSTER:
             if segment_end is None and _is_end(window, place):
                 if window.size - place < 12:
@@ -297,6 +299,17 @@ def _follow_matroska(window: _Window, place: int) -> None:
         place += len(name) + length + (size or 0)
     if place > window.size:
         raise _cut()
+
+
+def _follow_cluster(window: _Window, place: int, end: int) -> None:
+    """Check that the elements of a cluster adjoin and fill it, unless it is cut off."""
+    while place < end <= window.size:
+        head = window.at(place, 12)
+        name = head[: _vint_length(head[0])]
+        size, length = _vint(head[len(name) :])
+        if name not in _IN_CLUSTER or size is None or place + len(name) + length + size > end:
+            raise Damage(f"damaged or cut off: no element at byte {place}; {RESTORE}")
+        place += len(name) + length + size
 
 
 def _vint_length(first: int) -> int:
@@ -453,7 +466,7 @@ def _follow_flv(head: bytes, window: _Window, start: int) -> None:
             raise _cut()
         # After a tag stands its size, which some programs count otherwise.
         if int.from_bytes(window.at(place - 4, 4), "big") not in (size + 11, size + 10, size):
-            raise Damage(f"damaged: a tag at byte {place - 15 - size} does not have its stated size; {RESTORE}")
+            raise Damage(f"damaged or cut off: a tag at byte {place - 15 - size} does not have its stated size; {RESTORE}")
 
 
 class _Frame(NamedTuple):
@@ -584,9 +597,12 @@ def frame_size(head: bytes) -> int | None:
 
 
 def _first_frame(window: _Window, start: int) -> tuple[Callable[[bytes], _Frame | None], int] | None:
-    """Return the kind and place of the first frame that others follow."""
+    """Return the kind and place of the first frame: others follow it, or it begins the file, or states a length."""
     content = window.at(start, _SEARCHED)
     for place in _syncs(content):
+        head = content[place : place + 192]
+        if _mpeg_frame(head) is not None and (place == 0 or _stated_frames(head)):
+            return _mpeg_frame, start + place
         for frame_of in _FRAMES:
             at = start + place
             for _ in range(3):

@@ -50,6 +50,9 @@ class Encoding(NamedTuple):
     endian: str  # "<" or ">"
 
 
+MAX_CHANNELS = 64
+"""Files with more are assumed to be damaged, and arrays with more columns to be transposed."""
+
 _USUAL_RATES = frozenset((8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000))
 
 
@@ -163,6 +166,10 @@ def open_pcm(file: Any, path: str | Path) -> PcmFile | None:
         if found.sr and not any(length for _, length in found.pieces):
             raise AudioError(f"{path}: contains no samples")
         return None
+    if found.channels > MAX_CHANNELS:
+        raise AudioError(
+            f"{path}: states {found.channels} channels, and at most {MAX_CHANNELS} are read; get the file again"
+        )
     if found.is_contradictory:
         raise AudioError(
             f"{path}: damaged: its header contradicts itself about sample rate, channels and size of samples; get the "

@@ -49,12 +49,33 @@ def test_frames_may_be_joined_and_have_tags_and_padding(tmp_path: Path, name: st
         assert len(read(path)) == pytest.approx(2 * len(alone), abs=0.12 * 16000)
 
 
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_an_mp3_whose_beginning_is_overwritten_is_refused(tmp_path: Path, first: int) -> None:
+    path = encode(tmp_path / "song.mp3", "libmp3lame", melody(44100), 44100)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"Info") - 36 + 418 * first
+    content[place + 300 : place + 3000] = np.random.default_rng(first).bytes(2700)
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=r"damaged or cut off after 0\.\d s"):
+        read(path)
+
+
+def test_a_cluster_whose_blocks_do_not_adjoin_is_refused(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.mka", "libmp3lame", melody(44100), 44100)
+    content = bytearray(path.read_bytes())
+    place = len(content) // 2
+    content[place : place + 2000] = np.random.default_rng(0).bytes(2000)
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=r"song.mka: damaged or cut off: no element at byte \d+"):
+        read(path)
+
+
 def test_an_flv_with_a_tag_of_another_size_than_stated_is_refused(tmp_path: Path) -> None:
     path = encode(tmp_path / "song.flv", "libmp3lame", melody(44100), 44100)
     content = bytearray(path.read_bytes())
     content[-1] ^= 64
     path.write_bytes(content)
-    with pytest.raises(AudioError, match=r"song.flv: damaged: a tag at byte \d+ does not have its stated size"):
+    with pytest.raises(AudioError, match=r"song.flv: damaged or cut off: a tag at byte \d+ does not have its stated size"):
         read(path)
 
 

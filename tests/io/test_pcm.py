@@ -146,6 +146,16 @@ def test_an_au_whose_size_is_wrong_is_read_to_its_end(tmp_path: Path, size: int)
     np.testing.assert_array_equal(read(tmp_path / "a.au"), expected)
 
 
+def test_a_file_of_too_many_channels_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "song.au"
+    soundfile.write(path, melody(RATE).T, RATE, "PCM_16", format="AU")
+    content = bytearray(path.read_bytes())
+    struct.pack_into(">I", content, 20, 164)
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match="states 164 channels, and at most 64 are read"):
+        read(path)
+
+
 @pytest.mark.parametrize(("place", "value"), [(22, 10), (22, 1), (24, 8001), (34, 24)])
 def test_a_wav_whose_header_contradicts_itself_is_refused(tmp_path: Path, place: int, value: int) -> None:
     path = tmp_path / "song.wav"
