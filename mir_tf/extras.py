@@ -12,6 +12,7 @@ from mir_tf.errors import InstallationError
 TRAIN_MODULES = (
     "tensorflow",
     "keras",
+    "h5py",
     "keras_tuner",
     "tensorboard",
     "librosa",

@@ -287,7 +287,7 @@ INVALID_FILES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "with another label": (with_labels, r"its labels\.txt does not list the classes of its mir_tf\.json"),
     "with another threshold": (
         edited('"thresholds": [\n    0.3', '"thresholds": [\n    0.2'),
-        "content_sha256, .* edited",
+        r"does not match its content_sha256 \(if you edited it",
     ),
     "a web page": (lambda content: b"<!DOCTYPE html><html>404</html>", "but a web page or an error message"),
     "a pointer": (

@@ -466,7 +466,7 @@ def _follow_flv(head: bytes, window: _Window, start: int) -> None:
             raise _cut()
         # After a tag stands its size, which some programs count otherwise.
         if int.from_bytes(window.at(place - 4, 4), "big") not in (size + 11, size + 10, size):
-            raise Damage(f"damaged or cut off: a tag at byte {place - 15 - size} does not have its stated size; {RESTORE}")
+            raise Damage(f"damaged or cut off: a tag at byte {place - 15 - size} lacks its stated size; {RESTORE}")
 
 
 class _Frame(NamedTuple):

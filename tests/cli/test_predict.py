@@ -174,7 +174,7 @@ def test_without_a_cache_the_work_is_done_and_said_to_be_unknown_later(
     words = ("predict", model, music, "--out", tmp_path / "out", "--table", tmp_path / "songs.csv", "--format", "csv")
     result = run(*words)
     assert result.exit_code == 0, result.output
-    problem = f"[Errno 20] Not a directory: '{tmp_path / 'file' / 'cache'}'"
+    problem = f"{tmp_path / 'file' / 'cache'}: Not a directory"
     assert f"Note: cannot record which files were written: {problem}. The next" in result.stderr
     assert "(7 recordings)" in result.stdout
     before = (tmp_path / "out" / "music" / "0.wav.csv").read_bytes()
@@ -201,12 +201,23 @@ def interrupted(words: Iterable[object], song: Path) -> tuple[int, str, str]:
     process = subprocess.Popen(
         [*MIR_TF, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
-    while str(song) not in map(os.path.realpath, Path(f"/proc/{process.pid}/fd").iterdir()):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=120)
+    try:
+        while not has_open(process.pid, song):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
     return process.returncode, out, errors
+
+
+def has_open(process: int, path: Path) -> bool:
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(link) == str(path):
+                return True
+    return False
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no list of open files there")

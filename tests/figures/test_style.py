@@ -1,6 +1,7 @@
 """Building blocks of figures: titles, matrices and files."""
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -30,8 +31,8 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_old_one(tmp_path: Path) -> Non
     path.write_bytes(b"old")
 
     class Unwritable:
-        def savefig(self, target: Path, **_: object) -> None:
-            target.write_bytes(b"half")
+        def savefig(self, target: IO[bytes], **_: object) -> None:
+            target.write(b"half")
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):

@@ -75,7 +75,7 @@ def test_an_flv_with_a_tag_of_another_size_than_stated_is_refused(tmp_path: Path
     content = bytearray(path.read_bytes())
     content[-1] ^= 64
     path.write_bytes(content)
-    with pytest.raises(AudioError, match=r"song.flv: damaged or cut off: a tag at byte \d+ does not have its stated size"):
+    with pytest.raises(AudioError, match=r"song.flv: damaged or cut off: a tag at byte \d+ lacks its stated size"):
         read(path)
 
 
