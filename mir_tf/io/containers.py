@@ -21,6 +21,9 @@ CONVERT = f"convert it: {TO_WAV}"
 _MAX_AFTER = 4096
 """Bytes that may follow the last part of a file: padding, or a tag of an unknown kind."""
 
+_HOLE = 512
+"""Zeros amid frames that are no padding: the size of the smallest block of a disk."""
+
 _PIECE = 2**20
 
 _TS = 188
@@ -78,7 +81,9 @@ def require_whole(file: Any, path: str | Path) -> bool:
         elif head.startswith(b"RIFF") and head[8:12] == b"AVI ":
             return _follow_avi(window, start)
         elif head.startswith((b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"caff")):
-            return False  # mir_tf.io.pcm has checked it
+            if head.startswith(b"RIFF"):
+                _follow_wav(window, start)
+            return False  # mir_tf.io.pcm has checked the chunks
         elif head.startswith(b"TTA1"):
             _check_tta(head, window, start)
         elif head.startswith(b"wvpk"):
@@ -122,6 +127,12 @@ class _Window:
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
         self._start, self._piece = 0, b""
+
+    def until(self, end: int) -> _Window:
+        """Return this file as if it ended at a byte."""
+        window = _Window(self._file)
+        window.size = min(end, self.size)
+        return window
 
     def at(self, place: int, count: int) -> bytes:
         """Return the bytes at a place; fewer at the end of the file."""
@@ -299,6 +310,20 @@ def _follow_matroska(window: _Window, place: int) -> None:
         place += len(name) + length + (size or 0)
     if place > window.size:
         raise _cut()
+
+
+def _follow_wav(window: _Window, place: int) -> None:
+    """Follow the frames of mp3 or mp2 in a wav."""
+    place, codec = place + 12, 0
+    while place < window.size - 8:
+        name, size = window.at(place, 4), int.from_bytes(window.at(place + 4, 4), "little")
+        if name == b"fmt ":
+            codec = int.from_bytes(window.at(place + 8, 2), "little")
+        if name == b"data":
+            if codec in (0x50, 0x55):
+                _follow_frames(window.until(place + 8 + size if size else window.size), place + 8)
+            return
+        place += 8 + size + size % 2
 
 
 def _follow_cluster(window: _Window, place: int, end: int) -> None:
@@ -651,8 +676,11 @@ def _after_other(window: _Window, place: int, frame_of: Callable[[bytes], _Frame
         return place + size + (32 if len(head) == 32 and head[23] & 0x20 else 0)
     content = window.at(place, _SEARCHED)
     rest = content.lstrip(b"\0")
-    if len(rest) < len(content):
-        return place + len(content) - len(rest)
+    if zeros := len(content) - len(rest):
+        # Where a disk or a download lost a part, frames go on after many zeros.
+        if zeros >= _HOLE and rest and frame_of(rest) is not None and not _stated_frames(rest[:192]):
+            raise Damage("no frame")
+        return place + zeros
     is_tag = head.startswith(TAGS)
     if not is_tag and frame_of in (_amr_frame, _amr_wb_frame):  # whose frames begin with nothing to look for
         raise Damage("no frame")

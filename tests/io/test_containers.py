@@ -31,7 +31,8 @@ def test_frames_that_are_missing_a_part_are_refused(tmp_path: Path, name: str) -
     path = encode(tmp_path / name, BARE[name], melody(44100), 44100)
     content = path.read_bytes()
     middle = len(content) // 2
-    for damaged in (content[: middle + 1], content[:middle] + content[middle + 1001 :], content[:-20]):
+    hole = content[:middle] + bytes(4000) + content[middle + 4000 :]
+    for damaged in (content[: middle + 1], content[:middle] + content[middle + 1001 :], content[:-20], hole):
         path.write_bytes(damaged)
         with pytest.raises(AudioError, match=rf"{name}: (damaged or )?cut off after \d\.\d s"):
             read(path)
@@ -57,6 +58,18 @@ def test_an_mp3_whose_beginning_is_overwritten_is_refused(tmp_path: Path, first:
     content[place + 300 : place + 3000] = np.random.default_rng(first).bytes(2700)
     path.write_bytes(content)
     with pytest.raises(AudioError, match=r"damaged or cut off after 0\.\d s"):
+        read(path)
+
+
+@pytest.mark.parametrize("codec", ["libmp3lame", "mp2"])
+def test_frames_in_a_wav_are_followed_too(tmp_path: Path, codec: str) -> None:
+    path = encode(tmp_path / "song.wav", codec, melody(44100), 44100)
+    content = path.read_bytes()
+    path.write_bytes(content + b"LIST" + struct.pack("<I", 9000) + bytes(9000))
+    assert len(read(path)) == pytest.approx(len(melody(44100)[0]) * 16000 / 44100, abs=0.12 * 16000)
+    place = content.index(b"data") + 8
+    path.write_bytes(content[: place + 500] + np.random.default_rng(0).bytes(9000) + content[place + 9500 :])
+    with pytest.raises(AudioError, match=r"song.wav: damaged or cut off"):
         read(path)
 
 
