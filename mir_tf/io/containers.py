@@ -22,7 +22,7 @@ _MAX_AFTER = 4096
 """Bytes that may follow the last part of a file: padding, or a tag of an unknown kind."""
 
 _HOLE = 512
-"""Zeros amid frames that are no padding: the size of the smallest block of a disk."""
+"""Number of zeros amid frames that is too large for padding: a sector, the smallest part that a disk loses."""
 
 _PIECE = 2**20
 
@@ -489,7 +489,7 @@ def _follow_flv(head: bytes, window: _Window, start: int) -> None:
         place += 11 + size + 4
         if place > window.size:
             raise _cut()
-        # After a tag stands its size, which some programs count otherwise.
+        # Each tag is followed by its size. Some programs leave out a part of its header.
         if int.from_bytes(window.at(place - 4, 4), "big") not in (size + 11, size + 10, size):
             raise Damage(f"damaged or cut off: a tag at byte {place - 15 - size} lacks its stated size; {RESTORE}")
 
@@ -677,7 +677,7 @@ def _after_other(window: _Window, place: int, frame_of: Callable[[bytes], _Frame
     content = window.at(place, _SEARCHED)
     rest = content.lstrip(b"\0")
     if zeros := len(content) - len(rest):
-        # Where a disk or a download lost a part, frames go on after many zeros.
+        # If a disk or a download lost a part, frames continue after many zeros.
         if zeros >= _HOLE and rest and frame_of(rest) is not None and not _stated_frames(rest[:192]):
             raise Damage("no frame")
         return place + zeros

@@ -84,7 +84,7 @@ class _Found:
         width = block // self.channels if self.channels else 0
         if width * self.channels != block or not bits <= 8 * width < bits + 8:
             width = (bits + 7) // 8
-            self.is_contradictory = tag in (1, 3) and block not in (0, 1, width)  # as some programs state it
+            self.is_contradictory = tag in (1, 3) and block not in (0, 1, width)  # these are common mistakes
         other_sr = per_second // block if block else 0
         self.is_contradictory |= tag in (1, 3) and self.sr not in _USUAL_RATES and other_sr in _USUAL_RATES
         if tag == 1 and width in (1, 2, 3, 4, 8):
