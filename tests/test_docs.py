@@ -245,6 +245,8 @@ NOT_RUN = {
     r"^tensorboard ": "serves until Ctrl-C, and is not part of mir-tf",
     r"--microphone": "needs a microphone",
     r"tools/reliability/attacks": "takes minutes; tools/test_attacks.py runs a part of it",
+    r"tools/fuzz\.py": "needs ffmpeg; tools/test_fuzz.py runs it",
+    r"tools/sample_soundfont": "needs recordings; tools/test_sample_soundfont.py synthesises some",
     r"tools/picture_app": "needs chromium; app/test_page.py opens the page in it",
     r"TF_CONFIG|--strategy multiworker": "needs two machines; test_distribution.py uses two processes",
     r"^export KERASTUNER|^KERASTUNER": "needs three machines; test_tune.py uses three processes",
