@@ -1,6 +1,6 @@
 """Deal the composers of MIDI songs to train, validation and test, and write a table with a row per file.
 
-    python tools/deal_songs.py --freedoom FOLDER --openmsx FOLDER --written FOLDER --mixes FOLDER --out splits.csv
+    python tools/deal_songs.py --freedoom FOLDER --openmsx FOLDER --written FOLDER --mixes FOLDER --out songs.csv
 
 ``--written`` contains a folder per set. Each composer belongs to one split, in all sets. Within each kind of music,
 the composers stand in the order of the SHA-256 of their names. The first of them are test, until test has at least
@@ -8,8 +8,8 @@ the composers stand in the order of the SHA-256 of their names. The first of the
 left; the others are train. Exceptions:
 
 - A composer of more than a quarter of a kind's songs is train, because too few songs would remain to train on.
-- Freedoom's songs keep the splits of tools/pretrained/songs.csv, which are by song. Blasphemer shares songs with
-  Freedoom, so its other songs are train. OpenMSX is test, because it is under the GPL.
+- Freedoom's songs keep the splits that tools/pretrained/songs.csv has for them, which are by song. Blasphemer shares
+  songs with Freedoom, so its other songs are train. OpenMSX is test, because it is under the GPL.
 - All produced mixes are by Tanner Helland, and both validation and test need some. So his songs are never train: half
   of the titles are validation and half are test, in the order of the SHA-256 of the title. Remixes share a title.
 
@@ -213,7 +213,7 @@ def main(freedoom: tuple[Path, ...], openmsx: Path, written: Path, mixes: Path, 
     except (DataError, OSError) as error:
         raise click.ClickException(str(error)) from error
     with FREEDOOM_SONGS.open(newline="", encoding="utf-8") as file:
-        freedoom_splits = {row["sha256"]: row["split"] for row in csv.DictReader(file)}
+        freedoom_splits = {row["sha256"]: row["split"] for row in csv.DictReader(file) if row["set"] == "freedoom"}
     if missing := [song.file for song in songs if song.set == "freedoom" and song.sha256 not in freedoom_splits]:
         raise click.ClickException(f"{FREEDOOM_SONGS}: lists no such file: {', '.join(missing)}")
     by_composer, by_title = deal_composers(songs), deal_titles(songs)

@@ -1,16 +1,18 @@
 """Make the model that comes with mir-tf: render MIDI, train on it, and write the tables of its scores.
 
-    python tools/pretrained.py --midi MIDI --samples SAMPLES --soundfonts SOUNDFONTS --out OUT
+    python tools/pretrained.py --midi MIDI --samples SAMPLES --soundfonts SOUNDFONTS --start MODEL --out OUT
 
 Each step except the copying of songs and the joining of data sets is a command that you could type. It is printed, and
 skipped if an earlier run has finished it, so that you can stop the script and start it again.
 
-MIDI contains the songs that tools/pretrained/splits.csv lists, which are found by their digests. SAMPLES contains
+MIDI contains the songs that tools/pretrained/songs.csv lists, which are found by their digests. SAMPLES contains
 recordings of instruments for tools/sample_soundfont.py. SOUNDFONTS contains five files. Four are used for training:
 FluidR3_GM.sf2, sf_GMbank.sf2, sonivox.sf2 (npm package @coderline/alphatab) and freepats.sf2, written by
 tools/freepats.py; each is used as it is and in two copies by tools/alter_soundfont.py. MuseScore_General_Full.sf2 is
-used for validation. TimGM6mb, which comes with pretty_midi, is used for tests only. FluidSynth must be installed. A
-CRNN is trained as well, for comparison with the TCN.
+used for validation. TimGM6mb, which comes with pretty_midi, is used for tests only. FluidSynth must be installed.
+
+MODEL is the model to continue from; the weights that come with mir-tf continued those of the version before. Without
+it, training starts from nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import collections
 import csv
 import dataclasses
+import hashlib
 import itertools
 import json
 import math
@@ -35,14 +38,14 @@ from mir_tf.io.files import sha256
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 CONFIG_FOLDER = Path(__file__).with_suffix("")
-SPLITS = CONFIG_FOLDER / "splits.csv"
+SONGS = CONFIG_FOLDER / "songs.csv"
 TRAIN_SOUNDFONTS = ("FluidR3_GM.sf2", "sf_GMbank.sf2", "sonivox.sf2", "freepats.sf2")
 VALIDATION_SOUNDFONT = "MuseScore_General_Full.sf2"
-RUNS = {"tcn": None, "tcn_end": "tcn", "crnn": None}
-"""Maps a training run, and its configuration of the same name, to the run whose weights it starts from."""
+RUNS = ("tcn", "tcn_end")
+"""The training runs, each with a configuration of the same name. The second continues the first, or --start."""
 
-NETWORKS = {"TCN": "tcn_end", "CRNN": "crnn"}
-"""Maps a network's name in the tables to its last run. The first network is the one that comes with mir-tf."""
+SHARES = (2, 3)
+"""The result is the mean of the weights before and after the last run, with these weights of the mean."""
 
 SCORES = ("mutopia", "openscore_lieder", "openscore_orchestra", "polish_scores")
 """Sets that were made from scores: their notes are on a grid, and often equally loud."""
@@ -50,11 +53,61 @@ SCORES = ("mutopia", "openscore_lieder", "openscore_orchestra", "polish_scores")
 NEVER_TRAINED_ON = ("simutrans",)
 """Sets for validation and test only, although the table of songs has some of them in train: see the model card."""
 
+PARTS = {"played": 2, "scores": 6}
+"""Number of parts into which the songs of each group are cut; each part is rendered with options of its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSet:
+    """Songs that are rendered for training with the same options.
+
+    Attributes:
+        songs: One of the parts of :data:`PARTS`, such as ``scores_0``, or another name if the songs are composed.
+        seed: Seed of the builder's random choices.
+        choices: Options of the builder that take the seed, besides ``--augment``.
+        composed: Seed and number of the songs, if they are composed.
+        recorded: Whether SoundFonts of recordings are used as well.
+    """
+
+    songs: str
+    seed: int
+    choices: tuple[str, ...] = ()
+    composed: tuple[int, int] | None = None
+    recorded: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the data set."""
+        return f"{self.songs}-{self.seed}"
+
+
+TRAIN_SETS = (
+    TrainSet("scores_0", 20, ("--humanize",)),
+    TrainSet("scores_1", 21, ("--humanize", "--orchestrate")),
+    TrainSet("scores_2", 23, ("--humanize",)),
+    TrainSet("scores_3", 24, ("--humanize", "--orchestrate")),
+    TrainSet("scores_4", 27, ("--humanize",)),
+    TrainSet("scores_5", 28, ("--humanize", "--orchestrate"), recorded=True),
+    TrainSet("played_0", 22, ("--orchestrate",)),
+    TrainSet("played_1", 25, ("--orchestrate",), recorded=True),
+    TrainSet("composed_40", 26, composed=(40, 90)),
+    TrainSet("composed_41", 31, composed=(41, 300), recorded=True),
+    TrainSet("scores_0", 32, ("--humanize", "--orchestrate"), recorded=True),
+    TrainSet("scores_2", 33, ("--humanize", "--orchestrate"), recorded=True),
+    TrainSet("composed_42", 36, composed=(42, 200), recorded=True),
+)
+
+VALIDATION_SETS = {"validation_freedoom": ("--renditions", "4", "--shuffle-programs", "1"), "validation_written": ()}
+"""Groups of validation songs, and the options of their builds. Freedoom's few songs count more often."""
+
 SOUNDS = ("seen sounds", "new SoundFont")
 """Sounds in the tables: the unaltered SoundFonts of the training data, and TimGM6mb."""
 
 KINDS = ("rock and pop", "game", "orchestral", "chamber")
 """Groups in the tables: kinds of test songs. Composers of test songs are not in the training data."""
+
+MIXES = ("validation", "test")
+"""Splits of the produced mixes."""
 
 OVERALL_METRICS = {"micro_f1": "micro F1", "macro_f1": "macro F1", "dominant_accuracy": "dominant"}
 
@@ -64,75 +117,84 @@ class Setting:
     """The amounts of the recipe.
 
     Attributes:
-        songs: Most songs of each group; None takes all.
-        renditions: Tracks of each song for training.
-        excerpt: Most seconds of each track.
-        composed: Number of songs to compose with each of two seeds.
+        train_sets: Data sets for training.
+        songs: Most songs of each group, and of each composed data set; None takes all.
+        excerpts: Most seconds of each track for training, and of each track for validation and test.
         copies: Seeds of the altered copies of each SoundFont, and of the SoundFonts of recordings.
-        networks: Some of :data:`NETWORKS`.
-        sounds: Some of :data:`SOUNDS`; the last one is that of the table by class.
+        sounds: Some of :data:`SOUNDS`.
         fit: Options of the training runs.
     """
 
+    train_sets: tuple[TrainSet, ...] = TRAIN_SETS
     songs: int | None = None
-    renditions: int = 8
-    excerpt: int = 80
-    composed: int = 720
+    excerpts: tuple[int, int] = (40, 80)
     copies: tuple[int, ...] = (1, 2)
-    networks: tuple[str, ...] = tuple(NETWORKS)
     sounds: tuple[str, ...] = SOUNDS
     fit: tuple[str, ...] = ()
 
 
 WHOLE = Setting()
 SMALL = Setting(
-    songs=2,
-    renditions=2,
-    excerpt=6,
-    composed=2,
+    train_sets=(TRAIN_SETS[0], TRAIN_SETS[7], TRAIN_SETS[9]),
+    songs=1,
+    excerpts=(6, 6),
     copies=(1,),
-    networks=("TCN",),
     sounds=SOUNDS[1:],
     fit=("--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "4"),
 )
-"""Everything once, on a few songs: shows that the recipe runs, and makes a useless model."""
+"""Each option once, on a few songs: shows that the recipe runs, and makes a useless model."""
 
 
 def stage(table: Path, midi: Sequence[Path], out: Path, most: int | None) -> dict[str, Path]:
     """Copy the songs of a table into a folder for each group, and return a map from the group to its folder.
 
-    The groups are ``played`` and ``scores`` for training, ``validation``, and the kinds of test songs.
+    The groups are the parts of :data:`PARTS` for training, those of :data:`VALIDATION_SETS`, and the kinds of test
+    songs. A group without songs is missing.
 
     Args:
-        table: File with the columns of splits.csv.
+        table: File with the columns of songs.csv.
         midi: Folders with the songs, searched recursively.
         out: Parent of the folders.
-        most: Most songs of each group: the first ones in the order of their digests; None takes all.
+        most: Most songs of each group; None takes all.
 
     Raises:
         click.ClickException: Songs are missing.
     """
     found = {sha256(path): path for folder in midi for path in sorted(folder.rglob("*.mid"))}
-    groups: dict[str, list[dict[str, str]]] = collections.defaultdict(list)
+    groups: dict[str, dict[str, str]] = collections.defaultdict(dict)
     with table.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if row["set"] == "mixes" or (row["split"] == "train" and row["set"] in NEVER_TRAINED_ON):
                 continue
-            kind = "scores" if row["set"] in SCORES else "played"
-            groups[{"train": kind, "test": row["kind"]}.get(row["split"], row["split"])].append(row)
-    chosen = {name: sorted(rows, key=lambda row: row["sha256"])[:most] for name, rows in groups.items()}
-    if missing := [row["file"] for rows in chosen.values() for row in rows if row["sha256"] not in found]:
+            group = {
+                "train": "scores" if row["set"] in SCORES else "played",
+                "validation": "validation_freedoom" if row["set"] == "freedoom" else "validation_written",
+                "test": row["kind"],
+            }[row["split"]]
+            groups[group][f"{row['set']}__{row['file']}"] = row["sha256"]
+    if missing := [name for songs in groups.values() for name, digest in songs.items() if digest not in found]:
         raise click.ClickException(
             f"{len(missing)} songs of {table} are in none of the folders of --midi, such as {', '.join(missing[:3])}"
         )
     folders = {}
-    for name, rows in chosen.items():
-        folders[name] = out / name_of(name)
-        shutil.rmtree(folders[name], ignore_errors=True)
-        folders[name].mkdir(parents=True)
-        for row in rows:
-            shutil.copyfile(found[row["sha256"]], folders[name] / f"{row['set']}-{row['file']}")
+    for group, songs in groups.items():
+        names = sorted(songs, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        count = PARTS.get(group, 1)
+        for part in range(count):
+            chosen = names[part::count][:most]
+            name = f"{group}_{part}" if group in PARTS else group
+            if chosen:
+                folders[name] = fresh(out / name_of(name))
+            for song in chosen:
+                shutil.copyfile(found[songs[song]], folders[name] / song)
     return folders
+
+
+def fresh(folder: Path) -> Path:
+    """Make an empty folder, and return it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def build(midi: Path, out: Path, soundfonts: list[Path], *options: str | Path, seed: int = 0) -> None:
@@ -175,15 +237,14 @@ def join(out: Path, folders: dict[str, list[Path]]) -> None:
 
     Args:
         out: Folder of the joined data set.
-        folders: Data sets to take each split from.
+        folders: Data sets to take each split from; train must be among them.
     """
     from mir_tf.data import manifest
     from tfrecords_builder.records import tfds_metadata
 
     if (out / manifest.MANIFEST_FILE).exists():
         return
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    fresh(out)
     manifests = {folder: manifest.read_manifest(folder) for each in folders.values() for folder in each}
     splits = {}
     for split, parts in folders.items():
@@ -226,72 +287,103 @@ def added(values: list[Any]) -> Any:
     return sum(values)
 
 
-def percent(estimate: dict[str, float]) -> str:
-    """Return a share and its confidence interval as text."""
-    if estimate["value"] is None:
-        return "–"
-    bounds = "–" if estimate["low"] is None else f"{estimate['low']:.3f}–{estimate['high']:.3f}"
-    return f"{estimate['value']:.3f} ({bounds})"
+def write_references(mixes: Path, table: Path, split: str, out: Path) -> Path:
+    """Link the produced mixes of a split into a folder, write what plays in each as CSV, and return the folder.
+
+    Args:
+        mixes: Folder with the mixes and index.csv, whose columns are the mix (``file``), its MIDI file (``midi``,
+            relative to the folder's parent), how much later the mix starts (``offset_s``), and its ``seconds``.
+        table: File with the columns of songs.csv.
+        split: Split of the mixes in the table.
+        out: Output folder.
+    """
+    from mir_tf.vocabulary import VOCABULARIES
+    from tfrecords_builder.midi import read_parts
+
+    with table.open(newline="", encoding="utf-8") as file:
+        chosen = {row["sha256"] for row in csv.DictReader(file) if row["split"] == split}
+    fresh(out)
+    with (mixes / "index.csv").open(newline="", encoding="utf-8") as file:
+        index = [row for row in csv.DictReader(file) if sha256(mixes / row["file"]) in chosen]
+    vocabulary = VOCABULARIES["family"]
+    for row in index:
+        os.symlink((mixes / row["file"]).resolve(), out / row["file"])
+        offset, end = float(row["offset_s"]), float(row["seconds"])
+        with (out / f"{Path(row['file']).stem}.csv").open("w", newline="", encoding="utf-8") as file:
+            intervals = csv.writer(file, lineterminator="\n")
+            intervals.writerow(["start", "end", "instrument"])
+            for part in read_parts(mixes.parent / row["midi"]):
+                name = vocabulary.classes[-1 if part.is_drum else part.program // 8]
+                for start, stop in zip(part.starts, part.ends, strict=True):
+                    if (begin := max(0.0, start + offset)) < (finish := min(end, stop + offset)):
+                        intervals.writerow([round(begin, 4), round(finish, 4), name])
+    return out
 
 
-def tables(data: Path, evaluations: Path, networks: Sequence[str], sounds_shown: Sequence[str]) -> str:
-    """Return Markdown tables of F1 by kind of songs and by class, and the hours of each class in training."""
-    results: dict[tuple[str, str, str], dict[str, Any]] = {
-        (network, kind, sounds): json.loads(
-            (evaluations / name_of(network, kind, sounds) / "evaluation.json").read_text("utf-8")
-        )
-        for network in networks
-        for kind in KINDS
-        for sounds in sounds_shown
-    }
-    columns = [f"{name}, {network}" for name in OVERALL_METRICS.values() for network in networks]
-    rule = "---|" * (len(columns) + 1)
-    lines = [f"| songs | sounds | tracks | {' | '.join(columns)} | baseline |", f"|---|---|---:|{rule}"]
-    for kind in KINDS:
-        for sounds in sounds_shown:
-            each = [results[network, kind, sounds] for network in networks]
-            cells = [percent(result["overall_metrics"][name]) for name in OVERALL_METRICS for result in each]
-            constant = f"{each[0]['baseline']['micro_f1']:.3f}, {each[0]['baseline']['macro_f1']:.3f}"
-            lines.append(f"| {kind} | {sounds} | {each[0]['tracks']} | {' | '.join(cells)} | {constant} |")
-    best, new = networks[0], sounds_shown[-1]
-    lines += ["", f"| class, {best}, {new} | {' | '.join(KINDS)} |", "|---|" + "---|" * len(KINDS)]
-    for rows in zip(*(results[best, kind, new]["classes"] for kind in KINDS), strict=True):
-        lines.append(f"| {rows[0]['name']} | {' | '.join(percent(row['f1']) for row in rows)} |")
-    train = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["splits"]["train"]
-    hours = ", ".join(f"{name} {frames / 36000:.1f}" for name, frames in train["activity"]["family"].items())
-    size = f"{train['tracks']} tracks of {train['songs']} songs, {train['seconds'] / 3600:.1f} h with their stems"
-    lines += ["", f"Training data: {size}; hours of each class: {hours}."]
-    return "\n".join(lines) + "\n"
-
-
-def differences(out: Path, sets: dict[tuple[str, str], Path]) -> str:
-    """Return a Markdown table of the first network's gain over the second by kind, with paired intervals."""
-    import numpy as np
-
-    from mir_tf import bundle
-    from mir_tf.experiments import compare
-    from mir_tf.metrics import bootstrap as metrics
-
-    measures = ("micro F1", "macro F1")
-    lines = [f"| {' − '.join(NETWORKS)}, {SOUNDS[1]} | {' | '.join(measures)} |", "|---|---|---|"]
-    models = [bundle.load(out / name) for name in NETWORKS.values()]
-    for kind in KINDS:
-        scored = [compare.count_frames(model, sets[kind, SOUNDS[1]], "test") for model in models]
-        drawn = metrics.bootstrap_weights(scored[0].songs)
-        counts = [each.counts for each in scored]
-        cells = []
-        for measure in measures:
-            of = compare.MEASURES[measure]
-            value, *_ = of(counts[0], np.ones_like(drawn[:1])) - of(counts[1], np.ones_like(drawn[:1]))
-            low, high = metrics.interval(of(counts[0], drawn) - of(counts[1], drawn))
-            cells.append(f"{value:+.3f} ({low:+.3f} to {high:+.3f})")
-        lines.append(f"| {kind} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+def evaluate(model: Path, out: Path, *data: str | Path) -> None:
+    """Evaluate a model, unless an earlier run has done so."""
+    if not (out / "evaluation.json").exists():
+        run("mir-tf", "evaluate", model, *data, "--out", out)
 
 
 def name_of(*words: str) -> str:
     """Return the name of the folder of an evaluation or a data set."""
     return "-".join(words).replace(" ", "_")
+
+
+def percent(estimate: dict[str, float]) -> str:
+    """Return a share and its confidence interval as text."""
+    if estimate["value"] is None:
+        return "–"
+    bounds = "" if estimate["low"] is None else f" ({estimate['low']:.3f}–{estimate['high']:.3f})"
+    return f"{estimate['value']:.3f}{bounds}"
+
+
+def header(*columns: str) -> list[str]:
+    """Return the first two lines of a Markdown table."""
+    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+
+
+def tables(data: Path, evaluations: dict[tuple[str, str], Path]) -> str:
+    """Return Markdown tables: scores by kind of songs, names, and scores by class; and the amount of training data.
+
+    Args:
+        data: The joined data set.
+        evaluations: Maps songs and sounds to the folder of their evaluation. The first one is that of all songs.
+    """
+    results = {key: json.loads((folder / "evaluation.json").read_text("utf-8")) for key, folder in evaluations.items()}
+    rule = "---|" * (len(OVERALL_METRICS) + 1)
+    lines = [
+        f"| songs | sounds | tracks | {' | '.join(OVERALL_METRICS.values())} | constant |",
+        f"|---|---|---:|{rule}",
+    ]
+    for (songs, sounds), result in results.items():
+        scores = " | ".join(percent(result["overall_metrics"][name]) for name in OVERALL_METRICS)
+        constant = f"{result['baseline']['micro_f1']:.3f}, {result['baseline']['macro_f1']:.3f}"
+        lines.append(f"| {songs} | {sounds} | {result['tracks']} | {scores} | {constant} |")
+    lines += [
+        "",
+        "| songs | sounds | right in detected | right in both lists | playing, in detected |",
+        "|---" * 5 + "|",
+    ]
+    for (songs, sounds), result in results.items():
+        found = result["confidence"]
+        (detected, right), (named, named_right), playing = found["detected"], found["named"], found["playing"]
+        pairs = ((right, detected), (named_right, named), (right, playing))
+        shares = " | ".join(f"{part} of {whole} ({part / max(whole, 1):.0%})" for part, whole in pairs)
+        lines.append(f"| {songs} | {sounds} | {shares} |")
+    lines += ["", *header("class", "tracks", "precision", "recall", "F1", "constant", "reported / playing")]
+    for row in next(iter(results.values()))["classes"]:
+        ratio = row["recall"] / row["precision"] if row["precision"] and row["recall"] else None
+        numbers = (row["precision"], row["recall"], row["baseline_f1"], ratio)
+        precision, recall, constant, reported = ("–" if number is None else f"{number:.3f}" for number in numbers)
+        cells = (row["name"], row["tracks"], precision, recall, percent(row["f1"]), constant, reported)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    train = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["splits"]["train"]
+    hours = ", ".join(f"{name} {frames / 36000:.1f}" for name, frames in train["activity"]["family"].items())
+    size = f"{train['tracks']} tracks of {train['songs']} songs, {train['seconds'] / 3600:.1f} h with their stems"
+    lines += ["", f"Training data: {size}; hours of each class: {hours}."]
+    return "\n".join(lines) + "\n"
 
 
 @click.command(help=__doc__)
@@ -300,75 +392,83 @@ def name_of(*words: str) -> str:
     "--songs",
     "table",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=SPLITS,
-    help="Table of the songs, their digests, kinds and splits.  [default: tools/pretrained/splits.csv]",
+    default=SONGS,
+    help="Table of the songs, their digests, kinds and splits.  [default: tools/pretrained/songs.csv]",
 )
 @click.option("--samples", type=_FOLDER, required=True, help="Folder of recordings of instruments.")
 @click.option("--soundfonts", type=_FOLDER, required=True, help="Folder of the five SoundFonts.")
+@click.option("--mixes", type=_FOLDER, help="Folder of the produced mixes and index.csv, to evaluate on them as well.")
+@click.option("--start", type=_FOLDER, help="Model to continue from.  [default: train one first]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Output folder.")
 @click.option("--small", is_flag=True, help="Run all steps on a few songs, to test them: the model is useless.")
-def main(midi: tuple[Path, ...], table: Path, samples: Path, soundfonts: Path, out: Path, small: bool) -> None:
+def main(
+    midi: tuple[Path, ...],
+    table: Path,
+    samples: Path,
+    soundfonts: Path,
+    mixes: Path | None,
+    start: Path | None,
+    out: Path,
+    small: bool,
+) -> None:
     """Run all steps."""
     from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
     setting = SMALL if small else WHOLE
-    networks = {name: NETWORKS[name] for name in setting.networks}
     songs = stage(table, midi, out / "midi", setting.songs)
     train_fonts = [soundfonts / name for name in TRAIN_SOUNDFONTS]
-    fonts = out / "soundfonts"
-    varied = [*train_fonts, *alter(train_fonts, fonts, setting.copies)]
-    varied += record(samples, train_fonts[0], fonts, setting.copies)
-    both = ("--synthesizer", "builtin", "--synthesizer", "fluidsynth", "--excerpt", str(setting.excerpt))
-    train = (*both, "--split", "train", "--stems")
-    varying = (*train, "--renditions", str(setting.renditions), "--orchestrate", "1")
-    sets = {name: out / "sets" / name for name in ("played", "scores", "composed", "shuffled", "validation")}
-    build(songs["played"], sets["played"], varied, *varying, "--augment", "1")
-    build(songs["scores"], sets["scores"], varied, *varying, "--augment", "2", "--humanize", "1")
-    composed = [compose(out / "midi" / f"composed{seed}", seed, setting.composed) for seed in (0, 1)]
-    build(composed[0], sets["composed"], varied, *train, "--augment", "3")
-    # Once more with random instruments, so that an instrument plays any part and not only its usual ones.
-    build(composed[1], sets["shuffled"], varied, *train, "--augment", "4", "--shuffle-programs", "2", seed=1)
-    # Composed songs resemble each other, and the best thresholds for them are too high for other songs.
-    validated = (*both, "--split", "validation", "--renditions", "2", "--orchestrate", "2", "--augment", "5")
-    build(songs["validation"], sets["validation"], [soundfonts / VALIDATION_SOUNDFONT], *validated)
-    tests = {}
+    fonts = [*train_fonts, *alter(train_fonts, out / "soundfonts", setting.copies)]
+    recorded = record(samples, train_fonts[0], out / "soundfonts", setting.copies)
+    both = ("--synthesizer", "builtin", "--synthesizer", "fluidsynth", "--excerpt")
+    train_excerpt, excerpt = map(str, setting.excerpts)
+    train, sets = (*both, train_excerpt, "--split", "train", "--stems"), out / "sets"
+    for each in setting.train_sets:
+        if each.composed:
+            seed, count = each.composed
+            songs[each.songs] = compose(out / "midi" / each.songs, seed, setting.songs or count)
+        choices = [word for choice in ("--augment", *each.choices) for word in (choice, str(each.seed))]
+        used = [*fonts, *recorded] if each.recorded else fonts
+        build(songs[each.songs], sets / each.name, used, *train, *choices, seed=each.seed)
+    for name, options in VALIDATION_SETS.items():
+        font = [soundfonts / VALIDATION_SOUNDFONT]
+        build(songs[name], sets / name, font, *both, excerpt, "--split", "validation", *options)
     test_fonts = dict(zip(SOUNDS, (train_fonts, [default_soundfont()]), strict=True))
-    for kind, sounds in itertools.product(KINDS, setting.sounds):
-        tests[kind, sounds] = out / "sets" / name_of(kind, sounds)
-        build(songs[kind], tests[kind, sounds], test_fonts[sounds], *both, "--split", "test")
+    tests = {(kind, sounds): sets / name_of(kind, sounds) for kind, sounds in itertools.product(KINDS, setting.sounds)}
+    for (kind, sounds), folder in tests.items():
+        build(songs[kind], folder, test_fonts[sounds], *both, excerpt, "--split", "test")
     data = out / "data"
-    tested = [tests[kind, SOUNDS[1]] for kind in KINDS]
     join(
         data,
-        {"train": [sets[name] for name in list(sets)[:-1]], "validation": [sets["validation"]], "test": tested},
+        {
+            "train": [sets / each.name for each in setting.train_sets],
+            "validation": [sets / name for name in VALIDATION_SETS],
+            "test": [tests[kind, SOUNDS[1]] for kind in KINDS],
+        },
     )
-    wanted = set(networks.values()) | {begun for name, begun in RUNS.items() if name in networks.values()}
-    for name, begun in RUNS.items():
-        if name in wanted:
-            init = () if begun is None else ("--init", out / begun)
-            config = CONFIG_FOLDER / f"{name}.yaml"
-            run("mir-tf", "fit", "--data", data, "--config", config, *init, *setting.fit, "--out", out / name)
-    evaluations = out / "evaluations"
-    for network, name in networks.items():
-        for (kind, sounds), folder in tests.items():
-            place = evaluations / name_of(network, kind, sounds)
-            if not (place / "evaluation.json").exists():
-                run("mir-tf", "evaluate", out / name, "--data", folder, "--out", place)
-    best, *_ = networks.values()
+    fit = ("mir-tf", "fit", "--data", data, *setting.fit)
+    first, last = RUNS
+    if start is None:
+        run(*fit, "--config", CONFIG_FOLDER / f"{first}.yaml", "--out", out / first)
+        start = out / first
+    run(*fit, "--config", CONFIG_FOLDER / f"{last}.yaml", "--init", start, "--out", out / last)
     final = out / "pretrained"
-    shutil.copytree(
-        out / best,
-        final,
-        ignore=lambda folder, names: set(names) - {"model.keras", "bundle.json"},
-        dirs_exist_ok=True,
-    )
+    if not (final / "bundle.json").exists():
+        runs = [path for path, share in zip((start, out / last), SHARES, strict=True) for _ in range(share)]
+        run("python", Path(__file__).with_name("average_runs.py"), *runs, "--data", data, "--out", final)
+    evaluations = {("all", SOUNDS[1]): out / "evaluations" / "all"}
+    evaluate(final, evaluations["all", SOUNDS[1]], "--data", data)
+    for key, folder in tests.items():
+        evaluations[key] = out / "evaluations" / folder.name
+        evaluate(final, evaluations[key], "--data", folder)
+    for split in MIXES if mixes else ():
+        references = write_references(mixes, table, split, out / "mixes" / split)
+        evaluations["produced mixes", split] = out / "evaluations" / name_of("mixes", split)
+        evaluate(final, evaluations["produced mixes", split], "--references", references, "--audio", references)
     exported = out / "exported"
     if not (exported / "report.json").exists():
         formats = ("--formats", "tflite", "--quantize", "none,float16,int8")
         run("mir-tf", "export", final, "--out", exported, *formats, "--data", data, "--license", "Apache-2.0")
-    text = tables(data, evaluations, list(networks), setting.sounds)
-    if len(networks) > 1:
-        text += "\n" + differences(out, tests)
+    text = tables(data, evaluations)
     (out / "tables.md").write_text(text, encoding="utf-8")
     click.echo(text)
     click.echo(

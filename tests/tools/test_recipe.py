@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import click.testing
 import numpy as np
+import pretty_midi
 import pytest
 import soundfile
 from helpers.commands import invoke
@@ -93,13 +94,14 @@ def test_what_is_chosen_on_validation_is_cross_validated(
 
 def write_songs(folder: Path, table: Path) -> None:
     """Compose songs, and list them as those of every kind and split."""
-    compose_folder(folder, 18, 0, simple=True)
+    compose_folder(folder, 18, 0, simple=True)  # two of each row
     rows = [
         ("freedoom", "game", "train"),
         ("polish_scores", "chamber", "train"),
         ("simutrans", "rock and pop", "train"),
+        ("freedoom", "game", "validation"),
+        ("easyrpg_rtp", "game", "validation"),
     ]
-    rows += [("freedoom", "game", "validation")]
     rows += [("freedoom", kind, "test") for kind in ("rock and pop", "game", "orchestral", "chamber")]
     with table.open("w", newline="") as file:
         listed = csv.writer(file)
@@ -108,6 +110,43 @@ def write_songs(folder: Path, table: Path) -> None:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             listed.writerow([path.name, digest, set_name, "A B", kind, split])
         listed.writerow(["mix.mp3", "0", "mixes", "A B", "produced mixes", "test"])
+
+
+def write_mixes(folder: Path, midi: Path, table: Path) -> None:
+    """Write a produced mix for each split that has some, with the notes of a MIDI file, and list them in the table."""
+    folder.mkdir()
+    with (folder / "index.csv").open("w", newline="") as file, table.open("a", newline="") as listed:
+        index, rows = csv.writer(file), csv.writer(listed)
+        index.writerow(["file", "midi", "offset_s", "seconds", "licence"])
+        for number, split in enumerate(("validation", "test")):
+            path = folder / f"mix {split}.wav"
+            soundfile.write(path, np.full(5 * 22050, 0.1 * (1 + number)), 22050)
+            index.writerow([path.name, midi.relative_to(folder.parent), 1.5, 5.0, "CC0"])
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            rows.writerow([path.name, digest, "mixes", "A B", "produced mixes", split])
+
+
+def test_references_of_mixes_are_shifted_and_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+    import pretrained
+
+    song = pretty_midi.PrettyMIDI()
+    for program, start, end in ((0, 0.0, 1.0), (73, 3.0, 30.0), (0, 4.0, 5.0)):
+        part = pretty_midi.Instrument(program)
+        part.notes.append(pretty_midi.Note(100, 60, start, end))
+        song.instruments.append(part)
+    song.write(str(tmp_path / "song.mid"))
+    (tmp_path / "songs.csv").write_text("file,sha256,set,composer,kind,split\n")
+    write_mixes(tmp_path / "mixes", tmp_path / "song.mid", tmp_path / "songs.csv")
+    out = pretrained.write_references(tmp_path / "mixes", tmp_path / "songs.csv", "test", tmp_path / "out" / "test")
+    assert sorted(path.name for path in out.iterdir()) == ["mix test.csv", "mix test.wav"]
+    with (out / "mix test.csv").open(newline="") as file:
+        intervals = list(csv.DictReader(file))
+    assert [(row["instrument"], float(row["start"]), float(row["end"])) for row in intervals] == [
+        ("Piano", 1.5, 2.5),
+        ("Pipe", 4.5, 5.0),
+    ]
+    assert (out / "mix test.wav").read_bytes() == (tmp_path / "mixes" / "mix test.wav").read_bytes()
 
 
 def write_samples(folder: Path) -> None:
@@ -130,19 +169,23 @@ def test_songs_are_staged_by_digest_and_split(tmp_path: Path, monkeypatch: pytes
 
     write_songs(tmp_path / "songs", tmp_path / "songs.csv")
     folders = pretrained.stage(tmp_path / "songs.csv", [tmp_path / "songs"], tmp_path / "out", None)
-    assert set(folders) == {"played", "scores", "validation", *pretrained.KINDS}
-    assert {name: len(list(folder.iterdir())) for name, folder in folders.items()} == dict.fromkeys(folders, 2)
+    counts = {name: len(list(folder.iterdir())) for name, folder in folders.items()}
+    parts = dict.fromkeys(("played_0", "played_1", "scores_0", "scores_1"), 1)
+    assert counts == {**parts, **dict.fromkeys((*pretrained.VALIDATION_SETS, *pretrained.KINDS), 2)}
     assert not list((tmp_path / "out").rglob("simutrans*"))  # it may not be trained on
-    assert all(path.name.startswith("polish_scores-") for path in folders["scores"].iterdir())
+    assert all(path.name.startswith("polish_scores__") for path in folders["scores_1"].iterdir())
     folders = pretrained.stage(tmp_path / "songs.csv", [tmp_path / "songs"], tmp_path / "out", 1)
     assert {len(list(folder.iterdir())) for folder in folders.values()} == {1}
-    with pytest.raises(click.ClickException, match=r"14 songs of .* are in none of the folders"):
+    with pytest.raises(click.ClickException, match=r"16 songs of .* are in none of the folders"):
         pretrained.stage(tmp_path / "songs.csv", [tmp_path / "out" / "midi"], tmp_path / "other", None)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="FluidSynth is not installed")
-def test_the_recipe_runs_whole_on_a_few_songs(tmp_path: Path) -> None:
+def test_the_recipe_runs_whole_on_a_few_songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
+    import pretrained
+
     write_songs(tmp_path / "songs", tmp_path / "songs.csv")
     write_samples(tmp_path / "samples")
     fonts = tmp_path / "soundfonts"
@@ -151,13 +194,17 @@ def test_the_recipe_runs_whole_on_a_few_songs(tmp_path: Path) -> None:
     for name in names:
         shutil.copy(default_soundfont(), fonts / f"{name}.sf2")
     words = ["--midi", tmp_path / "songs", "--songs", tmp_path / "songs.csv", "--samples", tmp_path / "samples"]
-    words += ["--soundfonts", fonts, "--small", "--out", tmp_path / "out"]
+    song = min((tmp_path / "songs").rglob("*.mid"))
+    write_mixes(tmp_path / "mixes", song, tmp_path / "songs.csv")
+    words += ["--soundfonts", fonts, "--mixes", tmp_path / "mixes", "--small", "--out", tmp_path / "out"]
     command = [sys.executable, ROOT / "tools" / "pretrained.py", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     text = (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
-    rows = [line for line in text.splitlines() if line.startswith(("| rock", "| game", "| orch", "| chamber"))]
-    assert len(rows) == 4
+    scores, *_ = text.partition("| songs | sounds | right in detected")
+    assert [row.split(" | ")[0] for row in scores.splitlines()[2:-1]] == [
+        f"| {songs}" for songs in ("all", *pretrained.KINDS, "produced mixes", "produced mixes")
+    ]
     assert "Training data: " in text
     model = LiteModel(tmp_path / "out" / "exported" / "model.int8.tflite")
     assert model.metadata.classes == VOCABULARIES["family"].classes
