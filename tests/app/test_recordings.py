@@ -1,6 +1,7 @@
 """Recordings: their predictions, and when they wait, are discarded and leave nothing."""
 
 import functools
+import gc
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import pytest
 import soundfile
 from helpers import decoding_faults
 from helpers.running_app import LIMITS, NOT_A_RECORDING, App, eventually, song
+from matplotlib.figure import Figure
 
 from mir_tf.app import decoding, recordings, server
 from mir_tf.app.recordings import RecordingState
@@ -54,6 +56,20 @@ def test_a_recording_is_heard_as_python_hears_it(app: App, tmp_path: Path) -> No
             found = json.loads(content)
             assert found["instruments"] == moved.summary()["instruments"]
             assert found["path"] == "söng 1.wav"
+
+
+@pytest.mark.parametrize("name", ["png", "svg"])
+def test_a_downloaded_picture_leaves_no_figure_in_memory(app: App, tmp_path: Path, name: str) -> None:
+    key = app.upload(song(tmp_path / "song.wav", 1.0).read_bytes())
+    app.wait(key)
+    gc.collect()
+    gc.disable()  # as if Python's next collection were far away
+    try:
+        status, _, _ = app.ask("POST", f"/api/recordings/{key}/files/{name}", json.dumps([0.5] * 17))
+        assert status == 200
+        assert not [each for each in gc.get_objects() if issubclass(type(each), Figure)]
+    finally:
+        gc.enable()
 
 
 def test_moved_thresholds_keep_the_shape_of_the_rule(app: App) -> None:
