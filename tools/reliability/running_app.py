@@ -20,22 +20,36 @@ USUAL_FILES = 1024
 
 
 class Usage(NamedTuple):
-    """What a process and its children use."""
+    """What a process and its children use.
 
-    megabytes: float
+    Attributes:
+        memory: Id of a process → its memory in MB.
+        files: Number of open files.
+        threads: Number of threads.
+        processes: Number of processes.
+        temporary_files: Number of temporary files.
+    """
+
+    memory: dict[int, float]
     files: int
     threads: int
     processes: int
     temporary_files: int
 
+    @property
+    def megabytes(self) -> float:
+        """Memory of all processes in MB."""
+        return sum(self.memory.values())
+
 
 def usage(pid: int, folder: Path) -> Usage:
     """Return what the process ``pid`` and its children use; their temporary files are in ``folder``."""
     pids = [pid, *_children(pid)]
-    memory, files, threads = 0.0, 0, 0
+    memory, files, threads = {}, 0, 0
     for each in pids:
         with contextlib.suppress(OSError, IndexError):
-            memory += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+            pages = int(Path(f"/proc/{each}/statm").read_text().split()[1])
+            memory[each] = pages * resource.getpagesize() / 1e6
             files += len(os.listdir(f"/proc/{each}/fd"))
             threads += len(os.listdir(f"/proc/{each}/task"))
     return Usage(memory, files, threads, len(pids), sum(path.is_file() for path in folder.rglob("*")))
