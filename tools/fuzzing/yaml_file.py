@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import random
 import tempfile
@@ -143,7 +144,7 @@ def random_config(draw: random.Random) -> dict[str, Any]:
 def restyle(data: dict[str, Any], draw: random.Random) -> bytes:
     """Return the data as YAML in any style that means the same."""
     if draw.random() < 0.1:
-        return json.dumps(data).encode()
+        return json.dumps(data, default=str).encode()  # bytes become text
     # Lists and mappings that are the same object become aliases.
     shared = data if draw.random() < 0.7 else {**data, "same": [data, data]} if "stems" in data else data
     text = yaml.safe_dump(
@@ -180,7 +181,7 @@ def replace_some(data: Any, draw: random.Random) -> None:
                 place = place[key]
                 continue
             if draw.random() < 0.7:
-                place[key] = draw.choice(ODD)
+                place[key] = copy.deepcopy(draw.choice(ODD))  # later steps may alter it
             elif isinstance(place, dict):
                 value = place.pop(key)
                 if draw.random() < 0.5:
