@@ -11,6 +11,18 @@ from helpers.commands import invoke
 
 ROOT = Path(__file__).resolve().parents[2]
 
+DIVISORS = {
+    "archive": (3, 8, 8),
+    "bundle": (4, 3, 4),
+    "keras": (4, 3, 4),
+    "manifest": (4, 3, 4),
+    "midi": (4, 8, 20),
+    "soundfont": (3, 8, 8),
+    "tflite": (4, 3, 4),
+    "yaml": (3, 8, 8),
+}
+"""Kind → least shares of right and refused cases, and greatest share of unjudged ones, as 1 / n."""
+
 
 @pytest.fixture
 def fuzz(monkeypatch: pytest.MonkeyPatch):
@@ -32,14 +44,33 @@ def counts(output: str) -> dict[str, int]:
     return {name: int(number) for number, name in re.findall(r"(\d+) (\w+)[,;]", output.splitlines()[-1])}
 
 
-@pytest.mark.parametrize("count", [80, pytest.param(2000, marks=pytest.mark.slow)])
-def test_damaged_midi_gives_the_same_notes_or_a_reason(fuzz, count: int) -> None:
-    result = invoke(fuzz.main, "midi", "--count", count, "--seed", 1)
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("archive", 40),
+        pytest.param("archive", 200, marks=pytest.mark.slow),
+        pytest.param("bundle", 1000, marks=pytest.mark.slow),
+        pytest.param("keras", 60, marks=pytest.mark.slow),
+        ("manifest", 200),
+        pytest.param("manifest", 2000, marks=pytest.mark.slow),
+        ("midi", 80),
+        pytest.param("midi", 2000, marks=pytest.mark.slow),
+        ("soundfont", 60),
+        pytest.param("soundfont", 400, marks=pytest.mark.slow),
+        ("tflite", 60),
+        pytest.param("tflite", 400, marks=pytest.mark.slow),
+        pytest.param("yaml", 400, marks=pytest.mark.slow),
+    ],
+)
+def test_damaged_files_are_refused_or_read_as_by_others(fuzz, kind: str, count: int) -> None:
+    require_judge(kind)
+    result = invoke(fuzz.main, kind, "--count", count, "--seed", 1)
     assert result.exit_code == 0, result.output
     found = counts(result.output)
-    assert found["right"] > count // 4
-    assert found["refused"] > count // 8
-    assert found["unjudged"] < count // 20
+    right, refused, unjudged = DIVISORS[kind]
+    assert found["right"] >= count / right  # at least those whose change means nothing
+    assert found["refused"] > count // refused
+    assert found["unjudged"] < count // unjudged
     assert sum(found.values()) == count
 
 
@@ -58,48 +89,6 @@ def test_real_midi_gives_the_notes_of_mido_or_fluidsynth(fuzz, shared_folder: Pa
     folder = shared_folder / "data" / "slakh_fixture"
     result = invoke(fuzz.main, "midi", "--count", 200, "--files", folder)
     assert result.exit_code == 0, result.output
-
-
-@pytest.mark.parametrize(
-    ("kind", "count"),
-    [
-        ("manifest", 200),
-        pytest.param("manifest", 2000, marks=pytest.mark.slow),
-        ("tflite", 60),
-        pytest.param("tflite", 400, marks=pytest.mark.slow),
-        pytest.param("bundle", 1000, marks=pytest.mark.slow),
-        pytest.param("keras", 60, marks=pytest.mark.slow),
-    ],
-)
-def test_damaged_models_and_manifests_are_refused_or_the_same(fuzz, kind: str, count: int) -> None:
-    result = invoke(fuzz.main, kind, "--count", count, "--seed", 1)
-    assert result.exit_code == 0, result.output
-    found = counts(result.output)
-    assert found["right"] >= count // 4  # at least those whose change means nothing
-    assert found["refused"] > count // 3
-    assert found["unjudged"] < count // 4
-    assert sum(found.values()) == count
-
-
-@pytest.mark.parametrize(
-    ("kind", "count"),
-    [
-        ("archive", 40),
-        pytest.param("archive", 200, marks=pytest.mark.slow),
-        ("soundfont", 60),
-        pytest.param("soundfont", 400, marks=pytest.mark.slow),
-        pytest.param("yaml", 400, marks=pytest.mark.slow),
-    ],
-)
-def test_damaged_sources_are_refused_or_read_as_by_others(fuzz, kind: str, count: int) -> None:
-    require_judge(kind)
-    result = invoke(fuzz.main, kind, "--count", count, "--seed", 3)
-    assert result.exit_code == 0, result.output
-    found = counts(result.output)
-    assert found["right"] > count // 3
-    assert found["refused"] > count // 8
-    assert found["unjudged"] < count // 8
-    assert sum(found.values()) == count
 
 
 def run_erring(name: str, count: int, keep: Path, capsys: pytest.CaptureFixture[str]) -> str:
