@@ -50,7 +50,7 @@ def with_other_values(content: dict[str, Any], draw: random.Random) -> dict[str,
             elif kind == 1 and isinstance(holder, list):
                 holder.insert(key, holder[key])
             elif kind == 1:
-                holder[draw.choice(["color", "", "x" * 300])] = draw.choice(VALUES)
+                holder[draw.choice(["color", "", "x" * 300])] = copy.deepcopy(draw.choice(VALUES))
             elif kind == 2 and type(holder[key]) in (int, float):
                 holder[key] = -holder[key]
             else:
