@@ -352,25 +352,18 @@ def tables(data: Path, evaluations: dict[tuple[str, str], Path]) -> str:
         evaluations: Maps songs and sounds to the folder of their evaluation. The first one is that of all songs.
     """
     results = {key: json.loads((folder / "evaluation.json").read_text("utf-8")) for key, folder in evaluations.items()}
-    rule = "---|" * (len(OVERALL_METRICS) + 1)
-    lines = [
-        f"| songs | sounds | tracks | {' | '.join(OVERALL_METRICS.values())} | constant |",
-        f"|---|---|---:|{rule}",
-    ]
+    lines = header("songs", "sounds", "tracks", *OVERALL_METRICS.values(), "constant")
     for (songs, sounds), result in results.items():
         scores = " | ".join(percent(result["overall_metrics"][name]) for name in OVERALL_METRICS)
         constant = f"{result['baseline']['micro_f1']:.3f}, {result['baseline']['macro_f1']:.3f}"
         lines.append(f"| {songs} | {sounds} | {result['tracks']} | {scores} | {constant} |")
-    lines += [
-        "",
-        "| songs | sounds | right in detected | right in both lists | playing, in detected |",
-        "|---" * 5 + "|",
-    ]
+    columns = ("right in detected", "right in perhaps", "playing, in detected", "playing, in either list")
+    lines += ["", *header("songs", "sounds", *columns)]
     for (songs, sounds), result in results.items():
         found = result["confidence"]
         (detected, right), (named, named_right), playing = found["detected"], found["named"], found["playing"]
-        pairs = ((right, detected), (named_right, named), (right, playing))
-        shares = " | ".join(f"{part} of {whole} ({part / max(whole, 1):.0%})" for part, whole in pairs)
+        pairs = ((right, detected), (named_right - right, named - detected), (right, playing), (named_right, playing))
+        shares = " | ".join(f"{part} of {whole} ({100 * part / max(whole, 1):.0f} %)" for part, whole in pairs)
         lines.append(f"| {songs} | {sounds} | {shares} |")
     lines += ["", *header("class", "tracks", "precision", "recall", "F1", "constant", "reported / playing")]
     for row in next(iter(results.values()))["classes"]:

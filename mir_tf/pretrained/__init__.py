@@ -17,8 +17,8 @@ from mir_tf.errors import BundleError
 PRETRAINED_WORD = "pretrained"
 """The argument that names this model wherever a command takes one; for a folder of that name write ``./pretrained``."""
 
-SCORES = "In tests, 93 % of the instruments that it listed as detected did play, and 38 % of those listed as perhaps."
-"""How often its names are right, in words. The numbers are for 113 new tracks: see ``MODEL_CARD.md``."""
+SCORES = "In tests, 92 % of the instruments that it listed as detected did play, and 38 % of those listed as perhaps."
+"""How often its names are right, in words. The numbers are for 140 new tracks: see ``MODEL_CARD.md``."""
 
 RELIABILITY = f"It does not detect voices. {SCORES}"
 """What to expect of it, in words."""
