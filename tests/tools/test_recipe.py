@@ -38,10 +38,15 @@ from tfrecords_builder.synthesis.synthesizers import default_soundfont
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_data_sets_are_joined_split_by_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def pretrained(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
     import pretrained
 
+    return pretrained
+
+
+def test_data_sets_are_joined_split_by_split(pretrained, tmp_path: Path) -> None:
     parts = [tmp_path / "a", tmp_path / "b"]
     write_data(parts[0], {"train": [[30, 50], [25]], "validation": [[35]], "test": [[40]]})
     write_data(parts[1], {"train": [[61]], "validation": [[20, 21]], "test": [[33]]})
@@ -126,10 +131,7 @@ def write_mixes(folder: Path, midi: Path, table: Path) -> None:
             rows.writerow([path.name, digest, "mixes", "A B", "produced mixes", split])
 
 
-def test_references_of_mixes_are_shifted_and_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
-    import pretrained
-
+def test_references_of_mixes_are_shifted_and_cut_off(pretrained, tmp_path: Path) -> None:
     song = pretty_midi.PrettyMIDI()
     for program, start, end in ((0, 0.0, 1.0), (73, 3.0, 30.0), (0, 4.0, 5.0)):
         part = pretty_midi.Instrument(program)
@@ -163,10 +165,7 @@ def write_samples(folder: Path) -> None:
             index.writerow(["spectmorph", "alto-flute", key, f"{key}.wav"])
 
 
-def test_songs_are_staged_by_digest_and_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
-    import pretrained
-
+def test_songs_are_staged_by_digest_and_split(pretrained, tmp_path: Path) -> None:
     write_songs(tmp_path / "songs", tmp_path / "songs.csv")
     folders = pretrained.stage(tmp_path / "songs.csv", [tmp_path / "songs"], tmp_path / "out", None)
     counts = {name: len(list(folder.iterdir())) for name, folder in folders.items()}
@@ -182,17 +181,13 @@ def test_songs_are_staged_by_digest_and_split(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="FluidSynth is not installed")
-def test_the_recipe_runs_whole_on_a_few_songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
-    import pretrained
-
+def test_the_recipe_runs_whole_on_a_few_songs(pretrained, tmp_path: Path) -> None:
     write_songs(tmp_path / "songs", tmp_path / "songs.csv")
     write_samples(tmp_path / "samples")
     fonts = tmp_path / "soundfonts"
     fonts.mkdir()
-    names = ("FluidR3_GM", "sf_GMbank", "sonivox", "freepats", "MuseScore_General_Full")
-    for name in names:
-        shutil.copy(default_soundfont(), fonts / f"{name}.sf2")
+    for name in (*pretrained.TRAIN_SOUNDFONTS, pretrained.VALIDATION_SOUNDFONT):
+        shutil.copy(default_soundfont(), fonts / name)
     words = ["--midi", tmp_path / "songs", "--songs", tmp_path / "songs.csv", "--samples", tmp_path / "samples"]
     song = min((tmp_path / "songs").rglob("*.mid"))
     write_mixes(tmp_path / "mixes", song, tmp_path / "songs.csv")
@@ -211,10 +206,7 @@ def test_the_recipe_runs_whole_on_a_few_songs(tmp_path: Path, monkeypatch: pytes
     assert bundle.load(tmp_path / "out" / "pretrained").confidence is not None
 
 
-def test_its_configurations_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
-    import pretrained
-
+def test_its_configurations_are_read(pretrained) -> None:
     for name in pretrained.RUNS:
         sections = read_yaml(pretrained.CONFIG_FOLDER / f"{name}.yaml")
         config = RunConfig().merge(sections).to_dict()
