@@ -11,8 +11,8 @@ FluidR3_GM.sf2, sf_GMbank.sf2, sonivox.sf2 (npm package @coderline/alphatab) and
 tools/freepats.py; each is used as it is and in two copies by tools/alter_soundfont.py. MuseScore_General_Full.sf2 is
 used for validation. TimGM6mb, which comes with pretty_midi, is used for tests only. FluidSynth must be installed.
 
-MODEL is the model to continue from; the weights that come with mir-tf continued those of the version before. Without
-it, training starts from nothing.
+MODEL is the model to continue from. The weights that come with mir-tf continue those of the version before. Without
+--start, training starts from nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ RUNS = ("tcn", "tcn_end")
 """The training runs, each with a configuration of the same name. The second continues the first, or --start."""
 
 SHARES = (2, 3)
-"""The result is the mean of the weights before and after the last run, with these weights of the mean."""
+"""How often the weights before and after the last run count in their mean, which is the result."""
 
 SCORES = ("mutopia", "openscore_lieder", "openscore_orchestra", "polish_scores")
 """Sets that were made from scores: their notes are on a grid, and often equally loud."""
@@ -98,13 +98,13 @@ TRAIN_SETS = (
 )
 
 VALIDATION_SETS = {"validation_freedoom": ("--renditions", "4", "--shuffle-programs", "1"), "validation_written": ()}
-"""Groups of validation songs, and the options of their builds. Freedoom's few songs count more often."""
+"""Groups of validation songs, and the options of their builds. Each of Freedoom's few songs is rendered four times."""
 
 SOUNDS = ("seen sounds", "new SoundFont")
 """Sounds in the tables: the unaltered SoundFonts of the training data, and TimGM6mb."""
 
 KINDS = ("rock and pop", "game", "orchestral", "chamber")
-"""Groups in the tables: kinds of test songs. Composers of test songs are not in the training data."""
+"""Groups in the tables: kinds of test songs."""
 
 MIXES = ("validation", "test")
 """Splits of the produced mixes."""
@@ -119,7 +119,7 @@ class Setting:
     Attributes:
         train_sets: Data sets for training.
         songs: Most songs of each group, and of each composed data set; None takes all.
-        excerpts: Most seconds of each track for training, and of each track for validation and test.
+        excerpts: Most seconds of a track: for training, and for validation and test.
         copies: Seeds of the altered copies of each SoundFont, and of the SoundFonts of recordings.
         sounds: Some of :data:`SOUNDS`.
         fit: Options of the training runs.
@@ -412,9 +412,10 @@ def main(
     train_fonts = [soundfonts / name for name in TRAIN_SOUNDFONTS]
     fonts = [*train_fonts, *alter(train_fonts, out / "soundfonts", setting.copies)]
     recorded = record(samples, train_fonts[0], out / "soundfonts", setting.copies)
-    both = ("--synthesizer", "builtin", "--synthesizer", "fluidsynth", "--excerpt")
-    train_excerpt, excerpt = map(str, setting.excerpts)
-    train, sets = (*both, train_excerpt, "--split", "train", "--stems"), out / "sets"
+    synthesizers = ("--synthesizer", "builtin", "--synthesizer", "fluidsynth")
+    train_excerpt, excerpt = (("--excerpt", str(seconds)) for seconds in setting.excerpts)
+    train, held_out = (*synthesizers, *train_excerpt, "--split", "train", "--stems"), (*synthesizers, *excerpt)
+    sets = out / "sets"
     for each in setting.train_sets:
         if each.composed:
             seed, count = each.composed
@@ -424,11 +425,11 @@ def main(
         build(songs[each.songs], sets / each.name, used, *train, *choices, seed=each.seed)
     for name, options in VALIDATION_SETS.items():
         font = [soundfonts / VALIDATION_SOUNDFONT]
-        build(songs[name], sets / name, font, *both, excerpt, "--split", "validation", *options)
+        build(songs[name], sets / name, font, *held_out, "--split", "validation", *options)
     test_fonts = dict(zip(SOUNDS, (train_fonts, [default_soundfont()]), strict=True))
     tests = {(kind, sounds): sets / name_of(kind, sounds) for kind, sounds in itertools.product(KINDS, setting.sounds)}
     for (kind, sounds), folder in tests.items():
-        build(songs[kind], folder, test_fonts[sounds], *both, excerpt, "--split", "test")
+        build(songs[kind], folder, test_fonts[sounds], *held_out, "--split", "test")
     data = out / "data"
     join(
         data,
