@@ -3,7 +3,7 @@
     python tools/deal_songs.py --freedoom FOLDER --openmsx FOLDER --written FOLDER --mixes FOLDER --out songs.csv
 
 ``--written`` contains a folder per set. Each composer belongs to one split, in all sets. Within each kind of music,
-the composers stand in the order of the SHA-256 of their names. The first of them are test, until test has at least
+the composers are sorted by the SHA-256 of their names. The first of them are test, until test has at least
 15 % of the composers of the kind and 10 % of its songs. The next are validation, by the same rule while composers are
 left; the others are train. Exceptions:
 
@@ -34,7 +34,7 @@ from tfrecords_builder.midi import read_parts
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
-FREEDOOM_SONGS = Path(__file__).with_name("pretrained") / "songs.csv"
+SONGS = Path(__file__).with_name("pretrained") / "songs.csv"
 SUFFIXES = (".mid", ".mp3", ".ogg")
 KINDS = ("rock and pop", "game", "orchestral", "chamber", "produced mixes")
 DEALT_COMPOSERS, DEALT_SONGS = 0.15, 0.1
@@ -66,7 +66,7 @@ COMPOSER_OF_SET = {
     "mixes": "Helland T",
 }
 FIXED = {"Freedoom contributors": "train", "OpenMSX contributors": "test"}
-"""Composers who are not dealt. Freedoom's own songs have their splits in :data:`FREEDOOM_SONGS`."""
+"""Composers who are not dealt. Freedoom's own songs have their splits in :data:`SONGS`."""
 
 BY_SONG = "Helland T"
 """Composer whose songs are dealt to validation and test."""
@@ -212,10 +212,10 @@ def main(freedoom: tuple[Path, ...], openmsx: Path, written: Path, mixes: Path, 
         songs = [song for name in folders for song in read_songs(name, folders[name])]
     except (DataError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    with FREEDOOM_SONGS.open(newline="", encoding="utf-8") as file:
+    with SONGS.open(newline="", encoding="utf-8") as file:
         freedoom_splits = {row["sha256"]: row["split"] for row in csv.DictReader(file) if row["set"] == "freedoom"}
     if missing := [song.file for song in songs if song.set == "freedoom" and song.sha256 not in freedoom_splits]:
-        raise click.ClickException(f"{FREEDOOM_SONGS}: lists no such file: {', '.join(missing)}")
+        raise click.ClickException(f"{SONGS}: lists no such file: {', '.join(missing)}")
     by_composer, by_title = deal_composers(songs), deal_titles(songs)
 
     def split_of(song: Song) -> str:
