@@ -359,8 +359,8 @@ def _encode(form: FileFormat, prediction: Prediction, thresholds: NDArray[np.flo
     try:
         return form.encode(prediction.with_thresholds(thresholds))
     finally:
-        # A figure and its pixels, 6 MB, refer to each other. Python counts objects, not bytes: by itself, it frees them
-        # only after some ten figures, which leaves gaps in the memory.
+        # A figure and its 6 MB of pixels refer to each other, so only a collection frees them. Python starts one by the
+        # number of objects, not of bytes: after some ten figures, which leaves gaps in the memory.
         gc.collect()
 
 

@@ -62,7 +62,8 @@ def soak(rounds: Callable[[int], None], measure: Callable[[], Usage], count: int
 def report(name: str, before: Usage, after: Usage, count: int, seconds: float) -> bool:
     """Print a line of figures, and return whether nothing grew more than it may."""
     thousands = max(1.0, count / 1000)
-    lasting = before.memory.keys() & after.memory.keys()  # an idle decoder ends after minutes, which would hide growth
+    # An idle decoder ends after minutes. Its memory is left out, because its end would hide the growth of others.
+    lasting = before.memory.keys() & after.memory.keys()
     begin, end = ((sum(each.memory[pid] for pid in lasting), *each[1:]) for each in (before, after))
     growth = {key: (last - first) / thousands for key, first, last in zip(MAX_GROWTH, begin, end, strict=True)}
     is_good = all(growth[key] <= most for key, most in MAX_GROWTH.items())
