@@ -374,7 +374,7 @@ def tables(data: Path, evaluations: dict[tuple[str, str], Path]) -> str:
         lines.append(f"| {' | '.join(map(str, cells))} |")
     train = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["splits"]["train"]
     hours = ", ".join(f"{name} {frames / 36000:.1f}" for name, frames in train["activity"]["family"].items())
-    size = f"{train['tracks']} tracks of {train['songs']} songs, {train['seconds'] / 3600:.1f} h with their stems"
+    size = f"{train['tracks']} tracks, {train['seconds'] / 3600:.1f} h with their stems"
     lines += ["", f"Training data: {size}; hours of each class: {hours}."]
     return "\n".join(lines) + "\n"
 
