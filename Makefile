@@ -37,7 +37,7 @@ test: install  ## run the fast tests (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2 --dist loadfile
 
 test-slow: install  ## run the slow tests (under 40 minutes on 2 cores)
-	$(BIN)/python -m pytest -m 'slow and not gpu'
+	$(BIN)/python -m pytest -m 'slow and not gpu' -n 2 --dist loadfile
 
 docs: install  ## build the documentation as a web site in site/ (needs no network)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict  # with --quiet, --strict counts no warnings

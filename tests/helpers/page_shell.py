@@ -40,6 +40,7 @@ python() {
         '-m tfrecords_builder '*|tools/choose_*) request python "$@" ;;
         tools/bench_front_end.py*) command python "$@" --songs 10 ;;
         tools/bench_builder.py*) command python "$@" --tracks 4 --rounds 1 ;;
+        tools/bench_decoders.py*) command python "$@" --minutes 1 --rounds 1 ;;
         tools/bench_predict.py*) command python "$@" --minutes 1 --rounds 1 ;;
         *) command python "$@" ;;
     esac
