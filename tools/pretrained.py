@@ -121,6 +121,7 @@ class Setting:
         songs: Most songs of each group, and of each composed data set; None takes all.
         excerpts: Most seconds of a track: for training, and for validation and test.
         copies: Seeds of the altered copies of each SoundFont, and of the SoundFonts of recordings.
+        kinds: Some of :data:`KINDS`.
         sounds: Some of :data:`SOUNDS`.
         fit: Options of the training runs.
     """
@@ -129,6 +130,7 @@ class Setting:
     songs: int | None = None
     excerpts: tuple[int, int] = (40, 80)
     copies: tuple[int, ...] = (1, 2)
+    kinds: tuple[str, ...] = KINDS
     sounds: tuple[str, ...] = SOUNDS
     fit: tuple[str, ...] = ()
 
@@ -139,6 +141,7 @@ SMALL = Setting(
     songs=1,
     excerpts=(6, 6),
     copies=(1,),
+    kinds=KINDS[:2],
     sounds=SOUNDS[1:],
     fit=("--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "4"),
 )
@@ -427,7 +430,10 @@ def main(
         font = [soundfonts / VALIDATION_SOUNDFONT]
         build(songs[name], sets / name, font, *held_out, "--split", "validation", *options)
     test_fonts = dict(zip(SOUNDS, (train_fonts, [default_soundfont()]), strict=True))
-    tests = {(kind, sounds): sets / name_of(kind, sounds) for kind, sounds in itertools.product(KINDS, setting.sounds)}
+    tests = {
+        (kind, sounds): sets / name_of(kind, sounds)
+        for kind, sounds in itertools.product(setting.kinds, setting.sounds)
+    }
     for (kind, sounds), folder in tests.items():
         build(songs[kind], folder, test_fonts[sounds], *held_out, "--split", "test")
     data = out / "data"
@@ -436,7 +442,7 @@ def main(
         {
             "train": [sets / each.name for each in setting.train_sets],
             "validation": [sets / name for name in VALIDATION_SETS],
-            "test": [tests[kind, SOUNDS[1]] for kind in KINDS],
+            "test": [tests[kind, SOUNDS[1]] for kind in setting.kinds],
         },
     )
     fit = ("mir-tf", "fit", "--data", data, *setting.fit)
