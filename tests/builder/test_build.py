@@ -125,6 +125,7 @@ def test_the_manifest_counts_what_the_shards_hold(built: tuple[Path, click.testi
     assert manifest.source["slakh"] == str(root / "tree")
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bytes(built: tuple[Path, click.testing.Result]) -> None:
     root, _ = built
     before = contents(root / "data")
@@ -166,6 +167,7 @@ def write_slakh(root: Path) -> None:
     soundfile.write(silent, np.zeros(32000), 16000)
 
 
+@pytest.mark.slow
 def test_an_archive_gives_the_shards_of_its_tree(tmp_path: Path) -> None:
     """The labels are audible, with stems and leaks."""
     write_slakh(tmp_path / "tree")

@@ -98,6 +98,7 @@ def test_a_dry_run_counts_stems(tmp_path: Path, is_archive: bool) -> None:
     assert float(told[1]) == pytest.approx(size / 1e6, rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_voices(tmp_path: Path) -> None:
     (tmp_path / "songs").mkdir()
     for number in range(6):

@@ -425,6 +425,7 @@ def test_a_pipe_gets_tables_and_sentences_whole(columns: str | None, lost: bool)
     assert (words.count("word"), width) == ((60, "100") if not lost else (60, "500"))
 
 
+@pytest.mark.slow
 def test_tables_of_commands_are_whole_in_a_pipe(trained: Path, folder: Path, tmp_path: Path) -> None:
     for words in (
         ("inspect", folder / "data"),

@@ -66,6 +66,7 @@ def test_a_search_tries_reports_and_leaves_what_fit_takes(data: Path, tmp_path: 
             search([data], tmp_path / "out", trials=2, epochs=1, sections=SECTIONS)
 
 
+@pytest.mark.slow
 def test_the_best_trials_data_set_is_that_to_train_on(data: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     write_data(other, {"train": [[30, 25]], "validation": [[35]]})

@@ -142,6 +142,7 @@ def single(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_two_devices_learn_like_one(data: Path, single: Path, tmp_path: Path) -> None:
     end(start(data, tmp_path / "run", "mirrored", devices=2))
     np.testing.assert_allclose(losses(tmp_path / "run"), losses(single), rtol=1e-5)
