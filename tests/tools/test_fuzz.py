@@ -16,8 +16,8 @@ DIVISORS = {
     "bundle": (4, 3, 4),
     "keras": (4, 3, 4),
     "manifest": (4, 3, 4),
-    "midi": (4, 8, 20),
-    "soundfont": (3, 8, 8),
+    "midi": (3.9, 8, 20),
+    "soundfont": (2.9, 8, 8),
     "tflite": (4, 3, 4),
     "yaml": (3, 8, 8),
 }
