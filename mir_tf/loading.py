@@ -53,8 +53,9 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
     A run loads in Keras. A ``.tflite`` file loads in LiteRT, without TensorFlow.
 
     Args:
-        path: Folder that ``mir-tf fit`` wrote, or ``.tflite`` file that ``mir-tf export`` wrote. By default the
-            ``.tflite`` file of the model that comes with this package (:mod:`mir_tf.pretrained`).
+        path: Folder that ``mir-tf fit`` wrote, or ``.tflite`` file that ``mir-tf export`` wrote. Or a word for one of
+            the ``.tflite`` files that come with this package (:mod:`mir_tf.pretrained`): ``"pretrained"``, the default,
+            has 17 classes; ``"pretrained-35"`` has 35, such as Violin.
         threads: Number of LiteRT threads, for ``.tflite`` files only; by default one for each core. Keras uses all
             cores.
 
@@ -77,7 +78,8 @@ def load(path: str | Path | None = None, threads: int | None = None) -> Model:
         >>> prediction.probabilities.shape
         (40, 17)
     """
-    path = pretrained.tflite() if path is None else model_path(path)
+    word = pretrained.PRETRAINED_WORD if path is None else path
+    path = pretrained.tflite(word) if isinstance(word, str) and word in pretrained.SUBFOLDERS else model_path(word)
     require_model(path)
     if path.is_file():
         if is_remote(path):

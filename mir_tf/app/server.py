@@ -166,7 +166,7 @@ def describe_model(path: Path, key: str, prediction: Prediction) -> dict[str, An
     return {
         "id": key,
         "name": pretrained.display_name(path),
-        "scores": pretrained.SCORES if pretrained.is_pretrained(path) else "",
+        "scores": pretrained.SCORES.get(pretrained.word_of(path) or "", ""),
         "architecture": prediction.model["architecture"],
         "frame_rate": LABEL_RATE,
         "peak_rate": PEAK_RATE,

@@ -48,8 +48,8 @@ def evaluate(
 ) -> None:
     """Measure MODEL on songs it has not seen.
 
-    With --data, MODEL is a run. With --references, MODEL is a run or a .tflite file. Without MODEL, the pretrained
-    model is evaluated, and the results go into the current folder.
+    With --data, MODEL is a run. With --references, MODEL is a run or a .tflite file. MODEL may also be one of the words
+    pretrained (the default) and pretrained-35; then the results go into the current folder.
 
     Scores: precision, recall, F1, average precision and ROC AUC of frames; F1 of segments and intervals, with and
     without post-processing; presence per track; the dominant instrument; how many of the instruments that predictions
@@ -76,8 +76,8 @@ def evaluate(
     if data is not None:
         if references or audio:
             raise ConfigError("--data cannot be combined with --references and --audio; evaluate on each separately")
-        if pretrained.is_pretrained(model):
-            model = pretrained.folder()
+        if word := pretrained.word_of(model):
+            model = pretrained.folder(word)
         if model.is_file():
             raise ConfigError(f"{model}: --data needs a run; evaluate this file with --references and --audio")
         out = out or results_folder(model, f"evaluation-{split}")
@@ -131,8 +131,8 @@ def evaluate(
 def report(run: Path, data: Path, split: str, out: Path | None) -> None:
     """Write a page on how well the model in RUN does on unseen songs.
 
-    RUN is a folder made by mir-tf fit, or the word pretrained; the report on the pretrained model goes into the current
-    folder.
+    RUN is a folder made by mir-tf fit, or one of the words pretrained and pretrained-35, whose reports go into the
+    current folder.
 
     OUT receives report.html (a single file that you can mail, print or open on a phone), its pictures as files, and
     evaluation.json with all scores. The page shows F1 per class with intervals, precision, recall and F1 by threshold,

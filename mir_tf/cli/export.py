@@ -59,7 +59,7 @@ def export(
 ) -> None:
     """Export the model in RUN to files that run without this package.
 
-    RUN is a folder made by mir-tf fit, or the word pretrained for the pretrained model.
+    RUN is a folder made by mir-tf fit, or one of the words pretrained and pretrained-35.
 
     OUT receives saved_model (TensorFlow, whole songs), model.*.tflite (LiteRT, window by window), clip.tflite
     (MediaPipe AudioClassifier, one prediction per window) and model.onnx. The files take audio and contain class names,

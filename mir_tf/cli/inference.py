@@ -62,7 +62,7 @@ def _model_and_recordings(
     if "" in arguments:
         raise ConfigError("one of the paths is empty, as from a variable of the shell that is not set")
     first = arguments[0]
-    if first == pretrained.PRETRAINED_WORD or _is_model(as_path(first)):
+    if first in pretrained.SUBFOLDERS or _is_model(as_path(first)):
         arguments = arguments[1:]
         if not arguments:
             raise ConfigError(f"no recordings given: name recordings or folders of recordings after the model {first}")
@@ -102,7 +102,7 @@ def _require_recordings(path: Path) -> None:
         problem = "no such file or folder"
     raise ConfigError(
         f"{path}: {problem}. The first argument must be a model (a .tflite file, the folder of a run, or the word "
-        f"{pretrained.PRETRAINED_WORD}) or, to use the pretrained model, a recording or a folder of recordings"
+        f"{pretrained.WORDS}) or, to use the pretrained model, a recording or a folder of recordings"
     )
 
 
@@ -151,9 +151,9 @@ def predict(
 ) -> None:
     """Detect the instruments in recordings.
 
-    MODEL is a .tflite file made by mir-tf export, the folder of a run made by mir-tf fit, or the word pretrained.
-    Without it, the pretrained model is used. A .tflite file, such as the pretrained model, starts in a second, because
-    it does not need TensorFlow.
+    MODEL is a .tflite file made by mir-tf export, the folder of a run made by mir-tf fit, or a pretrained model:
+    pretrained, the default, has 17 classes, pretrained-35 has 35, such as Violin. A .tflite file or a pretrained
+    model starts in a second, because it does not need TensorFlow.
 
     AUDIO is a recording or a video of any length: mp3, m4a, wav, flac, ogg, opus, wma, mp4, mov, webm and more. A
     FOLDER is searched for them with all its subfolders.
@@ -396,7 +396,7 @@ def listen(
 ) -> None:
     """Detect instruments live, on standard input or from a microphone.
 
-    MODEL is a .tflite file made by mir-tf export. Without it, the pretrained model is used.
+    MODEL is a .tflite file made by mir-tf export, or one of the words pretrained (the default) and pretrained-35.
 
     In a terminal, a meter for each instrument shows its probability now, its threshold, and its playing time so far.
     Otherwise, each frame is printed as a line of JSON as soon as it is final, at most one window later; the delay is
@@ -465,8 +465,8 @@ def app(
 ) -> None:
     """Serve a web page that detects instruments in recordings.
 
-    MODEL is a .tflite file made by mir-tf export, which starts in a second, or a run. Without it, the pretrained model
-    is used.
+    MODEL is a .tflite file made by mir-tf export, which starts in a second, a run, or one of the words pretrained (the
+    default) and pretrained-35.
 
     Drop a recording on the page to see a lane for each instrument, play the recording, change thresholds, and save the
     result as JSON, CSV, JAMS, Audacity labels or a picture.

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 class _ModelParameter(PathParameter):
-    """The path of a trained model; the word ``pretrained`` stands for the path that ``pretrained_path`` returns."""
+    """The path of a trained model; a word for a pretrained one stands for what ``pretrained_path`` returns for it."""
 
-    def __init__(self, pretrained_path: Callable[[], Path], **options: Any) -> None:
+    def __init__(self, pretrained_path: Callable[[str], Path], **options: Any) -> None:
         super().__init__(exists=True, **options)
         self._pretrained_path = pretrained_path
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        if value == pretrained.PRETRAINED_WORD:
-            return self._pretrained_path()
+        if value in pretrained.SUBFOLDERS:
+            return self._pretrained_path(value)
         if not self.file_okay and Path(value).is_file():
-            expected = f"the folder of a run of mir-tf fit, or the word {pretrained.PRETRAINED_WORD}"
+            expected = f"the folder of a run of mir-tf fit, or the word {pretrained.WORDS}"
             self.fail(f"'{value}' is a file; expected {expected}.", parameter, context)
         if not self.dir_okay and Path(value).is_dir():
             self.fail(f"'{value}' is a folder; expected a .tflite file made by mir-tf export.", parameter, context)
@@ -126,14 +126,14 @@ def remembered_interrupt() -> Iterator[Callable[[], None]]:
 
 
 def announce_pretrained(model: Path) -> None:
-    """Print on stderr that the pretrained model is used, if it is."""
-    if pretrained.is_pretrained(model):
-        click.echo(f"Model: {pretrained.display_name(model)}, pretrained. {pretrained.RELIABILITY}", err=True)
+    """Print on stderr that a pretrained model is used, if one is."""
+    if word := pretrained.word_of(model):
+        click.echo(f"Model: {pretrained.display_name(model)}, pretrained. {pretrained.reliability(word)}", err=True)
 
 
 def results_folder(model: Path, name: str) -> Path:
-    """Return the default folder for results: beside the model, or for the pretrained model in the current folder."""
-    if pretrained.is_pretrained(model):
+    """Return the default folder for results: beside the model, or for a pretrained model in the current folder."""
+    if pretrained.word_of(model):
         return Path(name)
     return (model if model.is_dir() else model.parent) / name
 

@@ -67,7 +67,7 @@ _MODEL, _TRAIN = ModelConfig(), TrainConfig()  # the defaults that help texts st
 @click.option(
     "--init",
     type=RUN,
-    help=f"Start from the weights of a run, or of the pretrained model: the word {pretrained.PRETRAINED_WORD}.",
+    help=f"Start from the weights of a run, or of a pretrained model: {pretrained.WORDS}.",
 )
 @click.option("--profile", is_flag=True, help="Profile a few steps for TensorBoard (extra profile).")
 def fit(

@@ -10,7 +10,6 @@ from mir_tf.errors import BundleError
 from mir_tf.io.audio import AUDIO_SUFFIXES
 from mir_tf.io.files import as_path, is_remote
 from mir_tf.io.stored_json import impostor_of
-from mir_tf.pretrained import PRETRAINED_WORD
 
 _RUN = "give the folder of a run, which mir-tf fit writes"
 _RUN_OR_TFLITE = "give the folder of a run, which mir-tf fit writes, or a .tflite file of mir-tf export"
@@ -63,8 +62,7 @@ def require_model(path: Path) -> None:
     except (OSError, ValueError) as error:  # a name that is too long
         raise BundleError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not exists:
-        hint = "; mir_tf.load() without a path loads the pretrained model" if path.name == PRETRAINED_WORD else ""
-        raise BundleError(f"{path}: no such file or folder; {_RUN_OR_TFLITE}{hint}")
+        raise BundleError(f"{path}: no such file or folder; {_RUN_OR_TFLITE}")
     if not path.is_file():
         require_run(path, or_tflite=True)
 

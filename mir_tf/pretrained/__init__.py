@@ -1,8 +1,9 @@
-"""The pretrained model, with which you can predict without training a model first.
+"""The two pretrained models, with which you can predict without training a model first.
 
-Its files are beside this module: ``model.tflite``, which predicts without TensorFlow; the same model as a bundle,
-``model.keras`` and ``bundle.json``, to evaluate, export and train further; and ``MODEL_CARD.md``, which describes its
-training data and its scores.
+The files of the first, which has 17 classes, are beside this module: ``model.tflite``, which predicts without
+TensorFlow; the same model as a bundle, ``model.keras`` and ``bundle.json``, to evaluate, export and train further; and
+``MODEL_CARD.md``, which describes the training data and the scores of both. The folder ``35_classes`` contains the same
+files of the second, which tells instruments of one family apart, such as ``Violin`` and ``Cello``.
 """
 
 from __future__ import annotations
@@ -15,44 +16,67 @@ from mir_tf.config import BUNDLE_FILE
 from mir_tf.errors import BundleError
 
 PRETRAINED_WORD = "pretrained"
-"""The argument that names this model wherever a command takes one; for a folder of that name write ``./pretrained``."""
-
-SCORES = "In tests, 92 % of the instruments that it listed as detected did play, and 38 % of those listed as perhaps."
-"""How often its names are right, in words. The numbers are for 140 new tracks: see ``MODEL_CARD.md``."""
-
-RELIABILITY = f"It does not detect voices. {SCORES}"
-"""What to expect of it, in words."""
+"""The argument that names the first model wherever a command takes one."""
 
 FOLDER = Path(str(importlib.resources.files(__name__)))
-"""The folder of its files."""
+"""The folder of the first model's files."""
+
+SUBFOLDERS = {PRETRAINED_WORD: "", "pretrained-35": "35_classes"}
+"""Word for a model → its folder, within :data:`FOLDER`. For a folder that is named like a word, write ``./word``."""
+
+WORDS = " or ".join(SUBFOLDERS)
+"""The words, for messages."""
+
+_LIMITS = {
+    PRETRAINED_WORD: "It does not detect voices.",
+    "pretrained-35": "It does not detect singers: Choir and Voice means a sampled choir.",
+}
+"""Word for a model → what it cannot do."""
+
+SCORES = {
+    PRETRAINED_WORD: "In tests, 92 % of the instruments that it listed as detected did play, and 38 % of those listed "
+    "as perhaps.",
+    "pretrained-35": "In tests, 92 % of the instruments that it listed as detected did play, and 37 % of those listed "
+    "as perhaps.",
+}
+"""Word for a model → how often its names are right. The numbers are for 140 new tracks: see ``MODEL_CARD.md``."""
 
 
-def tflite() -> Path:
-    """Return the path of the ``.tflite`` file.
+def tflite(word: str = PRETRAINED_WORD) -> Path:
+    """Return the path of a model's ``.tflite`` file.
 
     Raises:
         BundleError: This copy of the package does not contain it.
     """
-    return _existing(FOLDER / "model.tflite")
+    return _existing(FOLDER / SUBFOLDERS[word] / "model.tflite")
 
 
-def folder() -> Path:
-    """Return the folder of the bundle, as :func:`mir_tf.bundle.load` takes it.
+def folder(word: str = PRETRAINED_WORD) -> Path:
+    """Return the folder of a model's bundle, as :func:`mir_tf.bundle.load` takes it.
 
     Raises:
         BundleError: This copy of the package does not contain it.
     """
-    return _existing(FOLDER / BUNDLE_FILE).parent
+    return _existing(FOLDER / SUBFOLDERS[word] / BUNDLE_FILE).parent
 
 
-def is_pretrained(model: Path) -> bool:
-    """Return whether a path is one that :func:`tflite` or :func:`folder` returns."""
-    return FOLDER in (model, model.parent)
+def word_of(model: Path) -> str | None:
+    """Return the word for a path that :func:`tflite` or :func:`folder` returns; None for other models."""
+    return next((word for word, name in SUBFOLDERS.items() if FOLDER / name in (model, model.parent)), None)
 
 
 def display_name(model: Path) -> str:
     """Return a short name for the model at a path, to show to people."""
-    return f"mir-tf {mir_tf.__version__}" if is_pretrained(model) else model.resolve().name
+    word = word_of(model)
+    if word is None:
+        return model.resolve().name
+    _, _, classes = word.partition("-")
+    return f"mir-tf {mir_tf.__version__}" + (f", {classes} classes" if classes else "")
+
+
+def reliability(word: str) -> str:
+    """Return what to expect of a model, in words."""
+    return f"{_LIMITS[word]} {SCORES[word]}"
 
 
 def _existing(path: Path) -> Path:

@@ -20,7 +20,6 @@ TFLITE = r"give the \.tflite file that mir-tf export writes"
 PATHS = {
     "nowhere": f"no such file or folder; {RUN_OR_TFLITE}",
     "nowhere.tflite": "no such file or folder",
-    "pretrained": r"no such .*; mir_tf\.load\(\) without a path loads the pretrained model",
     "empty": f"not a trained model: the folder has no bundle.json; {RUN_OR_TFLITE}",
     "saved_model": f"a SavedModel, which TensorFlow itself loads; {TFLITE}",
     "saved_model/saved_model.pb": f"a SavedModel, .*; {TFLITE}",
