@@ -1,4 +1,4 @@
-"""Make the model that comes with mir-tf: render MIDI, train on it, and write the tables of its scores.
+"""Make the two models that come with mir-tf: render MIDI, train on it, and write the tables of their scores.
 
     python tools/pretrained.py --midi MIDI --samples SAMPLES --soundfonts SOUNDFONTS --start MODEL --out OUT
 
@@ -43,6 +43,9 @@ TRAIN_SOUNDFONTS = ("FluidR3_GM.sf2", "sf_GMbank.sf2", "sonivox.sf2", "freepats.
 VALIDATION_SOUNDFONT = "MuseScore_General_Full.sf2"
 RUNS = ("tcn", "tcn_end")
 """The training runs, each with a configuration of the same name. The second continues the first, or --start."""
+
+FINE_CLASSES = ("--vocabulary", "slakh", "--learning-rate", "0.0005", "--epochs", "25")
+"""Options of the run that continues the result with Slakh's 34 classes and drums; its new class layer learns fast."""
 
 SHARES = (2, 3)
 """How often the weights before and after the last run count in their mean, which is the result."""
@@ -347,12 +350,13 @@ def header(*columns: str) -> list[str]:
     return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
 
 
-def tables(data: Path, evaluations: dict[tuple[str, str], Path]) -> str:
+def tables(data: Path, evaluations: dict[tuple[str, str], Path], vocabulary: str) -> str:
     """Return Markdown tables: scores by kind of songs, names, and scores by class; and the amount of training data.
 
     Args:
         data: The joined data set.
         evaluations: Maps songs and sounds to the folder of their evaluation. The first one is that of all songs.
+        vocabulary: Name of the model's vocabulary.
     """
     results = {key: json.loads((folder / "evaluation.json").read_text("utf-8")) for key, folder in evaluations.items()}
     lines = header("songs", "sounds", "tracks", *OVERALL_METRICS.values(), "constant")
@@ -376,7 +380,7 @@ def tables(data: Path, evaluations: dict[tuple[str, str], Path]) -> str:
         cells = (row["name"], row["tracks"], precision, recall, percent(row["f1"]), constant, reported)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     train = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["splits"]["train"]
-    hours = ", ".join(f"{name} {frames / 36000:.1f}" for name, frames in train["activity"]["family"].items())
+    hours = ", ".join(f"{name} {frames / 36000:.1f}" for name, frames in train["activity"][vocabulary].items())
     size = f"{train['tracks']} tracks, {train['seconds'] / 3600:.1f} h with their stems"
     lines += ["", f"Training data: {size}; hours of each class: {hours}."]
     return "\n".join(lines) + "\n"
@@ -451,10 +455,12 @@ def main(
         run(*fit, "--config", CONFIG_FOLDER / f"{first}.yaml", "--out", out / first)
         start = out / first
     run(*fit, "--config", CONFIG_FOLDER / f"{last}.yaml", "--init", start, "--out", out / last)
-    final = out / "pretrained"
+    final, fine = out / "pretrained", out / "35_classes"
     if not (final / "bundle.json").exists():
         runs = [path for path, share in zip((start, out / last), SHARES, strict=True) for _ in range(share)]
         run("python", Path(__file__).with_name("average_runs.py"), *runs, "--data", data, "--out", final)
+    last_epochs = FINE_CLASSES if not small else FINE_CLASSES[:-2]
+    run(*fit, "--config", CONFIG_FOLDER / f"{last}.yaml", "--init", final, *last_epochs, "--out", fine)
     evaluations = {("all", SOUNDS[1]): out / "evaluations" / "all"}
     evaluate(final, evaluations["all", SOUNDS[1]], "--data", data)
     for key, folder in tests.items():
@@ -464,16 +470,18 @@ def main(
         references = write_references(mixes, table, split, out / "mixes" / split)
         evaluations["produced mixes", split] = out / "evaluations" / name_of("mixes", split)
         evaluate(final, evaluations["produced mixes", split], "--references", references, "--audio", references)
-    exported = out / "exported"
-    if not (exported / "report.json").exists():
-        formats = ("--formats", "tflite", "--quantize", "none,float16,int8")
-        run("mir-tf", "export", final, "--out", exported, *formats, "--data", data, "--license", "Apache-2.0")
-    text = tables(data, evaluations)
+    fine_evaluations = {("all, 35 classes", SOUNDS[1]): out / "evaluations" / "all-35_classes"}
+    evaluate(fine, fine_evaluations["all, 35 classes", SOUNDS[1]], "--data", data)
+    for model in (final, fine):
+        if not (out / "exported" / model.name / "report.json").exists():
+            formats = ("--formats", "tflite", "--quantize", "none,float16,int8", "--license", "Apache-2.0")
+            run("mir-tf", "export", model, "--out", out / "exported" / model.name, *formats, "--data", data)
+    text = tables(data, evaluations, "family") + "\n" + tables(data, fine_evaluations, "slakh")
     (out / "tables.md").write_text(text, encoding="utf-8")
     click.echo(text)
-    click.echo(
-        f"For mir_tf/pretrained: {final}/model.keras, {final}/bundle.json, {exported}/model.int8.tflite as model.tflite"
-    )
+    for model, folder in ((final, "mir_tf/pretrained"), (fine, "mir_tf/pretrained/35_classes")):
+        tflite = f"{out}/exported/{model.name}/model.int8.tflite"
+        click.echo(f"For {folder}: {model}/model.keras, {model}/bundle.json, {tflite} as model.tflite")
 
 
 if __name__ == "__main__":

@@ -201,8 +201,10 @@ def test_the_recipe_runs_whole_on_a_few_songs(pretrained, tmp_path: Path) -> Non
         f"| {songs}" for songs in ("all", *pretrained.SMALL.kinds, "produced mixes", "produced mixes")
     ]
     assert "Training data: " in text
-    model = LiteModel(tmp_path / "out" / "exported" / "model.int8.tflite")
-    assert model.metadata.classes == VOCABULARIES["family"].classes
+    assert "| all, 35 classes | new SoundFont | " in text
+    for folder, vocabulary in (("pretrained", "family"), ("35_classes", "slakh")):
+        model = LiteModel(tmp_path / "out" / "exported" / folder / "model.int8.tflite")
+        assert model.metadata.classes == VOCABULARIES[vocabulary].classes
     assert bundle.load(tmp_path / "out" / "pretrained").confidence is not None
 
 
