@@ -4,7 +4,7 @@
 
 Runs that continue one another differ in the noise of their last steps, and in what they have forgotten. The mean of
 their weights is often better than each of them (M. Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022).
-Give a run twice to count it twice. With a single run, only the tuning is done again: thresholds, post-processing and
+Give a run twice to count it twice. The result has the settings of the last run. With a single run, only the tuning is done again: thresholds, post-processing and
 confidence.
 """
 
@@ -35,30 +35,30 @@ def main(runs: tuple[Path, ...], data: tuple[Path, ...], out: Path) -> None:
     """Average, tune and store."""
     try:
         models = [bundle.load(run) for run in runs]
-        first = models[0]
+        last = models[-1]
         shapes = [[weight.shape for weight in model.model.weights] for model in models]
         for run, model, shape in zip(runs, models, shapes, strict=True):
-            if shape != shapes[0] or model.classes != first.classes:
-                raise click.ClickException(f"{run}: its network or classes differ from those of {runs[0]}")
-            if differences := model.config.front_end.differences(first.config.front_end):
-                raise click.ClickException(f"{run}: its front end differs from {runs[0]}: {'; '.join(differences)}")
+            if shape != shapes[-1] or model.classes != last.classes:
+                raise click.ClickException(f"{run}: its network or classes differ from those of {runs[-1]}")
+            if differences := model.config.front_end.differences(last.config.front_end):
+                raise click.ClickException(f"{run}: its front end differs from {runs[-1]}: {'; '.join(differences)}")
         weights = [model.model.get_weights() for model in models]
-        first.model.set_weights([np.mean(each, axis=0) for each in zip(*weights, strict=True)])
+        last.model.set_weights([np.mean(each, axis=0) for each in zip(*weights, strict=True)])
         predictions = []
         for folder in data:
-            predictions += predict_split(first.windowed, first.config, folder, "validation")
+            predictions += predict_split(last.windowed, last.config, folder, "validation")
     except MirTfError as error:
         raise click.ClickException(str(error)) from error
-    histogram = ScoreHistogram(len(first.classes))
+    histogram = ScoreHistogram(len(last.classes))
     for each in predictions:
         histogram.update(each.probabilities, each.truth)
     tuned = tune(histogram)
-    thresholds = shrink(tuned, histogram, first.config.train.threshold_shrinkage)
+    thresholds = shrink(tuned, histogram, last.config.train.threshold_shrinkage)
     counts = grid_counts([(each.probabilities, each.truth) for each in predictions], thresholds)
     fitted, _ = confidence.fit(TrackTable.of(predictions, thresholds))
-    untuned = tuple(name for name, has in zip(first.classes, tuned.has_positives, strict=True) if not has)
+    untuned = tuple(name for name, has in zip(last.classes, tuned.has_positives, strict=True) if not has)
     made = dataclasses.replace(
-        first,
+        last,
         thresholds=thresholds,
         post_processing=choose(counts, thresholds),
         untuned=untuned,
