@@ -128,7 +128,7 @@ def remembered_interrupt() -> Iterator[Callable[[], None]]:
 def announce_pretrained(model: Path) -> None:
     """Print on stderr that a pretrained model is used, if one is."""
     if word := pretrained.word_of(model):
-        click.echo(f"Model: {pretrained.display_name(model)}, pretrained. {pretrained.reliability(word)}", err=True)
+        click.echo(f"Model: {pretrained.display_name(model)}. {pretrained.reliability(word)}", err=True)
 
 
 def results_folder(model: Path, name: str) -> Path:

@@ -68,10 +68,7 @@ def word_of(model: Path) -> str | None:
 def display_name(model: Path) -> str:
     """Return a short name for the model at a path, to show to people."""
     word = word_of(model)
-    if word is None:
-        return model.resolve().name
-    _, _, classes = word.partition("-")
-    return f"mir-tf {mir_tf.__version__}" + (f", {classes} classes" if classes else "")
+    return model.resolve().name if word is None else f"mir-tf {mir_tf.__version__} {word}"
 
 
 def reliability(word: str) -> str:

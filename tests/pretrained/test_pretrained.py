@@ -50,7 +50,7 @@ def own(exported_cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return folder
 
 
-OWN = f"Model: mir-tf {mir_tf.__version__}, pretrained. {pretrained.reliability('pretrained')}\n"
+OWN = f"Model: mir-tf {mir_tf.__version__} pretrained. {pretrained.reliability('pretrained')}\n"
 
 
 def test_load_without_a_path(own: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_second_model_has_a_word_of_its_own(own: Path) -> None:
     for name in MODEL_FILES:
         shutil.move(own / name, second / name)
     assert "comes without a pretrained model" in failed(1, "predict", song)
-    announced = f"Model: mir-tf {mir_tf.__version__}, 35 classes, pretrained. {pretrained.reliability('pretrained-35')}"
+    announced = f"Model: mir-tf {mir_tf.__version__} pretrained-35. {pretrained.reliability('pretrained-35')}"
     for arguments in (("predict", "pretrained-35", song), words):
         result = run(*arguments)
         assert result.exit_code == 0, result.output
@@ -201,7 +201,7 @@ def test_the_app_without_a_model_bears_the_name_of_the_package(own: Path) -> Non
         finally:
             process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert described["name"] == f"mir-tf {mir_tf.__version__}"
+    assert described["name"] == f"mir-tf {mir_tf.__version__} pretrained"
     assert errors.startswith(OWN)
     assert pretrained.display_name(Path("runs/crnn")) == "crnn"
 
