@@ -26,7 +26,6 @@ _SCHEMES = {
     "~/.aws), AWS_REGION and, for a server that is not Amazon's, S3_ENDPOINT",
     "gs": "check the bucket's name and the credentials (GOOGLE_APPLICATION_CREDENTIALS, or gcloud auth "
     "application-default login)",
-    "az": "check the account, the container and TF_AZURE_STORAGE_KEY",
 }
 """Scheme → hint for the error message when an access fails."""
 
