@@ -341,16 +341,16 @@ def require_intact(
 def _require_intact(path: Path, shard: Shard) -> None:
     try:
         key = (str(path if is_remote(path) else path.absolute()), shard.sha256)
-        now = (shard.num_bytes, 0)  # a remote shard is checked once: asking for its time would be slow
-        if not is_remote(path):
-            status = path.stat()
-            now = (status.st_size, status.st_mtime_ns)
+        status = path.stat()
+        now = (status.st_size, status.st_mtime_ns)
         if _intact.get(key) == now:
             return
         if now[0] != shard.num_bytes:
             raise DataError(f"{path}: damaged: {now[0]} bytes; the manifest lists {shard.num_bytes}; {_AGAIN}")
         if sha256(path) != shard.sha256:
             raise DataError(f"{path}: damaged: its SHA-256 differs from the manifest; {_AGAIN}")
+    except FileNotFoundError:
+        raise DataError(f"{path.parent}: shard {path.name} is missing; {_AGAIN}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     _intact[key] = now

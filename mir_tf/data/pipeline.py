@@ -369,6 +369,7 @@ def report_read_errors(folder: str | Path, manifest: Manifest, split: str) -> It
             raise
         raise DataError(f"{folder}: cannot be read any more: {_cause(error)}") from error
     except _READ_ERRORS as error:
+        require_intact(folder, manifest, [split])  # names a shard that was removed or replaced meanwhile
         summary = manifest.splits[split]
         found = 0
         for shard in summary.shards:

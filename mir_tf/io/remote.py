@@ -99,7 +99,8 @@ class RemotePath(PosixPath):
             found = self._tf.io.gfile.stat(self._uri)
         kind = stat.S_IFDIR if found.is_directory else stat.S_IFREG
         seconds = found.mtime_nsec // 10**9
-        return os.stat_result((kind, 0, 0, 1, 0, 0, found.length, seconds, seconds, seconds))
+        times = {"st_mtime_ns": found.mtime_nsec}
+        return os.stat_result((kind, 0, 0, 1, 0, 0, found.length, seconds, seconds, seconds), times)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
         """Return whether it is a file or a folder."""
@@ -137,9 +138,13 @@ class RemotePath(PosixPath):
         return io.BufferedReader(_Reader(self), _BUFFER)
 
     def read_bytes(self) -> bytes:
-        """Read the whole file."""
-        with self._os_errors():
-            content: bytes = self._tf.io.read_file(self._uri).numpy()
+        """Read the whole file.
+
+        ``tf.io.read_file`` is not used, because it crashes the interpreter if tensorflow-io's S3 client reads an empty
+        object.
+        """
+        with self.open("rb") as file:
+            content: bytes = file.read()
         return content
 
     def read_text(self, encoding: str | None = None, *arguments: Any, **options: Any) -> str:
@@ -227,6 +232,13 @@ class _Reader(io.RawIOBase):
         with self._path._os_errors():
             self._file.seek(self._position)
             data = self._file.read(len(buffer))
+        if not data:
+            raise OSError(
+                errno.EIO,
+                f"ends after {self._position} of {self._size} bytes; it was replaced, or the "
+                "connection broke: run the command again",
+                str(self._path),
+            )
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -247,8 +259,8 @@ def _tensorflow(scheme: str) -> Any:
         return tf
     # By default Amazon's client retries eleven times, for half a minute, before it reports an error.
     os.environ.setdefault("AWS_RETRY_MODE", "standard")
-    # Without this it requests the object's size before each read.
-    os.environ.setdefault("S3_DISABLE_MULTI_PART_DOWNLOAD", "1")
+    # Otherwise, if a connection breaks and the client tries again, it returns wrong bytes without an error.
+    os.environ["S3_DISABLE_MULTI_PART_DOWNLOAD"] = "1"
     try:
         import tensorflow_io  # noqa: F401  # registers the file systems
     except (ImportError, NotImplementedError):
@@ -273,6 +285,6 @@ def _skip_destructors_at_exit() -> None:
 def _not_installed(scheme: str) -> FileSystemError:
     return FileSystemError(
         f"{scheme}:// needs tensorflow-io, which is missing or does not fit this TensorFlow: on Linux or macOS "
-        "with Python 3.10 to 3.12, pip install 'tensorflow==2.16.2' 'tensorflow-io==0.37.1'; elsewhere, copy the files "
-        "to a local folder"
+        "with Python 3.10 to 3.12, pip install 'tensorflow==2.16.2' 'tensorflow-io==0.37.1'; there is none for another "
+        "Python or Windows: use one of these, or copy the files to a local folder (aws s3 sync)"
     )

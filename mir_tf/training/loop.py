@@ -413,6 +413,8 @@ class _Run:
         began, state, distribution = time.perf_counter(), self.state, self.setup.distribution
         epoch = state.epoch + 1
         loss, timing = self._train_epoch(step, batches, summaries, profile)
+        # An epoch on a shard that was replaced meanwhile must not get into the checkpoint.
+        require_intact(self.setup.data, self.setup.manifest, ["train"])
         validation = self._validate()
         self.baseline = validation.baseline
         row = {

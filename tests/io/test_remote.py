@@ -1,5 +1,6 @@
 """Remote paths, against a real S3 API server on loopback."""
 
+import hashlib
 import importlib.util
 import io
 import os
@@ -17,17 +18,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 import yaml
 from helpers import s3_server
 from helpers.commands import run
 from helpers.slakh_tree import write_track
 from helpers.tiny_data import write_data
+from helpers.workers import clusters
 
+from mir_tf import bundle
+from mir_tf.bundle.history import HISTORY_FILE, read_history
+from mir_tf.config import MODEL_FILE
 from mir_tf.data import pipeline
-from mir_tf.data.manifest import MANIFEST_FILE, read_manifest
+from mir_tf.data.manifest import MANIFEST_FILE, read_manifest, require_intact
 from mir_tf.errors import ConfigError, DataError, FileSystemError
 from mir_tf.io import audio, remote
-from mir_tf.io.files import as_path, atomic_write, is_remote, local, move_into, remove, write_text
+from mir_tf.io.files import as_path, atomic_write, is_remote, local, move_into, remove, sha256, write_text
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.slakh import tree as slakh
 from tfrecords_builder.slakh.archive import Archive
@@ -141,6 +147,29 @@ def test_files_are_written_whole_read_listed_and_removed(bucket: Path, tmp_path:
     assert not folder.exists()
 
 
+@needs_server
+@pytest.mark.parametrize("name", ["two words", "ünï", "100%", "a%20b", "a#b", "a?b", "a+b", "a&b=c", "it's"])
+def test_names_may_have_any_characters(bucket: Path, name: str) -> None:
+    folder = bucket / "names" / name
+    write_text(folder / f"{name}.txt", name)
+    assert (folder / f"{name}.txt").read_text() == name
+    assert folder in list(folder.parent.iterdir())
+    assert list(folder.iterdir()) == [folder / f"{name}.txt"]
+    remove(folder)
+    assert not folder.exists()
+
+
+@needs_server
+def test_an_empty_object_is_an_empty_file(bucket: Path) -> None:
+    """TensorFlow's ``read_file`` would crash the interpreter here."""
+    path = bucket / "empty" / MANIFEST_FILE
+    write_text(path, "")
+    assert (path.is_file(), path.stat().st_size, path.read_bytes(), path.read_text()) == (True, 0, b"", "")
+    result = run("inspect", path.parent)
+    assert result.exit_code == 1
+    assert f"{path}: damaged" in result.output
+
+
 def _fail_while_writing(path: Path) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text("half")
@@ -251,6 +280,21 @@ def test_a_data_set_is_read_and_its_damage_named(bucket: Path, tmp_path: Path) -
     shard.unlink()
     with pytest.raises(DataError, match=f"shard {shard.name} is missing"):
         read_manifest(bucket / "data")
+    with pytest.raises(DataError, match=f"shard {shard.name} is missing"):
+        require_intact("s3://bucket/data", manifest, ["train"])
+
+
+@needs_server
+def test_a_shard_is_checked_again_if_it_changes(bucket: Path, tmp_path: Path) -> None:
+    manifest = write_data(tmp_path / "data", {"train": [[30], [20]], "validation": [[20]], "test": [[20]]})
+    move_into(tmp_path / "data", bucket / "changing")
+    require_intact("s3://bucket/changing", manifest, ["train"])
+    shard = bucket / "changing" / manifest.splits["train"].shards[0].name
+    for damaged in (b"", b"another shard"):
+        with atomic_write(shard) as temporary:
+            temporary.write_bytes(damaged)
+        with pytest.raises(DataError, match=f"{shard.name}: damaged: {len(damaged)} bytes; the manifest lists"):
+            require_intact("s3://bucket/changing", manifest, ["train"])
 
 
 def command(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -402,6 +446,94 @@ def test_a_store_that_goes_away_is_no_damaged_recording(bucket: Path, tmp_path: 
     assert reader.returncode == 1
     assert said.startswith("OSError: "), said
     assert "S3_ENDPOINT" in said
+
+
+@needs_server
+@pytest.mark.slow
+def test_bytes_are_right_after_a_connection_breaks(bucket: Path, tmp_path: Path) -> None:
+    """One break is repaired; if every answer is cut off, there is an error and no shorter file."""
+    content = np.random.default_rng(0).bytes(2_000_000)
+    with tf.io.TFRecordWriter(str(tmp_path / "cut")) as writer:
+        for start in range(0, len(content), 20_000):
+            writer.write(content[start : start + 20_000])
+    (bucket / "cut").upload(tmp_path / "cut")  # type: ignore[attr-defined]
+    script = (
+        "import hashlib, sys; import tensorflow as tf; from mir_tf.io.files import as_path\n"
+        "path = as_path('s3://bucket/cut'); path.exists()\n"
+        "if sys.argv[1] == 'file': content = path.read_bytes()\n"
+        "else: content = b''.join(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())\n"
+        "print(hashlib.sha256(content).hexdigest(), flush=True)"
+    )
+    expected = {"file": (tmp_path / "cut").read_bytes(), "records": content}
+    for how, whole in expected.items():
+        for times in (1, 1000):
+            with s3_server.cutting(os.environ["S3_ENDPOINT"], "/cut", 300_000, times) as address:
+                result = subprocess.run(
+                    [sys.executable, "-c", script, how],
+                    capture_output=True,
+                    text=True,
+                    timeout=300,
+                    # A setting of the user with which the client would return wrong bytes.
+                    env={**os.environ, "S3_ENDPOINT": address, "S3_DISABLE_MULTI_PART_DOWNLOAD": "0"},
+                )
+            if times == 1:
+                assert result.stdout.strip() == hashlib.sha256(whole).hexdigest(), result.stderr
+            else:
+                assert (result.returncode, result.stdout) == (1, "")
+                assert "Transferred a partial file" in result.stderr
+
+
+@needs_server
+@pytest.mark.slow
+def test_workers_train_in_a_bucket_and_resume(bucket: Path, tmp_path: Path) -> None:
+    """Kill one of two after the first epoch: the other one says so, and a new start ends like one device on disk."""
+    write_data(tmp_path / "data", {"train": [[30, 50], [25, 60]], "validation": [[35, 60]], "test": [[20]]})
+    move_into(tmp_path / "data", bucket / "shared")
+    data, out = "s3://bucket/shared", "s3://bucket/runs/workers"
+    # Masks and dropout would differ between devices.
+    plain = {"freq_masks": 0, "time_masks": 0, "conv_dropout": 0.0, "head_dropout": 0.0}
+    settings = {**SETTINGS, "model": {**SETTINGS["model"], **plain}, "train": {**SETTINGS["train"], "epochs": 3}}
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
+    fit = ("fit", "--config", tmp_path / "settings.yaml")
+
+    assert run(*fit, "--data", tmp_path / "data", "--out", tmp_path / "run").exit_code == 0
+
+    def start() -> list[subprocess.Popen[str]]:
+        return [
+            subprocess.Popen(
+                words_of(*fit, "--data", data, "--out", out, "--strategy", "multiworker"),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "TF_CONFIG": cluster},
+            )
+            for cluster in clusters(2)
+        ]
+
+    def end(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
+        said = [process.communicate(timeout=300)[1] for process in processes]
+        return [(process.returncode, errors) for process, errors in zip(processes, said, strict=True)]
+
+    chief, other = start()
+    while "runs/workers/history.csv" not in objects(os.environ["S3_ENDPOINT"], "runs/workers/"):
+        assert (chief.poll(), other.poll()) == (None, None)
+        time.sleep(0.05)
+    other.kill()
+    (status, errors), (killed, _) = end([chief, other])
+    assert (status, killed) == (1, -signal.SIGKILL), errors
+    assert "lost another worker" in errors
+    assert "Traceback" not in errors
+    finished = read_history(as_path(out) / HISTORY_FILE)
+    assert 1 <= len(finished) < 3
+
+    resumed = end(start())
+    assert [status for status, _ in resumed] == [0, 0], resumed
+    history, expected = (read_history(folder / HISTORY_FILE) for folder in (as_path(out), tmp_path / "run"))
+    assert history[: len(finished)] == finished
+    for mine, theirs in zip(history, expected, strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-4)  # devices round differently
+        assert mine["val_macro_f1"] == pytest.approx(theirs["val_macro_f1"], rel=1e-4)
+    assert bundle.describe(out).model_sha256 == sha256(as_path(out) / MODEL_FILE)
 
 
 @needs_server

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.tiny_data import write_data
+from helpers.workers import clusters
 
 from mir_tf import bundle
 from mir_tf.bundle.history import CHECKPOINT_FILE, HISTORY_FILE
@@ -59,7 +59,7 @@ def start(
     devices: int = 1,
     kill_at: int = -1,
     masks: str = "",
-    cluster: dict[str, Any] | None = None,
+    cluster: str = "",
 ) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
@@ -67,7 +67,7 @@ def start(
     }
     environment.pop("TF_CONFIG", None)
     if cluster:
-        environment["TF_CONFIG"] = json.dumps(cluster)
+        environment["TF_CONFIG"] = cluster
     words = [str(word) for word in (data, out, strategy, devices, kill_at, masks)]
     return subprocess.Popen([sys.executable, "-c", SCRIPT, *words], env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -85,16 +85,9 @@ def end(*processes: subprocess.Popen[str], statuses: tuple[int, ...] = (0,)) -> 
 
 def start_workers(data: Path, out: Path, other_data: Path | None = None, **options: Any) -> list[subprocess.Popen[str]]:
     """Start two processes on this machine; the second one may read other data."""
-    sockets = [socket.socket() for _ in range(2)]
-    for listener in sockets:
-        listener.bind(("localhost", 0))
-    addresses = [f"localhost:{listener.getsockname()[1]}" for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    clusters = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(2)]
     return [
         start(folder, out, "multiworker", cluster=cluster, **options)
-        for folder, cluster in zip((data, other_data or data), clusters, strict=True)
+        for folder, cluster in zip((data, other_data or data), clusters(2), strict=True)
     ]
 
 

@@ -27,6 +27,7 @@ from mir_tf.config import BUNDLE_FILE, RunConfig, TrainConfig, read_yaml
 from mir_tf.data import pipeline
 from mir_tf.data.manifest import read_manifest
 from mir_tf.errors import ConfigError, DataError, TrainingError
+from mir_tf.io.files import write_bytes
 from mir_tf.metrics import confidence
 from mir_tf.metrics.confidence import TrackTable
 from mir_tf.metrics.event_tuning import choose, grid_counts
@@ -342,6 +343,23 @@ def test_a_resumed_run_checks_its_shards_again_and_shows_how_far_it_is(tmp_path:
     with pytest.raises(DataError, match=rf"{manifest.splits['validation'].shards[0].name}: damaged: .*the manifest"):
         fit(data, out, CNN.merge({"train": {"epochs": 2}}), on_step=lambda *_: steps.append(1))
     assert not steps
+
+
+def test_an_epoch_on_a_shard_that_was_replaced_is_not_kept(tmp_path: Path) -> None:
+    manifest = write_data(tmp_path / "data", SPLITS)
+    shard = tmp_path / "data" / manifest.splits["train"].shards[0].name
+    steps: list[int] = []
+
+    def on_step(number: int, in_epoch: int, loss: float) -> None:
+        steps.append(number)
+        if len(steps) == in_epoch + 1:  # in the second epoch
+            content = bytearray(shard.read_bytes())
+            content[-1] ^= 1
+            write_bytes(shard, bytes(content))
+
+    with pytest.raises(DataError, match=rf"{shard.name}: damaged"):
+        fit(tmp_path / "data", tmp_path / "run", CNN, on_step=on_step)
+    assert len(read_history(tmp_path / "run")) == 1
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
