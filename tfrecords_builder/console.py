@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -117,12 +118,13 @@ def print_summary(report: BuildReport, out: Path) -> None:
             click.echo(f"programs without a class in vocabulary {name} (share of label frames): {', '.join(programs)}")
             click.echo(f"  A model with vocabulary {name} ignores them. To detect them, choose another vocabulary.")
     _print_skipped(report.skipped)
+    data = shlex.quote(str(out))
     if all(manifest.splits[split].tracks for split in ("train", "validation")):
         click.echo(f"The data set is in {out}. Next, look at it and train on it:")
-        click.echo(f"  mir-tf inspect {out}\n  mir-tf fit --data {out} --model crnn --out RUN")
+        click.echo(f"  mir-tf inspect {data}\n  mir-tf fit --data {data} --model crnn --out RUN")
     else:
         click.echo(f"The data set is in {out}. Training needs tracks in train and validation. Next, look at it:")
-        click.echo(f"  mir-tf inspect {out}")
+        click.echo(f"  mir-tf inspect {data}")
 
 
 def print_estimate(result: BuildEstimate, workers: int, is_archive: bool) -> None:

@@ -4,8 +4,8 @@
 
 Runs that continue one another differ in the noise of their last steps, and in what they have forgotten. The mean of
 their weights is often better than each of them (M. Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022).
-Give a run twice to count it twice. The result has the settings of the last run. With a single run, only the tuning is done again: thresholds, post-processing and
-confidence.
+Give a run twice to count it twice. The result has the settings of the last run. With a single run, only the tuning is
+done again: thresholds, post-processing and confidence.
 """
 
 from __future__ import annotations

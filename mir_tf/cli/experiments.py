@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -166,4 +167,5 @@ def tune(
         click.echo("no trial has completed", err=True)
         sys.exit(1)
     folder, _ = search.config(results[0].values)
-    console.print(f"Next: mir-tf fit --data {folder} --config {out / tuning.BEST} --out RUN", soft_wrap=True)
+    options = shlex.join(["--data", str(folder), "--config", str(out / tuning.BEST)])
+    console.print(f"Next: mir-tf fit {options} --out RUN", soft_wrap=True)

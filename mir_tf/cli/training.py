@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def fit(
             "instrument as perhaps. Train it for more epochs or on more songs",
             err=True,
         )
-    click.echo(f"Next: mir-tf evaluate {result.out} --data {data}")
+    click.echo(f"Next: mir-tf evaluate {shlex.quote(str(result.out))} --data {shlex.quote(str(data))}")
 
 
 def _configure(base: RunConfig, file: Path | None, options: dict[str, dict[str, Any]]) -> RunConfig:
@@ -222,5 +223,5 @@ def import_torch(checkpoint: Path, thresholds: Path | None, preset: str, out: Pa
     model = bundle.config.model
     click.echo(
         f"{model.architecture}, {len(bundle.classes)} classes, {bundle.model.count_params()} parameters: {out}\n"
-        f"Next: mir-tf predict {out} SONG.mp3"
+        f"Next: mir-tf predict {shlex.quote(str(out))} SONG.mp3"
     )

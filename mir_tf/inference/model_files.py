@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from mir_tf.config import BUNDLE_FILE, MODEL_FILE
@@ -119,7 +120,7 @@ def _problem_of_folder(folder: Path, or_tflite: bool) -> str:
     if "saved_model.pb" in names:
         return _not_a_model(_SAVED_MODEL, _TFLITE if or_tflite else _RUN)
     if "manifest.json" in names:
-        return _not_a_model("a data set", f"train a model with mir-tf fit --data {folder}")
+        return _not_a_model("a data set", f"train a model with mir-tf fit --data {shlex.quote(str(folder))}")
     if models := _models_in(folder, names, or_tflite):
         listed = ", ".join(map(str, models[:_FEW])) + (", ..." if len(models) > _FEW else "")
         return f"not a trained model, but it contains {len(models)}; give one of them: {listed}"

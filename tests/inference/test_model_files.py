@@ -23,7 +23,8 @@ PATHS = {
     "empty": f"not a trained model: the folder has no bundle.json; {RUN_OR_TFLITE}",
     "saved_model": f"a SavedModel, which TensorFlow itself loads; {TFLITE}",
     "saved_model/saved_model.pb": f"a SavedModel, .*; {TFLITE}",
-    "data": "but a data set; train a model with mir-tf fit --data .*data",
+    "data": "but a data set; train a model with mir-tf fit --data .*data$",
+    "my data": "but a data set; train a model with mir-tf fit --data '/.*my data'$",
     "started": "its first epoch is not finished: run the same mir-tf fit command again",
     "half": "model.keras is missing; copy it too",
     "runs": r"but it contains 4; give one of them: .*model\.tflite, .*one, .*three, \.\.\.",
@@ -44,14 +45,14 @@ PATHS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("paths")
-    for name in ("empty", "data", "started", "half", "saved_model"):
+    for name in ("empty", "data", "my data", "started", "half", "saved_model"):
         (folder / name).mkdir()
     for run_name in ("one", "two", "three"):
         (folder / "runs" / run_name).mkdir(parents=True)
         for name in (BUNDLE_FILE, MODEL_FILE):
             (folder / "runs" / run_name / name).write_text("content")
     for name in (
-        *("data/manifest.json", "started/config.yaml", "half/bundle.json", "runs/model.tflite"),
+        *("data/manifest.json", "my data/manifest.json", "started/config.yaml", "half/bundle.json", "runs/model.tflite"),
         *(name for name in PATHS if "." in name and len(name) < 255 and not name.startswith(("runs", "nowhere"))),
     ):
         (folder / name).write_text("" if name == "empty.tflite" else "content")

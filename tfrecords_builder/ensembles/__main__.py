@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -32,7 +33,10 @@ def main(songs: int, seed: int, simple: bool, out: Path) -> None:
 
         with locks.exclusive(out):
             compose_folder(out, songs, seed, simple)
-    click.echo(f"{songs} songs are in {out}. Next: python -m tfrecords_builder --midi {out} --soundfont SF2 --out DATA")
+    midi = shlex.quote(str(out))
+    click.echo(
+        f"{songs} songs are in {out}. Next: python -m tfrecords_builder --midi {midi} --soundfont SF2 --out DATA"
+    )
 
 
 if __name__ == "__main__":
