@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mir_tf.config import LABEL_RATE, FrontEndConfig, RunConfig
 from mir_tf.data import records
+from mir_tf.data.examples import Examples
 from mir_tf.data.frontend import normalize_clip
 from mir_tf.data.manifest import Manifest, require_intact, split_summary
 from mir_tf.errors import DataError
@@ -62,22 +63,6 @@ class LabelledTrack:
     song: str
     log_mel: NDArray[np.float32]
     truth: NDArray[np.bool_]
-
-
-class Examples(NamedTuple):
-    """A batch of training examples, or one of them without the first axis.
-
-    Attributes:
-        log_mel: float32 [batch, frames, mels].
-        targets: float32 [batch, label frames, classes] of 0 and 1.
-        weights: float32 [batch, label frames]: 1, or 0 for padding.
-        is_stem: bool [batch]: Whether the example is cut from a single stem.
-    """
-
-    log_mel: tf.Tensor
-    targets: tf.Tensor
-    weights: tf.Tensor
-    is_stem: tf.Tensor
 
 
 class _Crops(NamedTuple):

@@ -26,8 +26,9 @@ from mir_tf.bundle.windows import WindowedModel
 from mir_tf.confidence import ConfidenceModel
 from mir_tf.config import MODEL_FILE, RunConfig, TrainConfig
 from mir_tf.data import pipeline
+from mir_tf.data.examples import Examples
 from mir_tf.data.manifest import MANIFEST_FILE, Manifest, OnShard, class_frames, read_manifest, require_intact
-from mir_tf.data.pipeline import Examples, LabelledTrack
+from mir_tf.data.pipeline import LabelledTrack
 from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.events import PostProcessing
 from mir_tf.io import locks

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from mir_tf.config import RunConfig, TrainConfig
-from mir_tf.data.pipeline import Examples
+from mir_tf.data.examples import Examples
 from mir_tf.training.distribution import Distribution
-from mir_tf.training.remix import remix
+from mir_tf.training.remix import draw, remix
 
 TrainingStep = Callable[[Examples], tf.Tensor]
 """Trains on a batch and returns its loss."""
@@ -52,6 +53,28 @@ class WeightAverage:
                 weight.assign(value)
 
 
+class StatelessRandom:
+    """Random numbers from TensorFlow that depend on a seed, int64 [2], alone."""
+
+    def __init__(self, seed: tf.Tensor) -> None:
+        self._seed = seed
+
+    def fold_in(self, index: int) -> StatelessRandom:
+        return StatelessRandom(tf.random.experimental.stateless_fold_in(self._seed, index))
+
+    def permutation(self, size: tf.Tensor) -> tf.Tensor:
+        return tf.random.experimental.stateless_shuffle(tf.range(size), self._seed)
+
+    def integers(self, shape: tuple[Any, ...], bound: int) -> tf.Tensor:
+        return tf.random.stateless_uniform(shape, self._seed, maxval=bound, dtype=tf.int32)
+
+    def uniform(self, shape: tuple[Any, ...], low: float, high: float) -> tf.Tensor:
+        return tf.random.stateless_uniform(shape, self._seed, low, high)
+
+    def normal(self, shape: tuple[Any, ...], deviation: float) -> tf.Tensor:
+        return tf.random.stateless_normal(shape, self._seed, stddev=deviation)
+
+
 def training_step(
     model: keras.Model, average: WeightAverage, strategy: tf.distribute.Strategy, config: RunConfig
 ) -> TrainingStep:
@@ -74,7 +97,8 @@ def training_step(
             # The seed depends on the step alone, so that a resumed run draws the same.
             seed = tf.stack([tf.constant(config.train.seed, tf.int64), tf.cast(optimizer.iterations.value, tf.int64)])
             seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(replica.replica_id_in_sync_group, tf.int64))
-            examples = remix(examples, seed, config.train, config.front_end)
+            draws = draw(StatelessRandom(seed), tf.shape(examples.log_mel)[0], config.train)
+            examples = remix(examples, draws, config.train, config.front_end)
         frames = tf.reduce_sum(examples.weights)
         # Keras divides the loss by the number of replicas, as if all had the same number of true frames.
         share = tf.math.divide_no_nan(frames, replica.all_reduce(tf.distribute.ReduceOp.MEAN, frames))

@@ -1,5 +1,10 @@
 """New mixes from a batch: which stems are added up, which labels follow, and what stays unchanged."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,11 +12,21 @@ import pytest
 import tensorflow as tf
 
 from mir_tf.config import FRONT_ENDS, RunConfig, TrainConfig
-from mir_tf.data.pipeline import Examples
+from mir_tf.data.examples import Examples
 from mir_tf.errors import ConfigError
-from mir_tf.training.remix import remix
+from mir_tf.training import remix
+from mir_tf.training.step import StatelessRandom
 
 FRONT_END = FRONT_ENDS["default"]
+EVERYTHING = {"remix_stems": 4, "shift_mels": 2.0, "color_db": 3.0, "noise_db": -20.0}
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "remix.npz"
+"""A batch, the draws for the seed (7, 3) and EVERYTHING, and the result, all from the code before it used keras.ops."""
+
+GOLDEN_DB = 4e-5
+"""Bound on differences from the golden levels: five steps of float32 at -100 dB. Backends and processors round
+exponentials, logarithms and sums differently; JAX and PyTorch differed from TensorFlow by one step."""
+
 BATCH, FRAMES, LABELS = 8, 10, 2
 
 
@@ -26,8 +41,84 @@ def batch(stems: int) -> Examples:
 
 
 def remixed(seed: int, stems: int, **options: Any) -> tuple[np.ndarray, ...]:
-    results = remix(batch(stems), tf.constant([7, seed], tf.int64), TrainConfig(**options), FRONT_END)
-    return tuple(result.numpy() for result in results)
+    return tuple(result.numpy() for result in remix_with((7, seed), batch(stems), TrainConfig(**options)))
+
+
+def remix_with(seed: tuple[int, int], examples: Examples, train: TrainConfig) -> Examples:
+    """Draw as the training step does, and remix."""
+    draws = remix.draw(StatelessRandom(tf.constant(seed, tf.int64)), len(examples.log_mel), train)
+    return remix.remix(examples, draws, train, FRONT_END)
+
+
+def golden(part: str) -> dict[str, np.ndarray]:
+    """Return the arrays of the golden file under ``part``."""
+    with np.load(GOLDEN) as stored:
+        return {name.partition("/")[2]: stored[name] for name in stored.files if name.startswith(f"{part}/")}
+
+
+def assert_golden(result: dict[str, np.ndarray]) -> None:
+    """Compare the fields of remixed examples with the golden ones."""
+    expected = golden("output")
+    assert result.keys() == expected.keys()
+    for name, values in expected.items():
+        assert result[name].dtype == values.dtype
+        np.testing.assert_allclose(result[name], values, rtol=0, atol=GOLDEN_DB if name == "log_mel" else 0)
+
+
+def test_a_seed_draws_what_it_always_drew() -> None:
+    """A run that is resumed after an update goes on with the same draws."""
+    draws = remix.draw(StatelessRandom(tf.constant([7, 3], tf.int64)), 6, TrainConfig(**EVERYTHING))
+    for name, values in golden("draws").items():
+        assert getattr(draws, name).dtype == values.dtype
+        np.testing.assert_allclose(getattr(draws, name), values, rtol=1e-5)
+
+
+def test_the_same_draws_give_the_same_values_in_tensorflow() -> None:
+    examples, draws = Examples(**golden("input")), remix.Draws(**golden("draws"))
+    compiled = tf.function(lambda e, d: remix.remix(e, d, TrainConfig(**EVERYTHING), FRONT_END))
+    for mixed in (
+        remix.remix(examples, draws, TrainConfig(**EVERYTHING), FRONT_END),
+        compiled(examples, draws),
+        remix_with((7, 3), examples, TrainConfig(**EVERYTHING)),
+    ):
+        assert_golden({name: value.numpy() for name, value in mixed._asdict().items()})
+
+
+BACKEND_SCRIPT = """
+import sys
+import keras
+import numpy as np
+from mir_tf.config import FRONT_ENDS, TrainConfig
+from mir_tf.data.examples import Examples
+from mir_tf.training.remix import Draws, remix
+
+path, out, everything = sys.argv[1], sys.argv[2], eval(sys.argv[3])
+stored = np.load(path)
+fields = lambda part, kind: kind(
+    *(keras.ops.convert_to_tensor(stored[f"{part}/{name}"]) for name in kind._fields)
+)
+mixed = remix(fields("input", Examples), fields("draws", Draws), TrainConfig(**everything), FRONT_ENDS["default"])
+np.savez(out, **{name: keras.ops.convert_to_numpy(value) for name, value in mixed._asdict().items()})
+print(keras.config.backend())
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_same_draws_give_the_same_values_on_another_backend(backend: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    out = tmp_path / "mixed.npz"
+    result = subprocess.run(
+        [sys.executable, "-c", BACKEND_SCRIPT, GOLDEN, out, repr(EVERYTHING)],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[-1] == backend
+    with np.load(out) as mixed:
+        assert_golden(dict(mixed))
 
 
 def test_stems_join_stems_and_labels_follow() -> None:
@@ -58,12 +149,8 @@ def test_the_power_of_what_sounds_together_adds_up() -> None:
     targets = np.broadcast_to(np.eye(2, dtype=np.float32)[:, None], (2, LABELS, 2))
     gains = []
     for seed in range(200):
-        mixed, active, *_ = remix(
-            Examples(log_mel, targets, np.ones((2, LABELS), np.float32), np.array([True, True])),
-            tf.constant([0, seed], tf.int64),
-            TrainConfig(remix_stems=2),
-            FRONT_END,
-        )
+        examples = Examples(log_mel, targets, np.ones((2, LABELS), np.float32), np.array([True, True]))
+        mixed, active, *_ = remix_with((0, seed), examples, TrainConfig(remix_stems=2))
         together = active[:, 0].numpy().sum(axis=1) == 2
         power = 10 ** (mixed.numpy()[:, 0, 0] / 10) - 10**-2.0
         np.testing.assert_allclose(power[~together], 0, atol=1e-6)
@@ -74,7 +161,7 @@ def test_the_power_of_what_sounds_together_adds_up() -> None:
 
 
 def test_the_same_seed_gives_the_same_and_another_one_not() -> None:
-    options = {"stems": 8, "remix_stems": 4, "shift_mels": 2.0, "color_db": 3.0, "noise_db": -20.0}
+    options = {"stems": 8, **EVERYTHING}
     for first, again in zip(remixed(1, **options), remixed(1, **options), strict=True):
         np.testing.assert_array_equal(first, again)
     assert not np.array_equal(remixed(1, **options)[0], remixed(2, **options)[0])
@@ -84,7 +171,7 @@ def test_colour_is_smooth_over_frequency_and_constant_in_time() -> None:
     log_mel = np.full((64, FRAMES, 128), -20, np.float32)
     targets = np.zeros((64, LABELS, 1), np.float32)
     examples = Examples(log_mel, targets, np.ones((64, LABELS), np.float32), np.zeros(64, bool))
-    colored, *_ = remix(examples, tf.constant([0, 0], tf.int64), TrainConfig(color_db=3.0), FRONT_END)
+    colored, *_ = remix_with((0, 0), examples, TrainConfig(color_db=3.0))
     difference = colored.numpy() + 20
     np.testing.assert_allclose(difference, difference[:, :1].repeat(FRAMES, axis=1), atol=1e-4)
     assert 5 < difference[:, 0].std() < 12  # drawn twice: for the stem and for the mix
@@ -97,7 +184,7 @@ def test_examples_move_over_the_mel_axis_each_its_own_way() -> None:
     log_mel = np.broadcast_to(ridge, (64, FRAMES, 128))
     targets = np.zeros((64, LABELS, 1), np.float32)
     examples = Examples(log_mel, targets, np.ones((64, LABELS), np.float32), np.zeros(64, bool))
-    moved, *_ = remix(examples, tf.constant([0, 0], tf.int64), TrainConfig(shift_mels=3.0), FRONT_END)
+    moved, *_ = remix_with((0, 0), examples, TrainConfig(shift_mels=3.0))
     first = moved.numpy()[:, 0]
     np.testing.assert_allclose(moved, first[:, np.newaxis].repeat(FRAMES, axis=1), atol=1e-4)
     # The level on either slope, away from the top, shows how far a ridge was moved.
@@ -113,12 +200,12 @@ def test_noise_fills_silence_and_nothing_falls_below_the_floor() -> None:
     log_mel[:, : FRAMES // 2] = -10
     targets = np.zeros((32, LABELS, 1), np.float32)
     examples = Examples(log_mel, targets, np.ones((32, LABELS), np.float32), np.zeros(32, bool))
-    noisy, *_ = remix(examples, tf.constant([0, 0], tf.int64), TrainConfig(noise_db=-20.0), FRONT_END)
+    noisy, *_ = remix_with((0, 0), examples, TrainConfig(noise_db=-20.0))
     silent = noisy.numpy()[:, -1]
     assert silent.min() >= FRONT_END.log_floor_db - 1e-4
     assert (silent > FRONT_END.log_floor_db + 3).any(axis=1).mean() > 0.5
     assert silent.max() < -10 - 20 + 25  # level at most 20 dB below, and a slope
-    colored, *_ = remix(examples, tf.constant([0, 0], tf.int64), TrainConfig(color_db=10.0), FRONT_END)
+    colored, *_ = remix_with((0, 0), examples, TrainConfig(color_db=10.0))
     assert colored.numpy().min() == FRONT_END.log_floor_db
 
 
