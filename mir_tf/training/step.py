@@ -54,15 +54,24 @@ class WeightAverage:
 
 
 class StatelessRandom:
-    """Random numbers from TensorFlow that depend on a seed, int64 [2], alone."""
+    """Random numbers from TensorFlow that depend on a seed alone.
 
-    def __init__(self, seed: tf.Tensor) -> None:
+    Args:
+        seed: int64 [2].
+        jit: Whether XLA compiles the code. The numbers are then others.
+    """
+
+    def __init__(self, seed: tf.Tensor, jit: bool = False) -> None:
         self._seed = seed
+        self._jit = jit
 
     def fold_in(self, index: int) -> StatelessRandom:
-        return StatelessRandom(tf.random.experimental.stateless_fold_in(self._seed, index))
+        return StatelessRandom(tf.random.experimental.stateless_fold_in(self._seed, index), self._jit)
 
     def permutation(self, size: tf.Tensor) -> tf.Tensor:
+        if self._jit:  # XLA cannot compile stateless_shuffle
+            keys = tf.random.stateless_uniform([size], self._seed, minval=None, maxval=None, dtype=tf.int32)
+            return tf.argsort(keys, stable=True)
         return tf.random.experimental.stateless_shuffle(tf.range(size), self._seed)
 
     def integers(self, shape: tuple[Any, ...], bound: int) -> tf.Tensor:
@@ -97,7 +106,7 @@ def training_step(
             # The seed depends on the step alone, so that a resumed run draws the same.
             seed = tf.stack([tf.constant(config.train.seed, tf.int64), tf.cast(optimizer.iterations.value, tf.int64)])
             seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(replica.replica_id_in_sync_group, tf.int64))
-            draws = draw(StatelessRandom(seed), tf.shape(examples.log_mel)[0], config.train)
+            draws = draw(StatelessRandom(seed, config.train.jit), tf.shape(examples.log_mel)[0], config.train)
             examples = remix(examples, draws, config.train, config.front_end)
         frames = tf.reduce_sum(examples.weights)
         # Keras divides the loss by the number of replicas, as if all had the same number of true frames.

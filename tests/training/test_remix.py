@@ -84,6 +84,24 @@ def test_the_same_draws_give_the_same_values_in_tensorflow() -> None:
         assert_golden({name: value.numpy() for name, value in mixed._asdict().items()})
 
 
+def test_xla_compiles_the_draws_and_the_mixing() -> None:
+    """TensorFlow draws other numbers under XLA, but every example is still used once."""
+    train = TrainConfig(**EVERYTHING)
+    seed, examples = tf.constant([7, 3], tf.int64), Examples(**golden("input"))
+
+    @tf.function(jit_compile=True)
+    def compiled(seed: tf.Tensor, examples: Examples) -> tuple[remix.Draws, Examples]:
+        draws = remix.draw(StatelessRandom(seed, jit=True), 6, train)
+        return draws, remix.remix(examples, draws, train, FRONT_END)
+
+    draws, mixed = compiled(seed, examples)
+    assert sorted(draws.order.numpy()) == list(range(6))
+    expected = remix.remix(examples, draws, train, FRONT_END)
+    np.testing.assert_allclose(mixed.log_mel, expected.log_mel, rtol=0, atol=GOLDEN_DB)
+    orders = {tuple(compiled(tf.constant([7, step], tf.int64), examples)[0].order.numpy()) for step in range(10)}
+    assert len(orders) > 5
+
+
 BACKEND_SCRIPT = """
 import sys
 import keras
