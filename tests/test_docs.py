@@ -237,7 +237,7 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
 NOT_RUN = {
     r"^make ": "installs packages; .ci/run does that",
     r"^\. \.venv/bin/activate": "the tests run in such an environment",
-    r"^pip (install|wheel)": "installs packages; test_install.py does so",
+    r"^pip (install|wheel|download)": "installs packages; test_install.py does so",
     r"^python3 -m venv|^pipx |^uvx |^docker ": "installs packages; test_install.py follows the Dockerfile",
     r"tools/build_site": "npm fetches packages; app/test_site.py builds the site",
     r"http\.server": "serves until Ctrl-C, and is not part of mir-tf",
@@ -257,6 +257,7 @@ NOT_RUN = {
     r"tools/choose_": "needs several validation songs; test_recipe.py has them",
     r"tools/pretrained/ablations": "trains ten runs; test_recipe.py reads the plan",
     r"tools/bench_models\.py": "takes minutes",
+    r"tools/bench_gpu\.py": "needs JAX; tools/test_bench_gpu.py runs it if JAX is installed",
     r"s3://": "needs a bucket; test_remote.py runs a server",
 }
 """Patterns of the commands that are not run, and the reason."""
