@@ -22,14 +22,17 @@ def bench(*options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_JAX, reason="JAX is absent: the extra dev does not include it")
-def test_every_network_has_a_row() -> None:
-    options = ("--batch-size", "2", "--seconds", "1", "--rounds", "1", "--steps", "1", "--precision", "bfloat16")
-    result = bench(*options)
+@pytest.mark.parametrize(("precision", "networks"), [("float32", list(MODELS)), ("bfloat16", ["tcn"])])
+def test_every_network_has_a_row(precision: str, networks: list[str]) -> None:
+    chosen = [word for network in networks for word in ("--network", network)]
+    result = bench(
+        "--batch-size", "2", "--seconds", "1", "--rounds", "1", "--steps", "1", "--precision", precision, *chosen
+    )
     assert result.returncode == 0, result.stderr
     device, _versions, header, *rows, _note = result.stdout.splitlines()
     assert re.fullmatch("device: .+", device)
     assert header.split()[:2] == ["network", "precision"]
-    assert [row.split()[0] for row in rows] == list(MODELS)
+    assert [row.split()[:2] for row in rows] == [[network, precision] for network in networks]
     for row in rows:
         _network, _precision, *cells = re.split(r" {2,}", row.strip())
         assert len(cells) == (9 if importlib.util.find_spec("torch") else 7)
