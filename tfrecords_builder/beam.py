@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,19 +43,38 @@ _ON_THIS_MACHINE = "--runner=FnApiRunner"
 """Beam's DirectRunner, without the Prism runner that it would first try to download."""
 
 
+_DASK = "--runner=apache_beam.runners.dask.dask_runner.DaskRunner"
+"""Beam's runner for Dask, which Beam knows by its full name alone."""
+
+_PATIENCE_SECONDS = 60.0
+"""How long a pipeline on Dask waits while there is no worker at all."""
+
+
 def _pipeline(options: Sequence[str]) -> beam.Pipeline:
-    return beam.Pipeline(options=PipelineOptions([_ON_THIS_MACHINE, *options]))  # of two runners, the last one counts
+    words = [_DASK if word.lower() in ("--runner=dask", "--runner=daskrunner") else word for word in options]
+    parsed = PipelineOptions([_ON_THIS_MACHINE, *words])  # of two runners, the last one counts
+    pipeline = beam.Pipeline(options=parsed)
+    if type(pipeline.runner).__name__ == "DaskRunner":
+        from apache_beam.runners.dask.dask_runner import DaskOptions
+
+        dask = parsed.view_as(DaskOptions)
+        if dask.npartitions is None and dask.partition_size is None:
+            dask.partition_size = 1  # by default, 128 tracks in a row go to one worker
+    return pipeline
 
 
 def check_options(options: Sequence[str]) -> None:
     """Let Beam parse its options; it ends the process with status 2 if a value is wrong.
 
     Raises:
-        ConfigError: There is no such runner, or an option is missing.
+        ConfigError: There is no such runner, its package is not installed, or an option is missing.
     """
     try:
         _pipeline(options)
-    except ValueError as error:
+    except ModuleNotFoundError as error:
+        extra = "mir-tf[dask]" if error.name in ("dask", "distributed") else "apache-beam[...]"
+        raise ConfigError(f"--runner beam: {error}; the runner needs a package: pip install '{extra}'") from error
+    except (ValueError, ImportError, AttributeError) as error:
         raise ConfigError(f"Apache Beam: {error}") from error
 
 
@@ -110,14 +130,20 @@ def _run(
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         results = executor.submit(_collect, tracks, folder, is_through, progress)
         try:
-            with _pipeline(options) as pipeline:
-                # Without a reshuffle, a runner may give all elements of one Create to one worker.
-                (
-                    pipeline
-                    | "Tracks" >> beam.Create(tracks)
-                    | beam.Reshuffle()
-                    | "Records" >> beam.Map(build_part, tree, folder, config, versions())
-                )
+            pipeline = _pipeline(options)
+            # Without a reshuffle, a runner may give all elements of one Create to one worker.
+            (
+                pipeline
+                | "Tracks" >> beam.Create(tracks)
+                | beam.Reshuffle()
+                | "Records" >> beam.Map(build_part, tree, folder, config, versions())
+            )
+            result = pipeline.run()
+            if (client := getattr(result, "client", None)) is None:
+                result.wait_until_finish()
+            else:
+                with client:  # which cancels what is left
+                    _wait_on_dask(client, result)
         except Exception as error:  # each runner has its own errors
             # Runners return a worker's traceback as text; its last line with words names the error.
             lines = [line.strip() for line in str(error).splitlines() if re.search(r"\w", line)]
@@ -126,6 +152,23 @@ def _run(
         finally:
             is_through.set()
     return results.result()
+
+
+def _wait_on_dask(client: Any, result: Any) -> None:
+    """Wait for a pipeline on Dask, which itself would wait for ever if there were no worker.
+
+    Raises:
+        DataError: There was no worker for :data:`_PATIENCE_SECONDS`.
+    """
+    last_seen = time.monotonic()
+    while not all(future.done() for future in result.futures):
+        time.sleep(_POLL_SECONDS / 10)
+        if client.nthreads():
+            last_seen = time.monotonic()
+        elif time.monotonic() - last_seen > _PATIENCE_SECONDS:
+            address = client.scheduler.address
+            raise DataError(f"{address}: this scheduler has no worker; start some: dask worker {address} --nthreads 1")
+    result.wait_until_finish()
 
 
 def _collect(
