@@ -230,7 +230,7 @@ _option = functools.partial(click.option, cls=SourceOption)
     default=os.cpu_count() or 1,
     show_default="one per core",
     metavar="N",
-    help="Use N processes, which need up to 1 GB of memory each. With --runner beam, this applies to rendering.",
+    help="Use N processes, which need up to 1 GB of memory each. Not with --runner beam.",
 )
 @_option(
     "--runner",
@@ -262,11 +262,11 @@ def main(verify: Path | None, **options: Any) -> None:
 
     If a build is interrupted, rerun the same command to continue it.
 
-    With --runner beam, everything after -- goes to Apache Beam and chooses its runner (pip install 'mir-tf[beam]'):
+    With --runner beam, everything after -- goes to Apache Beam and chooses its runner (pip install 'mir-tf[dask]'):
 
     \b
       python -m tfrecords_builder --slakh TREE --out DATA --runner beam \\
-          -- --runner=FlinkRunner --flink_master=HOST:8081
+          -- --runner=DaskRunner --dask_client_address=tcp://HOST:8786
 
     Exit status: 0 success; 1 nothing was built, damaged tracks were skipped (see --skip-bad), or --verify found
     damage; 2 wrong usage; 130 interrupted.
@@ -337,7 +337,7 @@ def _build(source: Source, options: dict[str, Any]) -> bool:
 def _build_all(
     source: Source, config: RecordConfig, description: dict[str, Any], options: dict[str, Any]
 ) -> BuildReport:
-    """Render the songs if needed, and build all tracks."""
+    """Choose the tracks, and build all of them."""
     from tfrecords_builder import build, resume
 
     workers = options["workers"]
@@ -347,18 +347,18 @@ def _build_all(
         contextlib.nullcontext() if kept is None else locks.exclusive(kept),
         resume.unfinished(options["out"], config.front_end, description) as unfinished,
         workspace(unfinished) as local,
+        scratch_folder(local / "unpacked") as scratch,
     ):
-        tree, not_rendered = source.prepare(local, workers)
-        with scratch_folder(local / "unpacked") as scratch:
-            tracks, skipped, track_source = tree.choose(scratch, config)
-            skipped = not_rendered + skipped
-            with console.track_bar("Building") as progress:
-                if options["runner"] == "beam":
-                    report: BuildReport = _import_beam().build_on_beam(
-                        tracks, skipped, unfinished, config, description, tree.root, options["beam_options"], progress
-                    )
-                    return report
-                return build.build(tracks, skipped, unfinished, config, description, workers, track_source, progress)
+        tracks, skipped, track_source = source.choose(scratch, config, local, workers)
+        with console.track_bar("Building") as progress:
+            if options["runner"] == "beam":
+                assert isinstance(track_source, build.FilesOnDisk)
+                roots = track_source.roots
+                report: BuildReport = _import_beam().build_on_beam(
+                    tracks, skipped, unfinished, config, description, roots, options["beam_options"], progress
+                )
+                return report
+            return build.build(tracks, skipped, unfinished, config, description, workers, track_source, progress)
 
 
 def _import_beam() -> ModuleType:

@@ -27,12 +27,12 @@ import mir_tf
 from mir_tf.errors import ConfigError, DataError
 from mir_tf.io.files import is_remote, write_text
 from tfrecords_builder import build, processes, resume
-from tfrecords_builder.build import BuildReport
+from tfrecords_builder.build import BuildReport, Item
 from tfrecords_builder.processes import Failure, TrackProgress
 from tfrecords_builder.records import writer
 from tfrecords_builder.records.make import RecordConfig
 from tfrecords_builder.records.writer import TrackPart
-from tfrecords_builder.slakh.tree import Skipped, Track
+from tfrecords_builder.slakh.tree import Skipped
 
 _BAD = ".bad"
 """Suffix of a file beside the parts with the reason why a track was skipped."""
@@ -79,12 +79,12 @@ def check_options(options: Sequence[str]) -> None:
 
 
 def build_on_beam(
-    tracks: Sequence[Track],
+    tracks: Sequence[Item],
     skipped: list[Skipped],
     unfinished: Path,
     config: RecordConfig,
     source: dict[str, Any],
-    tree: Path,
+    roots: Sequence[Path],
     options: Sequence[str],
     progress: TrackProgress | None = None,
 ) -> BuildReport:
@@ -96,7 +96,7 @@ def build_on_beam(
         unfinished: As for a local build. Either kind of build continues the other.
         config: Configuration of the records.
         source: Source and settings, for the manifest.
-        tree: The folder with the files of all tracks.
+        roots: The folders with the files of all tracks, and single files that all tracks need.
         options: Beam's options as words of a command line, such as ``--runner=FlinkRunner``; empty to run on this
             machine.
         progress: Called after each track, by another thread.
@@ -109,15 +109,15 @@ def build_on_beam(
     folder = unfinished / resume.PARTS
     for stale in folder.glob(f"*{_BAD}"):
         stale.unlink()
-    results = _run(wanted, tree, folder, config, options, progress) if wanted else []
+    results = _run(wanted, roots, folder, config, options, progress) if wanted else []
     built = [result for result in results if isinstance(result, TrackPart)]
     failed = [result for result in results if isinstance(result, Skipped)]
     return build.join_parts(found, built, skipped + failed, unfinished, config, source)
 
 
 def _run(
-    tracks: Sequence[Track],
-    tree: Path,
+    tracks: Sequence[Item],
+    roots: Sequence[Path],
     folder: Path,
     config: RecordConfig,
     options: Sequence[str],
@@ -136,7 +136,7 @@ def _run(
                 pipeline
                 | "Tracks" >> beam.Create(tracks)
                 | beam.Reshuffle()
-                | "Records" >> beam.Map(build_part, tree, folder, config, versions())
+                | "Records" >> beam.Map(build_part, roots, folder, config, versions())
             )
             result = pipeline.run()
             if (client := getattr(result, "client", None)) is None:
@@ -172,7 +172,7 @@ def _wait_on_dask(client: Any, result: Any) -> None:
 
 
 def _collect(
-    tracks: Sequence[Track], folder: Path, is_through: threading.Event, progress: TrackProgress | None
+    tracks: Sequence[Item], folder: Path, is_through: threading.Event, progress: TrackProgress | None
 ) -> list[TrackPart | Skipped]:
     """Return the results of the tracks from ``folder``, because not every runner returns results.
 
@@ -199,11 +199,11 @@ def _collect(
     return results
 
 
-def _result(track: Track, folder: Path) -> TrackPart | Skipped | None:
+def _result(track: Item, folder: Path) -> TrackPart | Skipped | None:
     if (part := writer.find_part(folder, track)) is not None:
         return part
     with contextlib.suppress(FileNotFoundError):
-        return Skipped(track.id, (folder / _bad(track)).read_text(encoding="utf-8"))
+        return Skipped(track.item, (folder / _bad(track)).read_text(encoding="utf-8"))
     return None
 
 
@@ -212,14 +212,14 @@ def versions() -> str:
     return f"mir-tf {mir_tf.__version__} with TensorFlow {tf.__version__}"
 
 
-def build_part(track: Track, tree: Path, folder: Path, config: RecordConfig, expected: str) -> None:
+def build_part(track: Item, roots: Sequence[Path], folder: Path, config: RecordConfig, expected: str) -> None:
     """Build a track in a worker.
 
     A runner may do this twice, even at the same time: each attempt has a folder of its own and gives the same bytes.
 
     Args:
         track: The track to build.
-        tree: See :func:`build_on_beam`.
+        roots: See :func:`build_on_beam`.
         folder: Folder of the parts, and of a file with the reason if the track is bad.
         config: Configuration of the records.
         expected: :func:`versions` on the machine that started the pipeline.
@@ -231,14 +231,14 @@ def build_part(track: Track, tree: Path, folder: Path, config: RecordConfig, exp
     if versions() != expected:
         raise DataError(f"a worker has {versions()}, the starting machine {expected}: their records would differ")
     build.use_one_core()
-    _require_seen(folder.parent)
+    _require_seen(folder.parent, *roots)
     # Objects in a store appear complete, whoever writes them; on disk, two attempts would share temporary names.
     attempt = folder if is_remote(folder) else folder / f".{uuid.uuid4().hex}"
     attempt.mkdir(exist_ok=True)
     try:
         result = processes.outcome(lambda: build.build_part(track, attempt, config))
         if isinstance(result, Failure):
-            _require_seen(tree)
+            _require_seen(*roots)  # which may have disappeared since
             write_text(attempt / _bad(track), result.reason)
             if attempt != folder:
                 os.replace(attempt / _bad(track), folder / _bad(track))
@@ -249,12 +249,13 @@ def build_part(track: Track, tree: Path, folder: Path, config: RecordConfig, exp
             shutil.rmtree(attempt, ignore_errors=True)
 
 
-def _require_seen(folder: Path) -> None:
-    if not folder.is_dir():
-        raise DataError(
-            f"{folder}: a worker cannot access it; all workers must have the tree and the data set under the same path"
-        )
+def _require_seen(*paths: Path) -> None:
+    for path in paths:
+        if not path.exists():
+            raise DataError(
+                f"{path}: a worker cannot access it; all workers must see the source and the data set by the same paths"
+            )
 
 
-def _bad(track: Track) -> str:
+def _bad(track: Item) -> str:
     return writer.part_file(Path(), track.id, _BAD).name

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import tensorflow as tf
 
 from mir_tf.data.manifest import Manifest, write_manifest
 from mir_tf.errors import DataError
+from mir_tf.io.files import workspace
 from tfrecords_builder import processes, resume
 from tfrecords_builder.processes import Failure, TrackProgress
 from tfrecords_builder.records import tfds_metadata, writer
@@ -20,14 +22,24 @@ from tfrecords_builder.records.writer import TrackPart
 from tfrecords_builder.slakh import splits
 from tfrecords_builder.slakh.tree import Skipped, Track
 
+if TYPE_CHECKING:
+    from tfrecords_builder.synthesis.plan import PlannedTrack
 
-class TrackSource(Protocol):
+
+Item: TypeAlias = "Track | PlannedTrack"
+"""A track that a build makes: its files exist, or it is rendered first."""
+
+
+ItemT = TypeVar("ItemT")
+
+
+class TrackSource(Protocol[ItemT]):
     """Interface of the place that the files of tracks come from."""
 
-    def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
+    def open(self, wanted: Sequence[ItemT]) -> Iterator[ItemT]:
         """Yield each track of ``wanted`` once, in any order, when its files can be read."""
 
-    def close(self, track: Track) -> None:
+    def close(self, track: ItemT) -> None:
         """Release the files of ``track``: nothing reads them any more."""
 
     def shown(self, message: str) -> str:
@@ -35,27 +47,28 @@ class TrackSource(Protocol):
 
 
 class FilesOnDisk:
-    """The source of tracks whose files are in a folder.
+    """The source of tracks whose files are in folders.
 
     Args:
-        root: The folder.
+        roots: The folders, and single files that all tracks need.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, *roots: Path) -> None:
+        self.roots = roots
 
-    def open(self, wanted: Sequence[Track]) -> Iterator[Track]:
+    def open(self, wanted: Sequence[ItemT]) -> Iterator[ItemT]:
         """Yield all tracks at once."""
         yield from wanted
 
-    def close(self, track: Track) -> None:
-        """Check that the whole folder still exists; it would not if its disk were unplugged.
+    def close(self, track: Item) -> None:
+        """Check that the folders still exist; they would not if their disk were unplugged.
 
         Raises:
-            DataError: The folder has disappeared.
+            DataError: A folder has disappeared.
         """
-        if not self._root.exists():
-            raise DataError(f"{self._root}: disappeared during the build")
+        for root in self.roots:
+            if not root.exists():
+                raise DataError(f"{root}: disappeared during the build")
 
     def shown(self, message: str) -> str:
         """Return the message as it is."""
@@ -78,13 +91,13 @@ class BuildReport:
 
 
 def build(
-    tracks: list[Track],
+    tracks: Sequence[Item],
     skipped: list[Skipped],
     unfinished: Path,
     config: RecordConfig,
     source: dict[str, Any],
     workers: int,
-    track_source: TrackSource,
+    track_source: TrackSource[Any],
     progress: TrackProgress | None = None,
 ) -> BuildReport:
     """Build a data set. The same tracks give the same shards, bit for bit, with any number of workers.
@@ -109,7 +122,7 @@ def build(
     return join_parts(found, built, skipped + failed, unfinished, config, source)
 
 
-def find_parts(tracks: Sequence[Track], unfinished: Path) -> tuple[list[TrackPart], list[Track]]:
+def find_parts(tracks: Sequence[Item], unfinished: Path) -> tuple[list[TrackPart], list[Item]]:
     """Return the parts of an interrupted build, and the tracks that are still to be built."""
     folder = unfinished / resume.PARTS
     folder.mkdir(exist_ok=True)
@@ -163,11 +176,11 @@ def join_parts(
 
 
 def _build_parts(
-    tracks: list[Track],
+    tracks: list[Item],
     folder: Path,
     config: RecordConfig,
     workers: int,
-    track_source: TrackSource,
+    track_source: TrackSource[Any],
     progress: TrackProgress | None,
 ) -> tuple[list[TrackPart], list[Skipped]]:
     parts: list[TrackPart] = []
@@ -177,7 +190,7 @@ def _build_parts(
         for track, part in pool.results(work, track_source.open(tracks)):
             track_source.close(track)
             if isinstance(part, Failure):
-                failed.append(Skipped(track.id, track_source.shown(part.reason)))
+                failed.append(Skipped(track.item, track_source.shown(part.reason)))
             else:
                 parts.append(part)
             if progress is not None:
@@ -192,6 +205,11 @@ def use_one_core() -> None:
     tf.config.set_visible_devices([], "GPU")
 
 
-def build_part(track: Track, folder: Path, config: RecordConfig) -> TrackPart:
-    """Build a track in a worker process."""
-    return writer.write_part(folder, track, make_records(track, config), config.labels)
+def build_part(track: Item, folder: Path, config: RecordConfig) -> TrackPart:
+    """Build a track in a worker process, after it was rendered if that is needed."""
+    with contextlib.ExitStack() as stack:
+        if not isinstance(track, Track):
+            from tfrecords_builder.synthesis import render
+
+            track = stack.enter_context(render.rendered(track, stack.enter_context(workspace(folder))))
+        return writer.write_part(folder, track, make_records(track, config), config.labels)

@@ -17,7 +17,7 @@ from tfrecords_builder import processes
 from tfrecords_builder.build import TrackSource
 from tfrecords_builder.processes import Failure
 from tfrecords_builder.records.make import RecordConfig, make_records
-from tfrecords_builder.slakh.tree import Skipped, Track, find_tracks
+from tfrecords_builder.slakh.tree import Skipped, Track
 from tfrecords_builder.synthesis import plan, render
 from tfrecords_builder.synthesis.midi_edits import TAIL
 from tfrecords_builder.synthesis.settings import RenderConfig
@@ -52,7 +52,7 @@ class Cost:
         items: Seconds of all their records.
         work: Seconds of work of one core.
         num_bytes: Size of their records.
-        rendered_bytes: Size of their rendered audio, which is kept until the data set is finished.
+        rendered_bytes: Size of their rendered audio, if that is kept.
     """
 
     audio: float
@@ -95,7 +95,7 @@ def of_tracks(
     tracks: Sequence[Track],
     skipped: list[Skipped],
     config: RecordConfig,
-    track_source: TrackSource,
+    track_source: TrackSource[Track],
     is_stream: bool = False,
 ) -> BuildEstimate:
     """Estimate a build from audio.
@@ -142,6 +142,7 @@ def of_midi(
     rendering: RenderConfig,
     config: RecordConfig,
     workers: int,
+    keeps_audio: bool,
 ) -> BuildEstimate:
     """Estimate a build from MIDI files, a few of which are rendered into a temporary folder.
 
@@ -164,11 +165,11 @@ def of_midi(
             continue
         seconds = config.front_end.segment(length)[1]
         if len(measured) < MEASURED:
-            cost = processes.outcome(functools.partial(_measure_rendered, item.job, seconds, config))
+            cost = processes.outcome(functools.partial(_measure_rendered, item, seconds, config))
             if isinstance(cost, Failure):
                 bad.append((item.job.midi, cost.reason))
                 continue
-            measured.append(cost)
+            measured.append(cost if keeps_audio else dataclasses.replace(cost, rendered_bytes=0))
         augmentation = item.job.augmentation
         voices = augmentation is not None and augmentation.singer() is not None
         planned.append(_planned(item, extent.stems + voices, seconds, config))
@@ -189,14 +190,13 @@ def _measure(track: Track, seconds: float, config: RecordConfig) -> Cost:
     return Cost(seconds, seconds * len(records), time.perf_counter() - began, size)
 
 
-def _measure_rendered(job: plan.RenderJob, seconds: float, config: RecordConfig) -> Cost:
+def _measure_rendered(item: plan.PlannedTrack, seconds: float, config: RecordConfig) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        render.render_track(job, Path(folder))
-        work = time.perf_counter() - began
-        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-        (track,), _ = find_tracks(folder)
-        cost = _measure(track, seconds, config)
+        with render.rendered(item, Path(folder)) as track:
+            work = time.perf_counter() - began
+            size = sum(path.stat().st_size for path in track.mix.parent.rglob("*") if path.is_file())
+            cost = _measure(track, seconds, config)
         return dataclasses.replace(cost, work=cost.work + work, rendered_bytes=size)
 
 

@@ -142,12 +142,11 @@ def require_runner(context: click.Context) -> None:
         raise click.UsageError("--dry-run has no --runner: it builds a few tracks in this process", context)
     if slakh is not None and slakh.is_file():
         raise click.UsageError("--runner beam cannot read an archive, which is one stream; unpack it first", context)
-    if slakh is not None and context.get_parameter_source("workers") == ParameterSource.COMMANDLINE:
-        raise click.UsageError(
-            "--workers does not apply to --runner beam with --slakh; Beam has options of its own", context
-        )
-    for name in ("slakh", "keep_audio", "out"):
-        path = options[name]
-        if path is not None and not is_remote(path) and not path.is_absolute():
-            flag = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{flag} {path}: must be absolute, because workers run elsewhere", context)
+    if context.get_parameter_source("workers") == ParameterSource.COMMANDLINE:
+        raise click.UsageError("--workers does not apply to --runner beam; Beam has options of its own", context)
+    for name in ("slakh", "midi", "soundfonts", "validation_soundfonts", "keep_audio", "out"):
+        value = options[name]
+        for path in value if isinstance(value, tuple) else [value]:
+            if path is not None and not is_remote(path) and not path.is_absolute():
+                flag = f"--{name.removesuffix('s').replace('_', '-')}"
+                raise click.UsageError(f"{flag} {path}: must be absolute, because workers run elsewhere", context)

@@ -1,7 +1,7 @@
 """Leftovers of an interrupted build, and the check of whether a build may continue with them.
 
 A hidden folder within the data set contains everything unfinished: the arguments of the build, a part for each
-finished track (:mod:`tfrecords_builder.records.writer`), and the rendered tree of a build from MIDI.
+finished track (:mod:`tfrecords_builder.records.writer`), and the plan of a build from MIDI.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UNFINISHED = ".unfinished"
 
 PARTS = "parts"
 TREE = "tree"
-"""Its folders of finished work: parts of tracks, and rendered tracks."""
+"""Its folders: parts of finished tracks, and songs.json of a build from MIDI."""
 
 _ARGUMENTS = "arguments.json"
 
@@ -77,7 +77,7 @@ def unfinished(out: Path, front_end: FrontEndConfig, source: dict[str, Any]) -> 
             write_text(folder / _ARGUMENTS, f"{arguments}\n")
             yield folder
     except BaseException as error:
-        has_finished = any((folder / PARTS).glob("*.json")) or any((folder / TREE).glob("*/Track*"))
+        has_finished = any((folder / PARTS).glob("*.json"))
         if not has_finished:
             with contextlib.suppress(OSError):
                 remove(folder)

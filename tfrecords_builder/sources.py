@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mir_tf.config import SPLITS
 from mir_tf.errors import DataError
+from mir_tf.io.files import write_bytes
 from tfrecords_builder import console
 from tfrecords_builder.synthesis.settings import RenderConfig
 
 if TYPE_CHECKING:
-    from tfrecords_builder.build import TrackSource
+    from tfrecords_builder.build import Item, TrackSource
     from tfrecords_builder.estimate import BuildEstimate
     from tfrecords_builder.records.make import RecordConfig
     from tfrecords_builder.slakh.tree import Skipped, Track
@@ -28,11 +30,16 @@ class Source(Protocol):
     def description(self) -> dict[str, Any]:
         """Return the arguments of the source for the manifest."""
 
-    def prepare(self, folder: Path, workers: int) -> tuple[SlakhSource, list[Skipped]]:
-        """Render the songs, if the source has no audio, into ``folder`` or the folder that keeps the audio.
+    def choose(
+        self, scratch: Path, config: RecordConfig, folder: Path, workers: int
+    ) -> tuple[Sequence[Item], list[Skipped], TrackSource[Any]]:
+        """Return the tracks to build, the skipped ones, and the source of their files.
 
-        Returns:
-            The tree to build from, and the files that could not be rendered.
+        Args:
+            scratch: Folder for files that are unpacked.
+            config: Configuration of the records.
+            folder: Folder for files that an interrupted build needs to continue.
+            workers: Number of processes that read MIDI files.
         """
 
     def estimate(self, config: RecordConfig, workers: int) -> BuildEstimate:
@@ -60,11 +67,9 @@ class SlakhSource:
         own = {"slakh": str(self.root), "split_scheme": self.split_scheme, "drop_leaks": self.drop_leaks}
         return _description(RenderConfig(self.seed)) | own
 
-    def prepare(self, folder: Path, workers: int) -> tuple[SlakhSource, list[Skipped]]:
-        """Return the tree itself: it is rendered already."""
-        return self, []
-
-    def choose(self, scratch: Path, config: RecordConfig) -> tuple[list[Track], list[Skipped], TrackSource]:
+    def choose(
+        self, scratch: Path, config: RecordConfig, folder: Path | None = None, workers: int = 1
+    ) -> tuple[list[Track], list[Skipped], TrackSource[Track]]:
         """Return the tracks to build, the skipped ones, and the source of their files, which unpacks into ``scratch``.
 
         Raises:
@@ -74,7 +79,7 @@ class SlakhSource:
         from tfrecords_builder.slakh import tree
         from tfrecords_builder.slakh.archive import Archive
 
-        track_source: TrackSource
+        track_source: TrackSource[Track]
         if self.root.is_file():
             track_source = archive = Archive(self.root, scratch, with_stems=config.uses_stems)
             with console.reading_bar(self.root.name) as advance:
@@ -135,29 +140,35 @@ class MidiSource:
         own = {"midi": str(self.folder), "soundfonts": [str(path) for path in self.soundfonts]}
         return _description(self.rendering) | own
 
-    def prepare(self, folder: Path, workers: int) -> tuple[SlakhSource, list[Skipped]]:
-        """Render the missing tracks.
-
-        Returns:
-            The rendered tree, and the MIDI files that could not be rendered.
+    def choose(
+        self, scratch: Path, config: RecordConfig, folder: Path, workers: int
+    ) -> tuple[Sequence[Item], list[Skipped], TrackSource[Any]]:
+        """Plan the tracks, each of which is rendered when it is built.
 
         Raises:
-            DataError: No file could be rendered.
+            DataError: There is no MIDI file that can be read, a SoundFont cannot be read, or the files or settings are
+                not those of an interrupted build.
         """
-        from tfrecords_builder import resume
-        from tfrecords_builder.synthesis import plan, render
+        from tfrecords_builder import processes, resume
+        from tfrecords_builder.build import FilesOnDisk
+        from tfrecords_builder.synthesis import plan
 
-        tree = self.keep_audio or folder / resume.TREE
-        with console.track_bar("Rendering") as progress:
-            report = render.render_tree(self.folder, self.soundfonts, tree, self.rendering, workers, progress)
-        skipped = plan.skipped_files(self.folder, report.bad, report.tracks)
-        return SlakhSource(tree, self.rendering.seed), skipped
+        with processes.pool(workers) as pool:
+            tracks, bad = plan.plan_tree(self.folder, self.soundfonts, self.rendering, pool)
+        skipped = plan.skipped_files(self.folder, sorted(bad), len(tracks))
+        plan.write_plan(self.keep_audio or folder / resume.TREE, self.folder, tracks)
+        kept = [] if self.keep_audio is None else [self.keep_audio]
+        roots = (self.folder, *self.soundfonts, *self.rendering.validation_soundfonts, *kept)
+        tracks = [dataclasses.replace(track, tree=self.keep_audio) for track in tracks]
+        return tracks, skipped, FilesOnDisk(*roots)
 
     def estimate(self, config: RecordConfig, workers: int) -> BuildEstimate:
         """Return the estimate of a build."""
         from tfrecords_builder import estimate
 
-        return estimate.of_midi(self.folder, self.soundfonts, self.rendering, config, workers)
+        return estimate.of_midi(
+            self.folder, self.soundfonts, self.rendering, config, workers, keeps_audio=self.keep_audio is not None
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,9 +189,11 @@ class DemoSource:
         """Return the arguments of the source for the manifest."""
         return _description(self.rendering) | {"demo": self.songs}
 
-    def prepare(self, folder: Path, workers: int) -> tuple[SlakhSource, list[Skipped]]:
-        """Compose the songs and render them, as :meth:`MidiSource.prepare`."""
-        return self._composed(folder / "midi").prepare(folder, workers)
+    def choose(
+        self, scratch: Path, config: RecordConfig, folder: Path, workers: int
+    ) -> tuple[Sequence[Item], list[Skipped], TrackSource[Any]]:
+        """Compose the songs, and plan their tracks as :meth:`MidiSource.choose` does."""
+        return self._composed(folder / "midi").choose(scratch, config, folder, workers)
 
     def estimate(self, config: RecordConfig, workers: int) -> BuildEstimate:
         """Return the estimate of a build."""
@@ -192,7 +205,10 @@ class DemoSource:
         from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
         composer.compose_folder(folder, self.songs, self.rendering.seed, simple=True)
-        return MidiSource(folder, (default_soundfont(),), self.rendering, self.keep_audio)
+        # Other machines may have pretty_midi elsewhere.
+        soundfont = folder / default_soundfont().name
+        write_bytes(soundfont, default_soundfont().read_bytes())
+        return MidiSource(folder, (soundfont,), self.rendering, self.keep_audio)
 
 
 def _description(rendering: RenderConfig) -> dict[str, Any]:

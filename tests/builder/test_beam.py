@@ -116,7 +116,7 @@ def test_a_track_may_be_worked_on_twice_at_one_time(tmp_path: Path) -> None:
     (folder / in_use).mkdir(parents=True)  # as another attempt would have it, if it shared this one's folder
     config = RecordConfig(FRONT_ENDS["default"])
     with processes.pool(1) as pool:
-        work = functools.partial(beam.build_part, tree=tree, folder=folder, config=config, expected=beam.versions())
+        work = functools.partial(beam.build_part, roots=(tree,), folder=folder, config=config, expected=beam.versions())
         assert {result for _, result in pool.results(work, 2 * tracks)} == {None}
         unseen = functools.partial(work, folder=tmp_path / "absent" / "parts")
         ((_, blind),) = pool.results(unseen, tracks[:1])

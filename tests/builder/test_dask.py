@@ -1,4 +1,4 @@
-"""A build on Dask gives the bytes of a local one, although workers are killed, and says what is wrong with a cluster."""
+"""A build on Dask gives the bytes of a local one although a worker is killed, and names what a cluster lacks."""
 
 import contextlib
 import importlib.util
@@ -51,7 +51,11 @@ class Cluster:
         """Start a process of Dask that ends with the test."""
         command = [sys.executable, "-m", "dask", role, "--scheduler-file", str(self._file), *words]
         process = subprocess.Popen(
-            command, cwd=self._folder, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            cwd=self._folder,
+            env=os.environ | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         self._processes.callback(process.wait)
         self._processes.callback(process.kill)

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +24,9 @@ from mir_tf.io import stored_json
 from mir_tf.io.files import atomic_write, sha256, write_text
 from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.slakh.tree import Track
+
+if TYPE_CHECKING:
+    from tfrecords_builder.synthesis.plan import PlannedTrack
 
 SHARD_BYTES = 100_000_000
 """Approximate size of a shard: few enough files for a bucket, enough of them to shuffle."""
@@ -132,7 +136,7 @@ def _disagreement(mix: Record) -> dict[str, list[list[int]]]:
     return result
 
 
-def find_part(folder: Path, track: Track) -> TrackPart | None:
+def find_part(folder: Path, track: Track | PlannedTrack) -> TrackPart | None:
     """Return the part of a track in ``folder``; None if it is missing, incomplete, or has another split or song."""
     try:
         facts, has_digest = stored_json.unsealed(stored_json.parse_object(_facts(folder, track.id).read_bytes()))

@@ -80,6 +80,11 @@ class Track:
     mix: Path
     stems: tuple[Stem, ...]
 
+    @property
+    def item(self) -> str:
+        """Its name in reports."""
+        return self.id
+
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
@@ -173,18 +178,33 @@ def read_layout(root: str | Path) -> Layout:
     contents = _search_store(root) if is_remote(root) else _search_disk(root)
 
     def listing(place: Place) -> Listing:
-        folder = root.joinpath(*place)
-        try:
-            files = _files(folder)
-        except OSError as error:  # concerns this track alone
-            return Listing(folder, "", frozenset(), "", fault=f"{error.filename or folder}: {error.strerror}")
-        return Listing(folder, "", files, _metadata(folder / METADATA_NAME, files))
+        return _list_track(root.joinpath(*place))
 
     # Each track takes four requests to a remote store.
     with concurrent.futures.ThreadPoolExecutor(_REQUESTS_AT_ONCE if is_remote(root) else 1) as threads:
         listings = dict(zip(contents.tracks, threads.map(listing, contents.tracks), strict=True))
     found = (_content(root.joinpath(*place, SONGS)) for place in places.common(contents.tracks))
     return make_layout(root, listings, contents, next((each for each in found if each is not None), None))
+
+
+def _list_track(folder: Path) -> Listing:
+    try:
+        files = _files(folder)
+    except OSError as error:  # concerns this track alone
+        return Listing(folder, "", frozenset(), "", fault=f"{error.filename or folder}: {error.strerror}")
+    return Listing(folder, "", files, _metadata(folder / METADATA_NAME, files))
+
+
+def read_rendered(folder: Path, song: str, split: str) -> Track:
+    """Return the track in a rendered folder, whose song and split are known.
+
+    Raises:
+        DataError: The folder lacks a file, or its metadata.yaml is damaged.
+    """
+    listing = _list_track(folder)
+    if listing.fault:
+        raise DataError(listing.fault)
+    return dataclasses.replace(_read_track(listing, split, ""), song=song)
 
 
 def make_layout(root: Path, listings: dict[Place, Listing], contents: Contents, songs_content: bytes | None) -> Layout:

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,11 +65,20 @@ class PlannedTrack:
         job: The rendering.
         song: Name of its song.
         split: Split of that song.
+        item: Name of the MIDI file in reports.
+        tree: Root of the tree that keeps the audio; None for audio that is deleted once the records are made.
     """
 
     job: RenderJob
     song: str
     split: str
+    item: str
+    tree: Path | None = None
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return self.job.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +175,7 @@ def plan_tree(
                 augment=rendering.augment,
                 excerpt=rendering.excerpt,
             )
-            plan.append(PlannedTrack(job, song, split_of[song]))
+            plan.append(PlannedTrack(job, song, split_of[song], file.relative_to(midi_dir).as_posix()))
     return plan, bad
 
 
@@ -230,6 +240,8 @@ def write_plan(out: Path, midi_dir: Path, plan: Sequence[PlannedTrack]) -> None:
         # Earlier versions wrote "vary" for "augment".
         if not path.exists() or path.read_text(encoding="utf-8").replace('  "vary":', '  "augment":') != text:
             raise DataError(f"{out}: contains a tree of other files or settings; remove it or choose another folder")
+        for stale in out.glob("*/.Track*.tmp"):  # of a process that was killed
+            shutil.rmtree(stale, ignore_errors=True)
         return
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, text)

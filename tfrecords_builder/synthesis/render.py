@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -11,6 +12,7 @@ import math
 import os
 import random
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from mir_tf.io.write_errors import writing
 from mir_tf.vocabulary import DRUMS, FAMILY_SIZE, PROGRAM_NAMES, VOCABULARIES
 from tfrecords_builder import processes
 from tfrecords_builder.processes import Failure, TrackProgress
+from tfrecords_builder.slakh.tree import Track, read_rendered
 from tfrecords_builder.synthesis import midi_edits, synthesizers
 from tfrecords_builder.synthesis.augmentation import Augmentation
 from tfrecords_builder.synthesis.humanization import humanize
@@ -114,6 +117,28 @@ def render_tree(
     return RenderReport(tracks, math.fsum(seconds), sorted(bad))
 
 
+@contextlib.contextmanager
+def rendered(item: PlannedTrack, scratch: Path) -> Iterator[Track]:
+    """Yield a track, rendered unless its tree has it. Without a tree, its audio is deleted after the block.
+
+    Args:
+        item: The track.
+        scratch: Folder for temporary audio, in which no other process renders this track.
+
+    Raises:
+        DataError: As :func:`render_track`, or what the tree has is damaged.
+    """
+    if item.tree is not None:
+        folder = item.tree / item.split
+        if not (folder / item.id).exists():
+            render_track(item.job, folder)
+        yield read_rendered(folder / item.id, item.song, item.split)
+        return
+    with scratch_folder(scratch / f".{item.id}") as folder:
+        render_track(item.job, folder)
+        yield read_rendered(folder / item.id, item.song, item.split)
+
+
 def _render_and_measure(item: PlannedTrack, out: Path) -> float:
     """Render a track of the tree ``out`` and return its length in seconds."""
     folder = out / item.split
@@ -161,7 +186,7 @@ def render_track(job: RenderJob, out: Path) -> None:
     if augmentation is not None:
         midi_edits.transpose(song, augmentation.semitones)
     out.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(out / f".{job.name}.tmp") as folder, writing(out / job.name, folder):
+    with scratch_folder(out / f".{job.name}.{uuid.uuid4().hex}.tmp") as folder, writing(out / job.name, folder):
         for name in ("MIDI", "stems", "raw"):
             folder.joinpath(name).mkdir(parents=True)
         midi_edits.song_of(song.instruments).write(str(folder / "all_src.mid"))
@@ -183,7 +208,11 @@ def render_track(job: RenderJob, out: Path) -> None:
         }
         folder.joinpath("metadata.yaml").write_text(yaml.safe_dump(metadata), encoding="utf-8")
         shutil.rmtree(folder / "raw")
-        os.replace(folder, out / job.name)
+        try:
+            os.replace(folder, out / job.name)
+        except OSError:
+            if not (out / job.name).is_dir():  # otherwise another machine was first, with the same bytes
+                raise
 
 
 def _render_stems(
