@@ -72,7 +72,8 @@ def check_options(options: Sequence[str]) -> None:
     try:
         _pipeline(options)
     except ModuleNotFoundError as error:
-        extra = "mir-tf[dask]" if error.name in ("dask", "distributed") else "apache-beam[...]"
+        missing = str(error.name).partition(".")[0]
+        extra = "mir-tf[dask]" if missing in ("dask", "distributed") else missing
         raise ConfigError(f"--runner beam: {error}; the runner needs a package: pip install '{extra}'") from error
     except (ValueError, ImportError, AttributeError) as error:
         raise ConfigError(f"Apache Beam: {error}") from error

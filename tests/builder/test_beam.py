@@ -174,6 +174,7 @@ def test_wrong_options_of_beam_have_exit_status_2(tmp_path: Path, option: str, m
             ["--demo", "3", "--keep-audio", "audio", "--runner", "beam"],
             "--keep-audio audio: must be absolute",
         ),
+        (["--midi", ".", "--soundfont", "{file}", "--runner", "beam"], "--midi .: must be absolute"),
         (["--slakh", "{here}", "--runner", "beam", "--dry-run"], "--dry-run has no --runner"),
         (["--slakh", "{here}", "--runner", "beam", "--workers", "2"], "--workers does not apply to --runner beam"),
         (["--slakh", "{here}", "--runner", "flink"], "'flink' is not one of"),
@@ -184,6 +185,19 @@ def test_wrong_usage_has_exit_status_2(tmp_path: Path, arguments: list[str], mes
     result = run_builder("--out", tmp_path / "data", *(word.format(**places) for word in arguments))
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "data").exists()
+
+
+def test_without_dask_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("apache_beam")
+    for name in [name for name in sys.modules if name.startswith("apache_beam.runners.dask")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("dask", "dask.distributed", "dask.bag"):
+        monkeypatch.setitem(sys.modules, name, None)
+    words = ("--runner", "beam", "--", "--runner=DaskRunner")
+    result = run_builder("--demo", 3, "--out", tmp_path / "data", *words)
+    assert result.exit_code == 2, result.stderr
+    assert "pip install 'mir-tf[dask]'" in result.stderr
     assert not (tmp_path / "data").exists()
 
 

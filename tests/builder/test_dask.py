@@ -24,7 +24,7 @@ pytestmark = [
     ),
 ]
 
-TRACKS = 24
+TRACKS = 16
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -133,6 +133,14 @@ def test_ctrl_c_and_a_lost_cluster_are_taken_up_by_the_same_command(tmp_path: Pa
     cluster.worker()
     stdout, stderr = cluster.build("--slakh", tree, "--out", out, "--skip-bad").communicate(timeout=300)
     assert "tracks were finished by an interrupted build" in stdout, stderr
+
+
+def test_workers_render(tmp_path: Path, cluster: Cluster) -> None:
+    assert run_builder("--demo", 4, "--out", tmp_path / "local", "--workers", 1).exit_code == 0
+    cluster.worker()
+    _, stderr = (build := cluster.build("--demo", "4", "--out", tmp_path / "data")).communicate(timeout=200)
+    assert build.returncode == 0, stderr
+    assert contents(tmp_path / "data") == contents(tmp_path / "local")
 
 
 def test_a_wrong_address_is_a_clear_error(tmp_path: Path) -> None:

@@ -119,9 +119,11 @@ def test_a_dry_run_of_the_demo_renders_a_few_songs_and_keeps_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    dry = run_builder("--demo", 4, "--out", tmp_path / "data", "--dry-run", "--workers", 2)
+    arguments = ("--demo", 4, "--out", tmp_path / "data", "--dry-run", "--workers", 2)
+    assert "MB of rendered audio" in run_builder(*arguments, "--keep-audio", tmp_path / "tree").stdout
+    dry = run_builder(*arguments)
     assert dry.exit_code == 0, dry.output
-    assert "MB of rendered audio" in dry.stdout
+    assert "rendered audio" not in dry.stdout
     assert not list(tmp_path.iterdir())
     built = run_builder("--demo", 4, "--out", tmp_path / "data", "--workers", 2)
     assert table(dry.stdout) == table(built.stdout)

@@ -182,9 +182,8 @@ def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
 
 
 def finished_work(out: Path) -> int:
-    """Count rendered tracks and parts."""
-    folder = out / resume.UNFINISHED
-    return len([*(folder / resume.TREE).glob("*/Track*"), *(folder / resume.PARTS).glob("*.json")])
+    """Count the parts."""
+    return len(list((out / resume.UNFINISHED / resume.PARTS).glob("*.json")))
 
 
 @pytest.mark.slow
@@ -201,7 +200,7 @@ def test_killed_at_random_moments_a_build_ends_as_if_undisturbed(tmp_path: Path)
 
     out = tmp_path / "data"
     left = [0]
-    for reached in [0, *sorted(chance.sample(range(1, 26), 10))]:
+    for reached in [0, *sorted(chance.sample(range(1, 13), 8))]:
         build = start(*arguments, out, "--workers", 2)
         while reached and build.poll() is None and finished_work(out) < max(reached, left[-1] + 1):
             time.sleep(0.01)
@@ -216,5 +215,4 @@ def test_killed_at_random_moments_a_build_ends_as_if_undisturbed(tmp_path: Path)
     assert undisturbed.wait() == 0
     assert contents(out) == contents(tmp_path / "undisturbed")
     assert left == sorted(left)  # nothing finished was lost
-    assert len({count for count in left if 0 < count < 16}) >= 3, left  # killed while it rendered
-    assert len({count for count in left if 16 < count < 32}) >= 3, left  # and while it built
+    assert len({count for count in left if 0 < count < 16}) >= 5, left
