@@ -30,16 +30,16 @@ Item: TypeAlias = "Track | PlannedTrack"
 """A track that a build makes: its files exist, or it is rendered first."""
 
 
-ItemT = TypeVar("ItemT")
+TrackT = TypeVar("TrackT")
 
 
-class TrackSource(Protocol[ItemT]):
+class TrackSource(Protocol[TrackT]):
     """Interface of the place that the files of tracks come from."""
 
-    def open(self, wanted: Sequence[ItemT]) -> Iterator[ItemT]:
+    def open(self, wanted: Sequence[TrackT]) -> Iterator[TrackT]:
         """Yield each track of ``wanted`` once, in any order, when its files can be read."""
 
-    def close(self, track: ItemT) -> None:
+    def close(self, track: TrackT) -> None:
         """Release the files of ``track``: nothing reads them any more."""
 
     def shown(self, message: str) -> str:
@@ -56,7 +56,7 @@ class FilesOnDisk:
     def __init__(self, *roots: Path) -> None:
         self.roots = roots
 
-    def open(self, wanted: Sequence[ItemT]) -> Iterator[ItemT]:
+    def open(self, wanted: Sequence[TrackT]) -> Iterator[TrackT]:
         """Yield all tracks at once."""
         yield from wanted
 

@@ -2,7 +2,7 @@
 
     python tools/networks.py --midi MIDI --soundfonts SOUNDFONTS --out OUT
 
-Renders the songs once, builds a data set for each front end, and runs the plan tools/plans/networks.yaml. Each step is
+Renders the songs once, builds a data set for each front end, and runs the plan tools/networks.yaml. Each step is
 a command that you could type. It is printed, and skipped if an earlier run has finished it, so that you can stop the
 script and start it again. MIDI and SOUNDFONTS are those of tools/pretrained.py; the copies of the SoundFonts are made
 here too. docs/experiments.md has the results.
@@ -19,7 +19,7 @@ from pretrained import SONGS, TRAIN_SOUNDFONTS, VALIDATION_SOUNDFONT, WHOLE, alt
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
-PLAN = Path(__file__).with_name("plans") / "networks.yaml"
+PLAN = Path(__file__).with_suffix(".yaml")
 PRESETS = ("seed_44k", "seed_22k", "default")
 EXCERPT = 40
 """Most seconds of a track."""

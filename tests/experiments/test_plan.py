@@ -80,3 +80,15 @@ def test_the_plans_of_the_original_s_questions_fit_the_presets(path: Path, tmp_p
         assert planned.data.name == ("seed_22k" if "22.05" in planned.name else "seed_44k")
         assert planned.config.model.alignment == "stretch"
         assert dataclasses.replace(planned.config.train, seed=0, vocabulary="family") == TrainConfig(crop_seconds=100.0)
+
+
+def test_the_networks_are_trained_on_equally_many_examples(tmp_path: Path) -> None:
+    data = [tmp_path / preset for preset in ("seed_44k", "seed_22k", "default")]
+    for folder in data:
+        write_data(folder, {"train": [[10]]}, FRONT_ENDS[folder.name])
+    plan = read_plan(Path(__file__).parents[2] / "tools" / "networks.yaml", data, tmp_path / "out")
+    assert len(plan.runs) == 12  # six networks with two seeds each
+    first, *others = (dataclasses.replace(run.config.train, seed=0, vocabulary="family") for run in plan.runs)
+    assert first.crop_seconds == 10
+    assert first.batch_size * first.epochs * (first.steps_per_epoch or 0) == 20_000
+    assert all(other == first for other in others)
