@@ -42,9 +42,11 @@ _POLL_SECONDS = 2.0
 _ON_THIS_MACHINE = "--runner=FnApiRunner"
 """Beam's DirectRunner, without the Prism runner that it would first try to download."""
 
-
 _DASK = "--runner=apache_beam.runners.dask.dask_runner.DaskRunner"
 """Beam's runner for Dask, which Beam knows by its full name alone."""
+
+_TASK_SIZES = ("--dask_npartitions", "--dask_partition_size")
+"""Options of Dask that choose how many tracks one worker gets at a time: by default 128, here 1."""
 
 _PATIENCE_SECONDS = 60.0
 """How long a pipeline on Dask waits while there is no worker at all."""
@@ -52,15 +54,14 @@ _PATIENCE_SECONDS = 60.0
 
 def _pipeline(options: Sequence[str]) -> beam.Pipeline:
     words = [_DASK if word.lower() in ("--runner=dask", "--runner=daskrunner") else word for word in options]
-    parsed = PipelineOptions([_ON_THIS_MACHINE, *words])  # of two runners, the last one counts
-    pipeline = beam.Pipeline(options=parsed)
-    if type(pipeline.runner).__name__ == "DaskRunner":
-        from apache_beam.runners.dask.dask_runner import DaskOptions
+    pipeline = beam.Pipeline(options=PipelineOptions([_ON_THIS_MACHINE, *words]))  # of two runners, the last one counts
+    if not _is_dask(pipeline) or any(word.startswith(_TASK_SIZES) for word in words):
+        return pipeline
+    return beam.Pipeline(options=PipelineOptions([*words, "--dask_partition_size=1"]))
 
-        dask = parsed.view_as(DaskOptions)
-        if dask.npartitions is None and dask.partition_size is None:
-            dask.partition_size = 1  # by default, 128 tracks in a row go to one worker
-    return pipeline
+
+def _is_dask(pipeline: beam.Pipeline) -> bool:
+    return type(pipeline.runner).__name__ == "DaskRunner"
 
 
 def check_options(options: Sequence[str]) -> None:
@@ -132,13 +133,12 @@ def _run(
         results = executor.submit(_collect, tracks, folder, is_through, progress)
         try:
             pipeline = _pipeline(options)
-            # Without a reshuffle, a runner may give all elements of one Create to one worker.
-            (
-                pipeline
-                | "Tracks" >> beam.Create(tracks)
-                | beam.Reshuffle()
-                | "Records" >> beam.Map(build_part, roots, folder, config, versions())
-            )
+            items = pipeline | "Tracks" >> beam.Create(tracks)
+            # Without a reshuffle, other runners may give all elements of one Create to one worker. On Dask each element
+            # is a task of its own, and a reshuffle would put them together again.
+            if not _is_dask(pipeline):
+                items |= beam.Reshuffle()
+            items |= "Records" >> beam.Map(build_part, roots, folder, config, versions())
             result = pipeline.run()
             if (client := getattr(result, "client", None)) is None:
                 result.wait_until_finish()

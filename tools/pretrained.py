@@ -474,7 +474,7 @@ def main(
     evaluate(fine, fine_evaluations["all, 35 classes", SOUNDS[1]], "--data", data)
     for model in (final, fine):
         if not (out / "exported" / model.name / "report.json").exists():
-            formats = ("--formats", "tflite", "--quantize", "none,float16,int8", "--license", "Apache-2.0")
+            formats = ("--formats", "tflite", "--quantize", "int8", "--license", "Apache-2.0")
             run("mir-tf", "export", model, "--out", out / "exported" / model.name, *formats, "--data", data)
     text = tables(data, evaluations, "family") + "\n" + tables(data, fine_evaluations, "slakh")
     (out / "tables.md").write_text(text, encoding="utf-8")

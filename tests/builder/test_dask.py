@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.commands import run_builder
@@ -65,6 +66,11 @@ class Cluster:
         """Start a worker without a nanny, which would start it again."""
         return self.start("worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", **environment)
 
+    def client(self) -> Any:
+        import distributed
+
+        return distributed.Client(scheduler_file=str(self._file))
+
     def build(self, *words: str | Path) -> subprocess.Popen[str]:
         """Start a build on the cluster."""
         beam = ("--runner", "beam", "--", "--runner=DaskRunner", f"--dask_scheduler_file={self._file}")
@@ -104,6 +110,8 @@ def test_a_build_survives_the_kill_of_a_worker(tmp_path: Path, cluster: Cluster)
     out.rename(tmp_path / "local")
     victim, _ = cluster.worker(), cluster.worker()
     build = cluster.build("--slakh", tree, "--out", out)
+    with cluster.client() as client:  # both have work, which is dealt out track by track
+        wait_for(lambda: len(client.processing()) == 2 and all(client.processing().values()))
     wait_for(lambda: parts(out) >= 3)
     victim.send_signal(signal.SIGKILL)
     reached = parts(out)
