@@ -30,7 +30,7 @@ from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL_FILES = ("model.tflite", "model.keras", "bundle.json")
-FILES = ("MODEL_CARD.md", *(f"{folder}/{name}" for folder in (".", "35_classes") for name in MODEL_FILES))
+FILES = ("MODEL_CARD.md", *(f"{folder}{name}" for folder in ("", "35_classes/") for name in MODEL_FILES))
 
 delivered = pytest.mark.skipif(
     any(not (pretrained.FOLDER / name).is_file() for name in FILES),
