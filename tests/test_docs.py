@@ -368,8 +368,9 @@ def outcomes(
         made = pool.submit(page_shell.run_commands, start, world, defaults).result()
         assert not any(outcome.status for outcome in made), made
         furnish(world)
-        shutil.copytree(world / "RUN", defaults / "pretrained")
-        shutil.copy(world / "exported" / "model.float32.tflite", defaults / "pretrained" / "model.tflite")
+        for place in (defaults / "pretrained", defaults / "pretrained" / "35_classes"):
+            shutil.copytree(world / "RUN", place)
+            shutil.copy(world / "exported" / "model.float32.tflite", place / "model.tflite")
         chosen = {item.nodeid.partition("::")[2] for item in request.session.items}
         pages = {}
         for page in SHELL_PAGES:
