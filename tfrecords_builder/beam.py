@@ -99,7 +99,7 @@ def build_on_beam(
         config: Configuration of the records.
         source: Source and settings, for the manifest.
         roots: The folders with the files of all tracks, and single files that all tracks need.
-        options: Beam's options as words of a command line, such as ``--runner=FlinkRunner``; empty to run on this
+        options: Beam's options as words of a command line, such as ``--runner=DaskRunner``; empty to run on this
             machine.
         progress: Called after each track, by another thread.
 

@@ -25,10 +25,8 @@ from tfrecords_builder.slakh.tree import Skipped, Track
 if TYPE_CHECKING:
     from tfrecords_builder.synthesis.plan import PlannedTrack
 
-
 Item: TypeAlias = "Track | PlannedTrack"
 """A track that a build makes: its files exist, or it is rendered first."""
-
 
 TrackT = TypeVar("TrackT")
 
