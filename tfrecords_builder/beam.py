@@ -21,7 +21,7 @@ from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 import mir_tf
 from mir_tf.errors import ConfigError, DataError
@@ -53,8 +53,10 @@ _PATIENCE_SECONDS = 60.0
 
 
 def _pipeline(options: Sequence[str]) -> beam.Pipeline:
-    words = [_DASK if word.lower() in ("--runner=dask", "--runner=daskrunner") else word for word in options]
-    pipeline = beam.Pipeline(options=PipelineOptions([_ON_THIS_MACHINE, *words]))  # of two runners, the last one counts
+    words = [_ON_THIS_MACHINE, *options]  # of two runners, the last one counts
+    if PipelineOptions(words).view_as(StandardOptions).runner.lower() in ("dask", "daskrunner"):
+        words.append(_DASK)
+    pipeline = beam.Pipeline(options=PipelineOptions(words))
     if not _is_dask(pipeline) or any(word.startswith(_TASK_SIZES) for word in words):
         return pipeline
     return beam.Pipeline(options=PipelineOptions([*words, "--dask_partition_size=1"]))

@@ -151,6 +151,26 @@ def test_workers_render(tmp_path: Path, cluster: Cluster) -> None:
     assert contents(tmp_path / "data") == contents(tmp_path / "local")
 
 
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (["--runner=DaskRunner"], 1),
+        (["--runner", "dask"], 1),
+        (["--runner=apache_beam.runners.dask.dask_runner.DaskRunner"], 1),
+        (["--runner", "DaskRunner", "--dask_partition_size", "4"], 4),
+        (["--runner=DaskRunner", "--dask_npartitions=2"], None),
+    ],
+)
+def test_the_runner_may_be_named_in_several_ways(words: list[str], size: int | None) -> None:
+    from apache_beam.runners.dask.dask_runner import DaskOptions
+
+    from tfrecords_builder import beam
+
+    pipeline = beam._pipeline(words)
+    assert type(pipeline.runner).__name__ == "DaskRunner"
+    assert pipeline.options.view_as(DaskOptions).partition_size == size
+
+
 def test_a_wrong_address_is_a_clear_error(tmp_path: Path) -> None:
     write_track(tmp_path / "tree" / "train" / "Track00001")
     nobody = ("--runner=DaskRunner", "--dask_client_address=tcp://127.0.0.1:1", "--dask_connection_timeout=2")
