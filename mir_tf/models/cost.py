@@ -25,12 +25,18 @@ def macs(model: keras.Model, frames: int) -> int:
         model: As :func:`mir_tf.models.build_model` builds it, from log-mel [batch, frames, mels].
         frames: A multiple of the sub-frames in a label frame.
     """
+    return sum(macs_by_layer(model, frames).values())
+
+
+def macs_by_layer(model: keras.Model, frames: int) -> dict[str, int]:
+    """Return the multiply-adds of :func:`macs` for each counted layer, by its name."""
     counted = [operation for operation in model.operations if type(operation).__name__ in _COUNTS]
     shapes = keras.Function(model.inputs, [[keras.tree.flatten(o.input)[0], o.output] for o in counted])
     specs = shapes.compute_output_spec([keras.KerasTensor((1, frames, model.inputs[0].shape[2]))])
-    return sum(
-        _COUNTS[type(o).__name__](o, given.shape, made.shape) for o, (given, made) in zip(counted, specs, strict=True)
-    )
+    return {
+        o.name: _COUNTS[type(o).__name__](o, given.shape, made.shape)
+        for o, (given, made) in zip(counted, specs, strict=True)
+    }
 
 
 def _convolution(layer: keras.layers.Conv1D | keras.layers.Conv2D, given: Shape, made: Shape) -> int:

@@ -41,6 +41,7 @@ python() {
         tools/bench_front_end.py*) command python "$@" --songs 10 ;;
         tools/bench_builder.py*) command python "$@" --tracks 4 --rounds 1 ;;
         tools/bench_decoders.py*) command python "$@" --minutes 1 --rounds 1 ;;
+        tools/bench_step.py*) command python "$@" --batch-size 2 --rounds 1 ;;
         tools/bench_predict.py*) command python "$@" --minutes 1 --rounds 1 ;;
         *) command python "$@" ;;
     esac
