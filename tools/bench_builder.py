@@ -29,6 +29,7 @@ import numpy as np
 import pretty_midi
 import soundfile
 import tensorflow as tf
+from demo import run
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -38,15 +39,11 @@ from mir_tf.config import FRONT_ENDS
 from mir_tf.data import frontend
 from mir_tf.io import audio
 from tfrecords_builder import build, midi, processes
-from tfrecords_builder.ensembles import composer
 from tfrecords_builder.processes import Failure
 from tfrecords_builder.records import labels
 from tfrecords_builder.records.make import RecordConfig
 from tfrecords_builder.slakh import tree as slakh
 from tfrecords_builder.slakh.tree import Track
-from tfrecords_builder.synthesis import render
-from tfrecords_builder.synthesis.settings import RenderConfig
-from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 CONFIG = RecordConfig(FRONT_ENDS["default"])
 REFERENCE = FRONT_ENDS["seed_44k"]
@@ -94,9 +91,8 @@ def main(tree: Path | None, count: int, rounds: int) -> None:
 
 
 def _demo(folder: Path, count: int) -> Path:
-    composer.compose_folder(folder / "midi", count, seed=0, simple=True)
-    soundfonts = [default_soundfont()]
-    render.render_tree(folder / "midi", soundfonts, folder / "tree", RenderConfig(), workers=os.cpu_count() or 1)
+    options = ("--demo", str(count), "--keep-audio", folder / "tree", "--out", folder / "data")
+    run("python", "-m", "tfrecords_builder", *options)
     return folder / "tree"
 
 
@@ -109,16 +105,16 @@ def _tracks(tree: Path, count: int) -> list[Track]:
 
 
 def _time_steps(tracks: Sequence[Track], folder: Path, rounds: int) -> Seconds:
-    for run in _steps(tracks[0], folder).values():
-        run()  # warm-up: builds graphs and filter banks
+    for step in _steps(tracks[0], folder).values():
+        step()  # warm-up: builds graphs and filter banks
     mean = dict.fromkeys(_steps(tracks[0], folder), 0.0)
     for track in tracks:
         steps = _steps(track, folder)
         best = dict.fromkeys(steps, float("inf"))
         for _ in range(rounds):
-            for name, run in steps.items():
+            for name, step in steps.items():
                 began = time.process_time()
-                run()
+                step()
                 best[name] = min(best[name], time.process_time() - began)
         mean = {name: mean[name] + took / len(tracks) for name, took in best.items()}
     return mean

@@ -14,7 +14,6 @@ The tool composes and renders songs, and prints for each candidate
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,18 +22,15 @@ from pathlib import Path
 import click
 import numpy as np
 import tensorflow as tf
+from demo import run
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from mir_tf.config import FRONT_ENDS, LABEL_RATE, FrontEndConfig
 from mir_tf.data import frontend
 from mir_tf.vocabulary import VOCABULARIES
-from tfrecords_builder.ensembles import composer
 from tfrecords_builder.records.make import RecordConfig, make_records
 from tfrecords_builder.slakh import tree
-from tfrecords_builder.synthesis import render
-from tfrecords_builder.synthesis.settings import RenderConfig
-from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 DEFAULT = "22.05 kHz 1024/441, the default"
 CANDIDATES = {
@@ -76,9 +72,8 @@ def main(songs: int, seed: int) -> None:
 
 
 def _render(folder: Path, songs: int, seed: int) -> Sequence[tree.Track]:
-    composer.compose_folder(folder / "midi", songs, seed, simple=True)
-    soundfonts = [default_soundfont()]
-    render.render_tree(folder / "midi", soundfonts, folder / "tree", RenderConfig(seed), workers=os.cpu_count() or 1)
+    options = ("--demo", str(songs), "--seed", str(seed), "--keep-audio", folder / "tree")
+    run("python", "-m", "tfrecords_builder", *options, "--out", folder / "data")
     tracks, _ = tree.find_tracks(folder / "tree")
     return tracks
 

@@ -1,10 +1,8 @@
-"""Rendering of MIDI files into a tree laid out as Slakh2100-redux, so that one code path builds from both."""
+"""Rendering of MIDI files into tracks laid out as in Slakh2100-redux, so that one code path builds from both."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
 import hashlib
 import io
 import itertools
@@ -13,7 +11,7 @@ import os
 import random
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +25,13 @@ from mir_tf.errors import DataError
 from mir_tf.io.files import scratch_folder
 from mir_tf.io.write_errors import writing
 from mir_tf.vocabulary import DRUMS, FAMILY_SIZE, PROGRAM_NAMES, VOCABULARIES
-from tfrecords_builder import processes
-from tfrecords_builder.processes import Failure, TrackProgress
 from tfrecords_builder.slakh.tree import Track, read_rendered
 from tfrecords_builder.synthesis import midi_edits, synthesizers
 from tfrecords_builder.synthesis.augmentation import Augmentation
 from tfrecords_builder.synthesis.humanization import humanize
 from tfrecords_builder.synthesis.loudness import integrated_loudness
 from tfrecords_builder.synthesis.orchestration import reorchestrate
-from tfrecords_builder.synthesis.plan import MAX_SECONDS, PlannedTrack, RenderJob, plan_tree, too_long, write_plan
-from tfrecords_builder.synthesis.settings import RenderConfig
+from tfrecords_builder.synthesis.plan import MAX_SECONDS, PlannedTrack, RenderJob, too_long
 from tfrecords_builder.synthesis.soundfont import SoundFont
 
 SAMPLE_RATE = 44100
@@ -53,68 +48,6 @@ VOICE = "Voice"
 
 _BLOCK = 30 * SAMPLE_RATE
 """Samples in memory at once."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RenderReport:
-    """Outcome of rendering a folder of MIDI files.
-
-    Attributes:
-        tracks: Number of tracks in the tree, including those of an earlier run.
-        seconds: Audio rendered in this run.
-        bad: Each skipped MIDI file with the reason.
-    """
-
-    tracks: int
-    seconds: float
-    bad: list[tuple[Path, str]]
-
-
-def render_tree(
-    midi_dir: Path,
-    soundfonts: Sequence[Path],
-    out: Path,
-    rendering: RenderConfig,
-    workers: int,
-    progress: TrackProgress | None = None,
-) -> RenderReport:
-    """Render all MIDI files under ``midi_dir`` into ``out/{train,validation,test}/TrackNNNNN``.
-
-    Hidden files are ignored. Files that share most of their notes are one song
-    (:func:`tfrecords_builder.slakh.songs.group_songs`); splits and SoundFonts are assigned by song. ``out/songs.json``
-    lists each track's song, MIDI file, SoundFont, synthesiser, split and seeds. The same arguments give the same bytes
-    with any number of workers. After an interruption, a second run keeps the finished tracks and renders the others.
-
-    Args:
-        midi_dir: Folder, searched recursively.
-        soundfonts: At least one .sf2 file.
-        out: Root of the tree.
-        rendering: How to render.
-        workers: Number of processes.
-        progress: Called after each track.
-
-    Returns:
-        The report. It lists files that cannot be rendered; they do not stop the others.
-
-    Raises:
-        DataError: There is no MIDI file, a SoundFont cannot be read, ``out`` contains a tree of other files or
-            settings, or a worker process died.
-    """
-    seconds = []
-    with processes.pool(workers) as pool:
-        plan, bad = plan_tree(midi_dir, soundfonts, rendering, pool)
-        write_plan(out, midi_dir, plan)
-        missing = [item for item in plan if not (out / item.split / item.job.name).exists()]
-        render = functools.partial(_render_and_measure, out=out)
-        for item, length in pool.results(render, missing):
-            if isinstance(length, Failure):
-                bad.append((item.job.midi, length.reason))
-            else:
-                seconds.append(length)
-            if progress is not None:
-                progress(len(missing), 0.0 if isinstance(length, Failure) else length)
-    tracks = sum((out / item.split / item.job.name).exists() for item in plan)
-    return RenderReport(tracks, math.fsum(seconds), sorted(bad))
 
 
 @contextlib.contextmanager
@@ -137,13 +70,6 @@ def rendered(item: PlannedTrack, scratch: Path) -> Iterator[Track]:
     with scratch_folder(scratch / f".{item.id}") as folder:
         render_track(item.job, folder)
         yield read_rendered(folder / item.id, item.song, item.split)
-
-
-def _render_and_measure(item: PlannedTrack, out: Path) -> float:
-    """Render a track of the tree ``out`` and return its length in seconds."""
-    folder = out / item.split
-    render_track(item.job, folder)
-    return float(soundfile.info(folder / item.job.name / "mix.flac").duration)
 
 
 def render_track(job: RenderJob, out: Path) -> None:

@@ -14,6 +14,7 @@ import pyloudnorm
 import pytest
 import soundfile
 import yaml
+from helpers.rendered_tree import Outcome, render_tree
 from helpers.sine_soundfont import write_sine
 
 from mir_tf.config import FRONT_ENDS
@@ -256,11 +257,9 @@ def midi_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tree(midi_folder, tmp_path_factory) -> tuple[Path, render.RenderReport, list[tuple[int, float]]]:
+def tree(midi_folder, tmp_path_factory) -> tuple[Path, Outcome]:
     out = tmp_path_factory.mktemp("tree") / "new"
-    calls: list[tuple[int, float]] = []
-    report = render.render_tree(midi_folder, fonts(midi_folder), out, SETTINGS, 2, lambda *call: calls.append(call))
-    return out, report, calls
+    return out, render_tree(midi_folder, fonts(midi_folder), out, SETTINGS, 2)
 
 
 def fonts(midi_folder: Path) -> list[Path]:
@@ -271,11 +270,11 @@ def fonts(midi_folder: Path) -> list[Path]:
 
 
 def test_tree_is_split_by_song(tree):
-    out, report, _ = tree
+    out, outcome = tree
     tracks = {path.name: path.parent.name for path in out.glob("*/Track*")}
     plan = json.loads((out / "songs.json").read_text())
     assert plan.pop("Track00007")["source"] == "zero.mid"
-    assert report.tracks == len(tracks) == len(plan) == 5
+    assert len(outcome.tracks) == len(tracks) == len(plan) == 5
     assert {name: entry["split"] for name, entry in plan.items()} == tracks
     assert set(tracks.values()) == {"train", "validation", "test"}
     by_source = {entry["source"]: entry for entry in plan.values()}
@@ -289,45 +288,42 @@ def test_tree_is_split_by_song(tree):
         assert stems["S00"]["plugin_name"] == entry["soundfont"]
 
 
-def test_tree_reports_bad_files_and_progress(tree, midi_folder):
-    _, report, calls = tree
-    reasons = {path.relative_to(midi_folder).as_posix(): reason for path, reason in report.bad}
-    assert sorted(reasons) == ["broken.MID", "zero.mid"]
-    assert "unreadable MIDI" in reasons["broken.MID"]
-    assert "none of its notes sounds" in reasons["zero.mid"]
-    assert [total for total, _ in calls] == 6 * [6]
-    assert math.fsum(seconds for _, seconds in calls) == pytest.approx(report.seconds) != 0
+def test_files_that_cannot_be_rendered_are_reported(tree):
+    _, outcome = tree
+    assert sorted(outcome.bad) == ["broken.MID", "zero.mid"]
+    assert "unreadable MIDI" in outcome.bad["broken.MID"]
+    assert "none of its notes sounds" in outcome.bad["zero.mid"]
 
 
 def test_tree_is_the_same_for_any_number_of_workers_and_goes_on_where_it_stopped(tree, midi_folder, tmp_path):
-    out, *_ = tree
+    out, _ = tree
     again = tmp_path / "again"
     shutil.copytree(out, again)
     kept, *lost = sorted(again.glob("*/Track*"))
     for path in lost:
         shutil.rmtree(path)
     before = kept.joinpath("mix.flac").stat().st_mtime_ns
-    report = render.render_tree(midi_folder, fonts(midi_folder), again, SETTINGS, 1)
+    outcome = render_tree(midi_folder, fonts(midi_folder), again, SETTINGS, 1)
     assert contents(again) == contents(out)
     assert kept.joinpath("mix.flac").stat().st_mtime_ns == before
-    assert report.tracks == 5
+    assert sorted(outcome.tracks) == sorted(path.name for path in lost)
 
 
 def test_a_tree_of_other_settings_is_refused(tree, midi_folder):
-    out, *_ = tree
+    out, _ = tree
     before = contents(out)
     for soundfonts, settings in ((fonts(midi_folder), RenderConfig(1)), (fonts(midi_folder)[:1], SETTINGS)):
         with pytest.raises(DataError, match="other files or settings"):
-            render.render_tree(midi_folder, soundfonts, out, settings, 1)
+            render_tree(midi_folder, soundfonts, out, settings, 1)
     assert contents(out) == before
 
 
 def test_nothing_to_render_is_said(tmp_path):
     with pytest.raises(DataError, match=r"no \.mid, \.midi, \.kar or \.rmi file"):
-        render.render_tree(tmp_path, [default_soundfont()], tmp_path / "out", RenderConfig(), 1)
+        render_tree(tmp_path, [default_soundfont()], tmp_path / "out", RenderConfig(), 1)
     (tmp_path / "text.sf2").write_text("none")
     with pytest.raises(DataError, match=r"text\.sf2"):
-        render.render_tree(tmp_path, [tmp_path / "text.sf2"], tmp_path / "out", RenderConfig(), 1)
+        render_tree(tmp_path, [tmp_path / "text.sf2"], tmp_path / "out", RenderConfig(), 1)
     assert not (tmp_path / "out").exists()
 
 
@@ -346,9 +342,9 @@ def test_workers_load_no_tensorflow():
 
 def test_renditions_take_turns_and_every_other_one_keeps_its_programs(midi_folder, tmp_path):
     settings = RenderConfig(seed=1, shuffle_programs=5, renditions=3, augment=2, excerpt=2.0)
-    report = render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", settings, 2)
+    outcome = render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", settings, 2)
     plan = json.loads((tmp_path / "out" / "songs.json").read_text())
-    assert report.tracks == 15
+    assert len(outcome.tracks) == 15
     by_source: dict[str, list[dict]] = {}
     for name, entry in sorted(plan.items()):
         by_source.setdefault(entry["source"], []).append({**entry, "name": name})
@@ -367,13 +363,13 @@ def test_renditions_take_turns_and_every_other_one_keeps_its_programs(midi_folde
 def test_validation_songs_have_soundfonts_of_their_own(midi_folder, tmp_path):
     first, second = fonts(midi_folder)
     settings = RenderConfig(seed=1, validation_soundfonts=(second,), excerpt=1.0)
-    render.render_tree(midi_folder, [first], tmp_path / "out", settings, 1)
+    render_tree(midi_folder, [first], tmp_path / "out", settings, 1)
     for entry in json.loads((tmp_path / "out" / "songs.json").read_text()).values():
         assert entry["soundfont"] == (second if entry["split"] == "validation" else first).name
 
 
 def test_all_songs_can_go_to_one_split(midi_folder, tmp_path):
-    render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", RenderConfig(split="test", excerpt=1.0), 1)
+    render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", RenderConfig(split="test", excerpt=1.0), 1)
     assert len(list((tmp_path / "out" / "test").iterdir())) == 5
     with pytest.raises(ConfigError, match="must be train or validation or test"):
         RenderConfig(split="dev")
@@ -521,15 +517,15 @@ def test_equal_seeds_of_programs_and_variety_are_independent(tmp_path, monkeypat
 
 def test_a_humanized_and_orchestrated_tree_is_rendered_and_told_from_a_plain_one(midi_folder, tmp_path):
     settings = RenderConfig(seed=1, orchestrate=3, humanize=4, renditions=2, excerpt=2.0)
-    report = render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", settings, 1)
+    outcome = render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", settings, 1)
     entries = json.loads((tmp_path / "out" / "songs.json").read_text()).values()
-    assert (report.tracks, len(entries)) == (10, 12)  # one of the six songs has no sound
+    assert (len(outcome.tracks), len(entries)) == (10, 12)  # one of the six songs has no sound
     assert {entry["humanize"] for entry in entries} == {4}
     assert sorted(entry.get("orchestrate", 0) for entry in entries) == [0] * 6 + [3] * 6
     plain = RenderConfig(seed=1, renditions=2, excerpt=2.0)
     with pytest.raises(DataError, match="other files or settings"):
-        render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", plain, 1)
-    render.render_tree(midi_folder, fonts(midi_folder), tmp_path / "plain", plain, 1)
+        render_tree(midi_folder, fonts(midi_folder), tmp_path / "out", plain, 1)
+    render_tree(midi_folder, fonts(midi_folder), tmp_path / "plain", plain, 1)
     assert "humanize" not in (tmp_path / "plain" / "songs.json").read_text()  # as earlier versions wrote it
 
 
@@ -567,8 +563,8 @@ def test_hidden_files_are_no_songs(tmp_path):
     (tmp_path / "._song.mid").write_bytes(b"macOS")
     (tmp_path / ".unfinished").mkdir()
     shutil.copy(tmp_path / "song.mid", tmp_path / ".unfinished" / "S00.mid")
-    report = render.render_tree(tmp_path, [default_soundfont()], tmp_path / "out", SETTINGS, workers=1)
-    assert (report.tracks, report.bad) == (1, [])
+    outcome = render_tree(tmp_path, [default_soundfont()], tmp_path / "out", SETTINGS, workers=1)
+    assert (len(outcome.tracks), outcome.bad) == (1, {})
 
 
 def test_a_tree_of_files_that_have_changed_is_refused(tmp_path):
@@ -576,15 +572,15 @@ def test_a_tree_of_files_that_have_changed_is_refused(tmp_path):
     midi.mkdir()
     write_midi(midi / "song.mid", PARTS[:1])
     settings = RenderConfig(split="train")
-    render.render_tree(midi, [font], tmp_path / "out", settings, workers=1)
-    assert render.render_tree(midi, [font], tmp_path / "out", settings, workers=1).seconds == 0.0
+    render_tree(midi, [font], tmp_path / "out", settings, workers=1)
+    assert render_tree(midi, [font], tmp_path / "out", settings, workers=1).tracks == []
     write_sine(font, program=0, generators=((ROOT_KEY, 69),))
     with pytest.raises(DataError, match="contains a tree of other files or settings"):
-        render.render_tree(midi, [font], tmp_path / "out", settings, workers=1)
+        render_tree(midi, [font], tmp_path / "out", settings, workers=1)
     write_sine(font, program=0)
     write_midi(midi / "song.mid", PARTS[1:2])
     with pytest.raises(DataError, match="contains a tree of other files or settings"):
-        render.render_tree(midi, [font], tmp_path / "out", settings, workers=1)
+        render_tree(midi, [font], tmp_path / "out", settings, workers=1)
 
 
 def test_a_tree_of_an_earlier_version_is_continued(tmp_path):
@@ -593,10 +589,10 @@ def test_a_tree_of_an_earlier_version_is_continued(tmp_path):
     (tmp_path / "midi").mkdir()
     write_midi(tmp_path / "midi" / "song.mid", PARTS[:1])
     arguments = (tmp_path / "midi", [font], tmp_path / "out", RenderConfig(split="train"))
-    render.render_tree(*arguments, workers=1)
+    render_tree(*arguments, workers=1)
     songs = tmp_path / "out" / "songs.json"
     songs.write_text(songs.read_text().replace('"augment"', '"vary"'))
-    assert render.render_tree(*arguments, workers=1).seconds == 0.0
+    assert render_tree(*arguments, workers=1).tracks == []
 
 
 def test_samples_beyond_full_scale_stay_on_their_side(tmp_path):
