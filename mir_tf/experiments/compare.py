@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +74,17 @@ class Outcome:
     def minutes(self) -> float:
         """Minutes of training, with validation."""
         return sum(row["seconds"] for row in self.history) / 60
+
+    @property
+    def is_converged(self) -> bool:
+        """Whether training stopped early, or no epoch of its last fifth was better than those before."""
+        epochs = self.run.config.train.epochs
+        return len(self.history) < epochs or self.best_epoch <= math.floor(0.8 * epochs)
+
+    @property
+    def epochs(self) -> str:
+        """The best epoch and the number of epochs as text."""
+        return f"{self.best_epoch} of {len(self.history)}{'' if self.is_converged else ', not converged'}"
 
 
 Measure = Callable[[ConfusionCounts, NDArray[np.int64]], NDArray[np.float64]]
@@ -172,7 +184,7 @@ class Comparison:
                     f"{first.parameters:,}",
                     f"{first.macs / 1e6:.1f}",
                     f"{np.mean([outcome.minutes for outcome in outcomes]):.1f}",
-                    ", ".join(f"{outcome.best_epoch} of {len(outcome.history)}" for outcome in outcomes),
+                    "; ".join(outcome.epochs for outcome in outcomes),
                 ]
             )
         return rows
@@ -239,6 +251,7 @@ class Comparison:
             "for both runs. A difference is real if this interval excludes zero and the seeds differ more than by the "
             f"noise of training (rank-sum test, p < {_SIGNIFICANCE:g}). Runs with different classes are not compared.",
             *self._missing(),
+            "Not converged: the best epoch is in the last fifth of training, so longer training may raise the scores.",
             "Minutes of training are comparable only between runs on the same machine with the same load.",
         ]
 
@@ -283,6 +296,7 @@ class Comparison:
                         "macs_per_second": outcome.macs,
                         "minutes": outcome.minutes,
                         "best_epoch": outcome.best_epoch,
+                        "is_converged": outcome.is_converged,
                         "history": outcome.history,
                     }
                     for outcome in outcomes

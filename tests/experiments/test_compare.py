@@ -1,5 +1,6 @@
 """Comparisons: what is trained, what is not trained again, and what the tables show."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -212,3 +213,22 @@ def test_seeds_show_their_spread() -> None:
     pair = [outcome("A", [8], [2], [0]), outcome("A", [8], [0], [0])]
     found = Comparison(Plan("p", "P", "test", ()), {"A": pair})
     assert found.table()[1][1] == f"{(16 / 18 + 1) / 2:.3f} ± {(1 - 16 / 18) / 2:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("best", "trained", "planned", "shown"),
+    [
+        (8, 10, 10, "8 of 10"),
+        (9, 10, 10, "9 of 10, not converged"),
+        (10, 10, 10, "10 of 10, not converged"),
+        (45, 55, 100, "45 of 55"),  # stopped early: ten epochs were no better
+        (1, 1, 1, "1 of 1, not converged"),
+    ],
+)
+def test_a_run_that_still_improves_is_marked(best: int, trained: int, planned: int, shown: str) -> None:
+    still = outcome("a", tp=[1], fp=[1], fn=[1])
+    run = dataclasses.replace(still.run, config=RunConfig().merge({"train": {"epochs": planned}}))
+    still = dataclasses.replace(still, run=run, history=trained * still.history, best_epoch=best)
+    found = comparison(still)
+    assert found.table()[1][-1] == shown
+    assert found.to_dict()["runs"]["a"][0]["is_converged"] is ("not" not in shown)
