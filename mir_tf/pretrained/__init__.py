@@ -18,6 +18,8 @@ from mir_tf.errors import BundleError
 PRETRAINED_WORD = "pretrained"
 """The argument that names the first model wherever a command takes one."""
 
+_TFLITE_FILE = "model.tflite"
+
 FOLDER = Path(str(importlib.resources.files(__name__)))
 """The folder of the first model's files."""
 
@@ -48,7 +50,7 @@ def tflite(word: str = PRETRAINED_WORD) -> Path:
     Raises:
         BundleError: This copy of the package does not contain it.
     """
-    return _existing(FOLDER / SUBFOLDERS[word] / "model.tflite")
+    return _existing(FOLDER / SUBFOLDERS[word] / _TFLITE_FILE)
 
 
 def folder(word: str = PRETRAINED_WORD) -> Path:
@@ -62,7 +64,8 @@ def folder(word: str = PRETRAINED_WORD) -> Path:
 
 def word_of(model: Path) -> str | None:
     """Return the word for a path that :func:`tflite` or :func:`folder` returns; None for other models."""
-    return next((word for word, name in SUBFOLDERS.items() if FOLDER / name in (model, model.parent)), None)
+    folders = {word: FOLDER / name for word, name in SUBFOLDERS.items()}
+    return next((word for word, folder in folders.items() if model in (folder, folder / _TFLITE_FILE)), None)
 
 
 def display_name(model: Path) -> str:

@@ -93,7 +93,7 @@ def test_the_second_model_has_a_word_of_its_own(own: Path) -> None:
         shutil.move(own / name, second / name)
     assert "comes without a pretrained model" in failed(1, "predict", song)
     announced = f"Model: mir-tf {mir_tf.__version__} pretrained-35. {pretrained.reliability('pretrained-35')}"
-    for arguments in (("predict", "pretrained-35", song), words):
+    for arguments in (("predict", "pretrained-35", song), words, ("report", *words[1:])):
         result = run(*arguments)
         assert result.exit_code == 0, result.output
         assert result.stderr.startswith(announced)
@@ -101,6 +101,16 @@ def test_the_second_model_has_a_word_of_its_own(own: Path) -> None:
     assert isinstance(mir_tf.load("pretrained-35"), LiteModel)
     with pytest.raises(BundleError, match="no such file or folder"):
         mir_tf.load(Path("pretrained-35"))
+
+
+def test_every_file_and_folder_of_a_pretrained_model_leads_to_its_word(own: Path) -> None:
+    shutil.copytree(own, own / "35_classes")
+    for word in pretrained.SUBFOLDERS:
+        for path in (pretrained.tflite(word), pretrained.folder(word)):
+            assert pretrained.word_of(path) == word
+            assert pretrained.display_name(path) == f"mir-tf {mir_tf.__version__} {word}"
+    for path in (own.parent, own / "35_classes" / "more", Path("model.tflite")):
+        assert pretrained.word_of(path) is None
 
 
 def test_a_model_alone_has_nothing_to_hear(own: Path) -> None:
