@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mir_tf import pretrained
 from mir_tf.cli.shared import (
     EXISTING_FOLDER,
     NEW_FOLDER,
@@ -90,12 +91,12 @@ def export(
             quantize,
             audio,
             data,
-            name=run.resolve().name,
+            name=pretrained.word_of(run) or run.resolve().name,
             license_name=license_name,
             progress=lambda step: progress.update(task, description=step),
         )
     console = make_console()
-    print_table(console, f"Export of {run}", report.table())
+    print_table(console, f"Export of {pretrained.display_name(run)}", report.table())
     for note in report.notes():
         console.print(note, soft_wrap=True)
     console.print(f"Files and report: {out}", soft_wrap=True)

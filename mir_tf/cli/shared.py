@@ -132,10 +132,13 @@ def announce_pretrained(model: Path) -> None:
 
 
 def results_folder(model: Path, name: str) -> Path:
-    """Return the default folder for results: beside the model, or for a pretrained model in the current folder."""
-    if pretrained.word_of(model):
-        return Path(name)
-    return (model if model.is_dir() else model.parent) / name
+    """Return the default folder for results: in a run, beside a file, or for a pretrained model in the current folder.
+
+    Several models share the last two places, so there the folder is also named after the model.
+    """
+    if word := pretrained.word_of(model):
+        return Path(f"{name}-{word}")
+    return model / name if model.is_dir() else model.with_name(f"{name}-{model.stem}")
 
 
 def comma_separated(

@@ -31,6 +31,7 @@ from mir_tf.metrics.text import format_count, format_percent, format_value
 from mir_tf.metrics.thresholds import ScoreHistogram
 from mir_tf.metrics.track import TrackPrediction
 from mir_tf.models.cost import macs, parameters
+from mir_tf.pretrained import display_name
 from mir_tf.reports.page import Highlight, Page, Picture, Section, Table
 
 DRAWN_SONGS = 3
@@ -131,7 +132,7 @@ def write(
 
     Args:
         bundle: The model.
-        run: Folder of the run. Its name is the title, and its ``history.csv`` tells how the model was trained.
+        run: Folder of the run. Its name is in the title, and its ``history.csv`` tells how the model was trained.
         data: Folder of a data set.
         split: Name of the split.
         out: Folder for the files; made if it does not exist.
@@ -157,7 +158,7 @@ def write(
             bundle.confidence,
         )
         evaluation.save_json(as_path(out) / EVALUATION_FILE)
-        return page(bundle, as_path(run).resolve().name, history, predictions, evaluation).save(out)
+        return page(bundle, display_name(as_path(run)), history, predictions, evaluation).save(out)
 
 
 def page(

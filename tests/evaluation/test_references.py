@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -289,6 +290,17 @@ def test_a_model_is_evaluated_with_references(exported_cnn: Path, tmp_path: Path
     assert by_run["overall_metrics"]["macro_f1"]["value"] == pytest.approx(
         found["overall_metrics"]["macro_f1"]["value"], abs=1e-3
     )
+
+
+def test_results_of_two_files_in_one_folder_are_kept_apart(exported_cnn: Path, tmp_path: Path) -> None:
+    write_song(tmp_path / "songs" / "a.wav")
+    (tmp_path / "truth").mkdir()
+    write_csv(tmp_path / "truth" / "a.csv", HEADER + "0,1,Piano\n")
+    for name in ("one", "two.float16"):
+        model = shutil.copy(exported_cnn / "model.float32.tflite", tmp_path / f"{name}.tflite")
+        outcome = run("evaluate", model, "--references", tmp_path / "truth", "--audio", tmp_path / "songs")
+        assert outcome.exit_code == 0, outcome.output
+        assert (tmp_path / f"evaluation-truth-{name}" / "evaluation.json").is_file()
 
 
 def test_nothing_to_evaluate_is_reported(exported_cnn: Path, tmp_path: Path) -> None:

@@ -97,7 +97,9 @@ def test_the_second_model_has_a_word_of_its_own(own: Path) -> None:
         result = run(*arguments)
         assert result.exit_code == 0, result.output
         assert result.stderr.startswith(announced)
-    assert Path("evaluation-test/evaluation.json").is_file()
+    assert Path("evaluation-test-pretrained-35/evaluation.json").is_file()
+    page = Path("report-test-pretrained-35/report.html").read_text("utf-8")
+    assert f"Report: mir-tf {mir_tf.__version__} pretrained-35</h1>" in page
     assert isinstance(mir_tf.load("pretrained-35"), LiteModel)
     with pytest.raises(BundleError, match="no such file or folder"):
         mir_tf.load(Path("pretrained-35"))
@@ -223,10 +225,10 @@ def test_evaluate_and_report_write_here_and_not_into_the_package(own: Path) -> N
     Path("truth").mkdir()
     Path("truth/a.csv").write_text("start,end,instrument\n0,2,Guitar\n")
     for words, place in {
-        ("evaluate", "--data", "data"): "evaluation-test/evaluation.json",
+        ("evaluate", "--data", "data"): "evaluation-test-pretrained/evaluation.json",
         ("evaluate", "pretrained", "--data", "data", "--out", "out"): "out/evaluation.json",
-        ("evaluate", "--references", "truth", "--audio", "songs"): "evaluation-truth/evaluation.json",
-        ("report", "pretrained", "--data", "data"): "report-test/report.html",
+        ("evaluate", "--references", "truth", "--audio", "songs"): "evaluation-truth-pretrained/evaluation.json",
+        ("report", "pretrained", "--data", "data"): "report-test-pretrained/report.html",
     }.items():
         result = run(*words)
         assert result.exit_code == 0, result.output
@@ -241,8 +243,9 @@ def test_export_takes_the_word(own: Path) -> None:
     assert result.exit_code == 0, result.output
     song = write_song(Path("a.wav"))
     expected = LiteModel(own / "model.tflite").predict(song).probabilities
-    found = LiteModel("exported/model.float32.tflite").predict(song).probabilities
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    found = LiteModel("exported/model.float32.tflite")
+    np.testing.assert_allclose(found.predict(song).probabilities, expected, atol=1e-4)
+    assert found.metadata.name == "pretrained"
 
 
 def test_a_package_without_the_model_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
