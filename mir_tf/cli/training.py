@@ -43,7 +43,7 @@ _MODEL, _TRAIN = ModelConfig(), TrainConfig()  # the defaults that help texts st
 )
 @click.option(
     "--vocabulary",
-    help=f"Classes: family (17), slakh (35) or program (129).  [default: {_TRAIN.vocabulary}]",
+    help=f"Classes: family (17), slakh (35) or program (129).  [default: those of --init, or {_TRAIN.vocabulary}]",
 )
 @click.option("--epochs", type=int, help=f"Maximum number of epochs.  [default: {_TRAIN.epochs}]")
 @click.option("--steps-per-epoch", type=int, help="Steps per epoch.  [default: one pass over the train split]")
@@ -91,8 +91,8 @@ def fit(
     completed epoch. The number of devices, which share every batch, may change when a run is resumed.
 
     With --init, the architecture and the feature normalisation are taken from that run; only dropout and masking
-    settings may differ, and DATA must have the same front end. If the vocabulary differs, the class layer starts from
-    new weights.
+    settings may differ, and DATA must have the same front end. If you choose another --vocabulary, the class layer
+    starts from new weights.
 
     \b
     Examples:
@@ -113,7 +113,8 @@ def fit(
     base = RunConfig.for_front_end(manifest.front_end)
     if init is not None:
         initial = bundle.describe(init).config
-        base = dataclasses.replace(base, model=initial.model)
+        settings = base.train.replace(vocabulary=initial.train.vocabulary)
+        base = dataclasses.replace(base, model=initial.model, train=settings)
     config = _configure(base, config_file, {"model": {"architecture": architecture}, "train": options})
     if init is not None:
         change = "" if initial.train.vocabulary == config.train.vocabulary else ", with a new class layer"

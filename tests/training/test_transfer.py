@@ -23,6 +23,7 @@ from mir_tf.errors import BundleError, ConfigError, DataError, TrainingError
 from mir_tf.models import build_model
 from mir_tf.training import loop, transfer
 from mir_tf.training.loop import FitResult, fit
+from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.__main__ import _front_end
 
 SHORT = CNN.merge({"train": {"epochs": 2, "steps_per_epoch": 2}})
@@ -179,6 +180,18 @@ def test_the_remedy_builds_the_front_end(front_end: FrontEndConfig) -> None:
 def test_dropouts_and_masks_may_differ() -> None:
     fields = ModelConfig().to_dict()
     assert {name for name in fields if "dropout" in name or "mask" in name} == set(ModelConfig.TRAINING_ONLY)
+
+
+def test_the_command_keeps_the_classes_of_the_model(data: Path, init: Path, tmp_path: Path) -> None:
+    short = SHORT.merge({"train": {"epochs": 1, "steps_per_epoch": 1}}).to_dict()
+    del short["train"]["vocabulary"]
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump({name: short[name] for name in ("train", "window")}))
+    for start, words, name in ((init, ("--vocabulary", "slakh"), "first"), (tmp_path / "first", (), "second")):
+        options = ("--data", data, "--config", tmp_path / "settings.yaml", "--init", start, "--out", tmp_path / name)
+        result = run("fit", *options, *words)
+        assert result.exit_code == 0, result.output
+        assert ("with a new class layer" in result.output) == bool(words)
+        assert bundle.load(tmp_path / name).classes == VOCABULARIES["slakh"].classes
 
 
 def test_the_command_takes_the_network_of_the_package(
