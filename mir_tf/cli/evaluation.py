@@ -35,7 +35,7 @@ from mir_tf.io.console import make_console
     "--references", type=EXISTING_LOCAL_FOLDER, help="Folder of SONG.jams or SONG.csv to evaluate on instead."
 )
 @click.option("--audio", type=EXISTING_LOCAL_FOLDER, help="Folder of the recordings that --references describe.")
-@click.option("--out", type=NEW_FOLDER, help="Folder for the results.  [default: evaluation-... in RUN, or beside the file]")
+@click.option("--out", type=NEW_FOLDER, help="Folder for the results.  [default: evaluation-... in or beside MODEL]")
 @click.pass_context
 def evaluate(
     context: click.Context,

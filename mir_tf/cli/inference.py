@@ -69,6 +69,9 @@ def _model_and_recordings(
     else:
         _require_recordings(as_path(first))
         first = pretrained.PRETRAINED_WORD
+    for argument in arguments:
+        if _is_late_model(argument):
+            raise ConfigError(f"{argument}: this is a model. Name one model only, before all recordings")
     model = MODEL.convert(first, parameter, context)
     return model, tuple(RECORDING.convert(argument, parameter, context) for argument in arguments)
 
@@ -78,6 +81,19 @@ def _is_model(path: Path) -> bool:
 
     suffix = path.suffix.lower()
     return suffix == ".tflite" or (suffix not in AUDIO_SUFFIXES and (path / BUNDLE_FILE).is_file())
+
+
+def _is_late_model(argument: str) -> bool:
+    """Return whether an argument that should be a recording is a model. A folder that also has audio is not."""
+    from mir_tf.inference.batch import find
+
+    path = as_path(argument)
+    if argument in pretrained.SUBFOLDERS:
+        return not path.exists()
+    try:
+        return _is_model(path) and not (path.is_dir() and find([path]).songs)
+    except OSError:  # a name that is too long; it is reported with the other recordings
+        return False
 
 
 def _require_recordings(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,14 +31,24 @@ class _ModelParameter(PathParameter):
         super().__init__(exists=True, **options)
         self._pretrained_path = pretrained_path
 
+    @property
+    def _expected(self) -> str:
+        kinds = ["a .tflite file made by mir-tf export"] if self.file_okay else []
+        kinds += ["the folder of a run of mir-tf fit"] if self.dir_okay else []
+        return f"{', '.join(kinds)}, or the word {pretrained.WORDS}"
+
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         if value in pretrained.SUBFOLDERS:
             return self._pretrained_path(value)
+        problem = ""
         if not self.file_okay and Path(value).is_file():
-            expected = f"the folder of a run of mir-tf fit, or the word {pretrained.WORDS}"
-            self.fail(f"'{value}' is a file; expected {expected}.", parameter, context)
-        if not self.dir_okay and Path(value).is_dir():
-            self.fail(f"'{value}' is a folder; expected a .tflite file made by mir-tf export.", parameter, context)
+            problem = "is a file"
+        elif not self.dir_okay and Path(value).is_dir():
+            problem = "is a folder"
+        elif value and "://" not in str(value) and not os.path.exists(value):  # Path.exists raises for a long name
+            problem = "does not exist"
+        if problem:
+            self.fail(f"'{value}' {problem}; expected {self._expected}.", parameter, context)
         path = super().convert(value, parameter, context)
         if path.is_dir():  # the errors of a file come as fast when it is read
             from mir_tf.inference.model_files import require_run

@@ -6,6 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
+from mir_tf import pretrained
 from mir_tf.config import BUNDLE_FILE, MODEL_FILE
 from mir_tf.errors import BundleError
 from mir_tf.io.audio import AUDIO_SUFFIXES
@@ -63,7 +64,8 @@ def require_model(path: Path) -> None:
     except (OSError, ValueError) as error:  # a name that is too long
         raise BundleError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not exists:
-        raise BundleError(f"{path}: no such file or folder; {_RUN_OR_TFLITE}")
+        words = " or ".join(map(repr, pretrained.SUBFOLDERS))
+        raise BundleError(f"{path}: no such file or folder; {_RUN_OR_TFLITE}, or the word {words}, as a string")
     if not path.is_file():
         require_run(path, or_tflite=True)
 

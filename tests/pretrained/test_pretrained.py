@@ -142,6 +142,36 @@ def test_a_first_argument_that_is_neither_model_nor_recording_is_refused(own: Pa
     assert "does not exist" in failed(2, "predict", "model.tflite", song)
 
 
+def test_a_second_model_or_one_after_recordings_is_refused(own: Path) -> None:
+    song = write_song(Path("a.wav"))
+    for model in ("pretrained-35", own, own / "model.tflite"):
+        for before in ("pretrained", song):
+            message = failed(2, "predict", before, model, song)
+            assert f"{model}: this is a model. Name one model only, before all recordings" in message
+    assert f"{'x' * 300}: " in failed(1, "predict", song, "x" * 300)
+    write_song(Path("pretrained-35/b.wav"))
+    shutil.copy(own / "bundle.json", "pretrained-35")
+    assert "2 recordings: 2 predicted" in run("predict", song, "pretrained-35").output
+
+
+def test_a_misspelled_model_is_refused_with_the_words(own: Path, tmp_path: Path) -> None:
+    write_data(Path("data"), {"test": [[30]]})
+    for name in ("Pretrained-35", "pretrained35"):
+        for words in (
+            ("predict", name, "a.wav"),
+            ("app", name),
+            ("listen", name),
+            ("evaluate", name, "--data", "data"),
+            ("report", name, "--data", "data"),
+            ("export", name, "--out", "out"),
+            ("fit", "--init", name, "--data", "data", "--out", "out"),
+        ):
+            assert "the word pretrained or pretrained-35" in " ".join(failed(2, *words).split())
+    for path in ("Pretrained-35", Path("pretrained-35")):
+        with pytest.raises(BundleError, match="or the word 'pretrained' or 'pretrained-35', as a string"):
+            mir_tf.load(path)
+
+
 def test_a_first_recording_that_cannot_be_heard_is_named_like_others(own: Path) -> None:
     song = write_song(Path("a.wav"))
     message = failed(1, "predict", "none.mp3", song)
