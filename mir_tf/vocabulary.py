@@ -131,8 +131,23 @@ CLASS_EXAMPLES = {
     "Percussive": "steel drums, woodblock, taiko",
     "Sound Effects": "birdsong, applause, helicopter",
     "Drums": "drum kit",
+    "Acoustic Piano": "grand piano, honky-tonk, harpsichord",
+    "Electric Piano": "Rhodes, FM piano, electric grand",
+    "Acoustic Guitar": "nylon or steel strings",
+    "Clean Electric Guitar": "jazz guitar, muted guitar",
+    "Distorted Electric Guitar": "overdriven guitar, distortion guitar",
+    "Acoustic Bass": "plucked double bass",
+    "Electric Bass": "bass guitar, slap bass, synth bass",
+    "Contrabass": "bowed double bass",
+    "String Ensemble": "string sections, pizzicato, tremolo",
+    "Choir and Voice": "sampled choirs, not singers",
+    "Orchestral Hit": "sampled chord of an orchestra",
+    "Brass Section": "several brass instruments together",
 }
-"""Class of the family vocabulary → its best-known instruments."""
+"""Class of the family and Slakh vocabularies → its best-known instruments.
+
+Classes of both, and programs with the name of a class, share an entry. A class that is a single instrument has none.
+"""
 
 
 def describe_class(name: str) -> str:

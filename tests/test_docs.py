@@ -30,6 +30,7 @@ from helpers import page_shell, tiny_data
 from mir_tf import lite
 from mir_tf.cli import main as mir_tf_command
 from mir_tf.export.exporter import probe_signal
+from mir_tf.vocabulary import VOCABULARIES
 from tfrecords_builder.__main__ import main as builder_command
 from tfrecords_builder.ensembles.__main__ import main as ensembles_command
 from tfrecords_builder.records import tfds_metadata
@@ -77,6 +78,16 @@ def test_every_file_of_the_repository_that_a_page_names_exists(page: Path) -> No
         r"(?<![\w./-])(?:mir_tf|tfrecords_builder|tests|tools|examples)/[\w./-]*\w", page.read_text("utf-8")
     )
     assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_the_tables_of_classes_are_complete() -> None:
+    readme, page = (path.read_text("utf-8") for path in (ROOT / "README.md", ROOT / "docs" / "pretrained.md"))
+    families = re.findall(r"\| ([A-Z][A-Za-z ]+) \| [a-z, -]+ (?=\|)", readme.split("## What it detects")[1])
+    assert sorted(families) == sorted(VOCABULARIES["family"].classes)
+    table = page.split("| instruments | classes |\n|---|---|\n")[1].split("\n\n")[0]
+    cells = [re.sub(r" \([^)]*\)", "", row.split(" | ")[1].removesuffix(" |")) for row in table.splitlines()]
+    classes = [name for cell in cells for name in cell.split(", ")]
+    assert sorted(classes) == sorted(VOCABULARIES["slakh"].classes)
 
 
 def test_unknown_options_are_seen() -> None:

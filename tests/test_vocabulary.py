@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from mir_tf.vocabulary import DRUMS, NUM_PROGRAMS, PROGRAM_NAMES, VOCABULARIES, Vocabulary, program_index
+from mir_tf.vocabulary import (
+    CLASS_EXAMPLES,
+    DRUMS,
+    NUM_PROGRAMS,
+    PROGRAM_NAMES,
+    VOCABULARIES,
+    Vocabulary,
+    program_index,
+)
 
 
 def class_index(vocabulary: Vocabulary, program: int, is_drum: bool = False) -> int | None:
@@ -76,6 +84,21 @@ def test_classes_of_some_stems(program: int, is_drum: bool, family: str, slakh: 
 
 def test_families_have_eight_programs_each() -> None:
     assert VOCABULARIES["family"].class_of == (*(program // 8 for program in range(128)), 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"), [("family", set()), ("slakh", {"Synth Strings", "Trumpet", "Soprano/Alto Sax"})]
+)
+def test_classes_of_several_programs_have_examples(name: str, plain: set[str]) -> None:
+    vocabulary = VOCABULARIES[name]
+    several = {each for index, each in enumerate(vocabulary.classes) if vocabulary.class_of.count(index) > 1}
+    assert several - plain <= set(CLASS_EXAMPLES)
+    assert plain <= several
+
+
+def test_every_example_belongs_to_a_class() -> None:
+    assert set(CLASS_EXAMPLES) <= {*VOCABULARIES["family"].classes, *VOCABULARIES["slakh"].classes}
+    assert "not singers" in CLASS_EXAMPLES["Choir and Voice"]
 
 
 def test_every_program_has_a_name_of_its_own() -> None:
