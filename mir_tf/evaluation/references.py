@@ -91,7 +91,7 @@ def read(path: Path, vocabulary: Vocabulary) -> Reference:
 
     Raises:
         DataError: The file cannot be read or is damaged, a time is invalid, or a label names no class. The message
-            lists such labels and the classes.
+            lists such labels, each with the first place where it stands, and the classes.
     """
     try:
         rows = list((_jams_rows if path.suffix.lower() == ".jams" else _csv_rows)(path))
@@ -99,7 +99,8 @@ def read(path: Path, vocabulary: Vocabulary) -> Reference:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, csv.Error, RecursionError) as error:
         raise DataError(f"{path}: damaged: {error}") from error
-    intervals, unknown = [], []
+    intervals = []
+    unknown: dict[str, str] = {}
     for where, start, end, label in rows:
         times = [_seconds(path, where, value) for value in (start, end)]
         if not 0 <= times[0] < times[1]:
@@ -108,13 +109,15 @@ def read(path: Path, vocabulary: Vocabulary) -> Reference:
             )
         index = vocabulary.index_of(label) if isinstance(label, str) else None
         if index is None:
-            unknown.append(f"{label!r} ({where})")
+            unknown.setdefault(repr(label), where)
         else:
             intervals.append((times[0], times[1], index))
     if unknown:
+        listed = ", ".join(f"{label} ({where})" for label, where in unknown.items())
         raise DataError(
-            f"{path}: not a class of the model: {', '.join(unknown)}; use the names of its classes or of their General "
-            f"MIDI programs; the classes are {', '.join(vocabulary.classes)}"
+            f"{path}: not a class of the model: {listed}; use the names of its classes or of their General MIDI "
+            "programs, and remove what it has no class for; the classes are "
+            f"{', '.join(vocabulary.classes)}"
         )
     return Reference(path, tuple(intervals))
 

@@ -200,6 +200,17 @@ def test_a_bad_observation_is_reported(bad: dict[str, object], message: str, tmp
         references.read(path, FAMILY)
 
 
+def test_labels_without_a_class_are_listed_once(tmp_path: Path) -> None:
+    """Sitar is a General MIDI program, but belongs to no class of Slakh."""
+    path = write_csv(tmp_path / "a.csv", HEADER + "0,1,Violin\n" + "0,1,Sitar\n" * 300 + "0,1,Gitarre\n")
+    with pytest.raises(DataError) as found:
+        references.read(path, VOCABULARIES["slakh"])
+    message = str(found.value)
+    assert "a.csv: not a class of the model: 'Sitar' (line 3), 'Gitarre' (line 303); use the names" in message
+    assert "and remove what it has no class for; the classes are Acoustic Piano, " in message
+    assert references.read(write_csv(path, HEADER + "0,1,Sitar\n"), FAMILY).intervals == ((0.0, 1.0, 13),)
+
+
 def test_a_file_that_is_not_text_is_damaged(tmp_path: Path) -> None:
     for name in ("a.csv", "a.jams"):
         (tmp_path / name).write_bytes(b"\xff\xfe\x00")
