@@ -1,5 +1,6 @@
 """The structure of compressed files: cut off, joined, and with tags or padding around them."""
 
+import io
 import struct
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import soundfile
 from helpers.encoding import encode, melody
 
 from mir_tf.errors import AudioError
-from mir_tf.io import audio
+from mir_tf.io import audio, flac
 
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
 
@@ -231,6 +232,17 @@ def test_a_flac_that_states_too_few_samples_is_read_to_its_end(tmp_path: Path, t
     content[22:26] = struct.pack(">I", total)
     path.write_bytes(content)
     np.testing.assert_allclose(read(path, 44100), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", range(-9, 2))
+def test_another_flac_is_found_wherever_it_begins(offset: int) -> None:
+    first = b"fLaC\x80\0\0\x22"
+    content = bytearray(3 * flac._PIECE)
+    content[: len(first)] = first
+    assert not flac.is_joined_flac(io.BytesIO(content))
+    at = len(first) + flac._PIECE + offset  # near the edge of what is searched at once
+    content[at : at + len(first)] = first
+    assert flac.is_joined_flac(io.BytesIO(content))
 
 
 def test_a_flac_with_a_tag_before_it_is_read(tmp_path: Path) -> None:
