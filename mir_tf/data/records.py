@@ -86,26 +86,24 @@ def is_stem(record: tf.Tensor) -> tf.Tensor:
 
 def encode(record: Record) -> bytes:
     """Return a serialised ``tf.train.Example``; the same record gives the same bytes."""
-
-    def integers(value: int) -> tf.train.Feature:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-    def text(value: bytes) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-    features = {
-        "id": text(record.id.encode()),
-        "song": text(record.song.encode()),
-        "num_samples": integers(record.num_samples),
-        "sample_rate": integers(record.sample_rate),
-        "num_frames": integers(record.log_mel.shape[0]),
-        "num_mels": integers(record.log_mel.shape[1]),
-        "num_label_frames": integers(record.activity.shape[0]),
-        "log_mel": text(np.ascontiguousarray(record.log_mel, "<f2").tobytes()),
-        "activity": text(np.packbits(record.activity, axis=1).tobytes()),
-        "audible": text(b"" if record.audible is None else np.packbits(record.audible, axis=1).tobytes()),
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
+    example = tf.train.Example()
+    features = example.features.feature  # filled in place: a message that is put into another one is copied
+    for name, number in {
+        "num_samples": record.num_samples,
+        "sample_rate": record.sample_rate,
+        "num_frames": record.log_mel.shape[0],
+        "num_mels": record.log_mel.shape[1],
+        "num_label_frames": record.activity.shape[0],
+    }.items():
+        features[name].int64_list.value.append(number)
+    for name, text in {
+        "id": record.id.encode(),
+        "song": record.song.encode(),
+        "log_mel": np.ascontiguousarray(record.log_mel, "<f2").tobytes(),
+        "activity": np.packbits(record.activity, axis=1).tobytes(),
+        "audible": b"" if record.audible is None else np.packbits(record.audible, axis=1).tobytes(),
+    }.items():
+        features[name].bytes_list.value.append(text)
     return example.SerializeToString(deterministic=True)
 
 

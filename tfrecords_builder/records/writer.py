@@ -97,7 +97,7 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
                     activity[name] += vocabulary.project(record.targets(labels)).sum(axis=0)
         num_bytes, digest = temporary.stat().st_size, sha256(temporary)
     # The square of a float16 is exact in float32, which takes half the memory of float64.
-    squares = np.square(mix.log_mel, dtype=np.float32)
+    values = mix.log_mel.astype(np.float32)
     part = TrackPart(
         id=track.id,
         song=track.song,
@@ -111,8 +111,8 @@ def write_part(folder: Path, track: Track, records: Sequence[Record], labels: st
         disagreement=_disagreement(mix),
         stem_checks=list(mix.stem_checks),
         num_values=mix.log_mel.size,
-        total=float(mix.log_mel.sum(dtype=np.float64)),
-        total_squares=float(squares.sum(dtype=np.float64)),
+        total=float(values.sum(dtype=np.float64)),
+        total_squares=float(np.square(values, out=values).sum(dtype=np.float64)),
     )
     # Last: a part without this file does not count.
     write_text(_facts(folder, track.id), json.dumps(stored_json.sealed(dataclasses.asdict(part))))
