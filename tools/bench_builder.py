@@ -5,7 +5,8 @@
 All figures come from one run on the same tracks: some of TREE, or by default composed and rendered songs. Steps are
 timed in alternating rounds, in processor seconds of one core, and the best round of each counts. So their ratios are
 valid on a machine that does other work too. The unit is the decoding of a whole track with libsndfile; the builder
-should take at most three times that.
+should take at most twice that. Two rows show what the libraries alone need: soxr for resampling, and SciPy for the
+Fourier transforms of the log-mel.
 
 The reference path is the work of the PyTorch project for every item in every epoch: ``librosa.load`` of the whole file,
 ``pretty_midi`` twice, librosa's mel spectrogram of 100 s at 1000 frames, and ``power_to_db``.
@@ -27,15 +28,17 @@ import click
 import librosa
 import numpy as np
 import pretty_midi
+import scipy.fft
 import soundfile
 import tensorflow as tf
 from demo import run
+from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from mir_tf.config import FRONT_ENDS
+from mir_tf.config import FRONT_ENDS, FrontEndConfig
 from mir_tf.data import frontend
 from mir_tf.io import audio
 from tfrecords_builder import build, midi, processes
@@ -44,10 +47,11 @@ from tfrecords_builder.records import labels
 from tfrecords_builder.records.make import RecordConfig
 from tfrecords_builder.slakh import tree as slakh
 from tfrecords_builder.slakh.tree import Track
+from tfrecords_builder.synthesis.synthesizers import default_soundfont
 
 CONFIG = RecordConfig(FRONT_ENDS["default"])
 REFERENCE = FRONT_ENDS["seed_44k"]
-AIM = 3.0
+AIM = 2.0
 """Decodes that a whole track may take."""
 
 DECODE = "one decode, by libsndfile"
@@ -58,6 +62,8 @@ WHOLE = "the builder, a whole track"
 SAMPLES = "decode to mono at the front end's rate"
 LOG_MEL = "log-mel"
 STEMS_MIDI = "MIDI of all stems"
+RESAMPLING = "resampling, soxr alone"
+TRANSFORMS = "Fourier transforms, SciPy alone"
 
 Seconds = dict[str, float]
 """Step → mean processor seconds per track."""
@@ -91,8 +97,9 @@ def main(tree: Path | None, count: int, rounds: int) -> None:
 
 
 def _demo(folder: Path, count: int) -> Path:
-    options = ("--demo", str(count), "--keep-audio", folder / "tree", "--out", folder / "data")
-    run("python", "-m", "tfrecords_builder", *options)
+    run("python", "-m", "tfrecords_builder.ensembles", "--songs", str(count), "--out", folder / "midi")
+    options = ("--soundfont", default_soundfont(), "--keep-audio", folder / "tree", "--out", folder / "data")
+    run("python", "-m", "tfrecords_builder", "--midi", folder / "midi", *options)
     return folder / "tree"
 
 
@@ -125,6 +132,9 @@ def _steps(track: Track, folder: Path) -> dict[str, Callable[[], object]]:
     all_notes = track.mix.parent / slakh.ALL_NOTES
     blocks = list(audio.read_blocks(track.mix, front_end.sample_rate))
     label_frames = front_end.num_label_frames(sum(map(len, blocks)))
+    rate = audio.probe(track.mix).sr
+    decoded = list(audio.read_blocks(track.mix, rate))
+    samples = np.concatenate(blocks)
     return {
         DECODE: lambda: soundfile.read(track.mix, dtype="float32"),
         OUR_MIDI: lambda: midi.read_parts(all_notes),
@@ -133,8 +143,23 @@ def _steps(track: Track, folder: Path) -> dict[str, Callable[[], object]]:
         WHOLE: lambda: build.build_part(track, folder, CONFIG),
         SAMPLES: lambda: list(audio.read_blocks(track.mix, front_end.sample_rate)),
         LOG_MEL: lambda: list(frontend.log_mel_blocks(blocks, front_end)),
+        RESAMPLING: lambda: _resample(decoded, rate, front_end),
+        TRANSFORMS: lambda: _transform(samples, front_end),
         STEMS_MIDI: lambda: [labels.active_frames(labels.stem_notes(stem.midi), label_frames) for stem in track.stems],
     }
+
+
+def _resample(blocks: Sequence[NDArray[np.float32]], rate: int, front_end: FrontEndConfig) -> None:
+    resampler = audio.Resampler(rate, front_end.sample_rate)
+    for block in blocks:
+        resampler.resample(block)
+    resampler.finish()
+
+
+def _transform(samples: NDArray[np.float32], front_end: FrontEndConfig) -> None:
+    windows = np.lib.stride_tricks.sliding_window_view(samples, front_end.n_fft)[:: front_end.hop_length]
+    for begin in range(0, len(windows), 64):  # as many as fit into the cache
+        scipy.fft.rfft(windows[begin : begin + 64])
 
 
 def _reference(mix: Path, all_notes: Path) -> None:
@@ -153,7 +178,9 @@ def _print_steps(console: Console, seconds: Seconds) -> None:
         **{name: seconds[name] for name in (DECODE, OUR_MIDI, PRETTY_MIDI, REFERENCE_PATH, WHOLE)},
         "  decode": seconds[DECODE],
         "  to mono, to the front end's rate": seconds[SAMPLES] - seconds[DECODE],
+        f"    {RESAMPLING}": seconds[RESAMPLING],
         f"  {LOG_MEL}": seconds[LOG_MEL],
+        f"    {TRANSFORMS}": seconds[TRANSFORMS],
         f"  {STEMS_MIDI}": seconds[STEMS_MIDI],
         "  float16, encoding, sums, writing": rest,
     }
