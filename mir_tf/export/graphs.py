@@ -95,17 +95,16 @@ class Pieces(tf.Module):
             """Return features [1, frames or label frames, mels]; NaN samples are outside of the signal."""
             # Use exactly this comparison: tf2onnx turns others into a multiplication, which NaN survives.
             is_outside = tf.math.is_nan(waveform)
-            is_inside = tf.logical_not(is_outside)
             waveform = tf.where(is_outside, 0.0, waveform)
-            num_samples = _last(is_inside[0]) - metadata.left_context
+            num_samples = _last_inside(is_outside) - metadata.left_context
             true_frames = config.num_frames(tf.clip_by_value(num_samples, 0, metadata.window_samples))
             if config.segment_seconds is None:
                 decibels = log_mel_of_padded(waveform, config, by_convolution)  # [1, frames, mels]
             else:
                 decibels = log_mel(waveform, config, by_convolution)
             is_true = tf.range(num_frames)[:, tf.newaxis] < true_frames  # [frames, 1]
-            decibels = tf.where(is_true, decibels, config.log_floor_db)
-            return normalize(normalize_clip(decibels[0], true_frames, config)[tf.newaxis], training=False)
+            decibels = tf.squeeze(tf.where(is_true, decibels, config.log_floor_db), axis=0)  # [frames, mels]
+            return normalize(normalize_clip(decibels, true_frames, config)[tf.newaxis], training=False)
 
         def logits(features: tf.Tensor) -> tf.Tensor:
             return network(features, training=False)  # [1, steps, classes]
@@ -137,14 +136,17 @@ def interpolation(bundle: Bundle) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     return layer
 
 
-def _last(is_inside: tf.Tensor) -> tf.Tensor:
-    """Return the 1-based index of the last True element of bool [samples], or 0 if there is none.
+def _last_inside(is_outside: tf.Tensor) -> tf.Tensor:
+    """Return the 1-based index of the last False element of bool [1, samples], or 0 if there is none.
 
-    It searches rows of samples, because the converter would store an index for every sample in the file.
+    It searches rows of samples, because the converter would store an index for every sample in the file. It computes in
+    float32, in which LiteRT takes a twentieth of the time that slices and integers take.
     """
-    num_rows = -(-is_inside.shape[0] // _ROW)
-    rows = tf.pad(tf.cast(is_inside, tf.int32), [[0, num_rows * _ROW - is_inside.shape[0]]])
-    last = tf.reduce_max(tf.reshape(rows, [num_rows, _ROW]) * tf.range(1, _ROW + 1), axis=1)  # [rows]
+    num_rows = -(-is_outside.shape[1] // _ROW)
+    is_inside = 1.0 - tf.cast(is_outside, tf.float32)
+    rows = tf.pad(is_inside, [[0, 0], [0, num_rows * _ROW - is_inside.shape[1]]])
+    places = tf.reshape(rows, [num_rows, _ROW]) * tf.range(1, _ROW + 1, dtype=tf.float32)  # within their rows
+    last = tf.cast(tf.reduce_max(places, axis=1), tf.int32)  # [rows]
     return tf.reduce_max(tf.where(last > 0, last + tf.range(num_rows) * _ROW, 0))
 
 
