@@ -12,8 +12,12 @@ av too.
 
 from __future__ import annotations
 
+import collections
+import itertools
 import os
+import queue
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +33,16 @@ from mir_tf.inference.model_files import model_path
 from mir_tf.inference.prediction import Prediction
 from mir_tf.io.files import display_path
 from mir_tf.io.litert_log import hide_xnnpack_line
-from mir_tf.stream import Stream, WindowedInference, predict_signal
+from mir_tf.stream import Stream, predict_blocks, predict_signal
 
 _MOST_THREADS = 1024
 
+_AT_ONCE = 2
+"""Windows that are predicted at a time. Two are done faster than a recording is decoded."""
+
 
 class LiteModel(Model):
-    """A ``.tflite`` file written by ``mir-tf export``. Several threads may use it, one at a time.
+    """A ``.tflite`` file written by ``mir-tf export``. Several threads may use it; they wait for each other.
 
     The file is read once. You can copy and pickle the model, and use it in other processes, started in any way.
 
@@ -58,20 +65,33 @@ class LiteModel(Model):
         self._start()
 
     def _start(self) -> None:
-        """Make the interpreter, which belongs to the process that makes it."""
-        self._lock, self._process = threading.Lock(), os.getpid()
+        """Make an interpreter, which belongs to the process that makes it."""
+        self._process, self._growing = os.getpid(), threading.Lock()
+        self._num_interpreters = 0
+        self._idle: queue.SimpleQueue[Interpreter] = queue.SimpleQueue()
+        self._grow(1)
+
+    def _grow(self, number: int) -> None:
+        """Make interpreters until there are ``number``: each predicts a window at a time."""
+        with self._growing:
+            while self._num_interpreters < number:
+                self._idle.put(self._interpreter())
+                self._num_interpreters += 1
+
+    def _interpreter(self) -> Interpreter:
         try:
             with hide_xnnpack_line():
-                self._interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
-                self._interpreter.allocate_tensors()
+                interpreter = Interpreter(model_content=self._content, num_threads=self._threads)
+                interpreter.allocate_tensors()
         except (ValueError, RuntimeError, MemoryError) as error:
             raise BundleError(f"{self._path}: LiteRT cannot load it: {error}") from error
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         shapes = [tuple(map(int, tensor["shape"])) for tensor in (*inputs, *outputs)]
         types = {tensor["dtype"] for tensor in (*inputs, *outputs)}
         if shapes != [(1, self.metadata.input_samples), self.metadata.output_shape] or types != {np.float32}:
             raise BundleError(f"{self._path}: its model does not match its metadata; export it again")
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        return interpreter
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process or a copy needs to make an interpreter of its own."""
@@ -103,12 +123,17 @@ class LiteModel(Model):
 
     def _predict(self, audio: str | Path | ArrayLike, sr: float | None, progress: OnSeconds | None) -> Prediction:
         self._require_frames()
-        inference, num_samples, pieces = WindowedInference(self.predict_window, self.metadata), 0, []
-        for block in decoding.blocks(audio, sr, self.metadata.sample_rate):
-            pieces.append(inference.feed(block))
-            num_samples += len(block)
-            if progress is not None:
-                progress(num_samples / self.metadata.sample_rate)
+        num_samples = 0
+
+        def counted() -> Iterator[NDArray[np.float32]]:
+            nonlocal num_samples
+            for block in decoding.blocks(audio, sr, self.metadata.sample_rate):
+                num_samples += len(block)
+                yield block
+                if progress is not None:
+                    progress(num_samples / self.metadata.sample_rate)
+
+        probabilities = predict_blocks(self._predict_windows, self.metadata, counted())
         return Prediction(
             path=display_path(audio) if isinstance(audio, str | Path) else "",
             seconds=num_samples / self.metadata.sample_rate,
@@ -116,7 +141,7 @@ class LiteModel(Model):
             classes=self.classes,
             thresholds=self.thresholds,
             post_processing=self.metadata.post_processing,
-            probabilities=np.concatenate([*pieces, inference.finish()]),
+            probabilities=probabilities,
             confidence_model=self.metadata.confidence,
         )
 
@@ -137,14 +162,42 @@ class LiteModel(Model):
         """
         if self._process != os.getpid():  # a fork has none of the interpreter's threads
             self._start()
-        with self._lock:  # LiteRT has one place for the input of all threads
-            try:
-                self._interpreter.set_tensor(self._input, waveform)
-                self._interpreter.invoke()
-            except RuntimeError as error:
-                raise BundleError(f"{self._path}: LiteRT cannot run it: {error}; export it again") from error
-            probabilities: NDArray[np.float32] = self._interpreter.get_tensor(self._output)[0]
+        interpreter = self._idle.get()
+        try:
+            interpreter.set_tensor(self._input, waveform)
+            interpreter.invoke()
+            probabilities: NDArray[np.float32] = interpreter.get_tensor(self._output)[0]
+        except RuntimeError as error:
+            raise BundleError(f"{self._path}: LiteRT cannot run it: {error}; export it again") from error
+        finally:
+            self._idle.put(interpreter)
         return probabilities
+
+    def _predict_windows(self, windows: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Yield the probabilities for each window; with several threads, predict two windows at a time.
+
+        LiteRT runs only some operators in several threads; the Fourier transforms, half of the work, in one.
+        """
+        first = list(itertools.islice(windows, _AT_ONCE))
+        if self._threads == 1 or len(first) < _AT_ONCE:
+            yield from map(self.predict_window, itertools.chain(first, windows))
+            return
+        from concurrent.futures import Future, ThreadPoolExecutor  # short recordings start faster without it
+
+        if self._process != os.getpid():
+            self._start()
+        self._grow(_AT_ONCE)
+        pending: collections.deque[Future[NDArray[np.float32]]] = collections.deque()
+        with ThreadPoolExecutor(_AT_ONCE, "model") as threads:
+            try:
+                for window in itertools.chain(first, windows):
+                    pending.append(threads.submit(self.predict_window, window))
+                    if len(pending) > _AT_ONCE:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:  # also if the caller stops early
+                threads.shutdown(cancel_futures=True)
 
     def probabilities(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities [label frames, classes] for a signal [samples] at the model's sample rate."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,9 @@ from mir_tf.io.audio import RESAMPLER_DELAY, Resampler
 
 PredictWindow = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Maps one window's waveform [1, input samples] to its probabilities [window frames, classes]."""
+
+PredictWindows = Callable[[Iterator[NDArray[np.float32]]], Iterable[NDArray[np.float32]]]
+"""Maps the waveforms of consecutive windows to their probabilities, in the same order."""
 
 
 class _WindowCutter:
@@ -112,16 +115,52 @@ def predict_signal(
     Returns:
         Probabilities, float32 [label frames, classes].
     """
-    inference = WindowedInference(predict_window, metadata)
-    return np.concatenate([inference.feed(waveform), inference.finish()])
+    return predict_blocks(lambda cut: map(predict_window, cut), metadata, [waveform])
+
+
+def predict_blocks(
+    predict_windows: PredictWindows, metadata: Metadata, blocks: Iterable[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return the windowed inference of a whole signal that arrives in blocks.
+
+    Args:
+        predict_windows: The model. It may take windows ahead, to predict several at a time.
+        metadata: Its metadata.
+        blocks: Consecutive pieces [samples] of one signal, of any lengths, at the model's sample rate.
+
+    Returns:
+        Probabilities, float32 [label frames, classes].
+    """
+    num_samples = 0
+
+    def counted() -> Iterator[NDArray[np.float32]]:
+        nonlocal num_samples
+        for block in blocks:
+            num_samples += len(block)
+            yield block
+
+    cross_fade = CrossFade(metadata.window_frames, metadata.overlap_frames, len(metadata.classes))
+    pieces = [cross_fade.add(window) for window in predict_windows(_windows(counted(), metadata))]
+    frames: NDArray[np.float32] = np.concatenate([*pieces, cross_fade.pending])
+    return frames[: _label_frames(num_samples, metadata)]
 
 
 def windows(waveform: NDArray[np.float32], metadata: Metadata) -> Iterator[NDArray[np.float32]]:
     """Yield the input windows [1, input samples] for a whole signal [samples], with NaN outside of the signal."""
-    cutter, label_frames = _WindowCutter(metadata), _label_frames(len(waveform), metadata)
-    hop = metadata.window_frames - metadata.overlap_frames
-    count = max(-(-(label_frames - metadata.overlap_frames) // hop), min(label_frames, 1))
-    return itertools.islice(itertools.chain(cutter.feed(waveform), cutter.rest()), count)
+    return _windows([waveform], metadata)
+
+
+def _windows(blocks: Iterable[NDArray[np.float32]], metadata: Metadata) -> Iterator[NDArray[np.float32]]:
+    """Yield the same for a signal that arrives in blocks [samples]."""
+    cutter, num_samples, num_windows = _WindowCutter(metadata), 0, 0
+    for block in blocks:
+        num_samples += len(block)
+        for window in cutter.feed(block):
+            num_windows += 1
+            yield window
+    label_frames, hop = _label_frames(num_samples, metadata), metadata.window_frames - metadata.overlap_frames
+    needed = max(-(-(label_frames - metadata.overlap_frames) // hop), min(label_frames, 1))
+    yield from itertools.islice(cutter.rest(), max(needed - num_windows, 0))
 
 
 class Stream:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mir_tf.errors import AudioError, ConfigError
 from mir_tf.io.audio import Resampler, read_blocks
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+_FIRST_BLOCKS = 3
+"""Blocks of 10 s before the thread starts: a model waits for a whole window anyway, and short recordings need none."""
 
 _BLOCKS_AHEAD = 24
 """Blocks of 10 s: as much as the Keras model takes at once, eight windows of 30 s, and 21 MB at 22.05 kHz."""
@@ -52,6 +58,12 @@ def blocks(audio: str | Path | ArrayLike, sr: float | None, target_sr: int) -> I
 
 def _ahead(decoded: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
     """Yield the same blocks, decoded ahead in a thread: the decoders and soxr release the interpreter lock."""
+    for _ in range(_FIRST_BLOCKS):
+        if (first := next(decoded, None)) is None:
+            return
+        yield first
+    from concurrent.futures import ThreadPoolExecutor  # short recordings start faster without it
+
     pending: collections.deque[Future[NDArray[np.float32] | None]] = collections.deque()
     with ThreadPoolExecutor(1, "decoder") as thread:
         try:

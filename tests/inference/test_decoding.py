@@ -48,6 +48,9 @@ def test_an_error_comes_after_the_blocks_before_it(tmp_path: Path) -> None:
 
 def test_the_thread_ends_with_the_one_who_listens(tmp_path: Path) -> None:
     blocks = decoding.blocks(write(tmp_path / "song.wav", 333), None, 8000)
+    for _ in range(decoding._FIRST_BLOCKS):
+        next(blocks)
+        assert not threads()  # a model has no whole window yet
     next(blocks)
     assert threads()
     blocks.close()
@@ -63,12 +66,14 @@ def test_it_works_while_the_model_does_and_not_further_ahead_than_it_may() -> No
             yield np.full(1, made[-1], np.float32)
 
     blocks = decoding._ahead(endless())
-    for expected in range(3):
+    alone = decoding._FIRST_BLOCKS
+    assert [next(blocks)[0] for _ in range(alone)] == [*range(alone)] == made
+    for expected in range(alone, alone + 3):
         assert next(blocks)[0] == expected
         deadline = time.monotonic() + 60
         while len(made) < expected + 1 + decoding._BLOCKS_AHEAD:  # not requested yet
             assert time.monotonic() < deadline
             time.sleep(0.001)
     time.sleep(0.05)
-    assert len(made) == 3 + decoding._BLOCKS_AHEAD
+    assert len(made) == alone + 3 + decoding._BLOCKS_AHEAD
     blocks.close()
