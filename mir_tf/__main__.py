@@ -6,12 +6,17 @@ from mir_tf.io import search_path
 def main() -> None:
     """Run ``mir-tf``. Ctrl-C ends it without a traceback while it loads, too."""
     search_path.prepare()
+    import gc
     import signal
 
     handles_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so in the background
     if handles_interrupts:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.disable()  # it would search what the modules define again and again while they load
     from mir_tf import cli
+
+    gc.freeze()
+    gc.enable()
 
     if handles_interrupts:
         signal.signal(signal.SIGINT, signal.default_int_handler)

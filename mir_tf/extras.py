@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -52,19 +51,21 @@ def require_training() -> None:
     for module in TRAIN_MODULES:
         if importlib.util.find_spec(module) is None:
             raise InstallationError(f"this needs the package {module}; to install it, {_REMEDY}")
+    from importlib import metadata  # here, because commands that do without the extra start faster without it
+
     from packaging.requirements import Requirement
 
     try:
-        requirements = importlib.metadata.requires("tensorflow") or ()
-    except importlib.metadata.PackageNotFoundError:  # another distribution of it, such as a nightly build
+        requirements = metadata.requires("tensorflow") or ()
+    except metadata.PackageNotFoundError:  # another distribution of it, such as a nightly build
         return
-    installed = importlib.metadata.version("numpy")
+    installed = metadata.version("numpy")
     for requirement in map(Requirement, requirements):
         if requirement.name != "numpy" or (requirement.marker is not None and not requirement.marker.evaluate()):
             continue
         # With another NumPy, TensorFlow's import prints pages before it fails.
         if not requirement.specifier.contains(installed, prereleases=True):
-            tensorflow = importlib.metadata.version("tensorflow")
+            tensorflow = metadata.version("tensorflow")
             raise InstallationError(
                 f"TensorFlow {tensorflow} needs numpy {requirement.specifier}, but {installed} is installed; "
                 f"to replace it, {_REMEDY}"

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import gc
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ import click
 from click.core import ParameterSource
 
 from mir_tf import pretrained
+from mir_tf.cli.plain import PlainConsole, result_console
 from mir_tf.cli.shared import (
     LOCAL_MODEL_FILE,
     MODEL,
@@ -205,7 +207,8 @@ def predict(
     resumes = bool(names or table) and not as_json and len(found.songs) > 1
     style = _Style(as_json, len(found.songs) > _FEW and not show_all, show_all)
     tally = _Tally()
-    with PredictionJob(found.songs, digest(model), names, out, table, overwrite, predict_all=not resumes) as job:
+    identity = digest(model) if names or table else ""  # to recognise finished files
+    with PredictionJob(found.songs, identity, names, out, table, overwrite, predict_all=not resumes) as job:
         for fault in (*found.faults, *job.kept.values()):
             click.echo(f"Error: {printable(fault)}", err=True)
         try:
@@ -213,7 +216,7 @@ def predict(
                 loaded = load(model, threads)
             _predict_each(loaded, job, style, tally)
             if (count := job.write_table()) and not as_json:
-                make_console().print(f"Written: {table} ({format_count(count, 'recording')})", soft_wrap=True)
+                result_console().print(f"Written: {table} ({format_count(count, 'recording')})", soft_wrap=True)
         except KeyboardInterrupt:
             done = len(job.skipped) + tally.num_predicted
             message = "Interrupted before the recording was finished."
@@ -235,6 +238,7 @@ def predict(
         click.echo(f"Skipped {found.hidden:,} hidden {files}.", err=True)
     if len(found.songs) > 1 or any(song.path not in recordings for song in found.songs):
         click.echo(_summary(len(found.songs), len(job.skipped), len(job.kept), tally), err=True)
+    gc.freeze()  # at its end, Python would search all modules for cycles, a tenth of the time for a short recording
     if tally.num_failed or job.kept or found.faults:
         sys.exit(1)
 
@@ -247,7 +251,7 @@ class _Style:
     is_brief: bool
     show_all: bool
 
-    def print_answer(self, console: Console, name: str, prediction: Prediction) -> None:
+    def print_answer(self, console: Console | PlainConsole, name: str, prediction: Prediction) -> None:
         """Print a line of JSON, a line of text if brief, or a table and a timeline."""
         from mir_tf.cli.timeline import print_line, print_prediction
 
@@ -262,7 +266,7 @@ class _Style:
         else:
             print_prediction(console, prediction, self.show_all)
 
-    def print_note(self, console: Console, note: str) -> None:
+    def print_note(self, console: Console | PlainConsole, note: str) -> None:
         """Print what happened to a file, unless the output is JSON or one line for each recording."""
         if not self.as_json and not self.is_brief:
             console.print(printable(note), soft_wrap=True)
@@ -355,7 +359,7 @@ def _predict_each(model: Model, job: PredictionJob, style: _Style, tally: _Tally
 @contextlib.contextmanager
 def _song_progress(
     songs: int, check: Callable[[], None]
-) -> Iterator[tuple[Console, Callable[[int, DurationEstimate, float], None]]]:
+) -> Iterator[tuple[Console | PlainConsole, Callable[[int, DurationEstimate, float], None]]]:
     """Show a bar of seconds of audio on stderr, with the time left.
 
     Args:
@@ -366,6 +370,9 @@ def _song_progress(
         The console for results, and a function to call with the number of finished recordings, the estimate of the
         total duration, and the processed seconds of the current recording.
     """
+    if not sys.stderr.isatty():
+        yield result_console(), lambda done, duration, seconds: check()
+        return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -387,7 +394,7 @@ def _song_progress(
             progress.update(task, completed=processed, total=duration.total, done=done, speed=speed)
 
         # If both streams are the terminal, the console that draws the bar must print the results above it.
-        yield drawn if sys.stdout.isatty() and drawn.is_terminal else make_console(), on_progress
+        yield drawn if sys.stdout.isatty() and drawn.is_terminal else result_console(), on_progress
 
 
 @click.command()

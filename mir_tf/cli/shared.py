@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mir_tf import pretrained
+from mir_tf.cli.plain import PlainConsole
 from mir_tf.extras import require_training
 from mir_tf.io.click_path import PathParameter
 from mir_tf.io.console import UNLIMITED, make_console
@@ -226,8 +227,11 @@ def training_progress() -> Iterator[tuple[OnEpoch, OnStep, OnShard]]:
         yield on_epoch, on_step, on_check
 
 
-def print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> None:
+def print_table(console: Console | PlainConsole, title: str, rows: Sequence[Sequence[str]]) -> None:
     """Print ``rows``, the first of which is the header, without the last columns if the terminal is too narrow."""
+    if isinstance(console, PlainConsole):
+        console.print_table(rows)
+        return
     for columns in range(len(rows[0]), 0, -1):
         shown = [row[:columns] for row in rows]
         if fits(console, shown):
@@ -237,8 +241,10 @@ def print_table(console: Console, title: str, rows: Sequence[Sequence[str]]) -> 
         console.print(f"This terminal is too narrow to show {', '.join(skipped)}.", soft_wrap=True)
 
 
-def fits(console: Console, rows: Sequence[Sequence[str]]) -> bool:
+def fits(console: Console | PlainConsole, rows: Sequence[Sequence[str]]) -> bool:
     """Return whether the terminal is wide enough for a table of ``rows``."""
+    if isinstance(console, PlainConsole):
+        return True
     from rich.measure import Measurement
 
     unbounded = console.options.update(max_width=UNLIMITED)  # to measure the full width of the table
@@ -261,6 +267,6 @@ _DRAWING_WIDTH = 100
 """Width in characters of drawings, which take any width, where the output has none."""
 
 
-def drawing_width(console: Console) -> int:
+def drawing_width(console: Console | PlainConsole) -> int:
     """Return the width in characters of a drawing that could take any width."""
     return console.width if console.width < UNLIMITED else _DRAWING_WIDTH

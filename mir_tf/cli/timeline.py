@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.text import Text
 
+from mir_tf.cli.plain import PlainConsole
 from mir_tf.cli.shared import drawing_width, fits, print_table
 from mir_tf.config import LABEL_RATE
 from mir_tf.inference.prediction import Prediction, format_confidence, format_duration
 from mir_tf.io.files import recording_title
 from mir_tf.vocabulary import describe_class
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 _BLOCKS, _ASCII = " ▁▂▃▄▅▆▇█", " .:-=+*%#"
 """Levels of a character: from probability 0 to 1."""
@@ -27,7 +32,7 @@ _TICK_WIDTH = 8
 """Minimum distance of two ticks in characters."""
 
 
-def print_prediction(console: Console, prediction: Prediction, show_all: bool = False) -> None:
+def print_prediction(console: Console | PlainConsole, prediction: Prediction, show_all: bool = False) -> None:
     """Print a recording: the headline, a table of its instruments in two groups, and a timeline.
 
     The table explains the classes if the terminal is wide enough for that.
@@ -51,16 +56,45 @@ def print_prediction(console: Console, prediction: Prediction, show_all: bool = 
         rows.append([each.name, group, format_confidence(each.confidence) or "–", *figures])
     explained = [rows[0], *([describe_class(name), *others] for name, *others in rows[1:])]
     print_table(console, "", explained if fits(console, explained) else rows)
+    if isinstance(console, PlainConsole):
+        for line in timeline(prediction, drawing_width(console)):
+            console.print(line.plain)
+        return
     for line in timeline(prediction, drawing_width(console), ascii_only=console.options.ascii_only):
         console.print(line)
 
 
-def print_line(console: Console, name: str, prediction: Prediction) -> None:
+def print_line(console: Console | PlainConsole, name: str, prediction: Prediction) -> None:
     """Print a recording in one line: its headline with the name of the file."""
     console.print(f"{name}, {format_duration(prediction.seconds)}: {prediction.headline}", soft_wrap=True)
 
 
-def timeline(prediction: Prediction, width: int, ascii_only: bool = False) -> list[Text]:
+class Line(NamedTuple):
+    """A line of a timeline.
+
+    Attributes:
+        name: What is left of the drawing, and the space between the two.
+        drawing: The drawing.
+        style: Style of the drawing, as rich names it.
+    """
+
+    name: str
+    drawing: str
+    style: str
+
+    @property
+    def plain(self) -> str:
+        """The line without colours."""
+        return self.name + self.drawing
+
+    def __rich__(self) -> Text:
+        """Return the line for a console of rich."""
+        from rich.text import Text
+
+        return Text(self.name, no_wrap=True).append(self.drawing, self.style)
+
+
+def timeline(prediction: Prediction, width: int, ascii_only: bool = False) -> list[Line]:
     """Return the timeline as lines: a row for each instrument that has an interval, and a time axis.
 
     The height of a character is the mean probability in the intervals, over the time that the character stands for.
@@ -85,11 +119,10 @@ def timeline(prediction: Prediction, width: int, ascii_only: bool = False) -> li
     lines = []
     for label, each in zip(labels, shown, strict=True):
         height = np.ceil(_means(heights[:, each.index], cells) * (len(levels) - 1) - 1e-6).astype(int)  # [cells]
-        line = Text(f"{label:<{names}} ", no_wrap=True)
-        line.append("".join(levels[level] for level in height), f"{each.color} on {_GROUND}")
-        lines.append(line)
+        drawing = "".join(levels[level] for level in height)
+        lines.append(Line(f"{label:<{names}} ", drawing, f"{each.color} on {_GROUND}"))
     axis = _axis(len(smoothed) / LABEL_RATE, cells, "|" if ascii_only else "╵")
-    return [*lines, Text(" " * (names + 1) + axis, "dim", no_wrap=True)]
+    return [*lines, Line(" " * (names + 1), axis, "dim")]
 
 
 def _means(values: NDArray[np.float32], cells: int) -> NDArray[np.float64]:

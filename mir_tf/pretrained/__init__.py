@@ -8,7 +8,6 @@ files of the second, which tells instruments of one family apart, such as ``Viol
 
 from __future__ import annotations
 
-import importlib.resources
 from pathlib import Path
 
 import mir_tf
@@ -20,7 +19,7 @@ PRETRAINED_WORD = "pretrained"
 
 _TFLITE_FILE = "model.tflite"
 
-FOLDER = Path(str(importlib.resources.files(__name__)))
+FOLDER = Path(__file__).parent
 """The folder of the first model's files."""
 
 SUBFOLDERS = {PRETRAINED_WORD: "", "pretrained-35": "35_classes"}

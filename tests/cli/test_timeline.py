@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from mir_tf.cli.plain import PlainConsole
 from mir_tf.cli.timeline import print_line, print_prediction, timeline
 from mir_tf.confidence import NUM_FEATURES, ConfidenceModel
 from mir_tf.events import PostProcessing
@@ -169,3 +170,16 @@ def test_a_track_of_slakh_gives_the_table_its_title() -> None:
     console = Console(file=io.StringIO(), width=80)
     print_prediction(console, dataclasses.replace(prediction(100), path="test/Track00001/mix.flac"))
     assert console.file.getvalue().startswith("Track00001, 0:10.0\n")
+
+
+@pytest.mark.parametrize("frames", [100, 4000])
+def test_a_pipe_gets_what_rich_would_print(frames: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of other alphabets are twice as wide, or have characters without a width."""
+    found = prediction(frames, 0.7, MEAN_AS_CONFIDENCE, Drums=[(0, 50)], Guitar=[(10, 90)], Strings=[(3, 4)])
+    names = {"Guitar": "二胡", "Strings": "Cu\u0301 la"}
+    found = dataclasses.replace(found, classes=tuple(names.get(name, name) for name in found.classes))
+    for show_all in (False, True):
+        print_prediction(PlainConsole(), found, show_all)
+        assert capsys.readouterr().out.splitlines() == [
+            line.rstrip("\n") for line in printed(found, 10_000, show_all=show_all)
+        ]
