@@ -43,6 +43,7 @@ python() {
         tools/bench_decoders.py*) command python "$@" --minutes 1 --rounds 1 ;;
         tools/bench_step.py*) command python "$@" --batch-size 2 --rounds 1 ;;
         tools/bench_predict.py*) command python "$@" --minutes 1 --rounds 1 ;;
+        tools/bench_start.py*) command python "$@" --rounds 1 ;;
         *) command python "$@" ;;
     esac
 }
