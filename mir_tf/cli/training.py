@@ -43,7 +43,7 @@ _MODEL, _TRAIN = ModelConfig(), TrainConfig()  # the defaults that help texts st
 )
 @click.option(
     "--vocabulary",
-    help=f"Classes: family (17), slakh (35) or program (129).  [default: those of --init, or {_TRAIN.vocabulary}]",
+    help=f"Classes: family (17), slakh (35) or program (129).  [default: {_TRAIN.vocabulary}, or those of --init]",
 )
 @click.option("--epochs", type=int, help=f"Maximum number of epochs.  [default: {_TRAIN.epochs}]")
 @click.option("--steps-per-epoch", type=int, help="Steps per epoch.  [default: one pass over the train split]")

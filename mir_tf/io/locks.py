@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import shlex
+import socket
 import sys
 import threading
 import time
@@ -221,8 +222,6 @@ def _description() -> bytes:
     words = [os.path.basename(program) or "python", *rest]
     if words[0] == "__main__.py":
         words[:1] = ["python", "-m", os.path.basename(os.path.dirname(program))]
-    import socket  # here, because commands that lock nothing start faster without it
-
     command = shlex.join(words)
     content = {
         "command": command if len(command) <= _LONGEST_COMMAND else f"{command[:_LONGEST_COMMAND]}...",

@@ -115,7 +115,7 @@ def test_a_deleted_working_directory_is_named(tmp_path: Path) -> None:
     )
 
 
-HIDING = ("soxr", "numpy", "click", "logging", "random", "json")
+HIDING = ("soxr", "numpy", "click", "dataclasses", "random", "json")
 
 
 def test_a_module_in_the_working_directory_hides_no_package(tmp_path: Path) -> None:
