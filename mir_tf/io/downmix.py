@@ -44,10 +44,11 @@ class Downmix:
             (by_channel[0] + by_channel[1]) / np.float32(2) if channels == 2 else samples.mean(axis=1)
         )
         edges = [0, *range(self._left, count, self._size), count]  # of the windows in this block
-        windows = list(zip(*(self._window_energies(signal) for signal in (*by_channel, mono)), strict=True))
+        energies = [self._window_energies(signal) for signal in (*by_channel, mono)]
+        windows = [list(window) for window in zip(*energies, strict=True)]
         if len(self._energies) != channels + 1:  # the first block, or the channels changed
             self._channel = None
-            self._energies = list(windows[0])
+            self._energies = windows[0]
             self._decide()
             self._energies = [0.0] * (channels + 1)
         for (begin, end), window in zip(itertools.pairwise(edges), windows, strict=True):
