@@ -31,6 +31,7 @@ from mir_tf.inference.metadata import read_model
 from mir_tf.inference.model import Model, OnSeconds
 from mir_tf.inference.model_files import model_path
 from mir_tf.inference.prediction import Prediction
+from mir_tf.io.audio import CountedBlocks
 from mir_tf.io.files import display_path
 from mir_tf.io.litert_log import hide_xnnpack_line
 from mir_tf.stream import Stream, predict_blocks, predict_signal
@@ -123,20 +124,18 @@ class LiteModel(Model):
 
     def _predict(self, audio: str | Path | ArrayLike, sr: float | None, progress: OnSeconds | None) -> Prediction:
         self._require_frames()
-        num_samples = 0
+        blocks = CountedBlocks(decoding.blocks(audio, sr, self.metadata.sample_rate))
 
-        def counted() -> Iterator[NDArray[np.float32]]:
-            nonlocal num_samples
-            for block in decoding.blocks(audio, sr, self.metadata.sample_rate):
-                num_samples += len(block)
+        def reported() -> Iterator[NDArray[np.float32]]:
+            for block in blocks:
                 yield block
                 if progress is not None:
-                    progress(num_samples / self.metadata.sample_rate)
+                    progress(blocks.num_samples / self.metadata.sample_rate)
 
-        probabilities = predict_blocks(self._predict_windows, self.metadata, counted())
+        probabilities = predict_blocks(self._predict_windows, self.metadata, reported())
         return Prediction(
             path=display_path(audio) if isinstance(audio, str | Path) else "",
-            seconds=num_samples / self.metadata.sample_rate,
+            seconds=blocks.num_samples / self.metadata.sample_rate,
             model={**self.metadata.model, "front_end": self.metadata.fingerprint},
             classes=self.classes,
             thresholds=self.thresholds,

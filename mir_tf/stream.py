@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from mir_tf.errors import BundleError
 from mir_tf.inference.cross_fade import CrossFade
 from mir_tf.inference.metadata import Metadata
-from mir_tf.io.audio import RESAMPLER_DELAY, Resampler
+from mir_tf.io.audio import RESAMPLER_DELAY, CountedBlocks, Resampler
 
 PredictWindow = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Maps one window's waveform [1, input samples] to its probabilities [window frames, classes]."""
@@ -131,18 +131,11 @@ def predict_blocks(
     Returns:
         Probabilities, float32 [label frames, classes].
     """
-    num_samples = 0
-
-    def counted() -> Iterator[NDArray[np.float32]]:
-        nonlocal num_samples
-        for block in blocks:
-            num_samples += len(block)
-            yield block
-
+    counted = CountedBlocks(blocks)
     cross_fade = CrossFade(metadata.window_frames, metadata.overlap_frames, len(metadata.classes))
-    pieces = [cross_fade.add(window) for window in predict_windows(_windows(counted(), metadata))]
+    pieces = [cross_fade.add(window) for window in predict_windows(_windows(counted, metadata))]
     frames: NDArray[np.float32] = np.concatenate([*pieces, cross_fade.pending])
-    return frames[: _label_frames(num_samples, metadata)]
+    return frames[: _label_frames(counted.num_samples, metadata)]
 
 
 def windows(waveform: NDArray[np.float32], metadata: Metadata) -> Iterator[NDArray[np.float32]]:
@@ -152,13 +145,12 @@ def windows(waveform: NDArray[np.float32], metadata: Metadata) -> Iterator[NDArr
 
 def _windows(blocks: Iterable[NDArray[np.float32]], metadata: Metadata) -> Iterator[NDArray[np.float32]]:
     """Yield the same for a signal that arrives in blocks [samples]."""
-    cutter, num_samples, num_windows = _WindowCutter(metadata), 0, 0
-    for block in blocks:
-        num_samples += len(block)
+    cutter, counted, num_windows = _WindowCutter(metadata), CountedBlocks(blocks), 0
+    for block in counted:
         for window in cutter.feed(block):
             num_windows += 1
             yield window
-    label_frames, hop = _label_frames(num_samples, metadata), metadata.window_frames - metadata.overlap_frames
+    label_frames, hop = _label_frames(counted.num_samples, metadata), metadata.window_frames - metadata.overlap_frames
     needed = max(-(-(label_frames - metadata.overlap_frames) // hop), min(label_frames, 1))
     yield from itertools.islice(cutter.rest(), max(needed - num_windows, 0))
 

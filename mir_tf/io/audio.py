@@ -12,7 +12,7 @@ import itertools
 import numbers
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -158,6 +158,23 @@ def find_invalid_rate(sr: float) -> str | None:
     if not isinstance(sr[()] if isinstance(sr, np.ndarray) else sr, numbers.Real):
         return f"sample rate {sr!r}: it must be a number, in Hz"
     return None if lowest <= sr <= highest else f"sample rate {sr}: it must be between {lowest} and {highest} Hz"
+
+
+class CountedBlocks:
+    """The blocks of a signal [samples], counted while somebody goes through them.
+
+    Attributes:
+        num_samples: Samples of the blocks so far.
+    """
+
+    def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
+        self._blocks = blocks
+        self.num_samples = 0
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        for block in self._blocks:
+            self.num_samples += len(block)
+            yield block
 
 
 def find_invalid_sample(samples: NDArray[np.float32], sr: float, start: float) -> str | None:

@@ -118,13 +118,6 @@ def make_records(track: Track, config: RecordConfig) -> list[Record]:
 
 def _log_mel(blocks: Iterator[NDArray[np.float32]], front_end: FrontEndConfig) -> tuple[NDArray[np.float16], int]:
     """Return the log-mel [frames, mels] of a signal, and its number of samples."""
-    num_samples = 0
-
-    def counted() -> Iterator[NDArray[np.float32]]:
-        nonlocal num_samples
-        for block in blocks:
-            num_samples += len(block)
-            yield block
-
-    pieces = [piece.astype(np.float16) for piece in frontend.log_mel_blocks(counted(), front_end)]
-    return np.concatenate(pieces), num_samples
+    counted = audio.CountedBlocks(blocks)
+    pieces = [piece.astype(np.float16) for piece in frontend.log_mel_blocks(counted, front_end)]
+    return np.concatenate(pieces), counted.num_samples
